@@ -1,0 +1,1 @@
+"""Decision rationale alignment: train and audit classifiers by what matters to each group."""

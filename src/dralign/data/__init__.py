@@ -1,0 +1,1 @@
+"""Data: real datasets and users' own tables, as one frozen Dataset."""

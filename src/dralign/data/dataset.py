@@ -1,0 +1,105 @@
+"""The frozen dataset: what every loader returns and everything else takes."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dralign.errors import DataError
+
+Preparation = Literal["paper", "standard"]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of one part of a dataset.
+
+    Attributes:
+        x: (n, d) float32 inputs.
+        y: (n,) int64 labels, 0 or 1 (0..C-1 with C classes).
+        group: (n,) int64 group codes 0..G-1, -1 where the sensitive value is missing.
+    """
+
+    x: Tensor
+    y: Tensor
+    group: Tensor
+
+    def __post_init__(self) -> None:
+        """Checks that the three tensors belong together.
+
+        Raises:
+            DataError: if lengths or types differ from what the class promises, or x or y is NaN.
+        """
+        n = len(self.x)
+        if len(self.y) != n or len(self.group) != n:
+            raise DataError(
+                f"x, y and group differ in length: {n}, {len(self.y)}, {len(self.group)}"
+            )
+        if self.y.dtype != torch.int64 or self.group.dtype != torch.int64:
+            raise DataError(f"y and group must be int64, got {self.y.dtype} and {self.group.dtype}")
+        if self.x.is_floating_point() and not bool(torch.isfinite(self.x).all()):
+            raise DataError("x holds NaN or infinite values")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+class Encoder(Protocol):
+    """Turns a raw table into the inputs of a network; written to and read from JSON."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The name of each input column."""
+        ...
+
+    def transform(self, frame: object) -> np.ndarray:
+        """(n, d) float32 inputs for the rows of a pandas DataFrame."""
+        ...
+
+    def to_dict(self) -> dict[str, object]:
+        """A JSON-ready form; its ``"kind"`` tells which encoder it is."""
+        ...
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset ready for training: three parts and what their columns mean.
+
+    Attributes:
+        name: what it is called in records, for example ``"adult"`` or a file's name.
+        preparation: how it was prepared, for example ``"paper"``.
+        train: rows for training.
+        validation: rows for model selection.
+        test: rows for the reported figures.
+        group_names: the name of group code 0, 1, ...
+        sensitive: the sensitive column(s) that make the groups.
+        label: the name of the label column.
+        positive: how the value coded 1 is written in the raw data.
+        encoder: turns raw rows into inputs; None where inputs are given as they are.
+        batch_sizes: rows per block of a batch (a group under DP, a cell under EO, EOP and PP), by
+            gap name, where the source states them; other gaps take the trainer's default.
+    """
+
+    name: str
+    preparation: str
+    train: Split
+    validation: Split
+    test: Split
+    group_names: tuple[str, ...]
+    sensitive: tuple[str, ...]
+    label: str
+    positive: str
+    encoder: Encoder | None = None
+    batch_sizes: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def n_inputs(self) -> int:
+        """The number of input columns."""
+        return int(self.train.x.shape[1])
+
+    @property
+    def n_groups(self) -> int:
+        """The number of groups."""
+        return len(self.group_names)

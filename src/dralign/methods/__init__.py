@@ -1,0 +1,1 @@
+"""Methods: the ways to train, one file each, built by name in one place."""

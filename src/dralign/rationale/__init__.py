@@ -1,0 +1,1 @@
+"""Rationales: how much each weight matters for each group, and how far apart groups are."""

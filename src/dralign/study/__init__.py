@@ -1,0 +1,1 @@
+"""Studies: many trials, run on all cores, kept in one ledger, summarised with intervals."""
