@@ -1,1 +1,17 @@
 """Rationales: how much each weight matters for each group, and how far apart groups are."""
+
+from dralign.rationale.layers import Granularity, Layer, LayerChoice, select_layers
+from dralign.rationale.losses import group_losses, per_sample_loss, probability
+from dralign.rationale.taylor import mean_pairwise_similarity, normalised_rationale
+
+__all__ = [
+    "Granularity",
+    "Layer",
+    "LayerChoice",
+    "group_losses",
+    "mean_pairwise_similarity",
+    "normalised_rationale",
+    "per_sample_loss",
+    "probability",
+    "select_layers",
+]

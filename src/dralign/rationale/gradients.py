@@ -1,0 +1,99 @@
+"""Mean gradients of each group's loss over a whole set of rows, without changing the model."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from dralign.errors import ModelError
+from dralign.rationale.layers import Layer
+from dralign.rationale.losses import per_sample_loss
+
+Gradients = tuple[Tensor | None, ...]
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for the block; every module's own mode comes back afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def group_gradients(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    label: Tensor,
+    group: Tensor,
+    n_groups: int,
+    layers: Sequence[Layer],
+    strata: Sequence[int | None] = (None,),
+    batch_rows: int = 4096,
+) -> list[list[Gradients | None]]:
+    """The gradient of each group's mean loss with respect to each layer's leaf parameter.
+
+    The mean is taken over all rows of the group, block by block, so its square is the square of
+    the group's gradient (Eq. 8) and not a mean of squares. The model runs in evaluation mode; its
+    ``.grad``, modes and weights are left as they were. One forward and one backward pass a row.
+
+    Args:
+        model: the network; it returns logits.
+        x: (n, ...) inputs.
+        label: (n,) labels.
+        group: (n,) int64 codes; rows coded -1 take no part.
+        n_groups: the number of groups G.
+        layers: the layers whose gradients are wanted.
+        strata: for each stratum the label its rows have; None for all rows.
+        batch_rows: rows in a block; memory grows with it.
+
+    Returns:
+        For each stratum and group one gradient per layer (None where the layer is never used), or
+        None where the group has no rows.
+
+    Raises:
+        ModelError: if no layer has a gradient.
+    """
+    named = dict(model.named_parameters(remove_duplicate=False))
+    leaves = [layer.weight(named) for layer in layers]
+    result: list[list[Gradients | None]] = []
+    with evaluation_mode(model), torch.enable_grad():
+        for stratum in strata:
+            inside = (
+                torch.ones_like(group, dtype=torch.bool) if stratum is None else label == stratum
+            )
+            result.append([])
+            for code in range(n_groups):
+                rows = torch.nonzero(inside & (group == code)).squeeze(1)
+                result[-1].append(_mean_gradient(model, x, label, rows, leaves, batch_rows))
+    if all(g is None for row in result for cell in row if cell is not None for g in cell):
+        raise ModelError("no layer takes part in the loss: every gradient is absent")
+    return result
+
+
+def _mean_gradient(
+    model: nn.Module,
+    x: Tensor,
+    label: Tensor,
+    rows: Tensor,
+    leaves: Sequence[Tensor],
+    batch_rows: int,
+) -> Gradients | None:
+    """The gradient of the mean loss over ``rows``; None if there are none."""
+    if not len(rows):
+        return None
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
+    total: list[Tensor | None] = [None] * len(wanted)
+    for block in rows.split(batch_rows):
+        loss = per_sample_loss(model(x[block]), label[block]).sum() / len(rows)
+        for place, grad in enumerate(torch.autograd.grad(loss, wanted, allow_unused=True)):
+            if grad is not None:
+                so_far = total[place]
+                total[place] = grad if so_far is None else so_far + grad
+    found = iter(total)
+    return tuple(next(found) if leaf.requires_grad else None for leaf in leaves)

@@ -1,0 +1,187 @@
+"""Which weights have a rationale: the weights of Linear and Conv modules, and of attention."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils import parametrize
+
+from dralign.errors import ModelError, OptionError
+
+Granularity = Literal["unit", "parameter"]
+LayerChoice = Literal["all"] | int | Sequence[str]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weight, or one part of a weight, whose entries have influences.
+
+    Attributes:
+        name: the module's name in the model; the three parts of an attention input projection
+            are called ``<module>.q``, ``.k`` and ``.v``.
+        parameter: the name of the leaf parameter in ``model.named_parameters()``.
+        rows: the first and last row (exclusive) of this part; None for the whole parameter.
+        transposed_groups: the number of channel groups of a transposed convolution, whose filters
+            lie on the second axis; 0 for every other module.
+        aliases: other names of the same (tied) parameter.
+        refusal: why the weight can't take part; empty where it can.
+    """
+
+    name: str
+    parameter: str
+    rows: tuple[int, int] | None = None
+    transposed_groups: int = 0
+    aliases: tuple[str, ...] = field(default=(), compare=False)
+    refusal: str = ""
+
+    def part(self, tensor: Tensor) -> Tensor:
+        """The part of a tensor shaped like the parameter that belongs to this layer."""
+        return tensor if self.rows is None else tensor[self.rows[0] : self.rows[1]]
+
+    def by_unit(self, part: Tensor) -> Tensor:
+        """A tensor shaped like the part, rearranged to (units, fan-in)."""
+        if self.transposed_groups:
+            groups = self.transposed_groups
+            part = part.reshape(groups, -1, *part.shape[1:])  # (groups, in, out, *kernel)
+            part = part.transpose(1, 2).flatten(0, 1)  # (units, in, *kernel)
+        return part.flatten(1)  # (units, fan-in)
+
+    def weight(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """The whole leaf tensor among ``parameters``, found by its name or a tied name.
+
+        Raises:
+            ModelError: if there is none.
+        """
+        for name in (self.parameter, *self.aliases):
+            if name in parameters:
+                return parameters[name]
+        raise ModelError(f"params: no entry {self.parameter!r} for layer {self.name!r}")
+
+
+def select_layers(model: nn.Module, layers: LayerChoice = "all") -> tuple[Layer, ...]:
+    """The layers of ``model`` that can have a rationale, in order of registration.
+
+    Biases, normalisation layers and embeddings have none (paper, A.1). A tied weight counts once,
+    at its first place. A parametrised weight counts through its leaf when that has the weight's
+    shape (spectral norm, orthogonal, pruning).
+
+    Args:
+        model: any module, not compiled.
+        layers: ``"all"``, the last ``k``, or names of layers.
+
+    Raises:
+        ModelError: if there is no such layer, a name is unknown, a weight is not materialised, is
+            a product of several leaves (weight norm), or the model is compiled.
+        OptionError: if ``layers`` is none of the three forms.
+    """
+    if hasattr(model, "_orig_mod"):
+        raise ModelError(
+            "model is compiled: its double backward is not supported; "
+            "pass the module itself and compile around the term instead"
+        )
+    found = _unique(model, _find(model))
+    if not found:
+        raise ModelError(f"{type(model).__name__} has no Linear or Conv layer to take part")
+    chosen = _choose(found, layers)
+    for layer in chosen:
+        if layer.refusal:
+            raise ModelError(f"layer {layer.name!r}: {layer.refusal}")
+    return chosen
+
+
+def _choose(found: tuple[Layer, ...], layers: LayerChoice) -> tuple[Layer, ...]:
+    """The layers that are asked for, in their own order.
+
+    Raises:
+        ModelError: if a name is unknown.
+        OptionError: if ``layers`` is none of the three forms.
+    """
+    if layers == "all":
+        return found
+    if isinstance(layers, int) and not isinstance(layers, bool):
+        if not 1 <= layers <= len(found):
+            raise OptionError(f"layers: the model has {len(found)} layers, got a count of {layers}")
+        return found[-layers:]
+    if isinstance(layers, (str, bool)) or not isinstance(layers, Sequence) or not layers:
+        raise OptionError(f"layers: expected 'all', a count or names, got {layers!r}")
+    known = [layer.name for layer in found]
+    for name in layers:
+        if name not in known:
+            raise ModelError(f"layers: no layer {name!r}; known: {', '.join(known)}")
+    return tuple(layer for layer in found if layer.name in layers)
+
+
+def _find(model: nn.Module) -> Iterator[Layer]:
+    """Every layer in order of registration, tied weights repeated."""
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear):
+            yield _layer(module, name, "weight")
+        elif isinstance(module, _ConvNd):
+            groups = module.groups if isinstance(module, _ConvTransposeNd) else 0
+            yield replace(_layer(module, name, "weight"), transposed_groups=groups)
+        elif isinstance(module, nn.MultiheadAttention):
+            yield from _attention(module, name)
+
+
+def _attention(module: nn.MultiheadAttention, name: str) -> Iterator[Layer]:
+    """The query, key and value projections; packed in one weight or kept in three."""
+    packed = module.in_proj_weight is not None
+    width = module.embed_dim
+    for place, letter in enumerate("qkv"):
+        layer = _layer(module, name, "in_proj_weight" if packed else f"{letter}_proj_weight")
+        rows = (place * width, (place + 1) * width) if packed else None
+        yield replace(layer, name=f"{layer.name}.{letter}", rows=rows)
+
+
+def _layer(module: nn.Module, name: str, tensor: str) -> Layer:
+    """The layer of one weight; with a refusal where its leaf can't stand for it."""
+    shown = name or type(module).__name__.lower()
+    try:
+        leaf = _leaf(module, tensor)
+    except ModelError as error:
+        return Layer(shown, "", refusal=str(error))
+    return Layer(shown, f"{name}.{leaf}" if name else leaf)
+
+
+def _leaf(module: nn.Module, tensor: str) -> str:
+    """The name in the module of the leaf parameter behind ``module.<tensor>``.
+
+    Raises:
+        ModelError: if the tensor has several leaves, a leaf of another shape, or no values yet.
+    """
+    if parametrize.is_parametrized(module, tensor):
+        leaf = f"parametrizations.{tensor}.original"
+    elif f"{tensor}_orig" in dict(module.named_parameters(recurse=False)):
+        leaf = f"{tensor}_orig"  # pruning and the old spectral norm
+    else:
+        leaf = tensor
+    try:
+        parameter = module.get_parameter(leaf)
+    except AttributeError:
+        raise ModelError(
+            f"{tensor} is computed from several parameters (weight norm?), none of which stands "
+            "for it; leave the layer out through layers=[...] or remove the parametrisation"
+        ) from None
+    if isinstance(parameter, UninitializedParameter):
+        raise ModelError(f"{tensor} has no values yet (lazy module): run one batch first")
+    if leaf != tensor and parameter.shape != getattr(module, tensor).shape:
+        raise ModelError(f"{tensor} is computed from a parameter of another shape")
+    return leaf
+
+
+def _unique(model: nn.Module, found: Iterable[Layer]) -> tuple[Layer, ...]:
+    """The layers without repeated parameters, each knowing the other names of its parameter."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    kept: dict[object, Layer] = {}
+    for layer in found:
+        if layer.refusal:
+            kept[layer.name] = layer
+            continue
+        parameter = named[layer.parameter]
+        others = (name for name, other in named.items() if other is parameter)
+        aliases = tuple(name for name in others if name != layer.parameter)
+        kept.setdefault((id(parameter), layer.rows), replace(layer, aliases=aliases))
+    return tuple(kept.values())

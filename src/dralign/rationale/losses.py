@@ -1,0 +1,78 @@
+"""Losses per sample, and their means per group: what a rationale is the rationale of."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dralign.errors import DataError, ModelError
+from dralign.groups import check_group
+
+
+def per_sample_loss(logits: Tensor, label: Tensor) -> Tensor:
+    """Each row's classification loss (n,), in nats: L_cls of Eq. 3 before its mean.
+
+    Args:
+        logits: (n,) or (n, 1) for binary cross-entropy, (n, C) for cross-entropy over C classes.
+        label: (n,) labels 0/1, or 0..C-1.
+
+    Raises:
+        ModelError: if the logits have another shape.
+    """
+    if logits.shape in {label.shape, (*label.shape, 1)}:
+        score = logits.reshape(label.shape)
+        return F.binary_cross_entropy_with_logits(score, label.to(score.dtype), reduction="none")
+    if logits.ndim == 2 and len(logits) == len(label):
+        return F.cross_entropy(logits, label, reduction="none")
+    raise ModelError(
+        f"the network's output has shape {tuple(logits.shape)}; expected ({len(label)}, 1) for two "
+        f"classes or ({len(label)}, C) for C classes"
+    )
+
+
+def probability(logits: Tensor) -> Tensor:
+    """The predicted probability of label 1, (n,), in [0, 1], from (n,), (n, 1) or (n, 2) logits.
+
+    Raises:
+        ModelError: if the logits are those of more than two classes.
+    """
+    if logits.ndim == 1 or logits.shape[1] == 1:
+        return torch.sigmoid(logits.reshape(-1))
+    if logits.shape[1] == 2:
+        return torch.softmax(logits, dim=1)[:, 1]
+    raise ModelError(f"expected the logits of two classes, got {logits.shape[1]}")
+
+
+def group_losses(
+    per_sample_loss: Tensor, group: Tensor, *, n_groups: int, label: Tensor | None = None
+) -> list[list[Tensor | None]]:
+    """The mean loss of every group, in strata of groups to be compared with each other.
+
+    Args:
+        per_sample_loss: (n,) losses, usually with a graph.
+        group: (n,) int64 group codes; rows coded -1 take no part.
+        n_groups: the number of groups G.
+        label: (n,) labels; if given there is one stratum per label 0..C-1 (EO), else one (DP).
+
+    Returns:
+        A list of strata, each a list of G scalar losses, None where the group has no row.
+
+    Raises:
+        DataError: if the lengths differ.
+        GroupTypeError: if ``group`` is not int64.
+        GroupError: if a code is out of range.
+    """
+    n = len(per_sample_loss)
+    check_group(group, n_rows=n, n_groups=n_groups)
+    if label is not None and label.shape != (n,):
+        raise DataError(f"label: expected shape ({n},), got {tuple(label.shape)}")
+    stratum = torch.zeros_like(group) if label is None else label.to(torch.int64)
+    n_strata = 1 if label is None else max(2, int(stratum.max()) + 1 if n else 2)
+    known = group >= 0
+    cell = (stratum * n_groups + group)[known]
+    size = n_strata * n_groups
+    total = per_sample_loss.new_zeros(size).index_add(0, cell, per_sample_loss[known])
+    count = torch.bincount(cell, minlength=size)
+    mean = total / count.clamp(min=1)
+    present = count.tolist()
+    losses = [mean[i] if present[i] else None for i in range(size)]
+    return [losses[s * n_groups : (s + 1) * n_groups] for s in range(n_strata)]
