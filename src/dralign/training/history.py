@@ -1,0 +1,49 @@
+"""What a training run leaves behind: one record per epoch, ready for JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Scores = dict[str, float]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """The figures of one epoch, taken after its last step.
+
+    Attributes:
+        epoch: 0 for the first.
+        loss: the mean training loss over the steps of the epoch, all terms included.
+        validation: figures on the validation rows, by the names of ``dralign.metrics.evaluate``.
+        test: the same on the test rows.
+        similarity: per granularity, per layer, the cosine similarity of the groups' rationales on
+            the validation rows, added up over the strata of the gap (Eq. 9 without its sign).
+        seconds: time of the training steps alone.
+        evaluation_seconds: time of the figures.
+        skipped: groups or cells that were absent from a batch, added up over the steps.
+    """
+
+    epoch: int
+    loss: float
+    validation: Scores
+    test: Scores
+    similarity: dict[str, Scores]
+    seconds: float
+    evaluation_seconds: float
+    skipped: int = 0
+
+    def similarity_total(self, granularity: str) -> float:
+        """The similarity added up over layers: 3.0 at most for three layers under DP."""
+        return sum(self.similarity[granularity].values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> "EpochRecord":
+        """The record that ``to_dict`` gave."""
+        return cls(**record)
+
+
+History = tuple[EpochRecord, ...]

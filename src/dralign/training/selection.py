@@ -1,0 +1,77 @@
+"""Which epoch of a run counts: rules applied afterwards, from its records alone."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from dralign.errors import OptionError, unknown_option
+from dralign.training.history import EpochRecord, History
+
+Rule = Literal["smallest_gap", "highest_ap", "last", "highest_ap_under_bound"]
+RULES: tuple[Rule, ...] = get_args(Rule)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A rule that picks one epoch by its validation figures.
+
+    Attributes:
+        rule: ``"smallest_gap"`` (the smallest soft validation gap, as in the published code),
+            ``"highest_ap"``, ``"last"``, or ``"highest_ap_under_bound"``.
+        warmup: epochs at the start that are left out, where any others are left.
+        bound: the largest soft validation gap allowed by ``"highest_ap_under_bound"``.
+    """
+
+    rule: Rule = "smallest_gap"
+    warmup: int = 1
+    bound: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the rule and its bound.
+
+        Raises:
+            OptionError: if the rule is unknown, its bound is missing, or the warm-up is negative.
+        """
+        if self.rule not in RULES:
+            raise unknown_option("selection rule", self.rule, RULES)
+        if self.warmup < 0:
+            raise OptionError(f"warmup: expected 0 or more epochs, got {self.warmup}")
+        if (self.rule == "highest_ap_under_bound") != (self.bound is not None):
+            raise OptionError("bound: needed by the rule 'highest_ap_under_bound', and only by it")
+
+    def __str__(self) -> str:
+        shown = self.rule if self.bound is None else f"{self.rule} {self.bound:g}"
+        return f"{shown}, first {self.warmup} left out" if self.warmup else shown
+
+    def choose(self, history: History, gap: str) -> EpochRecord:
+        """The chosen epoch's record; the earliest of several equals.
+
+        An undefined figure (NaN) is never the best. Where no epoch keeps the bound, the one with
+        the smallest gap is taken.
+
+        Args:
+            history: the records of a run, one or more.
+            gap: the gap the run was trained for, for example ``"demographic_parity"``.
+
+        Raises:
+            OptionError: if the history is empty.
+        """
+        if not history:
+            raise OptionError("selection: the run has no epochs")
+        records = history[self.warmup :] or history[-1:]
+        if self.rule == "last":
+            return records[-1]
+        gaps = np.array([record.validation[f"soft_{gap}"] for record in records])
+        precision = np.array([record.validation["average_precision"] for record in records])
+        if self.rule == "highest_ap":
+            return records[_first_best(-precision)]
+        kept = gaps <= self.bound if self.bound is not None else np.zeros_like(gaps, dtype=bool)
+        if kept.any():
+            return records[_first_best(np.where(kept, -precision, np.nan))]
+        return records[_first_best(gaps)]
+
+
+def _first_best(cost: np.ndarray) -> int:
+    """The index of the smallest cost, NaN counting as infinite."""
+    return int(np.argmin(np.where(np.isnan(cost), np.inf, cost)))
