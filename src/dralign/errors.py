@@ -47,6 +47,11 @@ class AssumptionWarning(DralignWarning):
     """A setting the source does not state was filled in by an assumption of ours."""
 
 
+def unknown(what: str, given: object, known: Iterable[str]) -> str:
+    """The text of an error for an unknown value of a named option, listing the known ones."""
+    return f"unknown {what} {given!r}; known: {', '.join(known)}"
+
+
 def unknown_option(what: str, given: object, known: Iterable[str]) -> OptionError:
     """The error for an unknown value of a named option, listing the known ones."""
-    return OptionError(f"unknown {what} {given!r}; known: {', '.join(known)}")
+    return OptionError(unknown(what, given, known))

@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from dralign.errors import OptionError, unknown_option
+from dralign.errors import OptionError, unknown
 from dralign.training.history import EpochRecord, History
 
 Rule = Literal["smallest_gap", "highest_ap", "last", "highest_ap_under_bound"]
@@ -34,7 +34,7 @@ class Selection:
             OptionError: if the rule is unknown, its bound is missing, or the warm-up is negative.
         """
         if self.rule not in RULES:
-            raise unknown_option("selection rule", self.rule, RULES)
+            raise OptionError(unknown("selection rule", self.rule, RULES))
         if self.warmup < 0:
             raise OptionError(f"warmup: expected 0 or more epochs, got {self.warmup}")
         if (self.rule == "highest_ap_under_bound") != (self.bound is not None):
