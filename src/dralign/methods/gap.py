@@ -1,0 +1,49 @@
+"""Gap regularisation, the paper's FairReg(noAug): task loss plus lambda times the soft gap."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dralign.gaps import Gap
+from dralign.methods.base import LossConvention, Step, StepResult, balance_for, task_loss
+from dralign.rationale import probability
+from dralign.sampling import Balance, Batch
+
+
+@dataclass(frozen=True)
+class GapRegularisation:
+    """Minimises L_cls + lambda * gap on balanced batches (Eq. 3; Madras et al., 2018).
+
+    With ``fairness_weight`` 0 the gap is not computed, and the method is oversampling.
+
+    Attributes:
+        gap: the gap to be made small.
+        fairness_weight: lambda, 0 or more.
+        loss: the loss convention.
+        name: how the method is called in records.
+    """
+
+    gap: Gap
+    fairness_weight: float
+    loss: LossConvention = "batch_mean"
+    name: str = "gap"
+
+    @property
+    def balance(self) -> Balance:
+        """By group, or by cell if the gap conditions on the label."""
+        return balance_for(self.gap)
+
+    def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
+        """The step function of one run of ``model``."""
+
+        def step(batch: Batch) -> StepResult:
+            logits = model(batch.x)
+            loss = task_loss(logits, batch, self.loss)
+            if self.fairness_weight:
+                gap = self.gap(probability(logits), batch.group, batch.y, n_groups)
+                loss = loss + self.fairness_weight * gap
+            loss.backward()
+            return StepResult(loss.detach())
+
+        return step

@@ -1,0 +1,134 @@
+"""Batches: uniform over rows, balanced over groups, or balanced over cells (group x label)."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from dralign.errors import GroupError, OptionError, unknown
+
+Balance = Literal["uniform", "group", "cell"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A run of neighbouring rows of a batch that were drawn from the same population.
+
+    Attributes:
+        start: the first row.
+        stop: the row after the last.
+        group: the group code of all its rows; None where groups are mixed.
+        label: the label of all its rows; None where labels are mixed.
+    """
+
+    start: int
+    stop: int
+    group: int | None = None
+    label: int | None = None
+
+    @property
+    def rows(self) -> slice:
+        """Where the block lies in the batch."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows of one training step.
+
+    Attributes:
+        x: (n, ...) inputs.
+        y: (n,) labels.
+        group: (n,) int64 group codes.
+        blocks: the blocks, in order, that make up the n rows.
+    """
+
+    x: Tensor
+    y: Tensor
+    group: Tensor
+    blocks: tuple[Block, ...]
+
+
+class Sampler:
+    """Draws the row numbers of batches, block by block.
+
+    Within a batch a row is drawn at most once, as in the published code; a population smaller than
+    its block is drawn with replacement instead. Rows without a group (-1) are drawn by
+    ``"uniform"`` only.
+
+    Attributes:
+        blocks: how every batch is laid out.
+    """
+
+    def __init__(
+        self,
+        label: Tensor,
+        group: Tensor,
+        *,
+        balance: Balance,
+        rows_per_block: int,
+        n_blocks: int,
+        n_groups: int,
+        generator: torch.Generator,
+    ) -> None:
+        """Finds the rows of each population once.
+
+        Args:
+            label: (n,) labels of the training rows, 0..C-1.
+            group: (n,) int64 group codes.
+            balance: ``"uniform"`` draws from all rows; ``"group"`` the same number from every
+                group; ``"cell"`` the same number from every group within every label.
+            rows_per_block: rows drawn from each population.
+            n_blocks: how many blocks' worth of rows a uniform batch has, so that it is as large as
+                a balanced one.
+            n_groups: the number of groups.
+            generator: the source of randomness; its state moves on with every draw.
+
+        Raises:
+            OptionError: if the balance is unknown or a size is not positive.
+            GroupError: if a population is empty.
+        """
+        if rows_per_block < 1:
+            raise OptionError(f"batch size: expected at least 1 row, got {rows_per_block}")
+        populations: list[tuple[int | None, int | None, Tensor]]
+        if balance == "uniform":
+            populations = [(None, None, torch.arange(len(label)))]
+            rows_per_block *= n_blocks
+        elif balance == "group":
+            populations = [(g, None, _where(group == g)) for g in range(n_groups)]
+        elif balance == "cell":
+            labels = range(int(label.max()) + 1)
+            populations = [
+                (g, y, _where((group == g) & (label == y))) for g in range(n_groups) for y in labels
+            ]
+        else:
+            raise OptionError(unknown("balance", balance, ("uniform", "group", "cell")))
+        for g, y, rows in populations:
+            if not len(rows):
+                raise GroupError(f"no training rows with group code {g} and label {y} to draw from")
+        self._populations = [rows for _, _, rows in populations]
+        self._generator = generator
+        self._size = rows_per_block
+        self.blocks = tuple(
+            Block(i * rows_per_block, (i + 1) * rows_per_block, g, y)
+            for i, (g, y, _) in enumerate(populations)
+        )
+
+    def draw(self) -> Tensor:
+        """The row numbers of the next batch, in the order of ``blocks``."""
+        return torch.cat([self._draw_from(rows) for rows in self._populations])
+
+    def _draw_from(self, rows: Tensor) -> Tensor:
+        """``rows_per_block`` of the given row numbers."""
+        n = len(rows)
+        if n >= self._size:
+            place = torch.randperm(n, generator=self._generator)[: self._size]
+        else:
+            place = torch.randint(n, (self._size,), generator=self._generator)
+        return rows[place]
+
+
+def _where(mask: Tensor) -> Tensor:
+    """The row numbers at which the mask holds."""
+    return mask.nonzero().squeeze(1)

@@ -1,0 +1,72 @@
+"""The figures of one epoch: group metrics on a split, and similarity of the rationales."""
+
+import torch
+from torch import Tensor, nn
+
+from dralign.data import Split
+from dralign.gaps import Gap
+from dralign.metrics import evaluate
+from dralign.rationale import (
+    Layer,
+    group_gradients,
+    mean_pairwise_similarity,
+    normalised_rationale,
+    probability,
+)
+from dralign.rationale.gradients import evaluation_mode
+from dralign.training.history import Scores
+
+GRANULARITIES = ("unit", "parameter")
+BLOCK = 16384
+
+
+def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
+    """The probability of label 1 for every row, (n,) float32 on the CPU, in evaluation mode."""
+    device = next(model.parameters()).device
+    with evaluation_mode(model), torch.inference_mode():
+        parts = [probability(model(block.to(device))).float().cpu() for block in x.split(BLOCK)]
+    return torch.cat(parts)
+
+
+def score_split(model: nn.Module, split: Split, *, n_groups: int) -> Scores:
+    """Every figure of ``dralign.metrics.evaluate`` on one split; NaN where undefined."""
+    prob = predict_probability(model, split.x)
+    return evaluate(split.y.numpy(), prob.numpy(), split.group.numpy(), n_groups=n_groups)
+
+
+def rationale_similarity(
+    model: nn.Module, split: Split, *, layers: tuple[Layer, ...], gap: Gap, n_groups: int
+) -> dict[str, Scores]:
+    """Per granularity and layer the similarity of the groups' Taylor rationales on a split.
+
+    The mean cosine over the pairs of groups, added up over the gap's strata: at most 1 under DP
+    and 2 under EO for a layer.
+    """
+    cells = group_gradients(
+        model,
+        split.x,
+        label=split.y,
+        group=split.group,
+        n_groups=n_groups,
+        layers=layers,
+        strata=gap.strata,
+    )
+    named = dict(model.named_parameters(remove_duplicate=False))
+    figures: dict[str, Scores] = {}
+    with torch.no_grad():
+        for granularity in GRANULARITIES:
+            scores = figures.setdefault(granularity, {})
+            for place, layer in enumerate(layers):
+                weight = layer.part(layer.weight(named))
+                scores[layer.name] = 0.0
+                for stratum in cells:
+                    grads = [
+                        g for cell in stratum if cell is not None and (g := cell[place]) is not None
+                    ]
+                    if len(grads) > 1:
+                        rationales = [
+                            normalised_rationale(layer, layer.part(grad), weight, granularity)
+                            for grad in grads
+                        ]
+                        scores[layer.name] += float(mean_pairwise_similarity(rationales))
+    return figures
