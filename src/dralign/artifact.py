@@ -1,0 +1,240 @@
+"""A trained network on disk: a folder of safetensors weights, JSON and a model card.
+
+Nothing in it is code and nothing is unpickled, so a folder from elsewhere can be read safely.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dralign import models
+from dralign.data import Encoder, encoder_from_dict
+from dralign.errors import ArtifactError, DralignError
+from dralign.training import predict_probability
+
+FORMAT = "dralign artifact"
+VERSION = 1
+WEIGHTS, DESCRIPTION, CARD = "model.safetensors", "artifact.json", "README.md"
+LARGEST_DESCRIPTION = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A trained network and all that is needed to use and judge it.
+
+    Attributes:
+        model: the network; it returns logits.
+        architecture: what ``dralign.models.build`` needs.
+        encoder: turns raw rows into inputs; None where inputs are given as they are.
+        label: the name of the label column.
+        positive: how label 1 is written in the raw data.
+        sensitive: the sensitive columns of the training data; not needed for prediction.
+        group_names: the groups they make.
+        training: how it was trained and chosen, and its figures; JSON-ready.
+    """
+
+    model: nn.Module
+    architecture: Mapping[str, Any]
+    encoder: Encoder | None
+    label: str
+    positive: str
+    sensitive: tuple[str, ...]
+    group_names: tuple[str, ...]
+    training: Mapping[str, Any]
+
+    def predict_proba(self, rows: object) -> Tensor:
+        """The probability of the positive label for raw rows, (n,) float32 in [0, 1].
+
+        Args:
+            rows: a DataFrame with the columns of training; (n, d) inputs if there is no encoder.
+
+        Raises:
+            DataError: if a column is missing or can't be read.
+        """
+        x = rows if self.encoder is None else self.encoder.transform(rows)
+        return predict_probability(self.model, torch.as_tensor(x, dtype=torch.float32))
+
+    def describe(self) -> dict[str, Any]:
+        """Everything but the weights, JSON-ready."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "architecture": dict(self.architecture),
+            "encoder": None if self.encoder is None else self.encoder.to_dict(),
+            "label": self.label,
+            "positive": self.positive,
+            "sensitive": list(self.sensitive),
+            "group_names": list(self.group_names),
+            "training": dict(self.training),
+        }
+
+
+def save_artifact(artifact: Artifact, folder: str | Path) -> Path:
+    """Writes the artifact so that the folder is either complete or not there.
+
+    An artifact already there is replaced; anything else is left alone.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ArtifactError: if something else is in the way, or the disk refuses.
+    """
+    from safetensors.torch import save
+
+    target = Path(folder)
+    if target.exists() and not (target / DESCRIPTION).is_file() and not _is_empty(target):
+        raise ArtifactError(f"{target}: exists and is not a saved network; choose another folder")
+    state = {name: x.detach().cpu().contiguous() for name, x in artifact.model.state_dict().items()}
+    weights = save(state)
+    description = artifact.describe() | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+            new = Path(scratch) / "new"
+            new.mkdir()
+            _write(new / WEIGHTS, weights)
+            _write(new / DESCRIPTION, json.dumps(description, indent=1).encode())
+            _write(new / CARD, model_card(artifact).encode())
+            if target.exists():
+                target.replace(Path(scratch) / "old")
+            new.replace(target)
+    except OSError as error:
+        raise ArtifactError(f"{target}: can't be written ({error.strerror or error})") from error
+    return target
+
+
+def load_artifact(folder: str | Path) -> Artifact:
+    """Reads an artifact, checking that it is ours, complete and unchanged.
+
+    Raises:
+        ArtifactError: if it is missing, damaged, not ours, or written by a newer version.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise ArtifactError(f"{place}: no such folder; expected a network saved by dralign train")
+    description = _read_description(place)
+    try:
+        weights = (place / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise ArtifactError(f"{place / WEIGHTS}: {error.strerror or error}") from error
+    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
+        raise ArtifactError(f"{place / WEIGHTS}: truncated or changed since it was saved")
+    try:
+        encoder = description["encoder"]
+        return Artifact(
+            model=_model(description["architecture"], weights),
+            architecture=description["architecture"],
+            encoder=None if encoder is None else encoder_from_dict(encoder),
+            label=str(description["label"]),
+            positive=str(description["positive"]),
+            sensitive=tuple(map(str, description["sensitive"])),
+            group_names=tuple(map(str, description["group_names"])),
+            training=dict(description["training"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = (
+            str(error) if isinstance(error, DralignError) else f"{type(error).__name__} {error}"
+        )
+        raise ArtifactError(f"{place / DESCRIPTION}: not a network of ours ({reason})") from error
+
+
+def model_card(artifact: Artifact) -> str:
+    """A page for a person: what the network is, how it was made, its figures and limits."""
+    training = artifact.training
+    figures = "\n".join(
+        f"| {name.replace('_', ' ')} | {value:.4f} |"
+        for name, value in dict(training.get("test", {})).items()
+    )
+    return f"""# Model card
+
+Predicts `{artifact.label}` = `{artifact.positive}`; saved by dralign.
+
+- Network: {json.dumps(dict(artifact.architecture))}
+- Trained with: {json.dumps(training.get("method", {}))}
+- Data: {training.get("dataset", "not recorded")}
+- Sensitive feature: {", ".join(artifact.sensitive)} ({", ".join(artifact.group_names)}); \
+not needed for prediction
+- Chosen epoch: {training.get("epoch", "not recorded")} by {training.get("selection", "no rule")}
+
+## Figures on the test rows
+
+| figure | value |
+| --- | --- |
+{figures}
+
+## Limits
+
+These figures describe one test split of the data above and say nothing about other populations.
+A small gap between groups is not evidence that decisions made with this network are just: label
+bias, missing groups and the use it is put to are outside of what is measured here.
+"""
+
+
+def _is_empty(place: Path) -> bool:
+    """Whether the path is an empty folder."""
+    return place.is_dir() and not any(place.iterdir())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Writes a file through to the disk."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_description(place: Path) -> dict[str, Any]:
+    """The JSON description, checked to be of our format and version.
+
+    Raises:
+        ArtifactError: if it is not.
+    """
+    path = place / DESCRIPTION
+    try:
+        if path.stat().st_size > LARGEST_DESCRIPTION:
+            raise ArtifactError(f"{path}: larger than any description of ours")
+        description = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror or error}; not a saved network") from error
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"{path}: truncated or not JSON") from error
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise ArtifactError(f"{path}: not a network saved by dralign")
+    if description.get("version") != VERSION:
+        raise ArtifactError(
+            f"{path}: format version {description.get('version')!r}; this dralign reads {VERSION}"
+        )
+    return description
+
+
+def _model(architecture: Mapping[str, Any], weights: bytes) -> nn.Module:
+    """The network with its weights; a description larger than the weights is never built.
+
+    Raises:
+        ArtifactError: if the weights are not those of the architecture.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        state = load(weights)
+    except SafetensorError as error:
+        raise ArtifactError(f"{WEIGHTS} is not a safetensors file ({error})") from error
+    if int(architecture.get("depth", 2)) + 1 != len(state) // 2:
+        raise ArtifactError("the weights do not fit the architecture (number of layers)")
+    with torch.device("meta"):
+        model = models.build(architecture)
+    try:
+        model.load_state_dict(state, assign=True)
+    except RuntimeError as error:
+        raise ArtifactError("the weights do not fit the architecture (shapes)") from error
+    return model.eval()

@@ -1,0 +1,160 @@
+"""Each method's gradient is that of its printed formula; zero weights share one path."""
+
+import pytest
+import torch
+
+from dralign.errors import OptionError
+from dralign.methods import METHOD_NAMES, build_method
+from dralign.models import mlp
+from dralign.rationale import per_sample_loss
+from dralign.sampling import Batch, Sampler
+from dralign.training import TrainingSettings, train
+from synthetic import dataset
+
+DP, EO = "demographic_parity", "equalized_odds"
+
+
+def one_batch(balance: str, *, n_groups: int = 2) -> Batch:
+    rows = dataset(n_groups=n_groups).train
+    sampler = Sampler(
+        rows.y,
+        rows.group,
+        balance=balance,
+        rows_per_block=20,
+        n_blocks=n_groups,
+        n_groups=n_groups,
+        generator=torch.Generator().manual_seed(0),
+    )
+    drawn = sampler.draw()
+    return Batch(rows.x[drawn].double(), rows.y[drawn], rows.group[drawn], sampler.blocks)
+
+
+def network(seed: int = 0) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return mlp(6, hidden=8)
+
+
+def gradients(method, batch: Batch) -> list[torch.Tensor]:
+    model = network().double()
+    step = method.begin(model, n_groups=2, generator=torch.Generator())
+    step(batch)
+    return [parameter.grad for parameter in model.parameters()]
+
+
+def formula(batch: Batch, gap: str, lam: float, beta: float, loss: str, granularity: str):
+    """L_cls + lambda * gap + beta * L_dF of Algorithms 1 and 2, written out for two groups."""
+    model = network().double()
+    cells = [(g, y) for y in (0, 1) for g in (0, 1)] if gap == EO else [(0, None), (1, None)]
+    mean, score, count = {}, {}, {}
+    for g, y in cells:
+        rows = (batch.group == g) & (
+            torch.ones_like(batch.y, dtype=torch.bool) if y is None else batch.y == y
+        )
+        logits = model(batch.x[rows])[:, 0]
+        mean[g, y] = torch.nn.functional.binary_cross_entropy_with_logits(
+            logits, batch.y[rows].double()
+        )
+        score[g, y], count[g, y] = torch.sigmoid(logits).mean(), int(rows.sum())
+    if loss == "group_sum":
+        total = sum(mean.values())
+    else:
+        total = sum(mean[c] * count[c] for c in cells) / sum(count.values())
+    for y in sorted({y for _, y in cells}, key=str):
+        total = total + lam * (score[0, y] - score[1, y]).abs()
+        for weight in (p for p in model.parameters() if p.ndim == 2):
+            c = []
+            for g in (0, 1):
+                (grad,) = torch.autograd.grad(mean[g, y], weight, create_graph=True)
+                influence = (grad * weight) ** 2
+                c.append(influence.sum(1) if granularity == "unit" else influence.flatten())
+            total = total - beta * (c[0] @ c[1]) / (c[0].norm() * c[1].norm())
+    return list(torch.autograd.grad(total, list(model.parameters())))
+
+
+@pytest.mark.parametrize("gap", [DP, EO])
+@pytest.mark.parametrize("loss", ["batch_mean", "group_sum"])
+@pytest.mark.parametrize("granularity", ["unit", "parameter"])
+@pytest.mark.parametrize(
+    ("name", "lam", "beta"),
+    [("oversample", 0, 0), ("gap", 0.3, 0), ("dralign", 0.3, 0.05), ("dralign", 0, 0.1)],
+)
+def test_gradient_is_that_of_the_formula(name, lam, beta, gap, loss, granularity):
+    batch = one_batch("cell" if gap == EO else "group")
+    method = build_method(
+        name,
+        gap=gap,
+        fairness_weight=lam,
+        alignment_weight=beta,
+        granularity=granularity,
+        loss=loss,
+    )
+    expected = formula(batch, gap, lam, beta, loss, granularity)
+    for found, wanted in zip(gradients(method, batch), expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_erm_takes_the_mean_over_a_uniform_batch():
+    batch = one_batch("uniform")
+    model = network().double()
+    per_sample_loss(model(batch.x), batch.y).mean().backward()
+    for found, parameter in zip(
+        gradients(build_method("erm"), batch), model.parameters(), strict=True
+    ):
+        torch.testing.assert_close(found, parameter.grad)
+
+
+@pytest.mark.parametrize("gap", [DP, EO])
+def test_zero_weights_make_three_methods_bit_identical(gap):
+    data, weights = dataset(), []
+    for name in ("oversample", "gap", "dralign"):
+        model = network()
+        method = build_method(name, gap=gap)
+        train(model, data, method, TrainingSettings(epochs=1, iterations=20, batch_size=30))
+        weights.append(torch.cat([p.flatten() for p in model.parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+
+
+def test_only_the_last_layers_are_aligned_when_asked():
+    batch = one_batch("group")
+    whole = gradients(build_method("dralign", alignment_weight=0.5), batch)
+    last = gradients(build_method("dralign", alignment_weight=0.5, layers=1), batch)
+    assert not torch.allclose(whole[0], last[0])
+
+
+@pytest.mark.parametrize("n_groups", [2, 3])
+@pytest.mark.parametrize(
+    "gap", ["demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity"]
+)
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_groups):
+    weights = {"gap": {"fairness_weight": 0.1}}
+    weights["dralign"] = {"fairness_weight": 0.1, "alignment_weight": 0.01}
+    method = build_method(name, gap=gap, **weights.get(name, {}))
+    result = train(
+        network(),
+        dataset(n_groups=n_groups),
+        method,
+        TrainingSettings(epochs=1, iterations=3, batch_size=20),
+    )
+    (record,) = result.history
+    assert 0 < record.loss < 3
+    top = {"demographic_parity": 3, "equal_opportunity": 3}.get(gap, 6)
+    assert 0 < record.similarity_total("unit") <= top + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"name": "fair"}, "unknown method 'fair'; known: erm, oversample, gap, dralign"),
+        ({"name": "gap", "gap": "parity"}, "unknown gap 'parity'; known: demographic_parity"),
+        ({"name": "gap", "fairness_weight": -1}, "fairness_weight: expected a number from 0 up"),
+        ({"name": "gap", "fairness_weight": float("nan")}, "fairness_weight: expected a number"),
+        ({"name": "erm", "fairness_weight": 1}, "'erm' does not use it, got 1"),
+        ({"name": "gap", "alignment_weight": 1}, "alignment_weight: the method 'gap' does not"),
+        ({"name": "gap", "loss": "sum"}, "unknown loss convention 'sum'; known: batch_mean"),
+    ],
+)
+def test_bad_options_say_what_is_known(options, message):
+    with pytest.raises(OptionError, match=message):
+        build_method(**options)

@@ -1,0 +1,242 @@
+"""The loop records, repeats, restores and refuses what it should."""
+
+import math
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from dralign.data import Split
+from dralign.errors import GroupError, ModelError, OptionError, UndefinedMetricWarning
+from dralign.methods import build_method
+from dralign.metrics import average_precision, soft_demographic_parity_difference
+from dralign.models import mlp
+from dralign.training import (
+    EpochRecord,
+    Selection,
+    TrainingSettings,
+    predict_probability,
+    seeded,
+    spawn_seeds,
+    train,
+)
+from synthetic import dataset
+
+SHORT = TrainingSettings(epochs=3, iterations=5, batch_size=20)
+METHOD = build_method("dralign", fairness_weight=0.2, alignment_weight=0.02)
+
+
+def network(seed: int = 0) -> nn.Module:
+    with seeded(seed):
+        return mlp(6, hidden=8)
+
+
+def test_same_seed_gives_the_same_weights_and_another_seed_does_not():
+    def run(seed: int) -> torch.Tensor:
+        model = network()
+        train(model, dataset(), METHOD, replace(SHORT, seed=seed))
+        return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+    assert torch.equal(run(0), run(0))
+    assert not torch.equal(run(0), run(1))
+
+
+def test_dropout_repeats_with_the_seed_and_global_randomness_is_left_alone():
+    def run() -> torch.Tensor:
+        with seeded(0):
+            model = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 1))
+        train(model, dataset(), build_method("erm"), SHORT)
+        return model[0].weight.detach()
+
+    state = torch.get_rng_state()
+    one = run()
+    assert torch.equal(state, torch.get_rng_state())
+    torch.rand(7)
+    assert torch.equal(one, run())
+
+
+def test_records_are_the_figures_of_the_kept_weights():
+    data, model = dataset(), network()
+    seen = []
+    result = train(model, data, METHOD, SHORT, on_epoch=seen.append)
+    assert tuple(seen) == result.history
+    assert [record.epoch for record in result.history] == [0, 1, 2]
+    for record, state in zip(result.history, result.states, strict=True):
+        model.load_state_dict(state)
+        for figures, rows in ((record.validation, data.validation), (record.test, data.test)):
+            prob = predict_probability(model, rows.x).numpy()
+            y, a = rows.y.numpy(), rows.group.numpy()
+            assert figures["average_precision"] == pytest.approx(average_precision(y, prob))
+            assert figures["soft_demographic_parity"] == pytest.approx(
+                soft_demographic_parity_difference(y, prob, sensitive_features=a), abs=1e-6
+            )
+
+
+def test_recorded_similarity_is_that_of_whole_validation_gradients():
+    data, model = dataset(), network()
+    record = train(model, data, METHOD, replace(SHORT, epochs=1)).history[0]
+    rows, vectors = data.validation, []
+    for g in (0, 1):
+        inside = rows.group == g
+        loss = nn.functional.binary_cross_entropy_with_logits(
+            model(rows.x[inside])[:, 0], rows.y[inside].float()
+        )
+        (grad,) = torch.autograd.grad(loss, model[2].weight)
+        vectors.append(((grad * model[2].weight) ** 2).detach())
+    by_unit = [v.sum(1) for v in vectors]
+    flat = [v.flatten() for v in vectors]
+    assert set(record.similarity) == {"unit", "parameter"}
+    for granularity, (one, other) in (("unit", by_unit), ("parameter", flat)):
+        expected = torch.cosine_similarity(one, other, dim=0, eps=0).item()
+        assert record.similarity[granularity]["2"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_record_survives_the_way_through_json():
+    import json
+
+    record = train(network(), dataset(), METHOD, replace(SHORT, epochs=1)).history[0]
+    assert EpochRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
+
+
+def test_another_selection_restores_its_own_weights_without_training():
+    data, model = dataset(), network()
+    result = train(model, data, METHOD, SHORT)
+    for rule in ("smallest_gap", "highest_ap", "last"):
+        record = result.restore(Selection(rule), METHOD.gap.name)
+        prob = predict_probability(model, data.validation.x).numpy()
+        expected = record.validation["average_precision"]
+        assert average_precision(data.validation.y.numpy(), prob) == pytest.approx(expected)
+
+
+def test_loss_that_stops_being_finite_is_an_error():
+    with pytest.raises(ModelError, match="not finite in epoch 0; try a smaller learning rate"):
+        train(network(), dataset(), METHOD, replace(SHORT, learning_rate=1e30))
+
+
+def with_train(**columns):
+    data = dataset()
+    rows = data.train
+    return replace(
+        data,
+        train=Split(
+            columns.get("x", rows.x), columns.get("y", rows.y), columns.get("group", rows.group)
+        ),
+    )
+
+
+def test_group_missing_from_training_is_an_error():
+    data = with_train(group=torch.zeros_like(dataset().train.group))
+    with pytest.raises(GroupError, match="group 'b' has no training rows"):
+        train(network(), data, METHOD, SHORT)
+
+
+def test_group_without_positives_is_an_error_only_if_the_gap_conditions_on_the_label():
+    rows = dataset().train
+    data = with_train(y=torch.where(rows.group == 0, 0, rows.y))
+    for gap in ("equalized_odds", "equal_opportunity", "predictive_parity"):
+        with pytest.raises(GroupError, match="'a' has no training rows with label 1"):
+            train(network(), data, build_method("erm", gap=gap), SHORT)
+    with pytest.warns(UndefinedMetricWarning, match="'a' has no training rows with label 1"):
+        train(network(), data, METHOD, SHORT)
+
+
+def test_undefined_figure_in_a_split_is_nan_and_announced():
+    data = dataset()
+    rows = data.test
+    data = replace(data, test=Split(rows.x, torch.where(rows.group == 0, 0, rows.y), rows.group))
+    with pytest.warns(UndefinedMetricWarning, match="'a' has no test rows with label 1"):
+        record = train(network(), data, METHOD, SHORT).history[-1]
+    assert math.isnan(record.test["soft_equal_opportunity"])
+    assert not math.isnan(record.test["soft_demographic_parity"])
+    assert not math.isnan(record.validation["soft_equal_opportunity"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "epochs: expected at least 1, got 0"),
+        ({"iterations": -1}, "iterations: expected at least 1, got -1"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+        ({"learning_rate": 0}, "learning_rate: expected a positive number, got 0"),
+        ({"learning_rate": float("nan")}, "learning_rate: expected a positive number"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        TrainingSettings(**options)
+
+
+def test_negative_seed_is_refused():
+    with pytest.raises(OptionError, match="seed: expected a number from 0 up, got -1"):
+        spawn_seeds(-1)
+
+
+def test_seeds_of_a_run_differ_from_each_other_and_from_other_runs():
+    runs = [spawn_seeds(seed) for seed in range(50)]
+    numbers = [n for run in runs for n in (run.initialisation, run.sampling, run.noise)]
+    assert len(set(numbers)) == 150
+
+
+def record(epoch: int, ap: float, gap: float) -> EpochRecord:
+    figures = {"average_precision": ap, "soft_demographic_parity": gap}
+    return EpochRecord(epoch, 0.5, figures, {}, {}, 1.0, 0.1)
+
+
+HISTORY = tuple(
+    record(epoch, ap, gap)
+    for epoch, (ap, gap) in enumerate(
+        [(0.5, 0.01), (0.7, 0.2), (0.8, 0.3), (0.75, 0.05), (0.6, 0.1)]
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("selection", "epoch"),
+    [
+        (Selection(), 3),
+        (Selection(warmup=0), 0),
+        (Selection("highest_ap"), 2),
+        (Selection("last"), 4),
+        (Selection("highest_ap_under_bound", bound=0.2), 3),
+        (Selection("highest_ap_under_bound", bound=0.25), 3),
+        (Selection("highest_ap_under_bound", bound=0.01), 3),
+        (Selection("highest_ap_under_bound", bound=1.0), 2),
+        (Selection(warmup=99), 4),
+    ],
+    ids=str,
+)
+def test_rules_pick_their_epoch(selection, epoch):
+    assert selection.choose(HISTORY, "demographic_parity").epoch == epoch
+
+
+def test_undefined_figures_are_never_the_best():
+    history = (record(0, 0.5, 0.1), record(1, math.nan, math.nan), record(2, 0.6, 0.2))
+    assert Selection().choose(history, "demographic_parity").epoch == 2
+    assert Selection("highest_ap").choose(history, "demographic_parity").epoch == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rule": "best"}, "unknown selection rule 'best'; known: smallest_gap"),
+        ({"warmup": -1}, "warmup: expected 0 or more epochs, got -1"),
+        ({"rule": "highest_ap_under_bound"}, "bound: needed by the rule"),
+        ({"bound": 0.1}, "bound: needed by the rule"),
+    ],
+)
+def test_bad_selection_is_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        Selection(**options)
+
+
+def test_choosing_from_an_empty_history_is_refused():
+    with pytest.raises(OptionError, match="the run has no epochs"):
+        Selection().choose((), "demographic_parity")
+
+
+def test_training_warns_of_nothing_on_whole_data():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(network(), dataset(), METHOD, replace(SHORT, epochs=1))
