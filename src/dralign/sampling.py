@@ -50,6 +50,35 @@ class Batch:
     blocks: tuple[Block, ...]
 
 
+def batch_in_blocks(
+    x: Tensor, label: Tensor, group: Tensor, *, n_groups: int, by_label: bool
+) -> Batch:
+    """The rows of a batch of any order, gathered into one block per group, or per cell.
+
+    Rows without a group (-1) come last, in a block of mixed groups. Empty blocks are left out.
+
+    Args:
+        x: (n, ...) inputs.
+        label: (n,) labels 0..C-1.
+        group: (n,) int64 codes.
+        n_groups: the number of groups G.
+        by_label: whether to keep the labels of a group apart.
+    """
+    n_labels = int(label.max()) + 1 if by_label and len(label) else 1
+    cell = group * n_labels + (label if by_label else 0)
+    cell = torch.where(group < 0, n_groups * n_labels, cell)
+    order = cell.argsort(stable=True)
+    blocks, start = [], 0
+    for code, count in enumerate(torch.bincount(cell, minlength=n_groups * n_labels).tolist()):
+        if count:
+            g, y = divmod(code, n_labels)
+            known = g < n_groups
+            where = (g if known else None, y if known and by_label else None)
+            blocks.append(Block(start, start + count, *where))
+            start += count
+    return Batch(x[order], label[order], group[order], tuple(blocks))
+
+
 class Sampler:
     """Draws the row numbers of batches, block by block.
 

@@ -57,10 +57,15 @@ class RationaleAlignment:
             raise ModelError("every chosen layer is frozen (requires_grad=False)")
 
     @property
-    def layers(self) -> tuple[str, ...]:
-        """The names of the layers that take part now: the chosen ones that are not frozen."""
+    def active_layers(self) -> tuple[Layer, ...]:
+        """The layers that take part now: the chosen ones that are not frozen."""
         parameters = _parameters(self._model)
-        return tuple(layer.name for layer in self._chosen if layer.weight(parameters).requires_grad)
+        return tuple(x for x in self._chosen if x.weight(parameters).requires_grad)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The names of the layers that take part now."""
+        return tuple(layer.name for layer in self.active_layers)
 
     def align(self, strata: Strata, *, params: Mapping[str, Tensor] | None = None) -> Tensor:
         """The alignment term, a scalar from -S * L (S strata, L layers) to 0; lower is better.
@@ -88,7 +93,7 @@ class RationaleAlignment:
         weights = [layer.weight(parameters) for layer in layers]
         if not weights:
             raise ModelError("every chosen layer is frozen (requires_grad=False)")
-        total = weights[0].new_zeros((), dtype=_at_least_float32(weights[0].dtype))
+        total = weights[0].new_zeros((), dtype=at_least_float32(weights[0].dtype))
         compared = 0
         with torch.autocast(weights[0].device.type, enabled=False):
             for stratum in strata:
@@ -107,7 +112,7 @@ class RationaleAlignment:
 
     def _similarity(self, layer: Layer, weight: Tensor, grads: Sequence[Tensor | None]) -> Tensor:
         """The mean pairwise similarity of the groups in one layer."""
-        dtype = _at_least_float32(weight.dtype)
+        dtype = at_least_float32(weight.dtype)
         part = layer.part(weight).to(dtype)
         return mean_pairwise_similarity(
             [
@@ -140,6 +145,6 @@ def _gradients(loss: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor | None, 
     return torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
 
 
-def _at_least_float32(dtype: torch.dtype) -> torch.dtype:
+def at_least_float32(dtype: torch.dtype) -> torch.dtype:
     """The dtype the term is computed in: half precision is widened."""
     return torch.promote_types(dtype, torch.float32)

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from dralign.alignment import RationaleAlignment
+from dralign.alignment import RationaleAlignment, backward_in_blocks
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, balance_for, task_loss
+from dralign.methods.base import LossConvention, Step, StepResult, balance_for
 from dralign.methods.gap import GapRegularisation
-from dralign.rationale import Granularity, LayerChoice, per_sample_loss, probability
+from dralign.rationale import Granularity, LayerChoice
 from dralign.sampling import Balance, Batch
 
 
@@ -47,30 +47,19 @@ class DRAlign:
         if not self.alignment_weight:
             plain = GapRegularisation(self.gap, self.fairness_weight, self.loss)
             return plain.begin(model, n_groups=n_groups, generator=generator)
-        term = RationaleAlignment(model, layers=self.layers, granularity=self.granularity)
+        alignment = RationaleAlignment(model, layers=self.layers, granularity=self.granularity)
 
         def step(batch: Batch) -> StepResult:
-            # Each block has a forward pass of its own: a group's gradient then costs its own rows
-            # only, where a joint pass would carry zeros through those of the other groups.
-            outputs = [model(batch.x[block.rows]) for block in batch.blocks]
-            logits = torch.cat(outputs)
-            loss = task_loss(logits, batch, self.loss)
-            if self.fairness_weight:
-                gap = self.gap(probability(logits), batch.group, batch.y, n_groups)
-                loss = loss + self.fairness_weight * gap
-            strata = self._strata(outputs, batch, n_groups)
-            loss = loss + self.alignment_weight * term.align(strata)
-            loss.backward()
-            return StepResult(loss.detach())
+            loss = backward_in_blocks(
+                model,
+                batch,
+                alignment=alignment,
+                alignment_weight=self.alignment_weight,
+                gap=self.gap,
+                fairness_weight=self.fairness_weight,
+                n_groups=n_groups,
+                group_sum=self.loss == "group_sum",
+            )
+            return StepResult(loss)
 
         return step
-
-    def _strata(
-        self, outputs: list[Tensor], batch: Batch, n_groups: int
-    ) -> list[list[Tensor | None]]:
-        """The blocks' mean losses, arranged as the gap pairs them."""
-        mean = {
-            (block.group, block.label): per_sample_loss(output, batch.y[block.rows]).mean()
-            for output, block in zip(outputs, batch.blocks, strict=True)
-        }
-        return [[mean.get((g, label)) for g in range(n_groups)] for label in self.gap.strata]

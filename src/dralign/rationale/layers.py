@@ -49,6 +49,14 @@ class Layer:
             part = part.transpose(1, 2).flatten(0, 1)  # (units, in, *kernel)
         return part.flatten(1)  # (units, fan-in)
 
+    def from_units(self, rows: Tensor, part: Tensor) -> Tensor:
+        """The inverse of ``by_unit``: (units, fan-in) rows back in the shape of ``part``."""
+        if self.transposed_groups:
+            groups, (n_in, n_out) = self.transposed_groups, part.shape[:2]
+            rows = rows.reshape(groups, n_out, n_in // groups, *part.shape[2:])
+            rows = rows.transpose(1, 2)  # (groups, in, out, *kernel)
+        return rows.reshape(part.shape)
+
     def weight(self, parameters: Mapping[str, Tensor]) -> Tensor:
         """The whole leaf tensor among ``parameters``, found by its name or a tied name.
 
