@@ -1,5 +1,6 @@
 """Batches hold what they promise, from the generator they are given."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ def sampler(balance: str, rows: int, *, seed: int = 0, label=LABEL, group=GROUP)
         rows_per_block=rows,
         n_blocks=2,
         n_groups=2,
-        generator=torch.Generator().manual_seed(seed),
+        generator=np.random.default_rng(seed),
     )
 
 

@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -105,7 +106,7 @@ def train(
     check_groups(dataset, method.gap)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
-    sampler = _sampler(dataset, method, settings, torch.Generator().manual_seed(seeds.sampling))
+    sampler = _sampler(dataset, method, settings, np.random.default_rng(seeds.sampling))
     optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
     history: list[EpochRecord] = []
     states: list[dict[str, Tensor]] = []
@@ -175,7 +176,7 @@ def check_groups(dataset: Dataset, gap: Gap) -> None:
 
 
 def _sampler(
-    dataset: Dataset, method: Method, settings: TrainingSettings, generator: torch.Generator
+    dataset: Dataset, method: Method, settings: TrainingSettings, generator: np.random.Generator
 ) -> Sampler:
     """The sampler of one run."""
     default = dict(dataset.batch_sizes).get(method.gap.name, DEFAULT_BATCH)

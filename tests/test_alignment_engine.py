@@ -1,0 +1,228 @@
+"""The fast step writes the same gradient as the plain term, on every kind of network."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dralign.alignment import RationaleAlignment, aligned_backward
+from dralign.alignment.engine import similarity_and_cotangents
+from dralign.errors import GroupTypeError, OptionError
+from dralign.gaps import GAP_NAMES, resolve_gap
+from dralign.rationale import group_losses, per_sample_loss, probability, select_layers
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(2, 4)
+        self.mix = nn.MultiheadAttention(4, 2, batch_first=True)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.embed(x.reshape(len(x), 4, 2))
+        return self.head(torch.tanh(self.mix(h, h, h)[0].mean(1)))
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Linear(8, 8), nn.Linear(8, 8)
+        self.two.weight = self.one.weight
+        self.spare, self.head = nn.Linear(3, 3), nn.Linear(8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.tanh(self.two(torch.tanh(self.one(x)))))
+
+
+def frozen() -> nn.Module:
+    model = nn.Sequential(nn.Linear(8, 5), nn.ReLU(), nn.Linear(5, 5), nn.ReLU(), nn.Linear(5, 1))
+    model[2].weight.requires_grad_(requires_grad=False)
+    return model
+
+
+NETWORKS = {
+    "mlp": lambda: nn.Sequential(
+        nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 1)
+    ),
+    "no bias": lambda: nn.Sequential(
+        nn.Linear(8, 6, bias=False), nn.Tanh(), nn.Linear(6, 1, bias=False)
+    ),
+    "linear": lambda: nn.Linear(8, 1),
+    "two outputs": lambda: nn.Sequential(nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 2)),
+    "convolutions": lambda: nn.Sequential(
+        nn.Unflatten(1, (2, 4)),
+        nn.Conv1d(2, 4, 2),
+        nn.ELU(),
+        nn.ConvTranspose1d(4, 6, 2, groups=2),
+        nn.ELU(),
+        nn.Flatten(),
+        nn.Linear(24, 1),
+    ),
+    "layer norm": lambda: nn.Sequential(
+        nn.Linear(8, 6), nn.LayerNorm(6), nn.Tanh(), nn.Linear(6, 1)
+    ),
+    "attention": Attention,
+    "tied and unused": Tied,
+    "frozen": frozen,
+    "dead": lambda: nn.Sequential(nn.Linear(8, 6), nn.Threshold(1e6, 0.0), nn.Linear(6, 1)),
+}
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return NETWORKS[name]().double()
+
+
+def rows(n: int = 40, *, n_groups: int = 2, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 8, generator=generator, dtype=torch.float64)
+    group = torch.randint(n_groups, (n,), generator=generator)
+    return x, torch.randint(2, (n,), generator=generator), group
+
+
+def plain_gradient(
+    model, x, y, group, *, n_groups, gap, lam, beta, **options
+) -> list[Tensor | None]:
+    """Loss, gap and ``RationaleAlignment.align`` left to autograd."""
+    losses, chosen = per_sample_loss(model(x), y), resolve_gap(gap)
+    by_label = chosen.conditions_on_label
+    strata = group_losses(losses, group, n_groups=n_groups, label=y if by_label else None)
+    strata = [strata[s or 0] for s in chosen.strata]
+    prob = probability(model(x))
+    loss = losses.mean() + lam * chosen(prob, group, y, n_groups)
+    loss = loss + beta * RationaleAlignment(model, **options).align(strata)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    return list(torch.autograd.grad(loss, parameters, allow_unused=True)), loss
+
+
+def compare(name, data, *, n_groups=2, gap="demographic_parity", lam=0.3, beta=0.2, **options):
+    model = network(name)
+    settings = {"n_groups": n_groups, "gap": gap}
+    expected, loss = plain_gradient(model, *data, **settings, lam=lam, beta=beta, **options)
+    x, y, group = data
+    value = aligned_backward(
+        model,
+        x,
+        label=y,
+        group=group,
+        **settings,
+        alignment=RationaleAlignment(model, **options),
+        alignment_weight=beta,
+        fairness_weight=lam,
+    )
+    assert value.item() == pytest.approx(loss.item(), rel=1e-10)
+    found = [p.grad for p in model.parameters() if p.requires_grad]
+    for one, other in zip(found, expected, strict=True):
+        if other is None:
+            assert one is None or not one.any()
+        else:
+            scale = other.abs().max().clamp(min=1e-12)
+            torch.testing.assert_close(one / scale, other / scale, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("granularity", ["unit", "parameter"])
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "dead"])
+def test_gradient_is_that_of_the_plain_term_on_every_network(name, granularity):
+    compare(name, rows(), granularity=granularity)
+
+
+def test_dead_layer_gives_the_task_gradient_and_no_nan():
+    model, (x, y, group) = network("dead"), rows()
+    aligned_backward(
+        model, x, label=y, group=group, n_groups=2,
+        alignment=RationaleAlignment(model), alignment_weight=1.0,
+    )  # fmt: skip
+    expected = torch.autograd.grad(per_sample_loss(model(x), y).mean(), model[2].bias)[0]
+    torch.testing.assert_close(model[2].bias.grad, expected)
+    assert not model[0].weight.grad.any()
+    assert not model[2].weight.grad.any()
+
+
+@pytest.mark.parametrize("gap", GAP_NAMES)
+@pytest.mark.parametrize("n_groups", [2, 3])
+def test_gradient_is_that_of_the_plain_term_for_every_gap(gap, n_groups):
+    compare("mlp", rows(60, n_groups=n_groups), n_groups=n_groups, gap=gap)
+
+
+@pytest.mark.parametrize("layers", [1, 2, ["0"]])
+def test_gradient_is_that_of_the_plain_term_for_chosen_layers(layers):
+    compare("mlp", rows(), layers=layers)
+
+
+def test_absent_group_and_missing_codes_are_left_out():
+    x, y, group = rows()
+    compare("mlp", (x, y, group), n_groups=3)
+    compare("mlp", (x, y, torch.where(torch.arange(40) % 5 == 0, -1, group)))
+    compare("mlp", (x, y, torch.zeros_like(group)))
+
+
+def test_gradient_is_added_to_what_is_there():
+    model, (x, y, group) = network("mlp"), rows()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    fresh = network("mlp")
+    for net in (model, fresh):
+        aligned_backward(
+            net, x, label=y, group=group, n_groups=2,
+            alignment=RationaleAlignment(net), alignment_weight=0.1,
+        )  # fmt: skip
+    for one, other in zip(model.parameters(), fresh.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad + 1)
+
+
+@pytest.mark.parametrize("granularity", ["unit", "parameter"])
+def test_closed_form_survives_tiny_gradients_and_ignores_their_scale(granularity):
+    """<dS/dg_i, g_i> = 0: the cosine does not change when a gradient is scaled."""
+    layer = select_layers(nn.Linear(4, 3))[0]
+    generator = torch.Generator().manual_seed(0)
+    w, *grads = torch.randn(4, 3, 4, generator=generator, dtype=torch.float64)
+    value, per_group, _ = similarity_and_cotangents(layer, w, grads, granularity)
+    for gradient, cotangent in zip(grads, per_group, strict=True):
+        assert (gradient * cotangent).sum().abs() < 1e-12
+    tiny, smaller = 1e-12, [g.float() * 1e-12 for g in grads]
+    low, low_cotangents, _ = similarity_and_cotangents(layer, w.float(), smaller, granularity)
+    assert low.item() == pytest.approx(value.item(), rel=1e-5)
+    torch.testing.assert_close(
+        (low_cotangents[0] * tiny).double(), per_group[0], rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("transposed_groups", [1, 2])
+def test_rows_of_units_find_their_way_back(transposed_groups):
+    layer = select_layers(nn.ConvTranspose2d(4, 6, 3, groups=transposed_groups))[0]
+    part = torch.arange(4 * (6 // transposed_groups) * 9.0).reshape(4, -1, 3, 3)
+    units = layer.by_unit(part)
+    assert units.shape == (6, 4 // transposed_groups * 9)
+    assert torch.equal(layer.from_units(units, part), part)
+
+
+def test_step_takes_about_three_times_the_work_of_plain_training():
+    """FLOPs, not time: the cost model of 9 forward passes against 3."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from dralign.models import mlp
+
+    torch.manual_seed(0)
+    model = mlp(120)
+    x, y = torch.randn(1000, 120), torch.arange(1000) // 2 % 2
+    group = torch.from_numpy(np.arange(1000) % 2)
+    with FlopCounterMode(display=False) as plain:
+        per_sample_loss(model(x), y).mean().backward()
+    with FlopCounterMode(display=False) as aligned:
+        aligned_backward(
+            model, x, label=y, group=group, n_groups=2, fairness_weight=0.1,
+            alignment=RationaleAlignment(model), alignment_weight=0.1,
+        )  # fmt: skip
+    assert aligned.get_total_flops() / plain.get_total_flops() == pytest.approx(2.72, abs=0.02)
+
+
+def test_bad_group_and_gap_are_refused():
+    model, (x, y, group) = network("mlp"), rows()
+    common = {"label": y, "n_groups": 2, "alignment": RationaleAlignment(model)}
+    with pytest.raises(
+        GroupTypeError, match=r"expected an int64 tensor of codes, got torch\.float64"
+    ):
+        aligned_backward(model, x, group=group.double(), alignment_weight=1, **common)
+    with pytest.raises(OptionError, match="unknown gap 'dp'"):
+        aligned_backward(model, x, group=group, alignment_weight=1, gap="dp", **common)
