@@ -1,0 +1,239 @@
+"""Gaps: differentiable differences between groups in the predicted probability of label 1.
+
+Every gap compares a rate between groups, and every rate is a weighted mean over the rows of a
+group, sum w v / sum w, of a value v with a weight w (f is the probability, y the label):
+
+=====================  =======  ==============
+gap                    value    weights
+=====================  =======  ==============
+demographic_parity     f        1
+equalized_odds         f        1 - y, then y
+equal_opportunity      f        y
+predictive_parity      y        f
+=====================  =======  ==============
+
+The arguments are the same for all of them:
+
+- ``prob``: (n,) probabilities in [0, 1], usually with a graph; half precision is summed in float32.
+- ``group``: (n,) int64 codes 0..G-1; rows coded -1 take no part.
+- ``label``: (n,) labels 0 or 1 of any dtype.
+- ``n_groups``: the number of groups G.
+- ``aggregate``: over pairs of groups take the largest difference (``"max"``) or their mean
+  (``"mean"``); the same for two groups.
+
+A group or cell without rows is left out. Where fewer than two are left, the difference is 0 with
+a zero gradient: never NaN, and never a constant outside the graph. A gap costs no pass through the
+network of its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from dralign.errors import DataError, unknown_option
+from dralign.groups import check_group
+
+GapName = Literal["demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity"]
+Aggregate = Literal["max", "mean"]
+GAP_NAMES: Final[tuple[GapName, ...]] = get_args(GapName)
+
+_AGGREGATES: Final[tuple[Aggregate, ...]] = get_args(Aggregate)
+_SLACK = 1e-3  # a probability may pass 0 or 1 by half-precision rounding
+_Terms = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """One gap, as a method asks for it.
+
+    Attributes:
+        name: what it is called everywhere.
+        strata: the labels within which groups are aligned with each other (paper, 4.3, A.2 and
+            A.11); None stands for all rows.
+        aggregate: how the pairs of more than two groups become one number.
+    """
+
+    name: GapName
+    strata: tuple[int | None, ...]
+    aggregate: Aggregate = "max"
+
+    @property
+    def conditions_on_label(self) -> bool:
+        """Whether every group must have rows of every label: all gaps but demographic parity."""
+        return self.name != "demographic_parity"
+
+    def __call__(self, prob: Tensor, group: Tensor, label: Tensor, n_groups: int) -> Tensor:
+        """The gap, a scalar, of arguments that are already checked.
+
+        A training loop calls this form: unlike the functions it never waits for the device.
+        """
+        value, weights = _TERMS[self.name](_at_least_single(prob), label)  # (n,), (strata, n)
+        codes = torch.arange(n_groups, device=group.device)
+        cells = weights[:, None] * (group == codes[:, None])  # (strata, groups, n)
+        size = cells.sum(-1)  # (strata, groups)
+        present = size > 0
+        # Products and sums, not a matrix product: autocast would round that to half precision.
+        rate = (cells * value).sum(-1) / torch.where(present, size, torch.ones_like(size))
+        return _over_pairs(rate, present, self.aggregate).sum()
+
+
+def resolve_gap(name: str, *, aggregate: str = "max") -> Gap:
+    """The gap called ``name``, for any number of groups.
+
+    Raises:
+        OptionError: if ``name`` or ``aggregate`` is unknown.
+    """  # noqa: DOC501 - unknown_option makes an OptionError
+    if name not in GAP_NAMES:
+        raise unknown_option("gap", name, GAP_NAMES)
+    if aggregate not in _AGGREGATES:
+        raise unknown_option("aggregate", aggregate, _AGGREGATES)
+    return Gap(name, _STRATA[name], aggregate)
+
+
+def demographic_parity_gap(
+    prob: Tensor, group: Tensor, *, n_groups: int, aggregate: Aggregate = "max"
+) -> Tensor:
+    """|E[f | a=0] - E[f | a=1]| (Eq. 1), a scalar in [0, 1]; 0 is parity.
+
+    Raises:
+        DataError: if ``prob`` holds no probabilities or not one a row.
+        GroupTypeError: if ``group`` is not int64.
+        GroupError: if a code is out of range.
+        OptionError: if ``aggregate`` is unknown.
+    """
+    gap = resolve_gap("demographic_parity", aggregate=aggregate)
+    _check(prob, group, None, n_groups)
+    return gap(prob, group, group, n_groups)  # this gap reads no label
+
+
+def equalized_odds_gap(
+    prob: Tensor, group: Tensor, *, label: Tensor, n_groups: int, aggregate: Aggregate = "max"
+) -> Tensor:
+    """Sum over y of |E[f | a=0, y] - E[f | a=1, y]| (Eq. 2), a scalar in [0, 2]; 0 is parity.
+
+    The labels are added, not compared: fairlearn's equalized odds difference takes the larger.
+
+    Raises:
+        DataError: if ``prob`` or ``label`` is not as the module says.
+        GroupTypeError: if ``group`` is not int64.
+        GroupError: if a code is out of range.
+        OptionError: if ``aggregate`` is unknown.
+    """
+    gap = resolve_gap("equalized_odds", aggregate=aggregate)
+    _check(prob, group, label, n_groups)
+    return gap(prob, group, label, n_groups)
+
+
+def equal_opportunity_gap(
+    prob: Tensor, group: Tensor, *, label: Tensor, n_groups: int, aggregate: Aggregate = "max"
+) -> Tensor:
+    """|E[f | a=0, y=1] - E[f | a=1, y=1]|, a scalar in [0, 1]; 0 is parity.
+
+    The paper prints it without the absolute value (A.11).
+
+    Raises:
+        DataError: if ``prob`` or ``label`` is not as the module says.
+        GroupTypeError: if ``group`` is not int64.
+        GroupError: if a code is out of range.
+        OptionError: if ``aggregate`` is unknown.
+    """
+    gap = resolve_gap("equal_opportunity", aggregate=aggregate)
+    _check(prob, group, label, n_groups)
+    return gap(prob, group, label, n_groups)
+
+
+def predictive_parity_gap(
+    prob: Tensor, group: Tensor, *, label: Tensor, n_groups: int, aggregate: Aggregate = "max"
+) -> Tensor:
+    """|E[y f | a=0] / E[f | a=0] - E[y f | a=1] / E[f | a=1]|, a scalar in [0, 1]; 0 is parity.
+
+    The soft form of |p(y=1 | a=0, yhat=1) - p(y=1 | a=1, yhat=1)|. The surrogate printed in A.11 is
+    another quantity: it equals the demographic parity gap of the batch. A group whose
+    probabilities are all 0 is left out.
+
+    Raises:
+        DataError: if ``prob`` or ``label`` is not as the module says.
+        GroupTypeError: if ``group`` is not int64.
+        GroupError: if a code is out of range.
+        OptionError: if ``aggregate`` is unknown.
+    """
+    gap = resolve_gap("predictive_parity", aggregate=aggregate)
+    _check(prob, group, label, n_groups)
+    return gap(prob, group, label, n_groups)
+
+
+def _demographic_parity(prob: Tensor, _label: Tensor) -> tuple[Tensor, Tensor]:
+    return prob, torch.ones_like(prob)[None]
+
+
+def _equalized_odds(prob: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    strata = torch.arange(2, device=label.device)
+    return prob, (label == strata[:, None]).to(prob.dtype)
+
+
+def _equal_opportunity(prob: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    return prob, label.to(prob.dtype)[None]
+
+
+def _predictive_parity(prob: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    return label.to(prob.dtype), prob[None]
+
+
+_TERMS: Final[dict[GapName, _Terms]] = {
+    "demographic_parity": _demographic_parity,
+    "equalized_odds": _equalized_odds,
+    "equal_opportunity": _equal_opportunity,
+    "predictive_parity": _predictive_parity,
+}
+_STRATA: Final[dict[GapName, tuple[int | None, ...]]] = {
+    "demographic_parity": (None,),
+    "equalized_odds": (0, 1),
+    "equal_opportunity": (1,),
+    "predictive_parity": (0, 1),
+}
+
+
+def _at_least_single(prob: Tensor) -> Tensor:
+    """Probabilities in a precision in which a batch can be summed."""
+    return prob.float() if prob.dtype in {torch.float16, torch.bfloat16} else prob
+
+
+def _over_pairs(rate: Tensor, present: Tensor, aggregate: Aggregate) -> Tensor:
+    """The difference of rates over pairs of present groups: (strata, groups) -> (strata,)."""
+    pair = present[:, :, None] & present[:, None, :]  # (strata, groups, groups)
+    apart = (rate[:, :, None] - rate[:, None, :]).abs() * pair
+    if aggregate == "max":
+        return apart.amax((1, 2))
+    n_present = present.sum(1)
+    return apart.sum((1, 2)) / (n_present * (n_present - 1)).clamp(min=1)
+
+
+def _check(prob: Tensor, group: Tensor, label: Tensor | None, n_groups: int) -> None:
+    """Checks the arguments of a public gap.
+
+    Raises:
+        DataError: if ``prob`` or ``label`` is not as the module says.
+    """
+    if prob.ndim != 1 or not prob.is_floating_point():
+        raise DataError(
+            f"prob: expected a vector of probabilities, got shape {tuple(prob.shape)} "
+            f"of {prob.dtype}"
+        )
+    n = len(prob)
+    check_group(group, n_rows=n, n_groups=n_groups)
+    if n:
+        low, high = map(float, prob.detach().aminmax())
+        if not (low >= -_SLACK and high <= 1 + _SLACK):  # also true for NaN
+            raise DataError(
+                f"prob: expected probabilities in [0, 1], got {low:g} to {high:g}; "
+                "pass torch.sigmoid(logits)"
+            )
+    if label is None:
+        return
+    if label.shape != (n,):
+        raise DataError(f"label: expected shape ({n},), got {tuple(label.shape)}")
+    if not bool(((label == 0) | (label == 1)).all()):
+        raise DataError(f"label: expected 0 and 1, got {label.unique()[:5].tolist()}")

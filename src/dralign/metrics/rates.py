@@ -1,0 +1,76 @@
+"""The sums behind the metrics, on arrays that are already checked; undefined values are NaN."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from dralign.metrics.arrays import Codes, Floats
+
+# What each gap compares between groups: means of a value, weighted, where f is the probability
+# (soft) or the decision (hard). Equalized odds compares two, at label 0 and at label 1.
+GAP_TERMS: Final[dict[str, Callable[[Floats, Floats], tuple[tuple[Floats, Floats], ...]]]] = {
+    "demographic_parity": lambda _, f: ((f, np.ones_like(f)),),
+    "equalized_odds": lambda y, f: ((f, 1 - y), (f, y)),
+    "equal_opportunity": lambda y, f: ((f, y),),
+    "predictive_parity": lambda y, f: ((y, f),),
+}
+
+
+def weighted_mean(value: Floats, weight: Floats) -> float:
+    """The sum of w v over the sum of w."""
+    size = float(weight.sum())
+    return float(value @ weight) / size if size > 0 else np.nan
+
+
+def group_means(value: Floats, weight: Floats, codes: Codes, n_groups: int) -> Floats:
+    """The weighted mean of each group, (n_groups,)."""
+    bins = codes + 1  # rows of no group fall into bin 0, which is dropped
+    total = np.bincount(bins, weights=weight * value, minlength=n_groups + 1)[1:]
+    size = np.bincount(bins, weights=weight, minlength=n_groups + 1)[1:]
+    means = np.full(n_groups, np.nan)
+    np.divide(total, size, out=means, where=size > 0)
+    return means
+
+
+def gap_rates(gap: str, y: Floats, f: Floats, codes: Codes, n_groups: int) -> tuple[Floats, ...]:
+    """The rates that a gap compares, each (n_groups,)."""
+    terms = GAP_TERMS[gap](y, f)
+    return tuple(group_means(value, weight, codes, n_groups) for value, weight in terms)
+
+
+def spread(rates: Floats) -> float:
+    """The largest minus the smallest defined rate; NaN if fewer than two are defined."""
+    defined = rates[~np.isnan(rates)]
+    return float(defined.max() - defined.min()) if len(defined) > 1 else np.nan
+
+
+def sum_of_spreads(rates: tuple[Floats, ...]) -> float:
+    """The spreads added up; NaN if one is."""
+    return sum(spread(rate) for rate in rates)
+
+
+def largest_spread(rates: tuple[Floats, ...]) -> float:
+    """The largest spread; NaN if one is."""
+    return float(np.max([spread(rate) for rate in rates]))
+
+
+def balanced_accuracy_of(y: Floats, decision: Floats) -> float:
+    """The mean of the shares of right decisions at label 0 and at label 1."""
+    return (weighted_mean(decision, y) + weighted_mean(1 - decision, 1 - y)) / 2
+
+
+def average_precision_of(y: Floats, score: Floats) -> float:
+    """The sum over thresholds of recall gained times precision, by one sort; NaN without positives.
+
+    Not scikit-learn's, whose checks make it more than three times as slow on 9,045 rows: a trainer
+    calls this twice an epoch.
+    """
+    n_positive = y.sum()
+    if n_positive == 0:
+        return np.nan
+    order = np.argsort(-score)
+    ranked = score[order]
+    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(y) - 1)  # end of each tie
+    hits = np.cumsum(y[order])[last]
+    return float(np.sum(np.diff(hits, prepend=0.0) * hits / (last + 1)) / n_positive)

@@ -1,0 +1,188 @@
+"""Figures for papers and READMEs, as PNG (or any format matplotlib writes, by the ending)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dralign.methods import METHOD_NAMES
+from dralign.report.files import write_atomically
+from dralign.report.labels import (
+    GAP_LABELS,
+    Panel,
+    method_style,
+    panels,
+    seeds_text,
+    selection_text,
+)
+from dralign.study import Interval, Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LINE_STYLES = ("-", "--", ":", "-.")
+_GREY = "#6b7280"
+# Labels of different methods stand on different sides, as their points often lie close together.
+_LABEL_SIDES = ((7, 5), (7, -12), (-7, 5), (7, -12))
+
+
+def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
+    """Draws average precision against the soft gap, one panel for each data set and gap.
+
+    A curve joins the points of a method in the order of their weights; bars are 95 % intervals,
+    and a grey line steps along the non-dominated rows.
+
+    Args:
+        rows: the rows of a study.
+        path: the file; its ending tells the format (png, svg, pdf).
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        StudyError: if the file can't be written.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    look: dict[Any, Any] = {
+        "font.size": 9.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.edgecolor": _GREY,
+        "axes.grid": True,
+        "grid.color": "#e5e7eb",
+        "grid.linewidth": 0.7,
+        "axes.axisbelow": True,
+    }
+    with rc_context(look):
+        found = panels(rows)
+        count = max(len(found), 1)
+        figure = Figure(figsize=(6.4 * count, 4.6), dpi=200, layout="constrained")
+        axes = figure.subplots(1, count, squeeze=False)[0]
+        for ax, panel in zip(axes, found, strict=False):
+            _panel(ax, panel)
+        return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+
+
+def _panel(ax: "Axes", panel: Panel) -> None:
+    """One panel: curves, front, direction, title."""
+    if len(front := panel.front()) > 1:
+        _front(ax, front)
+    variants: dict[str, int] = {}
+    for label, rows in panel.curves().items():
+        method = rows[0].spec.method
+        variant = variants[method] = variants.get(method, -1) + 1
+        _curve(ax, label, rows, _LINE_STYLES[variant % len(_LINE_STYLES)])
+    ax.set_xlabel("average precision (test)")
+    ax.set_ylabel(f"{GAP_LABELS[panel.gap]} gap, soft (test)")
+    ax.margins(0.12)
+    ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))
+    ax.annotate(
+        "better",
+        xy=(0.985, 0.03),
+        xytext=(0.86, 0.13),
+        xycoords="axes fraction",
+        color=_GREY,
+        arrowprops={"arrowstyle": "-|>", "color": _GREY, "lw": 1.2},
+        ha="center",
+    )
+    ax.set_title(_plain(panel.data), loc="left", fontweight="bold", fontsize=10.5, pad=20)
+    ax.text(
+        0,
+        1.02,
+        f"mean and 95 % interval, {seeds_text(panel.rows)}; epoch by {selection_text(panel.rows)}",
+        transform=ax.transAxes,
+        color=_GREY,
+        fontsize=8,
+    )
+    _legend(ax)
+
+
+def _curve(ax: "Axes", label: str, rows: Sequence[Row], line: str) -> None:
+    """The points of one curve, joined in the order of their weights."""
+    from matplotlib.patheffects import withStroke
+
+    style = method_style(rows[0].spec.method)
+    ax.errorbar(
+        [row.average_precision.mean for row in rows],
+        [row.soft_gap.mean for row in rows],
+        xerr=_bars([row.average_precision for row in rows]),
+        yerr=_bars([row.soft_gap for row in rows]),
+        label=_plain(label),
+        color=style.colour,
+        marker=style.marker,
+        linestyle=line,
+        markersize=7,
+        markeredgecolor="white",
+        markeredgewidth=0.9,
+        linewidth=1.5,
+        elinewidth=0.8,
+    )
+    side = _LABEL_SIDES[METHOD_NAMES.index(rows[0].spec.method) % len(_LABEL_SIDES)]
+    for row, text in zip(rows, _point_labels(rows), strict=True):
+        if text:
+            ax.annotate(
+                text,
+                (row.average_precision.mean, row.soft_gap.mean),
+                xytext=side,
+                textcoords="offset points",
+                fontsize=8,
+                color=style.colour,
+                ha="left" if side[0] > 0 else "right",
+                path_effects=[withStroke(linewidth=2.5, foreground="white")],
+                zorder=4,
+            )
+
+
+def _legend(ax: "Axes") -> None:
+    """A legend below the panel, where it can't hide a point; without the interval bars."""
+    from matplotlib.container import ErrorbarContainer
+
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(
+        [handle[0] if isinstance(handle, ErrorbarContainer) else handle for handle in handles],
+        labels,
+        frameon=False,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.13),
+        ncols=5,
+        columnspacing=1.4,
+        handlelength=2.2,
+    )
+
+
+def _front(ax: "Axes", front: Sequence[tuple[float, float]]) -> None:
+    """A step line along the non-dominated rows: what is reached, nothing in between."""
+    ax.plot(
+        *zip(*front, strict=True),
+        drawstyle="steps-pre",
+        color="#9ca3af",
+        linewidth=4,
+        alpha=0.45,
+        solid_capstyle="round",
+        label="non-dominated",
+        zorder=1,
+    )
+
+
+def _point_labels(rows: Sequence[Row]) -> list[str]:
+    """What stands beside each point: its lambda, and beta where lambda does not tell it."""
+    weights = [row.spec.fairness_weight for row in rows]
+    repeated = len(set(weights)) < len(weights)
+    labels = []
+    for row in rows:
+        text = f"λ={row.spec.fairness_weight:g}" if row.spec.fairness_weight else ""
+        if repeated and row.spec.alignment_weight:
+            text += f" β={row.spec.alignment_weight:g}"
+        labels.append(text.strip())
+    return labels
+
+
+def _bars(intervals: Sequence[Interval]) -> list[float]:
+    """The half-widths; an absent one (one seed) draws no bar."""
+    return [interval.half_width for interval in intervals]
+
+
+def _plain(text: str) -> str:
+    """Text that matplotlib shows as it is, without reading formulas into it."""
+    return text.replace("$", r"\$")

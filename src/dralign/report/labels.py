@@ -1,0 +1,144 @@
+"""How settings are written and coloured, the same in every table, figure and page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+from dralign.methods import METHOD_NAMES
+from dralign.study import Row, TrialSpec
+
+GAP_LABELS = {
+    "demographic_parity": "demographic parity",
+    "equalized_odds": "equalized odds",
+    "equal_opportunity": "equal opportunity",
+    "predictive_parity": "predictive parity",
+}
+
+# Okabe and Ito's colours can be told apart with every common colour vision; shapes help in print.
+_COLOURS = ("#5A5A5A", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
+
+# What has a column, an axis or a title of its own; the seed is averaged over.
+_OWN_PLACE = {"data", "method", "gap", "fairness_weight", "alignment_weight", "seed"}
+
+
+@dataclass(frozen=True)
+class MethodStyle:
+    """How a method is drawn: its colour, its matplotlib marker and its plotly symbol."""
+
+    colour: str
+    marker: str
+    symbol: str
+
+
+def method_style(method: str) -> MethodStyle:
+    """The style of a method, the same in every figure whatever else is in it."""
+    place = METHOD_NAMES.index(method) % len(_COLOURS)
+    return MethodStyle(_COLOURS[place], _MARKERS[place], _SYMBOLS[place])
+
+
+def data_label(spec: TrialSpec) -> str:
+    """The data of a trial in words, for example ``"adult, paper preparation, groups: sex"``."""
+    parts = [spec.data.name]
+    if spec.data.preparation:
+        parts.append(f"{spec.data.preparation} preparation")
+    if spec.data.sensitive:
+        parts.append("groups: " + " & ".join(spec.data.sensitive))
+    return ", ".join(parts)
+
+
+def data_labels(rows: Sequence[Row]) -> list[str]:
+    """The data label of each row; data of one label but different content get a mark."""
+    versions: dict[str, set[str]] = {}
+    for row in rows:
+        versions.setdefault(data_label(row.spec), set()).add(row.fingerprint)
+    return [
+        f"{label} #{row.fingerprint[:6]}" if len(versions[label]) > 1 else label
+        for row, label in ((row, data_label(row.spec)) for row in rows)
+    ]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The rows that can be compared with each other: one data set, one gap.
+
+    Attributes:
+        data: the data label.
+        gap: the name of the gap.
+        rows: its rows, in their order.
+        varying: the settings that tell curves of one method apart.
+    """
+
+    data: str
+    gap: str
+    rows: tuple[Row, ...]
+    varying: tuple[str, ...]
+
+    def curves(self) -> dict[str, list[Row]]:
+        """The rows of each curve by its label, in the order of their weights."""
+        found: dict[str, list[Row]] = {}
+        for row in self.rows:
+            found.setdefault(curve_label(row.spec, self.varying), []).append(row)
+        for rows in found.values():
+            rows.sort(key=lambda row: (row.spec.fairness_weight, row.spec.alignment_weight))
+        return found
+
+    def front(self) -> list[tuple[float, float]]:
+        """Mean average precision and mean soft gap of the non-dominated rows, ascending."""
+        return sorted(
+            (row.average_precision.mean, row.soft_gap.mean)
+            for row in self.rows
+            if row.non_dominated
+        )
+
+
+def panels(rows: Sequence[Row]) -> list[Panel]:
+    """The rows by data and gap."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row, data in zip(rows, data_labels(rows), strict=True):
+        found.setdefault((data, row.spec.gap), []).append(row)
+    return [
+        Panel(data, gap, tuple(rows), tuple(varying_settings([row.spec for row in rows])))
+        for (data, gap), rows in found.items()
+    ]
+
+
+def varying_settings(specs: Sequence[TrialSpec]) -> list[str]:
+    """The names of the settings that differ among ``specs`` and have no other place."""
+    return [
+        entry.name
+        for entry in fields(TrialSpec)
+        if entry.name not in _OWN_PLACE and len({getattr(spec, entry.name) for spec in specs}) > 1
+    ]
+
+
+def setting_text(value: object) -> str:
+    """One setting's value as text."""
+    if value is None:
+        return "default"
+    if isinstance(value, tuple):
+        return "+".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def curve_label(spec: TrialSpec, varying: Sequence[str]) -> str:
+    """The name of a method's curve, with the settings that set it apart from its other curves."""
+    extra = ", ".join(f"{name} {setting_text(getattr(spec, name))}" for name in varying)
+    return f"{spec.method} ({extra})" if extra else spec.method
+
+
+def weight_text(spec: TrialSpec) -> str:
+    """The weights of a trial, for example ``"λ 0.5, β 0.05"``; empty where both are 0."""
+    weights = (("λ", spec.fairness_weight), ("β", spec.alignment_weight))
+    return ", ".join(f"{sign} {weight:g}" for sign, weight in weights if weight)
+
+
+def selection_text(rows: Sequence[Row]) -> str:
+    """The rule(s) that chose the epochs of the rows."""
+    return "; ".join(dict.fromkeys(str(row.selection) for row in rows))
+
+
+def seeds_text(rows: Sequence[Row]) -> str:
+    """How many trials a row rests on, for example ``"n = 3"`` or ``"n = 2 to 3"``."""
+    counts = sorted({row.n for row in rows})
+    return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"

@@ -1,0 +1,126 @@
+"""The result table: text cells from rows, the same for the terminal, Markdown and HTML."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dralign.report.labels import (
+    GAP_LABELS,
+    data_labels,
+    selection_text,
+    setting_text,
+    varying_settings,
+)
+from dralign.study import Interval, Row
+
+MARK = "*"
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A table as text.
+
+    Attributes:
+        header: the column names.
+        cells: one tuple for each row.
+        caption: what the figures are: data, gap, split, interval, selection rule, marks.
+    """
+
+    header: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+    caption: str
+
+    def to_markdown(self) -> str:
+        """The table in Markdown, its caption below."""
+        lines = [self.header, ("---",) * len(self.header), *self.cells]
+        text = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines]
+        return "\n".join([*text, "", _escape(self.caption)]) + "\n"
+
+
+def format_interval(interval: Interval, *, digits: int = 3) -> str:
+    """A mean with its interval and n: ``".780 ± .004 (n=3)"``.
+
+    One value has no interval: ``".780 (n=1)"``; no value at all is ``"undefined"``.
+    """
+    if not interval.n:
+        return "undefined"
+    width = f" ± {_decimal(interval.half_width, digits)}" if interval.n > 1 else ""
+    return f"{_decimal(interval.mean, digits)}{width} (n={interval.n})"
+
+
+def result_table(rows: Sequence[Row]) -> ResultTable:
+    """The table of the rows, in their order.
+
+    A setting that is the same everywhere (data, gap, width, ...) has no column; the data and the
+    gap then stand in the caption.
+    """
+    varying = varying_settings([row.spec for row in rows])
+    data = data_labels(rows)
+    gaps = [GAP_LABELS[row.spec.gap] for row in rows]
+    several = [
+        (name, values) for name, values in (("data", data), ("gap", gaps)) if len(set(values)) > 1
+    ]
+    header = (
+        *(name for name, _ in several),
+        "method",
+        "fairness weight λ",
+        "alignment weight β",
+        *(name.replace("_", " ") for name in varying),
+        "n",
+        "AP",
+        "soft gap",
+        "hard gap",
+        "similarity",
+        "seconds",
+    )
+    cells = tuple(
+        (
+            *(values[place] for _, values in several),
+            f"{row.spec.method} {MARK}" if row.non_dominated else row.spec.method,
+            f"{row.spec.fairness_weight:g}",
+            f"{row.spec.alignment_weight:g}",
+            *(setting_text(getattr(row.spec, name)) for name in varying),
+            str(row.n),
+            format_interval(row.average_precision),
+            format_interval(row.soft_gap),
+            format_interval(row.hard_gap),
+            format_interval(row.similarity),
+            format_interval(row.seconds, digits=1),
+        )
+        for place, row in enumerate(rows)
+    )
+    return ResultTable(header, cells, _caption(rows, data, gaps))
+
+
+def _caption(rows: Sequence[Row], data: Sequence[str], gaps: Sequence[str]) -> str:
+    """What the figures of the table are."""
+    if not rows:
+        return "No trial is done."
+    subject = [f"{data[0]}."] if len(set(data)) == 1 else []
+    if len(set(gaps)) == 1:
+        subject.append(f"Gap: {gaps[0]}, absolute for each seed;")
+    else:
+        subject.append("Gaps are absolute for each seed;")
+    grains = "/".join(sorted({row.spec.granularity for row in rows}))
+    return (
+        f"{' '.join(subject)} soft on probabilities, hard on decisions at 0.5 (lower is better). "
+        "Mean ± 95 % t-interval over n seeds, on the test split, at the epoch chosen on the "
+        f"validation split by: {selection_text(rows)}. Similarity: of the groups' rationales per "
+        f"{grains} on the validation split, added up over layers. Seconds: training steps alone. "
+        f"{MARK} not dominated in mean AP and mean soft gap."
+    )
+
+
+def _decimal(value: float, digits: int) -> str:
+    """A number without the zero before the point: ``.780``; 12.0 stays as it is."""
+    if math.isnan(value):
+        return "undefined"
+    text = f"{value:.{digits}f}"
+    if digits and (text.startswith(("0.", "-0."))):
+        return text.replace("0.", ".", 1)
+    return text
+
+
+def _escape(text: str) -> str:
+    """Text for a Markdown cell."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

@@ -1,0 +1,200 @@
+"""Trials: the settings that define one, and the content hash that identifies it."""
+
+import hashlib
+import json
+import math
+import numbers
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal, get_args
+
+from dralign.data.source import DataSource
+from dralign.errors import OptionError, StudyError, unknown
+from dralign.methods import LossConvention, Method, build_method
+from dralign.rationale import Granularity
+from dralign.training import TrainingSettings
+
+RECORD_FORMAT = 1
+Layers = Literal["all"] | int | tuple[str, ...]
+
+_FLOATS = ("fairness_weight", "alignment_weight", "learning_rate")
+_COUNTS = {"hidden": 1, "depth": 0, "epochs": 1, "iterations": 1, "batch_size": 1, "seed": 0}
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """Everything that decides the outcome of one training run on the CPU.
+
+    Numbers are brought to one form (``1`` to ``1.0`` for a weight, ``-0.0`` to ``0.0``), so that
+    equal settings are equal trials.
+
+    Attributes:
+        data: where the rows come from and how they are prepared.
+        method: a name of ``dralign.methods.METHOD_NAMES``.
+        gap: the gap it is trained for, and judged by.
+        fairness_weight: lambda.
+        alignment_weight: beta.
+        granularity: of the rationales that are aligned, and of the similarity that is shown.
+        layers: the layers to be aligned: all, the last k, or names.
+        loss: the loss convention.
+        hidden: units in each hidden layer of the perceptron.
+        depth: the number of hidden layers.
+        epochs: as in ``TrainingSettings``, like the next three.
+        iterations: steps per epoch.
+        batch_size: rows per block of a batch; None takes the dataset's own.
+        learning_rate: of Adam.
+        seed: of the split, the initialisation and the sampling.
+    """
+
+    data: DataSource
+    method: str
+    gap: str = "demographic_parity"
+    fairness_weight: float = 0.0
+    alignment_weight: float = 0.0
+    granularity: Granularity = "unit"
+    layers: Layers = "all"
+    loss: LossConvention = "batch_mean"
+    hidden: int = 200
+    depth: int = 2
+    epochs: int = 10
+    iterations: int = 100
+    batch_size: int | None = None
+    learning_rate: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks every setting now, rather than in the middle of a study.
+
+        Raises:
+            OptionError: if a setting is unknown, not a number where one is needed, or not in range.
+        """
+        for name in _FLOATS:
+            self._set(name, _number(name, getattr(self, name)))
+        for name, least in _COUNTS.items():
+            if name != "batch_size" or self.batch_size is not None:
+                self._set(name, _count(name, getattr(self, name), least))
+        if isinstance(self.layers, list):
+            self._set("layers", tuple(self.layers))
+        if self.granularity not in get_args(Granularity):
+            raise OptionError(unknown("granularity", self.granularity, get_args(Granularity)))
+        self.build_method()
+        self.training_settings()
+
+    def _set(self, name: str, value: object) -> None:
+        """Stores a normalised value in the frozen instance."""
+        object.__setattr__(self, name, value)
+
+    def build_method(self) -> Method:
+        """The method that these settings describe."""
+        return build_method(
+            self.method,
+            gap=self.gap,
+            fairness_weight=self.fairness_weight,
+            alignment_weight=self.alignment_weight,
+            granularity=self.granularity,
+            layers=self.layers,
+            loss=self.loss,
+        )
+
+    def training_settings(self) -> TrainingSettings:
+        """The settings of the training loop."""
+        return TrainingSettings(
+            epochs=self.epochs,
+            iterations=self.iterations,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            seed=self.seed,
+        )
+
+    @property
+    def hash(self) -> str:
+        """The content hash of ``Trial``; the data are read to take their fingerprint."""
+        return Trial(self, self.data.fingerprint()).hash
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form. It leaves out where the data lie on this machine (``data_home``)."""
+        form = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        form["data"] = {k: v for k, v in self.data.to_dict().items() if k != "data_home"}
+        if isinstance(self.layers, tuple):
+            form["layers"] = list(self.layers)
+        return form
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> "TrialSpec":
+        """The spec that ``to_dict`` gave, without ``data_home``.
+
+        Raises:
+            StudyError: if a key is unknown or missing.
+        """
+        known = {entry.name for entry in fields(cls)}
+        if extra := sorted(set(form) - known):
+            raise StudyError(f"trial: unknown setting {extra[0]!r}; written by a newer dralign?")
+        if lacking := sorted({"data", "method"} - set(form)):
+            raise StudyError(f"trial: the setting {lacking[0]!r} is missing")
+        return cls(**{**form, "data": DataSource.from_dict(form["data"])})
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A spec together with the content of its data.
+
+    Attributes:
+        spec: the settings.
+        fingerprint: what ``DataSource.fingerprint`` gave for the data.
+    """
+
+    spec: TrialSpec
+    fingerprint: str
+
+    @property
+    def hash(self) -> str:
+        """The content hash that identifies the trial, the same on every machine.
+
+        SHA-256 of a canonical JSON text of the settings, the fingerprint and the record format. A
+        setting at its default is left out of the text, so that a setting added later leaves the
+        hashes of older trials alone; whoever changes a default must raise ``RECORD_FORMAT``.
+        """
+        defaults = {entry.name: entry.default for entry in fields(TrialSpec)}
+        settings = {
+            name: value
+            for name, value in self.spec.to_dict().items()
+            if defaults[name] is MISSING or value != defaults[name]
+        }
+        text = json.dumps(
+            {"format": RECORD_FORMAT, "fingerprint": self.fingerprint, "settings": settings},
+            sort_keys=True,
+            separators=(",", ":"),
+            allow_nan=False,
+        )
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def identify(specs: Iterable[TrialSpec]) -> dict[str, Trial]:
+    """The trials by content hash, in the given order; each data source is read once."""
+    fingerprints: dict[DataSource, str] = {}
+    trials: dict[str, Trial] = {}
+    for spec in specs:
+        if spec.data not in fingerprints:
+            fingerprints[spec.data] = spec.data.fingerprint()
+        trial = Trial(spec, fingerprints[spec.data])
+        trials.setdefault(trial.hash, trial)
+    return trials
+
+
+def _number(name: str, value: object) -> float:
+    """A finite float; adding 0.0 turns -0.0 into 0.0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+        raise OptionError(f"{name}: expected a finite number, got {value!r}")
+    return float(value) + 0.0
+
+
+def _count(name: str, value: object, least: int) -> int:
+    """A whole number from ``least`` up."""
+    try:
+        count = operator.index(value)  # type: ignore[arg-type]  # that is what is tried
+    except TypeError:
+        count = least - 1
+    if count < least:
+        raise OptionError(f"{name}: expected a whole number from {least} up, got {value!r}")
+    return count

@@ -1,0 +1,179 @@
+"""Result rows: mean and interval over seeds for each setting, and which are non-dominated."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dralign.methods import METHOD_NAMES
+from dralign.study.record import TrialRecord
+from dralign.study.spec import TrialSpec
+from dralign.training import EpochRecord, Selection
+
+CONFIDENCE = 0.95
+Setting = tuple[TrialSpec, str]  # a spec with seed 0, and the fingerprint of the data
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over seeds with its 95 % interval.
+
+    Attributes:
+        mean: NaN if the figure is defined for no seed.
+        half_width: the t-interval reaches this far to both sides; NaN for fewer than two seeds.
+        n: the seeds it rests on.
+    """
+
+    mean: float
+    half_width: float
+    n: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Interval":
+        """The interval t_{.975, n-1} s / sqrt(n) of the values; undefined ones (NaN) are left out.
+
+        It takes the values as independent draws of a normal variable; over seeds it covers the
+        split, the initialisation and the sampling, not the choice of the data.
+        """
+        from scipy.special import stdtrit
+
+        kept = np.array([value for value in values if not math.isnan(value)], dtype=float)
+        n = len(kept)
+        if n < 2:
+            return cls(float(kept[0]) if n else math.nan, math.nan, n)
+        quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+        return cls(float(kept.mean()), quantile * float(kept.std(ddof=1)) / math.sqrt(n), n)
+
+
+@dataclass(frozen=True)
+class Row:
+    """The results of one setting over its seeds, each at the epoch that the selection chose.
+
+    Attributes:
+        spec: the setting; its seed is the first of ``seeds``.
+        fingerprint: of the data.
+        seeds: the seeds of the trials.
+        selection: the rule that chose each trial's epoch by validation figures.
+        average_precision: on the test rows; higher is better.
+        soft_gap: absolute gap of probabilities on the test rows; lower is better.
+        hard_gap: absolute gap of decisions at 0.5 on the test rows; lower is better.
+        similarity: of the rationales on the validation rows, at the granularity of ``spec``, added
+            up over layers; higher is more alike.
+        layer_similarity: the same for each layer.
+        seconds: the time of all training steps of a trial, without data and evaluation.
+        non_dominated: no other row of the same data and gap has both a higher mean average
+            precision and a lower mean soft gap, or is better in one and equal in the other.
+    """
+
+    spec: TrialSpec
+    fingerprint: str
+    seeds: tuple[int, ...]
+    selection: Selection
+    average_precision: Interval
+    soft_gap: Interval
+    hard_gap: Interval
+    similarity: Interval
+    layer_similarity: tuple[tuple[str, Interval], ...]
+    seconds: Interval
+    non_dominated: bool = False
+
+    @property
+    def n(self) -> int:
+        """The number of trials."""
+        return len(self.seeds)
+
+    @property
+    def setting(self) -> Setting:
+        """What the trials have in common."""
+        return replace(self.spec, seed=0), self.fingerprint
+
+
+def group_by_setting(records: Iterable[TrialRecord]) -> dict[Setting, list[TrialRecord]]:
+    """The finished trials of each setting, by seed.
+
+    Settings come in the order of data, gap, method and weights; failed trials are left out.
+    """
+    groups: dict[Setting, list[TrialRecord]] = {}
+    for record in records:
+        if record.status == "done":
+            key = (replace(record.spec, seed=0), record.fingerprint)
+            groups.setdefault(key, []).append(record)
+    return {
+        key: sorted(groups[key], key=lambda record: record.spec.seed)
+        for key in sorted(groups, key=_order)
+    }
+
+
+def summarise(records: Iterable[TrialRecord], *, selection: Selection) -> list[Row]:
+    """One row for each setting, over the seeds that are done; non-dominated rows are marked.
+
+    Gaps are made absolute for each seed before they are averaged.
+    """
+    rows = [
+        _row(trials, fingerprint, selection)
+        for (_, fingerprint), trials in group_by_setting(records).items()
+    ]
+    return [
+        replace(row, non_dominated=not any(_dominates(other, row) for other in rows))
+        if _defined(row)
+        else row
+        for row in rows
+    ]
+
+
+def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) -> Row:
+    """The row of the trials of one setting."""
+    spec = trials[0].spec
+    chosen = [selection.choose(trial.history, spec.gap) for trial in trials]
+
+    def over_seeds(figure: Callable[[EpochRecord], float]) -> Interval:
+        return Interval.of(figure(epoch) for epoch in chosen)
+
+    layers = list(chosen[0].similarity.get(spec.granularity, {}))
+    return Row(
+        spec=spec,
+        fingerprint=fingerprint,
+        seeds=tuple(trial.spec.seed for trial in trials),
+        selection=selection,
+        average_precision=over_seeds(lambda epoch: epoch.test["average_precision"]),
+        soft_gap=over_seeds(lambda epoch: abs(epoch.test[f"soft_{spec.gap}"])),
+        hard_gap=over_seeds(lambda epoch: abs(epoch.test[f"hard_{spec.gap}"])),
+        similarity=over_seeds(lambda epoch: epoch.similarity_total(spec.granularity)),
+        layer_similarity=tuple(
+            (
+                layer,
+                over_seeds(lambda epoch, layer=layer: epoch.similarity[spec.granularity][layer]),
+            )  # type: ignore[misc]
+            for layer in layers
+        ),
+        seconds=Interval.of(sum(epoch.seconds for epoch in trial.history) for trial in trials),
+    )
+
+
+def _order(key: Setting) -> tuple[object, ...]:
+    """The place of a setting in a table."""
+    spec, fingerprint = key
+    return (
+        spec.data.name,
+        spec.gap,
+        METHOD_NAMES.index(spec.method),
+        spec.fairness_weight,
+        spec.alignment_weight,
+        repr(spec),
+        fingerprint,
+    )
+
+
+def _defined(row: Row) -> bool:
+    """Whether the row has a place in the plane of average precision and gap."""
+    return not (math.isnan(row.average_precision.mean) or math.isnan(row.soft_gap.mean))
+
+
+def _dominates(a: Row, b: Row) -> bool:
+    """Whether ``a`` is at least as good as ``b`` in both figures and better in one."""
+    if (a.spec.data, a.fingerprint, a.spec.gap) != (b.spec.data, b.fingerprint, b.spec.gap):
+        return False
+    gain = a.average_precision.mean - b.average_precision.mean
+    saving = b.soft_gap.mean - a.soft_gap.mean
+    return gain >= 0 and saving >= 0 and (gain > 0 or saving > 0)

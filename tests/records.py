@@ -1,0 +1,95 @@
+"""Made-up but plausible trial records for the tests of study and report."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from dralign.data.source import DataSource
+from dralign.study import TrialRecord, TrialSpec, identify
+from dralign.training import EpochRecord, History
+
+ADULT = DataSource(name="adult", preparation="paper")
+LAYERS = ("0", "2", "4")
+
+# AP and soft gap that a method ends at with weight 0, and how they move with the fairness weight.
+_METHODS = {
+    "erm": (0.786, 0.165, 0.0, 0.0),
+    "oversample": (0.785, 0.160, 0.0, 0.0),
+    "gap": (0.785, 0.160, 0.090, 0.25),
+    "dralign": (0.788, 0.158, 0.070, 0.26),
+}
+
+
+def specs(seeds=range(3), weights=(0.2, 0.5), data=ADULT, **settings):
+    """The trials of a small comparison: every method, some at several weights."""
+    found = []
+    for method in _METHODS:
+        for weight in weights if method in {"gap", "dralign"} else (0.0,):
+            beta = round(weight / 10, 3) if method == "dralign" else 0.0
+            found += [
+                TrialSpec(
+                    data,
+                    method,
+                    fairness_weight=weight,
+                    alignment_weight=beta,
+                    seed=seed,
+                    **settings,
+                )
+                for seed in seeds
+            ]
+    return found
+
+
+def history(spec: TrialSpec) -> History:
+    """A course of training that depends on the spec alone."""
+    base_ap, base_gap, cost, saving = _METHODS[spec.method]
+    rng = np.random.default_rng(
+        [spec.seed, len(spec.method), round(1000 * spec.fairness_weight), spec.hidden]
+    )
+    shift = rng.normal(0, 0.004, 2)
+    ap = base_ap - cost * spec.fairness_weight**2 + shift[0]
+    gap = base_gap * (1 - saving * 3 * spec.fairness_weight) * (1 + 5 * shift[1])
+    seconds = float((1.0 if spec.method != "dralign" else 1.9) + abs(shift[0]))
+    like = (1.1 if spec.method != "dralign" else 2.4) + 0.4 * spec.fairness_weight + 10 * shift[0]
+    records = []
+    for epoch in range(spec.epochs):
+        grown = 1 - np.exp(-(epoch + 1) / 2)
+        noise = rng.normal(0, 0.002, 4)
+        figures = []
+        for part in (0, 1):
+            soft = float(abs(gap * (1.4 - 0.4 * grown) + noise[2 * part]))
+            figures.append(
+                {
+                    "average_precision": float(0.5 + (ap - 0.5) * grown + noise[2 * part + 1]),
+                    f"soft_{spec.gap}": soft,
+                    f"hard_{spec.gap}": 0.8 * soft,
+                }
+            )
+        share = np.array([0.5, 0.2, 0.3]) * like * (0.6 + 0.4 * grown)
+        similarity = {
+            "unit": dict(zip(LAYERS, map(float, share), strict=True)),
+            "parameter": dict(zip(LAYERS, map(float, 0.6 * share), strict=True)),
+        }
+        records.append(
+            EpochRecord(epoch, float(0.4 - 0.1 * grown), *figures, similarity, seconds, 0.3)
+        )
+    return tuple(records)
+
+
+def records(trials=None, **changes) -> list[TrialRecord]:
+    """A finished record for each spec."""
+    return [
+        replace(
+            TrialRecord(
+                hash=digest,
+                fingerprint=trial.fingerprint,
+                spec=trial.spec,
+                status="done",
+                history=history(trial.spec),
+                seconds=15.0,
+                environment={"python": "3.11", "torch": "2.13", "threads": "1"},
+            ),
+            **changes,
+        )
+        for digest, trial in identify(specs() if trials is None else trials).items()
+    ]
