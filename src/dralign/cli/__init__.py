@@ -1,1 +1,73 @@
 """The command line: parse, call, show progress, print."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TextIO
+
+import typer
+
+from dralign.cli.compare import compare
+from dralign.cli.console import complain
+from dralign.cli.predict import predict
+from dralign.cli.train import train
+from dralign.errors import DralignError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Train classifiers whose decision rationale differs less between groups, and judge them.",
+)
+for command in (compare, train, predict):
+    app.command()(command)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    *,
+    version: bool = typer.Option(False, "--version", help="Print the version and stop."),
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"dralign {installed('dralign')}")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Returns:
+        0 if all went well; 1 if some trials failed or the system refused something; 2 for input
+        that can't be used; 130 after an interrupt.
+    """
+    warnings.showwarning = _show_warning
+    try:
+        code = app(None if arguments is None else list(arguments), standalone_mode=False)
+    except typer.TyperException as error:
+        complain(error.format_message())
+        return 2
+    except DralignError as error:
+        complain(str(error))
+        return 2
+    except OSError as error:
+        complain(f"{error.filename or 'system'}: {error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        complain("interrupted; finished trials are kept, the same command continues")
+        return 130
+    return int(code or 0)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],  # noqa: ARG001
+    filename: str,  # noqa: ARG001
+    lineno: int,  # noqa: ARG001
+    file: TextIO | None = None,
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    """A warning as one line, without the place in the source that means nothing to a user."""
+    print(f"warning: {' '.join(str(message).split())}", file=file or sys.stderr)

@@ -1,0 +1,213 @@
+"""``dralign compare``: methods x weights x seeds on one dataset, ending in a report."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Group
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from dralign.cli import options
+from dralign.cli.console import errors, print_json, print_table, say
+from dralign.errors import OptionError, unknown
+from dralign.methods import METHOD_NAMES
+from dralign.report import result_table, tradeoff_figure, write_report
+from dralign.report.files import write_atomically
+from dralign.study import Ledger, Row, TrialRecord, TrialSpec, run_study, summarise
+from dralign.training import Selection
+
+WEIGHTED = {"gap", "dralign"}
+BETA_SHARE = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
+
+
+def compare(
+    data: options.Data,
+    *,
+    methods: Annotated[str, typer.Option(help="Names with commas, or all.")] = "all",
+    gap: options.Gap = "demographic_parity",
+    weights: Annotated[str, typer.Option(help="Fairness weights, with commas.")] = "0.2,0.4",
+    alignment_weight: Annotated[
+        float | None, typer.Option(help="Of dralign; a tenth of the fairness weight if not given.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... for every setting.")] = 3,
+    out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")] = None,
+    preparation: options.Preparation = None,
+    sensitive: options.Sensitive = None,
+    include_sensitive: options.IncludeSensitive = False,
+    label: options.Label = None,
+    positive: options.Positive = None,
+    data_home: options.DataHome = None,
+    granularity: options.Granularity = "unit",
+    layers: options.Layers = "all",
+    loss: options.Loss = "batch_mean",
+    hidden: options.Hidden = 200,
+    depth: options.Depth = 2,
+    epochs: options.Epochs = 10,
+    iterations: options.Iterations = 100,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = 1e-3,
+    select: options.Select = "smallest_gap",
+    warmup: options.Warmup = 1,
+    bound: options.Bound = None,
+    json: options.Json = False,
+) -> None:
+    """Compare methods on one dataset: table, trade-off figure and HTML report.
+
+    Every finished trial is kept; the same command continues where an interrupted one stopped.
+
+    Example: `dralign compare adult --weights 0.2,0.4 --seeds 3`, or, on a file of your own,
+    `dralign compare people.csv --label income --positive ">50K" --sensitive sex`.
+    """
+    source = options.data_source(
+        data,
+        preparation=preparation,
+        sensitive=sensitive,
+        include_sensitive=include_sensitive,
+        label=label,
+        positive=positive,
+        data_home=data_home,
+    )
+    rule = options.selection(select, warmup, bound)
+    if seeds < 1:
+        raise OptionError(f"--seeds: expected at least 1, got {seeds}")
+    shared = {
+        "data": source,
+        "gap": gap,
+        "granularity": granularity,
+        "layers": options.layer_choice(layers),
+        "loss": loss,
+        "hidden": hidden,
+        "depth": depth,
+        "epochs": epochs,
+        "iterations": iterations,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
+    specs = [
+        TrialSpec(**cast("Any", {**shared, **setting, "seed": seed}))
+        for setting in _settings(methods, options.numbers("weights", weights), alignment_weight)
+        for seed in range(seeds)
+    ]
+    source.load(0)  # says what is wrong with the data now, not in every trial
+    folder = out or Path("studies") / f"{Path(data).stem}-{gap}"
+    with Ledger(folder / "study.sqlite") as ledger:
+        records = _run(specs, ledger, jobs, rule)
+    failed = [record for record in records if record.status == "failed"]
+    for message in dict.fromkeys(text for record in records for text in record.warnings):
+        say(f"warning: {message}")
+    for record in failed:
+        say(f"failed: {record.spec.method}, seed {record.spec.seed}: {record.error}")
+    rows = summarise(records, selection=rule)
+    files = _write(folder, records, rows)
+    if json:
+        print_json({"rows": [_row(row) for row in rows], "failed": len(failed), "files": files})
+    else:
+        print_table(result_table(rows))
+        for path in files.values():
+            say(f"written: {path}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _settings(
+    methods: str, weights: list[float], alignment_weight: float | None
+) -> list[dict[str, object]]:
+    """The settings of each method: one, or one per fairness weight.
+
+    Raises:
+        OptionError: if a method is unknown.
+    """
+    settings: list[dict[str, object]] = []
+    for name in METHOD_NAMES if methods == "all" else methods.split(","):
+        if name not in METHOD_NAMES:
+            raise OptionError(unknown("method", name, METHOD_NAMES))
+        for weight in weights if name in WEIGHTED else [0.0]:
+            beta = BETA_SHARE * weight if alignment_weight is None else alignment_weight
+            settings.append(
+                {
+                    "method": name,
+                    "fairness_weight": weight,
+                    "alignment_weight": beta if name == "dralign" else 0.0,
+                }
+            )
+    return settings
+
+
+def _run(
+    specs: list[TrialSpec], ledger: Ledger, jobs: int | None, rule: Selection
+) -> list[TrialRecord]:
+    """Runs what is not in the ledger yet, showing progress; the records of all specs."""
+    progress = Progress(
+        TextColumn("[bold]trials"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=errors,
+    )
+    bar = progress.add_task("trials", total=len(specs))
+    best = Text("")
+    done = set(ledger.done_hashes())
+    hashes = {spec.hash for spec in specs}
+    records = {record.hash: record for record in ledger.records(hashes & done)}
+    progress.update(bar, completed=len(records))
+
+    def on_record(record: TrialRecord) -> None:
+        records[record.hash] = record
+        progress.advance(bar)
+        best.plain = _front(summarise(records.values(), selection=rule))
+        if not errors.is_terminal:
+            say(f"{len(records)} of {len(specs)}: {record.spec.method}, seed {record.spec.seed}")
+
+    with Live(Group(progress, best), console=errors, refresh_per_second=4, transient=True):
+        run_study(specs, ledger, jobs=jobs, on_record=on_record)
+    return list(records.values())
+
+
+def _front(rows: list[Row]) -> str:
+    """The non-dominated settings so far, one line each."""
+    return "\n".join(
+        f"  {row.spec.method} λ={row.spec.fairness_weight:g}: "
+        f"AP {row.average_precision.mean:.3f}, soft gap {row.soft_gap.mean:.3f} (n={row.n})"
+        for row in rows
+        if row.non_dominated
+    )
+
+
+def _write(folder: Path, records: list[TrialRecord], rows: list[Row]) -> dict[str, str]:
+    """Writes table, figure and page; their paths."""
+    table = result_table(rows).to_markdown()
+    paths = {
+        "table": write_atomically(
+            folder / "table.md", lambda file: file.write_text(table, encoding="utf-8")
+        ),
+        "figure": tradeoff_figure(rows, folder / "tradeoff.png"),
+        "report": write_report(folder / "report.html", records, rows),
+    }
+    return {name: str(path) for name, path in paths.items()}
+
+
+def _row(row: Row) -> dict[str, Any]:
+    """A row as it stands in the JSON output."""
+    return {
+        "trial": {**row.spec.to_dict(), "seed": None},
+        "seeds": row.seeds,
+        "selection": str(row.selection),
+        "non_dominated": row.non_dominated,
+        **{
+            name: asdict(getattr(row, name))
+            for name in ("average_precision", "soft_gap", "hard_gap", "similarity", "seconds")
+        },
+    }

@@ -1,0 +1,50 @@
+"""What goes to the terminal: results to stdout, everything about the run to stderr."""
+
+import json
+import math
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from dralign.report import ResultTable
+
+errors = Console(stderr=True, highlight=False)
+output = Console(highlight=False)
+
+
+def complain(message: str) -> None:
+    """Prints one line for an error."""
+    text = " ".join(message.split())
+    print(f"dralign: error: {text}", file=sys.stderr)  # noqa: T201
+
+
+def say(message: str) -> None:
+    """Prints a line about the run."""
+    errors.print(escape(message), soft_wrap=True)
+
+
+def print_table(table: ResultTable) -> None:
+    """Prints a result table with its caption."""
+    shown = Table(caption=escape(table.caption), caption_justify="left", header_style="bold")
+    for place, name in enumerate(table.header):
+        shown.add_column(escape(name), justify="left" if place == 0 else "right")
+    for row in table.cells:
+        shown.add_row(*map(escape, row))
+    output.print(shown)
+
+
+def print_json(value: object) -> None:
+    """Prints a value as JSON on stdout; undefined figures are null."""
+    sys.stdout.write(json.dumps(_without_nan(value), indent=1) + "\n")
+
+
+def _without_nan(value: Any) -> Any:  # noqa: ANN401
+    """The value with every NaN as None: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,41 @@
+"""``dralign predict``: scores for the rows of a table, from a saved network."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dralign.artifact import load_artifact
+from dralign.cli import options
+from dralign.cli.console import print_json, say
+from dralign.data import read_table
+from dralign.report.files import write_atomically
+
+
+def predict(
+    artifact: Annotated[Path, typer.Argument(help="A folder that dralign train wrote.")],
+    table: Annotated[Path, typer.Argument(help="CSV or Parquet with the columns of training.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="CSV to write; stdout if not given.")] = None,
+    json: options.Json = False,
+) -> None:
+    """Score a table with a saved network; sensitive columns and label are not needed.
+
+    The result has a row per row of the table, in its order: the probability of the positive label,
+    and 1 where it is at least 0.5.
+
+    Example: `dralign predict net people.csv --out scores.csv`
+    """
+    import pandas as pd
+
+    network = load_artifact(artifact)
+    prob = network.predict_proba(read_table(table)).numpy()
+    scores = pd.DataFrame({"probability": prob, "decision": (prob >= 0.5).astype(int)})
+    if json:
+        print_json(scores.to_dict(orient="list"))
+    elif out is None:
+        scores.to_csv(sys.stdout, index=False)
+    else:
+        write_atomically(out, lambda file: scores.to_csv(file, index=False))
+        say(f"written: {out}, {len(scores)} rows")

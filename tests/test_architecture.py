@@ -1,0 +1,135 @@
+"""Imports go down the layer table of the design, heavy packages stay where they are used."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[1] / "src" / "dralign"
+
+# From the top; a module imports only its own package and lines below its own.
+LAYERS = [
+    {"cli", "__main__"},
+    {"estimator"},
+    {"auditing"},
+    {"reproduce"},
+    {"report"},
+    {"study"},
+    {"artifact"},
+    {"training"},
+    {"methods"},
+    {"alignment"},
+    {"rationale"},
+    {"gaps", "metrics"},
+    {"models"},
+    {"sampling"},
+    {"data"},
+    {"groups", "_torchvision"},
+    {"errors"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+# Where a heavy package may be imported at all, and whether at the top of the module.
+HEAVY = {
+    "matplotlib": {"report"},
+    "plotly": {"report"},
+    "joblib": {"study"},
+    "dask": {"study"},
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "torchvision": {"models", "data", "_torchvision"},
+    "sklearn": {"metrics", "estimator", "data"},
+    "pandas": None,
+    "scipy": None,
+    "numba": {"rationale"},
+}
+FILES = sorted(SOURCE.rglob("*.py"))
+
+
+def place(path: Path) -> str:
+    """The layer a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[tuple[str, bool]]:
+    """The modules a file imports, and whether at the top level of the file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    type_checking = {
+        id(inner)
+        for node in tree.body
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        top = node in tree.body
+        if id(node) in type_checking:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(alias.name, top) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            name = node.module or ""
+            inner = (
+                [f"{name}.{alias.name}" for alias in node.names] if name == "dralign" else [name]
+            )
+            found += [(entry, top) for entry in inner]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_go_down(path):
+    own = place(path)
+    if own == "__init__":
+        return
+    assert own in LEVEL, f"{own} has no place in the layer table"
+    for name, _ in imports(path):
+        parts = name.split(".")
+        if parts[0] == "dralign":
+            other = parts[1]
+            assert other == own or LEVEL[other] > LEVEL[own], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_heavy_packages_are_imported_only_where_they_are_used(path):
+    for name, top in imports(path):
+        package = name.split(".")[0]
+        if package in HEAVY:
+            allowed = HEAVY[package]
+            assert allowed is None or place(path) in allowed, f"{path.name} imports {name}"
+            assert not top or place(path) == "cli", f"{path.name} imports {name} at its top"
+
+
+def test_import_loads_torch_and_numpy_only():
+    heavy = sorted(set(HEAVY) | {"safetensors", "pyarrow"})
+    code = f"import sys, dralign; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_import_changes_no_global_state():
+    code = (
+        "import os, random, torch, numpy, warnings, logging\n"
+        "def state(): return (dict(os.environ), torch.get_rng_state().tolist(), random.getstate(),"
+        " list(warnings.filters), logging.getLogger().handlers[:], torch.get_num_threads())\n"
+        "before = state(); import dralign; assert state() == before"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_files_are_short(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
+
+
+def test_nothing_is_unpickled():
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        for word in ("pickle", "torch.load", "joblib.load", "eval(", "exec("):
+            if word in {"eval(", "exec("}:
+                text = text.replace("model.eval(", "").replace(".eval()", "")
+            assert word not in text, f"{path.name} mentions {word}"
