@@ -5,6 +5,7 @@ shows the doors: a term for a training loop, a command line, and the parts they 
 """
 
 from dralign.alignment import RationaleAlignment, aligned_backward
+from dralign.data import fetch_adult, fetch_german
 from dralign.gaps import (
     demographic_parity_gap,
     equal_opportunity_gap,
@@ -21,6 +22,8 @@ __all__ = [
     "encode_groups",
     "equal_opportunity_gap",
     "equalized_odds_gap",
+    "fetch_adult",
+    "fetch_german",
     "group_losses",
     "predictive_parity_gap",
 ]

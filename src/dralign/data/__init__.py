@@ -1,5 +1,77 @@
 """Data: real datasets and users' own tables, as one frozen Dataset."""
 
-from dralign.data.dataset import Dataset, Encoder, Split
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-__all__ = ["Dataset", "Encoder", "Split"]
+from dralign.data.adult import PaperAdultEncoder, fetch_adult
+from dralign.data.dataset import Dataset, Encoder, Split
+from dralign.data.encoding import TableEncoder
+from dralign.data.frame import load_table, read_table
+from dralign.data.german import PaperGermanEncoder, fetch_german
+from dralign.data.source import BUILT_IN, DataSource
+from dralign.errors import DataError, OptionError, unknown
+
+__all__ = [
+    "DataSource",
+    "Dataset",
+    "Encoder",
+    "Split",
+    "TableEncoder",
+    "encoder_from_dict",
+    "fetch_adult",
+    "fetch_german",
+    "load",
+    "load_table",
+    "read_table",
+]
+
+_ENCODERS: dict[str, Callable[[Mapping[str, Any]], Encoder]] = {
+    "table": TableEncoder.from_dict,
+    "adult-paper": PaperAdultEncoder.from_dict,
+    "german-paper": PaperGermanEncoder.from_dict,
+}
+
+
+def load(
+    name: str,
+    *,
+    preparation: str = "paper",
+    seed: int = 0,
+    sensitive: Sequence[str] | str = (),
+    include_sensitive: bool = False,
+    data_home: str | Path | None = None,
+) -> Dataset:
+    """A built-in dataset, ready for training.
+
+    Args:
+        name: ``"adult"`` or ``"german"`` (the paper's Credit).
+        preparation: ``"paper"``, as the published code prepares it, or ``"standard"``: the official
+            split where there is one, missing values as a category, train-fitted scaling and
+            one-hot.
+        seed: of the split.
+        sensitive: the column(s) that make the groups; the dataset's default if empty.
+        include_sensitive: whether the sensitive columns are inputs too.
+        data_home: the folder of datasets that are not built in.
+
+    Raises:
+        OptionError: if the name, the preparation or a sensitive column is unknown.
+    """
+    if name not in BUILT_IN:
+        raise OptionError(unknown("dataset", name, BUILT_IN))
+    columns = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
+    home = str(data_home or "")
+    source = DataSource(name, preparation, columns, include_sensitive, data_home=home)
+    return source.load(seed)
+
+
+def encoder_from_dict(form: Mapping[str, Any]) -> Encoder:
+    """The encoder of a JSON form, which may come from anyone.
+
+    Raises:
+        DataError: if it is not the form of an encoder of ours.
+    """
+    try:
+        return _ENCODERS[form["kind"]](form)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"not the form of an encoder ({type(error).__name__}: {error})") from error

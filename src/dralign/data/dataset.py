@@ -1,7 +1,7 @@
 """The frozen dataset: what every loader returns and everything else takes."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class Encoder(Protocol):
         """The name of each input column."""
         ...
 
-    def transform(self, frame: object) -> np.ndarray:
+    def transform(self, frame: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily
         """(n, d) float32 inputs for the rows of a pandas DataFrame."""
         ...
 

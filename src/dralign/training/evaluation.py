@@ -1,5 +1,7 @@
 """The figures of one epoch: group metrics on a split, and similarity of the rationales."""
 
+from typing import get_args
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,7 @@ from dralign.data import Split
 from dralign.gaps import Gap
 from dralign.metrics import evaluate
 from dralign.rationale import (
+    Granularity,
     Layer,
     group_gradients,
     mean_pairwise_similarity,
@@ -16,7 +19,7 @@ from dralign.rationale import (
 from dralign.rationale.gradients import evaluation_mode
 from dralign.training.history import Scores
 
-GRANULARITIES = ("unit", "parameter")
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 BLOCK = 16384
 
 

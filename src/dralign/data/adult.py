@@ -1,0 +1,237 @@
+"""Adult (Census Income): the raw table, the paper's preparation and a standard one."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dralign.data.canonical import bunch, embedded_bytes
+from dralign.data.dataset import Dataset, Preparation
+from dralign.data.encoding import TableEncoder, finite, require_columns, to_numbers, to_text
+from dralign.data.splitting import assemble, stratified_split
+from dralign.errors import DataError, OptionError, unknown
+from dralign.groups import encode_groups
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "age",
+    "workclass",
+    "fnlwgt",
+    "education",
+    "education-num",
+    "marital-status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "capital-gain",
+    "capital-loss",
+    "hours-per-week",
+    "native-country",
+    "income",
+)
+LABEL, POSITIVE = "income", ">50K"
+N_OFFICIAL_TRAIN = 32_561
+CONTINUOUS = ("age", "education-num", "capital-gain", "capital-loss", "hours-per-week")
+CATEGORICAL = ("workclass", "marital-status", "occupation", "relationship")
+SENSITIVE = ("sex", "race")
+
+
+def fetch_adult(*, as_frame: bool = True, return_X_y: bool = False) -> Any:  # noqa: ANN401, N803
+    """The raw Adult table: 48,842 rows, the 32,561 official training rows first.
+
+    ``?`` is a missing value and the full stop after the labels of the test file is removed; nothing
+    else is changed. ``fnlwgt`` is a sampling weight, not a property of the person. Source: Becker
+    and Kohavi (1996), UCI, CC BY 4.0.
+
+    Args:
+        as_frame: pandas objects; else numpy arrays.
+        return_X_y: ``(data, target)`` instead of a Bunch.
+
+    Returns:
+        A scikit-learn Bunch with ``data`` (14 columns), ``target`` (``"<=50K"`` or ``">50K"``),
+        ``frame`` (both; None for arrays), ``feature_names`` and ``DESCR``.
+    """
+    return bunch(_raw().copy(), LABEL, fetch_adult.__doc__ or "", as_frame, return_X_y)
+
+
+@dataclass(frozen=True)
+class PaperAdultEncoder:
+    """The 120 binary inputs of fair-mixup's preparation, which the paper follows.
+
+    Five continuous columns become ten bins each, all by the same edges: the deciles of standardised
+    *age* (a quirk of the published code). 35 binary columns (34 categories and race == White)
+    become two inputs each. Every row has 40 ones.
+
+    Attributes:
+        mean: of the continuous columns over training and validation rows.
+        std: the same.
+        edges: the ten bin edges.
+        categories: of each categorical column.
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    edges: tuple[float, ...]
+    categories: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def fit(
+        cls, frame: "pd.DataFrame", train: np.ndarray, known: np.ndarray
+    ) -> "PaperAdultEncoder":
+        """Learns the scaling from the ``known`` rows (train and validation), edges from train."""
+        values = np.column_stack([to_numbers(frame[name]) for name in CONTINUOUS])
+        mean, std = values[known].mean(axis=0), values[known].std(axis=0)
+        age = (values[train, 0] - mean[0]) / std[0]
+        edges = np.quantile(age, np.arange(10) / 10)
+        categories = tuple(tuple(sorted(set(to_text(frame[name])))) for name in CATEGORICAL)
+        return cls(tuple(mean.tolist()), tuple(std.tolist()), tuple(edges.tolist()), categories)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The name of each input."""
+        bins = [f"{name} bin {place}" for name in CONTINUOUS for place in range(len(self.edges))]
+        hot = [
+            f"{name}={value}"
+            for name, values in zip(CATEGORICAL, self.categories, strict=True)
+            for value in values
+        ]
+        return (*bins, *(f"{form}{name}" for name in [*hot, "race=White"] for form in ("not ", "")))
+
+    def transform(self, frame: "pd.DataFrame") -> np.ndarray:
+        """(n, 120) float32 inputs for raw rows.
+
+        Raises:
+            DataError: if a column is missing, or a continuous value is.
+        """
+        require_columns(frame, [*CONTINUOUS, *CATEGORICAL, "race"])
+        values = np.column_stack([to_numbers(frame[name]) for name in CONTINUOUS])
+        if np.isnan(values).any():
+            name = CONTINUOUS[int(np.isnan(values).any(axis=0).argmax())]
+            raise DataError(f"column {name!r}: this preparation knows no missing numbers")
+        scaled = (values - np.array(self.mean)) / np.array(self.std)
+        place = np.digitize(scaled, self.edges).clip(1, len(self.edges)) - 1  # (n, 5)
+        bins = np.eye(len(self.edges))[place].reshape(len(frame), -1)
+        binary = [
+            to_text(frame[name]).to_numpy() == value
+            for name, values_ in zip(CATEGORICAL, self.categories, strict=True)
+            for value in values_
+        ]
+        binary.append(to_text(frame["race"]).to_numpy() == "White")
+        pairs = [side for column in binary for side in (~column, column)]
+        return np.column_stack([bins, *pairs]).astype(np.float32)
+
+    def to_dict(self) -> dict[str, object]:
+        """A JSON-ready form."""
+        return {
+            "kind": "adult-paper",
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "edges": list(self.edges),
+            "categories": [list(values) for values in self.categories],
+        }
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> "PaperAdultEncoder":
+        """The encoder that ``to_dict`` gave; raises KeyError, TypeError or ValueError otherwise."""
+        mean, std, edges = (tuple(map(finite, form[key])) for key in ("mean", "std", "edges"))
+        categories = tuple(tuple(map(str, values)) for values in form["categories"])
+        sizes = (len(mean), len(std), len(edges), len(categories))
+        if sizes != (len(CONTINUOUS), len(CONTINUOUS), 10, len(CATEGORICAL)):
+            raise ValueError(f"sizes {sizes}")
+        return cls(mean, std, edges, categories)
+
+
+def load_adult(
+    *, preparation: Preparation, seed: int, sensitive: Sequence[str], include_sensitive: bool
+) -> Dataset:
+    """Adult as a dataset.
+
+    Raises:
+        OptionError: if the preparation, or a sensitive column for it, is unknown.
+    """
+    if preparation == "paper":
+        if tuple(sensitive or ("sex",)) != ("sex",) or include_sensitive:
+            raise OptionError(
+                "adult: the paper's preparation has sex as its sensitive feature, kept out of the "
+                "inputs; use preparation 'standard' for others"
+            )
+        return _paper(seed)
+    if preparation != "standard":
+        raise OptionError(unknown("preparation", preparation, ("paper", "standard")))
+    chosen = tuple(sensitive or ("sex",))
+    for name in chosen:
+        if name not in SENSITIVE:
+            raise OptionError(unknown("sensitive column of adult", name, SENSITIVE))
+    return _standard(seed, chosen, include_sensitive)
+
+
+@cache
+def _raw() -> "pd.DataFrame":
+    """The table; the same object each time, so never changed and never handed out."""
+    import pandas as pd
+
+    def read(name: str, skip: int) -> "pd.DataFrame":
+        return pd.read_csv(
+            io.BytesIO(embedded_bytes(name)),
+            names=list(COLUMNS),
+            skiprows=skip,
+            skipinitialspace=True,
+            na_values=["?"],
+            keep_default_na=False,
+        )
+
+    frame = pd.concat([read("adult.data", 0), read("adult.test", 1)], ignore_index=True)
+    frame[LABEL] = frame[LABEL].str.rstrip(".")
+    return frame
+
+
+def _paper(seed: int) -> Dataset:
+    """Fair-mixup's preparation: 27,132 / 9,045 / 9,045 rows of 120 binary inputs."""
+    raw = _raw()
+    frame = raw[raw["native-country"].notna() & raw["occupation"].notna()].reset_index(drop=True)
+    order = np.random.RandomState(seed).permutation(len(frame))
+    known, test = np.split(order, [int(0.8 * len(order))])
+    validation, train = np.split(known, [len(test)])
+    encoder = PaperAdultEncoder.fit(frame, train, known)
+    return assemble(
+        encoder.transform(frame),
+        (frame[LABEL] == POSITIVE).to_numpy(),
+        encode_groups(frame["sex"]),
+        (train, validation, test),
+        encoder=encoder,
+        name="adult",
+        preparation="paper",
+        sensitive=("sex",),
+        label=LABEL,
+        positive=POSITIVE,
+    )
+
+
+def _standard(seed: int, sensitive: tuple[str, ...], include_sensitive: bool) -> Dataset:
+    """Official test rows; a seeded fifth of the official training rows for validation."""
+    frame = _raw()
+    y = (frame[LABEL] == POSITIVE).to_numpy()
+    groups = encode_groups(frame[list(sensitive)])
+    cell = groups.codes.numpy() * 2 + y
+    train, validation, _ = stratified_split(cell[:N_OFFICIAL_TRAIN], seed, (0.8, 0.2))
+    test = np.arange(N_OFFICIAL_TRAIN, len(frame))
+    left_out = {LABEL, "fnlwgt", *(() if include_sensitive else sensitive)}
+    encoder = TableEncoder.fit(frame.iloc[train], [c for c in COLUMNS if c not in left_out])
+    return assemble(
+        encoder.transform(frame),
+        y,
+        groups,
+        (train, validation, test),
+        encoder=encoder,
+        name="adult",
+        preparation="standard",
+        sensitive=sensitive,
+        label=LABEL,
+        positive=POSITIVE,
+    )

@@ -1,0 +1,104 @@
+"""Which data a trial uses: a description that can be written down, hashed and loaded."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from dralign.data.adult import load_adult
+from dralign.data.canonical import SHA256
+from dralign.data.dataset import Dataset, Preparation
+from dralign.data.frame import load_table
+from dralign.data.german import load_german
+from dralign.errors import DataError, OptionError
+
+BUILT_IN = {"adult": load_adult, "german": load_german}
+FILES = {"adult": ("adult.data", "adult.test"), "german": ("german.data",)}
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """Where rows come from and how they are prepared.
+
+    Attributes:
+        name: ``"adult"``, ``"german"``, or the path of a file.
+        preparation: ``"paper"`` or ``"standard"``; empty for the default (paper for the built-in
+            datasets; files have only one).
+        sensitive: the column(s) that make the groups; empty for the dataset's default.
+        include_sensitive: whether they are inputs too.
+        label: the column to predict, of a file.
+        positive: the value that counts as 1, of a file.
+        data_home: the folder of datasets that are not built in; not part of what is compared.
+    """
+
+    name: str
+    preparation: str = ""
+    sensitive: tuple[str, ...] = ()
+    include_sensitive: bool = False
+    label: str = ""
+    positive: str = ""
+    data_home: str = ""
+
+    def __post_init__(self) -> None:
+        """Brings equal descriptions to one form.
+
+        Raises:
+            OptionError: if an option does not fit the kind of data.
+        """
+        object.__setattr__(self, "sensitive", tuple(self.sensitive))
+        if self.name in BUILT_IN:
+            if self.label or self.positive:
+                raise OptionError(f"{self.name}: the label is given; --label is for your own files")
+            object.__setattr__(self, "preparation", self.preparation or "paper")
+        elif self.preparation not in {"", "standard"}:
+            raise OptionError("preparation: files of your own have 'standard' only")
+        else:
+            if not Path(self.name).suffix and not Path(self.name).exists():
+                raise OptionError(
+                    f"unknown dataset {self.name!r}; known: {', '.join(BUILT_IN)}, or the path of "
+                    "a CSV or Parquet file"
+                )
+            object.__setattr__(self, "preparation", "standard")
+
+    def load(self, seed: int) -> Dataset:
+        """The dataset, split with ``seed``; raises DataError, GroupError or OptionError."""
+        if self.name in BUILT_IN:
+            return BUILT_IN[self.name](
+                preparation=cast("Preparation", self.preparation),  # the loader checks it
+                seed=seed,
+                sensitive=self.sensitive,
+                include_sensitive=self.include_sensitive,
+            )
+        return load_table(
+            self.name,
+            label=self.label,
+            positive=self.positive,
+            sensitive=self.sensitive,
+            include_sensitive=self.include_sensitive,
+            seed=seed,
+        )
+
+    def fingerprint(self) -> str:
+        """The SHA-256 of the content: changes when a file changes, not when it moves.
+
+        Raises:
+            DataError: if the file can't be read.
+        """
+        if self.name in BUILT_IN:
+            return hashlib.sha256("".join(SHA256[f] for f in FILES[self.name]).encode()).hexdigest()
+        try:
+            with Path(self.name).open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise DataError(f"{self.name}: {error.strerror or error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form; of a file it keeps the name, not the folder."""
+        form = asdict(self)
+        return {**form, "name": Path(self.name).name, "sensitive": list(self.sensitive)}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> "DataSource":
+        """The description that ``to_dict`` gave."""
+        return cls(**{**form, "sensitive": tuple(form["sensitive"])})

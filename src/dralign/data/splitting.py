@@ -1,0 +1,68 @@
+"""Splitting rows into training, validation and test, and building the dataset from them."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from dralign.data.dataset import Dataset, Encoder, Split
+from dralign.groups import GroupCodes
+
+Rows = np.ndarray
+
+
+def stratified_split(
+    strata: np.ndarray, seed: int, shares: tuple[float, float] = (0.6, 0.2)
+) -> tuple[Rows, Rows, Rows]:
+    """Row numbers of training, validation and test, in the same shares in every stratum.
+
+    Args:
+        strata: (n,) the stratum of each row, for example its cell (group and label).
+        seed: of the permutation.
+        shares: of training and validation; the test rows are the rest.
+    """
+    generator = np.random.RandomState(seed)
+    parts: tuple[list[Rows], ...] = ([], [], [])
+    for value in np.unique(strata):
+        rows = generator.permutation(np.flatnonzero(strata == value))
+        first = round(shares[0] * len(rows))
+        second = first + round(shares[1] * len(rows))
+        for part, chosen in zip(parts, np.split(rows, [first, second]), strict=True):
+            part.append(chosen)
+    train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
+    return train, validation, test
+
+
+def assemble(
+    inputs: np.ndarray,
+    y: np.ndarray,
+    groups: GroupCodes,
+    rows: tuple[Rows, Rows, Rows],
+    *,
+    encoder: Encoder,
+    **about: Any,  # noqa: ANN401 - the descriptive fields of Dataset
+) -> Dataset:
+    """The dataset of encoded rows.
+
+    Args:
+        inputs: (n, d) encoded inputs of all rows.
+        y: (n,) labels, 0 or 1.
+        groups: the coded groups of all rows.
+        rows: the row numbers of training, validation and test.
+        encoder: what made the inputs.
+        about: the fields of Dataset that describe it.
+    """
+    labels = torch.from_numpy(y.astype(np.int64))
+    x = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))
+    train, validation, test = (
+        Split(x[part], labels[part], groups.codes[part])
+        for part in (torch.from_numpy(np.asarray(part)) for part in rows)
+    )
+    return Dataset(
+        train=train,
+        validation=validation,
+        test=test,
+        group_names=groups.names,
+        encoder=encoder,
+        **about,
+    )
