@@ -129,11 +129,15 @@ def load_artifact(folder: str | Path) -> Artifact:
     if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
         raise ArtifactError(f"{place / WEIGHTS}: truncated or changed since it was saved")
     try:
-        encoder = description["encoder"]
+        form = description["encoder"]
+        encoder = None if form is None else encoder_from_dict(form)
+        architecture = description["architecture"]
+        if encoder is not None and len(encoder.feature_names) != architecture["n_inputs"]:
+            raise ArtifactError("the encoder does not make as many inputs as the network takes")
         return Artifact(
-            model=_model(description["architecture"], weights),
-            architecture=description["architecture"],
-            encoder=None if encoder is None else encoder_from_dict(encoder),
+            model=_model(architecture, weights),
+            architecture=architecture,
+            encoder=encoder,
             label=str(description["label"]),
             positive=str(description["positive"]),
             sensitive=tuple(map(str, description["sensitive"])),

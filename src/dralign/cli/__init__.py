@@ -13,6 +13,8 @@ from dralign.cli.predict import predict
 from dralign.cli.train import train
 from dralign.errors import DralignError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -56,8 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"{error.filename or 'system'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
+        code = INTERRUPTED
+    if code == INTERRUPTED:  # typer turns an interrupt into this code by itself
         complain("interrupted; finished trials are kept, the same command continues")
-        return 130
     return int(code or 0)
 
 

@@ -24,6 +24,7 @@ from dralign.methods import METHOD_NAMES
 from dralign.report import result_table, tradeoff_figure, write_report
 from dralign.report.files import write_atomically
 from dralign.study import Ledger, Row, TrialRecord, TrialSpec, run_study, summarise
+from dralign.study.trial import check_trial
 from dralign.training import Selection
 
 WEIGHTED = {"gap", "dralign"}
@@ -99,7 +100,9 @@ def compare(
         for setting in _settings(methods, options.numbers("weights", weights), alignment_weight)
         for seed in range(seeds)
     ]
-    source.load(0)  # says what is wrong with the data now, not in every trial
+    dataset = source.load(0)
+    for spec in specs[::seeds]:  # what is wrong is said now, and not by every trial
+        check_trial(spec, dataset)
     folder = out or Path("studies") / f"{Path(data).stem}-{gap}"
     with Ledger(folder / "study.sqlite") as ledger:
         records = _run(specs, ledger, jobs, rule)

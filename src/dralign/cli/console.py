@@ -12,13 +12,13 @@ from rich.table import Table
 from dralign.report import ResultTable
 
 errors = Console(stderr=True, highlight=False)
-output = Console(highlight=False)
+WIDE = 120  # where no terminal sets a width, a table should not be squeezed into 80 columns
 
 
 def complain(message: str) -> None:
     """Prints one line for an error."""
     text = " ".join(message.split())
-    print(f"dralign: error: {text}", file=sys.stderr)  # noqa: T201
+    print(f"dralign: error: {text}", file=sys.stderr)
 
 
 def say(message: str) -> None:
@@ -33,7 +33,8 @@ def print_table(table: ResultTable) -> None:
         shown.add_column(escape(name), justify="left" if place == 0 else "right")
     for row in table.cells:
         shown.add_row(*map(escape, row))
-    output.print(shown)
+    width = None if sys.stdout.isatty() else WIDE
+    Console(highlight=False, width=width).print(shown)
 
 
 def print_json(value: object) -> None:

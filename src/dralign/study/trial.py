@@ -2,10 +2,20 @@
 
 from collections.abc import Callable
 
+import torch
+
 from dralign import models
 from dralign.data import Dataset
 from dralign.study.spec import TrialSpec
-from dralign.training import EpochRecord, History, Training, seeded, spawn_seeds, train
+from dralign.training import (
+    EpochRecord,
+    History,
+    Training,
+    check_groups,
+    seeded,
+    spawn_seeds,
+    train,
+)
 
 Architecture = dict[str, str | int]
 
@@ -19,12 +29,7 @@ def train_trial(
         The data, the network's architecture for ``dralign.models.build``, and the run.
     """
     dataset = spec.data.load(spec.seed)
-    architecture: Architecture = {
-        "name": "mlp",
-        "n_inputs": dataset.n_inputs,
-        "hidden": spec.hidden,
-        "depth": spec.depth,
-    }
+    architecture = _architecture(spec, dataset)
     with seeded(spawn_seeds(spec.seed).initialisation):
         model = models.build(architecture)
     settings = spec.training_settings()
@@ -32,6 +37,31 @@ def train_trial(
     return dataset, architecture, result
 
 
+def check_trial(spec: TrialSpec, dataset: Dataset) -> None:
+    """Finds out, without training, what would make the trial fail on these data.
+
+    Raises:
+        GroupError: if training rows that the gap needs are missing.
+        OptionError: if the network does not have the layers that are to be aligned.
+        ModelError: if a layer is not known by that name.
+    """
+    method = spec.build_method()
+    check_groups(dataset, method.gap)
+    with torch.device("meta"):
+        model = models.build(_architecture(spec, dataset))
+    method.begin(model, n_groups=dataset.n_groups, generator=torch.Generator())
+
+
 def run_trial(spec: TrialSpec) -> History:
     """The history of one trial; the same spec gives the same one on the CPU."""
     return train_trial(spec)[2].history
+
+
+def _architecture(spec: TrialSpec, dataset: Dataset) -> Architecture:
+    """The perceptron of a trial."""
+    return {
+        "name": "mlp",
+        "n_inputs": dataset.n_inputs,
+        "hidden": spec.hidden,
+        "depth": spec.depth,
+    }

@@ -1,0 +1,259 @@
+"""The command line as a user meets it: files in, results out, one clear line for mistakes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dralign.cli import main
+
+QUICK = ["--epochs", "2", "--iterations", "10", "--hidden", "8", "--batch-size", "20"]
+
+
+def table(n: int = 240) -> pd.DataFrame:
+    """People with text, missing values, three groups and a label of words."""
+    rng = np.random.default_rng(0)
+    region = rng.choice(["north", "south", "islands"], n)
+    income = rng.normal(30, 10, n) + 5 * (region == "north")
+    return pd.DataFrame(
+        {
+            "name": [f"person {i}" for i in range(n)],
+            "region": np.where(rng.random(n) < 0.05, None, region),
+            "income": np.where(rng.random(n) < 0.1, np.nan, income.round(1)),
+            "job": rng.choice(["clerk", "nurse", "smith", None], n),
+            "member": rng.random(n) < 0.5,
+            "loan": np.where(income + rng.normal(0, 5, n) > 32, "granted", "refused"),
+        }
+    )
+
+
+@pytest.fixture
+def people(tmp_path) -> Path:
+    path = tmp_path / "people.csv"
+    table().to_csv(path, index=False)
+    return path
+
+
+def own(people: Path, **changes: str) -> list[str]:
+    options = {"--label": "loan", "--positive": "granted", "--sensitive": "region"} | changes
+    return [str(people), *(word for pair in options.items() for word in pair if pair[1])]
+
+
+def failure(arguments: list[str], capsys) -> str:
+    """Runs a command that must fail with exit code 2; its only line on stderr."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if not line.startswith("warning: ")]
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("dralign: error: ")
+    assert not captured.out
+    return lines[0].removeprefix("dralign: error: ")
+
+
+def test_compare_on_a_users_table_ends_in_table_figure_and_report(people, tmp_path, capsys):
+    out = tmp_path / "study"
+    command = ["compare", *own(people), "--out", str(out), "--seeds", "2", "--jobs", "1", *QUICK]
+    assert main([*command, "--weights", "0.3"]) == 0
+    shown = capsys.readouterr()
+    for name in ("erm", "oversample", "gap", "dralign"):
+        assert name in shown.out
+    assert (out / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
+    assert "<script" in (out / "report.html").read_text()
+    assert (out / "table.md").read_text().count("\n| ") >= 4
+    assert "name (144 different texts)" in shown.err
+    assert main([*command, "--weights", "0.3,0.6", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [
+        (row["trial"]["method"], row["trial"]["fairness_weight"]) for row in result["rows"]
+    ] == [
+        ("erm", 0),
+        ("oversample", 0),
+        ("gap", 0.3),
+        ("gap", 0.6),
+        ("dralign", 0.3),
+        ("dralign", 0.6),
+    ]
+    assert all(row["average_precision"]["n"] == 2 for row in result["rows"])
+
+
+def test_results_are_the_same_at_any_number_of_processes(people, tmp_path, capsys):
+    results = []
+    for jobs in ("1", "2"):
+        out = str(tmp_path / jobs)
+        command = ["compare", *own(people), "--methods", "dralign", "--weights", "0.3", "--json"]
+        assert main([*command, "--seeds", "2", "--jobs", jobs, "--out", out, *QUICK]) == 0
+        rows = json.loads(capsys.readouterr().out)["rows"]
+        for row in rows:
+            del row["seconds"]
+        results.append(rows)
+    assert results[0] == results[1]
+
+
+def test_trained_network_scores_a_table_without_label_and_groups(people, tmp_path, capsys):
+    net, scores = tmp_path / "net", tmp_path / "scores.csv"
+    assert main(["train", *own(people), "--out", str(net), *QUICK]) == 0
+    capsys.readouterr()
+    bare = tmp_path / "bare.csv"
+    table(50).drop(columns=["loan", "region", "name"]).to_csv(bare, index=False)
+    assert main(["predict", str(net), str(bare), "--out", str(scores)]) == 0
+    result = pd.read_csv(scores)
+    assert list(result.columns) == ["probability", "decision"]
+    assert len(result) == 50
+    assert result["probability"].between(0, 1).all()
+    assert (result["decision"] == (result["probability"] >= 0.5)).all()
+    capsys.readouterr()
+    assert main(["predict", str(net), str(bare)]) == 0
+    assert capsys.readouterr().out == scores.read_text()
+
+
+@pytest.mark.parametrize("preparation", ["paper", "standard"])
+def test_network_for_a_built_in_dataset_scores_its_raw_table(preparation, tmp_path, capsys):
+    from dralign import fetch_german
+
+    net, raw = tmp_path / "net", tmp_path / "german.csv"
+    fetch_german().data.to_csv(raw, index=False)
+    options = ["--preparation", preparation, "--method", "gap", "--out", str(net)]
+    assert main(["train", "german", *options, *QUICK]) == 0
+    capsys.readouterr()
+    assert main(["predict", str(net), str(raw), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["probability"]) == 1000
+
+
+BAD_OPTIONS = {
+    "method": (["--methods", "erm,magic"], "unknown method 'magic'; known: erm, oversample, gap"),
+    "gap": (["--gap", "parity"], "unknown gap 'parity'; known: demographic_parity"),
+    "weights": (["--weights", "0.1,x"], "--weights: expected numbers with commas, got '0.1,x'"),
+    "negative weight": (["--weights", "-1"], "fairness_weight: expected a number from 0 up"),
+    "epochs": (["--epochs", "-3"], "epochs: expected a whole number from 1 up, got -3"),
+    "seeds": (["--seeds", "0"], "--seeds: expected at least 1, got 0"),
+    "jobs": (["--jobs", "-2"], "jobs: expected at least 1, got -2"),
+    "seeds of text": (["--seeds", "many"], "--seeds"),
+    "no such option": (["--bogus"], "--bogus"),
+    "rule": (["--select", "best"], "unknown selection rule 'best'"),
+    "bound": (["--bound", "0.1"], "bound: needed by the rule"),
+    "layers": (["--layers", "9"], "the model has 3 layers, got a count of 9"),
+    "granularity": (["--granularity", "layer"], "unknown granularity 'layer'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS)
+def test_bad_option_is_one_clear_line(case, people, tmp_path, capsys):
+    options, message = BAD_OPTIONS[case]
+    out = ["--out", str(tmp_path / "study")]
+    assert message in failure(["compare", *own(people), *out, *QUICK, *options], capsys)
+
+
+def broken(tmp_path: Path, **columns: object) -> Path:
+    path = tmp_path / "broken.csv"
+    table().assign(**columns).to_csv(path, index=False)
+    return path
+
+
+BAD_DATA = {
+    "unknown dataset": (lambda _: ["adults"], "unknown dataset 'adults'; known: adult, german"),
+    "no file": (lambda _: ["gone.csv", "--label", "a", "--sensitive", "b"], "gone.csv: no such"),
+    "no label given": (lambda p: own(p, **{"--label": ""}), "--label"),
+    "no groups given": (lambda p: own(p, **{"--sensitive": ""}), "--sensitive"),
+    "unknown label": (lambda p: own(p, **{"--label": "debt"}), "no column 'debt'"),
+    "unknown column": (lambda p: own(p, **{"--sensitive": "sex"}), "no column 'sex'"),
+    "label of three": (
+        lambda p: own(broken(p.parent, loan=["a", "b", "c"] * 80)),
+        "expected two values, got 3: 'a', 'b', 'c'",
+    ),
+    "label missing": (
+        lambda p: own(broken(p.parent, loan=["granted", None, "refused"] * 80)),
+        "80 of 240 rows have no value",
+    ),
+    "one group": (lambda p: own(broken(p.parent, region="north")), "in one group (north)"),
+    "no positive": (lambda p: own(p, **{"--positive": ""}), "give it with --positive"),
+    "wrong positive": (lambda p: own(p, **{"--positive": "yes"}), "no value 'yes'"),
+}
+
+
+@pytest.mark.parametrize("command", ["compare", "train"])
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_one_clear_line(case, command, people, tmp_path, capsys):
+    arguments, message = BAD_DATA[case]
+    out = ["--out", str(tmp_path / "out")]
+    assert message in failure([command, *arguments(people), *out, *QUICK], capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_group_without_positives_stops_only_gaps_that_condition_on_the_label(
+    people, tmp_path, capsys
+):
+    frame = table()
+    frame.loc[frame["region"] == "north", "loan"] = "refused"
+    path = tmp_path / "one-sided.csv"
+    frame.to_csv(path, index=False)
+    out = str(tmp_path / "net")
+    for command in ("train", "compare"):
+        message = failure(
+            [command, *own(path), "--gap", "equalized_odds", "--out", out, *QUICK], capsys
+        )
+        assert "group 'north' has no training rows with label 1" in message
+    assert main(["train", *own(path), "--out", out, *QUICK]) == 0
+    assert "warning: group 'north' has no training rows with label 1" in capsys.readouterr().err
+
+
+def test_artifact_that_is_not_ours_is_one_clear_line(people, tmp_path, capsys):
+    assert "no such folder" in failure(["predict", str(tmp_path / "x"), str(people)], capsys)
+    assert "not a saved network" in failure(["predict", str(tmp_path), str(people)], capsys)
+
+
+def test_study_that_is_not_ours_is_one_clear_line(people, tmp_path, capsys):
+    out = tmp_path / "study"
+    out.mkdir()
+    (out / "study.sqlite").write_text("poetry")
+    assert "not a study of dralign" in failure(
+        ["compare", *own(people), "--out", str(out), *QUICK], capsys
+    )
+    assert (out / "study.sqlite").read_text() == "poetry"
+
+
+def test_interrupted_study_keeps_its_trials_and_continues(people, tmp_path, capsys, monkeypatch):
+    from dralign.study import runner
+
+    out = tmp_path / "study"
+    command = ["compare", *own(people), "--methods", "erm", "--seeds", "3", "--jobs", "1"]
+    command += ["--out", str(out), "--json", *QUICK]
+    add, seen = runner.Ledger.add, []
+
+    def interrupt_after_two(self, record):
+        add(self, record)
+        seen.append(record)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner.Ledger, "add", interrupt_after_two)
+    assert main(command) == 130
+    assert "the same command continues" in capsys.readouterr().err
+    monkeypatch.setattr(
+        runner.Ledger, "add", lambda self, record: (seen.append(record), add(self, record))
+    )
+    assert main(command) == 0
+    assert len(seen) == 3
+    assert json.loads(capsys.readouterr().out)["rows"][0]["seeds"] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("command", ["compare", "train", "predict"])
+def test_help_has_an_example(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert f"dralign {command}" in capsys.readouterr().out
+
+
+def test_version_and_module_entry_point():
+    for command in (["-m", "dralign", "--version"], ["-m", "dralign", "nonsense"]):
+        result = subprocess.run(
+            [sys.executable, *command], capture_output=True, text=True, check=False
+        )
+        if "--version" in command:
+            assert result.stdout.startswith("dralign ")
+            assert result.returncode == 0
+        else:
+            assert result.returncode == 2
+            assert result.stderr.count("\n") == 1
