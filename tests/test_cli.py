@@ -64,7 +64,7 @@ def test_compare_on_a_users_table_ends_in_table_figure_and_report(people, tmp_pa
     assert (out / "tradeoff.png").read_bytes().startswith(b"\x89PNG")
     assert "<script" in (out / "report.html").read_text()
     assert (out / "table.md").read_text().count("\n| ") >= 4
-    assert "name (144 different texts)" in shown.err
+    assert "'name' (144 different texts)" in shown.err
     assert main([*command, "--weights", "0.3,0.6", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert [

@@ -132,10 +132,11 @@ def load_artifact(folder: str | Path) -> Artifact:
         form = description["encoder"]
         encoder = None if form is None else encoder_from_dict(form)
         architecture = description["architecture"]
+        model = _model(architecture, weights)
         if encoder is not None and len(encoder.feature_names) != architecture["n_inputs"]:
             raise ArtifactError("the encoder does not make as many inputs as the network takes")
         return Artifact(
-            model=_model(architecture, weights),
+            model=model,
             architecture=architecture,
             encoder=encoder,
             label=str(description["label"]),
