@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_BELOW = 10
 _GREY = "#6b7280"
 _LAYER_COLOURS = ("#1e3a8a", "#2563eb", "#93c5fd", "#0f766e", "#2dd4bf", "#a7f3d0")
 _GRID = {"gridcolor": "#eceff3", "zeroline": False, "linecolor": "#9ca3af", "ticks": "outside"}
@@ -51,8 +52,8 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
             error_x=_bars([row.average_precision for row in rows]),
             error_y=_bars([row.soft_gap for row in rows]),
             mode="lines+markers+text" if len(rows) > 1 else "markers",
-            text=[html.escape(weight_text(row.spec)) for row in rows],
-            textposition="top left" if variant % 2 else "bottom right",
+            text=panel.point_labels(rows),
+            textposition=style.label_side,
             textfont={"size": 11, "color": style.colour},
             marker={"symbol": style.symbol, "size": 11, "line": {"width": 1, "color": "white"}},
             line={"color": style.colour, "width": 2, "dash": _DASHES[variant % len(_DASHES)]},
@@ -63,19 +64,21 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
     figure.add_annotation(
         text="better",
         showarrow=True,
-        x=0.995,
-        y=0.01,
+        x=0.99,
+        y=0.02,
         xref="paper",
         yref="paper",
-        ax=-46,
-        ay=-34,
-        arrowhead=3,
+        ax=-52,
+        ay=-38,
+        arrowhead=2,
+        arrowsize=1.3,
+        arrowwidth=1.5,
         arrowcolor=_GREY,
         font={"color": _GREY},
     )
     figure.update_xaxes(title="average precision (test)", **_GRID)
     figure.update_yaxes(title=f"{GAP_LABELS[panel.gap]} gap, soft (test)", **_GRID)
-    return _look(figure, height=480)
+    return _look(figure, height=500, entries=len(figure.data))
 
 
 def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
@@ -88,6 +91,7 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
         style = method_style(rows[0].spec.method)
         for place, row in enumerate(rows):
             name = _setting_label(row, panel.varying)
+            width = f" ± %{{customdata:.3f}} (n={row.n})" if row.n > 1 else " (n=1)"
             for column, key in enumerate(_FIGURES, start=1):
                 intervals = getattr(curves[row.setting], key)
                 figure.add_scatter(
@@ -104,16 +108,14 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
                     name=name,
                     legendgroup=name,
                     showlegend=column == 1,
-                    hovertext=[
-                        f"<b>{name}</b><br>epoch {epoch}: {format_interval(interval)}"
-                        for epoch, interval in enumerate(intervals)
-                    ],
-                    hoverinfo="text",
+                    customdata=[_finite(interval.half_width) for interval in intervals],
+                    hovertemplate=f"<b>{name}</b><br>epoch %{{x}}: %{{y:.3f}}{width}"
+                    "<extra></extra>",
                 )
-    figure.update_xaxes(title="epoch", dtick=None, **_GRID)
+    figure.update_xaxes(title="epoch", **_GRID)
     figure.update_yaxes(**_GRID)
     figure.update_annotations(font={"size": 13})
-    return _look(figure, height=400)
+    return _look(figure, height=420, entries=len(panel.rows))
 
 
 def layer_chart(panel: Panel) -> "go.Figure":
@@ -145,7 +147,7 @@ def layer_chart(panel: Panel) -> "go.Figure":
     figure.update_layout(barmode="stack", bargap=0.35)
     figure.update_xaxes(title=f"similarity per {grains}, added up over layers", **_GRID)
     figure.update_yaxes(autorange="reversed", type="category", automargin=True, ticksuffix="  ")
-    return _look(figure, height=150 + 30 * len(panel.rows))
+    return _look(figure, height=150 + 30 * len(panel.rows), entries=len(layers))
 
 
 def _setting_label(row: Row, varying: Sequence[str]) -> str:
@@ -171,14 +173,21 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
     return "<br>".join([f"<b>{html.escape(row.spec.method)}</b>", *lines])
 
 
-def _look(figure: "go.Figure", *, height: int) -> "go.Figure":
-    """The common look of all charts."""
+def _look(figure: "go.Figure", *, height: int, entries: int) -> "go.Figure":
+    """The common look of all charts; a legend of many entries scrolls at the side."""
+    below = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0}
     figure.update_layout(
         template="plotly_white",
         height=height,
-        margin={"l": 60, "r": 20, "t": 36, "b": 56},
+        margin={"l": 64, "r": 36, "t": 28, "b": 96 if entries <= _BELOW else 56},
         font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.16, "x": 0},
+        legend={"traceorder": "normal", **(below if entries <= _BELOW else {})},
+        modebar={
+            "orientation": "v",
+            "bgcolor": "rgba(0,0,0,0)",
+            "color": "#c3c8d0",
+            "activecolor": _GREY,
+        },
         hoverlabel={"bgcolor": "white", "align": "left"},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -198,5 +207,5 @@ def _bars(intervals: Sequence[Interval]) -> dict[str, Any]:
 
 
 def _finite(value: float) -> float | None:
-    """The value; JSON has no NaN."""
-    return None if math.isnan(value) else value
+    """The value, short enough for a page that holds many; JSON has no NaN."""
+    return None if math.isnan(value) else float(f"{value:.6g}")

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from dralign.methods import METHOD_NAMES
 from dralign.report.files import write_atomically
 from dralign.report.labels import (
     GAP_LABELS,
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _LINE_STYLES = ("-", "--", ":", "-.")
 _GREY = "#6b7280"
-# Labels of different methods stand on different sides, as their points often lie close together.
-_LABEL_SIDES = ((7, 5), (7, -12), (-7, 5), (7, -12))
 
 
 def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
@@ -72,7 +70,7 @@ def _panel(ax: "Axes", panel: Panel) -> None:
     for label, rows in panel.curves().items():
         method = rows[0].spec.method
         variant = variants[method] = variants.get(method, -1) + 1
-        _curve(ax, label, rows, _LINE_STYLES[variant % len(_LINE_STYLES)])
+        _curve(ax, label, rows, panel.point_labels(rows), _LINE_STYLES[variant % len(_LINE_STYLES)])
     ax.set_xlabel("average precision (test)")
     ax.set_ylabel(f"{GAP_LABELS[panel.gap]} gap, soft (test)")
     ax.margins(0.12)
@@ -86,11 +84,17 @@ def _panel(ax: "Axes", panel: Panel) -> None:
         arrowprops={"arrowstyle": "-|>", "color": _GREY, "lw": 1.2},
         ha="center",
     )
-    ax.set_title(_plain(panel.data), loc="left", fontweight="bold", fontsize=10.5, pad=20)
+    ax.set_title(
+        _plain(shorten(panel.data, 64, placeholder=" …")),
+        loc="left",
+        fontweight="bold",
+        fontsize=10.5,
+        pad=20,
+    )
     ax.text(
         0,
         1.02,
-        f"mean and 95 % interval, {seeds_text(panel.rows)}; epoch by {selection_text(panel.rows)}",
+        f"{seeds_text(panel.rows)}; epoch by {selection_text(panel.rows)}",
         transform=ax.transAxes,
         color=_GREY,
         fontsize=8,
@@ -98,7 +102,7 @@ def _panel(ax: "Axes", panel: Panel) -> None:
     _legend(ax)
 
 
-def _curve(ax: "Axes", label: str, rows: Sequence[Row], line: str) -> None:
+def _curve(ax: "Axes", label: str, rows: Sequence[Row], texts: Sequence[str], line: str) -> None:
     """The points of one curve, joined in the order of their weights."""
     from matplotlib.patheffects import withStroke
 
@@ -118,17 +122,17 @@ def _curve(ax: "Axes", label: str, rows: Sequence[Row], line: str) -> None:
         linewidth=1.5,
         elinewidth=0.8,
     )
-    side = _LABEL_SIDES[METHOD_NAMES.index(rows[0].spec.method) % len(_LABEL_SIDES)]
-    for row, text in zip(rows, _point_labels(rows), strict=True):
+    vertical, horizontal = style.label_side.split()
+    for row, text in zip(rows, texts, strict=True):
         if text:
             ax.annotate(
                 text,
                 (row.average_precision.mean, row.soft_gap.mean),
-                xytext=side,
+                xytext=(7 if horizontal == "right" else -7, 5 if vertical == "top" else -12),
                 textcoords="offset points",
                 fontsize=8,
                 color=style.colour,
-                ha="left" if side[0] > 0 else "right",
+                ha="left" if horizontal == "right" else "right",
                 path_effects=[withStroke(linewidth=2.5, foreground="white")],
                 zorder=4,
             )
@@ -139,13 +143,14 @@ def _legend(ax: "Axes") -> None:
     from matplotlib.container import ErrorbarContainer
 
     handles, labels = ax.get_legend_handles_labels()
+    in_one_line = sum(6 + len(label) for label in labels) <= 80
     ax.legend(
         [handle[0] if isinstance(handle, ErrorbarContainer) else handle for handle in handles],
         labels,
         frameon=False,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.13),
-        ncols=5,
+        ncols=len(labels) if in_one_line else max(1, 64 // (6 + max(map(len, labels)))),
         columnspacing=1.4,
         handlelength=2.2,
     )
@@ -163,19 +168,6 @@ def _front(ax: "Axes", front: Sequence[tuple[float, float]]) -> None:
         label="non-dominated",
         zorder=1,
     )
-
-
-def _point_labels(rows: Sequence[Row]) -> list[str]:
-    """What stands beside each point: its lambda, and beta where lambda does not tell it."""
-    weights = [row.spec.fairness_weight for row in rows]
-    repeated = len(set(weights)) < len(weights)
-    labels = []
-    for row in rows:
-        text = f"λ={row.spec.fairness_weight:g}" if row.spec.fairness_weight else ""
-        if repeated and row.spec.alignment_weight:
-            text += f" β={row.spec.alignment_weight:g}"
-        labels.append(text.strip())
-    return labels
 
 
 def _bars(intervals: Sequence[Interval]) -> list[float]:

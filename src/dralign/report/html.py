@@ -13,7 +13,6 @@ from dralign.report.labels import (
     GAP_LABELS,
     data_labels,
     panels,
-    seeds_text,
     selection_text,
     setting_text,
     varying_settings,
@@ -89,7 +88,7 @@ def _facts(records: Sequence[TrialRecord], rows: Sequence[Row]) -> str:
         (str(len(done)), "trials done"),
         (str(len(records) - len(done)), "failed"),
         (str(len(rows)), "settings"),
-        (seeds_text(rows) if rows else "n = 0", "trials for each"),
+        (str(len({record.spec.seed for record in done})), "seeds"),
         (f"{sum(record.seconds for record in done) / 60:.1f} min", "of computing"),
     ]
     return "".join(
@@ -120,7 +119,11 @@ def _panels(records: Sequence[TrialRecord], rows: Sequence[Row]) -> str:
 
 def _chart(figure: "go.Figure", name: str) -> str:
     """A chart as a division that draws itself; the library is in the page's head."""
-    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d"]}
+    config = {
+        "displaylogo": False,
+        "responsive": True,
+        "modeBarButtons": [["toImage", "resetScale2d"]],
+    }
     return str(
         figure.to_html(
             full_html=False,
@@ -160,7 +163,7 @@ def _problems(records: Iterable[TrialRecord]) -> str:
             warnings[text] = warnings.get(text, 0) + 1
     parts = [
         f"<h3>{name}</h3><ul>"
-        + "".join(f"<li>{escape(text)} <span>({n} trials)</span></li>" for text, n in found.items())
+        + "".join(f"<li>{escape(text)} <span>({n}×)</span></li>" for text, n in found.items())
         + "</ul>"
         for name, found in (("Failed trials", failures), ("Warnings", warnings))
         if found

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+from dralign.data.source import BUILT_IN
 from dralign.methods import METHOD_NAMES
 from dralign.study import Row, TrialSpec
 
@@ -17,6 +18,8 @@ GAP_LABELS = {
 _COLOURS = ("#5A5A5A", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
+_CROWDED = 16  # rows of a panel
+_SIDES = ("top right", "bottom right", "top left", "bottom right")
 
 # What has a column, an axis or a title of its own; the seed is averaged over.
 _OWN_PLACE = {"data", "method", "gap", "fairness_weight", "alignment_weight", "seed"}
@@ -24,23 +27,31 @@ _OWN_PLACE = {"data", "method", "gap", "fairness_weight", "alignment_weight", "s
 
 @dataclass(frozen=True)
 class MethodStyle:
-    """How a method is drawn: its colour, its matplotlib marker and its plotly symbol."""
+    """How a method is drawn.
+
+    Attributes:
+        colour: of its points, lines and labels.
+        marker: in matplotlib.
+        symbol: the same shape in plotly.
+        label_side: where a point's label stands; it differs, as points often lie close together.
+    """
 
     colour: str
     marker: str
     symbol: str
+    label_side: str
 
 
 def method_style(method: str) -> MethodStyle:
     """The style of a method, the same in every figure whatever else is in it."""
     place = METHOD_NAMES.index(method) % len(_COLOURS)
-    return MethodStyle(_COLOURS[place], _MARKERS[place], _SYMBOLS[place])
+    return MethodStyle(_COLOURS[place], _MARKERS[place], _SYMBOLS[place], _SIDES[place % 4])
 
 
 def data_label(spec: TrialSpec) -> str:
     """The data of a trial in words, for example ``"adult, paper preparation, groups: sex"``."""
     parts = [spec.data.name]
-    if spec.data.preparation:
+    if spec.data.name in BUILT_IN:
         parts.append(f"{spec.data.preparation} preparation")
     if spec.data.sensitive:
         parts.append("groups: " + " & ".join(spec.data.sensitive))
@@ -82,6 +93,22 @@ class Panel:
         for rows in found.values():
             rows.sort(key=lambda row: (row.spec.fairness_weight, row.spec.alignment_weight))
         return found
+
+    def point_labels(self, rows: Sequence[Row]) -> list[str]:
+        """What stands beside each point of a curve: lambda, and beta where lambda repeats.
+
+        Where the panel is crowded only the ends of a curve are labelled.
+        """
+        weights = [row.spec.fairness_weight for row in rows]
+        repeated = len(set(weights)) < len(weights)
+        labels = []
+        for place, row in enumerate(rows):
+            text = f"λ={row.spec.fairness_weight:g}" if row.spec.fairness_weight else ""
+            if repeated and row.spec.alignment_weight:
+                text = f"{text} β={row.spec.alignment_weight:g}".strip()
+            inner = 0 < place < len(rows) - 1
+            labels.append("" if inner and len(self.rows) > _CROWDED else text)
+        return labels
 
     def front(self) -> list[tuple[float, float]]:
         """Mean average precision and mean soft gap of the non-dominated rows, ascending."""
@@ -139,6 +166,9 @@ def selection_text(rows: Sequence[Row]) -> str:
 
 
 def seeds_text(rows: Sequence[Row]) -> str:
-    """How many trials a row rests on, for example ``"n = 3"`` or ``"n = 2 to 3"``."""
+    """What the points and bars of the rows are, with how many trials they rest on."""
     counts = sorted({row.n for row in rows})
-    return f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
+    if counts[-1] == 1:
+        return "one seed, no interval"
+    n = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
+    return f"mean and 95 % interval over seeds, n = {n}"

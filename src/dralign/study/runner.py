@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 import traceback
 import warnings
@@ -129,7 +130,8 @@ def _results(todo: Mapping[str, Trial], jobs: int, run: Run) -> Iterator[Iterato
 
 def _attempt(run: Run, digest: str, trial: Trial, coordinator: int) -> TrialRecord:
     """Runs one trial; whatever it raises becomes a failed record."""
-    if os.getpid() != coordinator:
+    in_main_thread = threading.current_thread() is threading.main_thread()  # or signal() refuses
+    if os.getpid() != coordinator and in_main_thread:
         # Ctrl-C in a terminal reaches every process; only the coordinator acts on it.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     start = time.perf_counter()
@@ -145,7 +147,7 @@ def _attempt(run: Run, digest: str, trial: Trial, coordinator: int) -> TrialReco
     return TrialRecord(
         hash=digest,
         fingerprint=trial.fingerprint,
-        spec=trial.spec,
+        spec=trial.spec.portable(),
         status="failed" if error else "done",
         error=error,
         history=history,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, get_args
 
-from dralign.data.source import DataSource
+from dralign.data import DataSource
 from dralign.errors import OptionError, StudyError, unknown
 from dralign.methods import LossConvention, Method, build_method
 from dralign.rationale import Granularity
@@ -74,7 +74,7 @@ class TrialSpec:
         for name, least in _COUNTS.items():
             if name != "batch_size" or self.batch_size is not None:
                 self._set(name, _count(name, getattr(self, name), least))
-        if isinstance(self.layers, list):
+        if not isinstance(self.layers, (str, int)):
             self._set("layers", tuple(self.layers))
         if self.granularity not in get_args(Granularity):
             raise OptionError(unknown("granularity", self.granularity, get_args(Granularity)))
@@ -106,6 +106,10 @@ class TrialSpec:
             learning_rate=self.learning_rate,
             seed=self.seed,
         )
+
+    def portable(self) -> "TrialSpec":
+        """The spec as records keep it: it names a file, and does not say where it lies."""
+        return TrialSpec.from_dict(self.to_dict())
 
     @property
     def hash(self) -> str:

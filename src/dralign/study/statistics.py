@@ -10,6 +10,7 @@ from dralign.methods import METHOD_NAMES
 from dralign.study.record import TrialRecord
 from dralign.study.spec import TrialSpec
 from dralign.training import EpochRecord, Selection
+from dralign.training.history import Scores
 
 CONFIDENCE = 0.95
 Setting = tuple[TrialSpec, str]  # a spec with seed 0, and the fingerprint of the data
@@ -130,7 +131,12 @@ def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) 
     def over_seeds(figure: Callable[[EpochRecord], float]) -> Interval:
         return Interval.of(figure(epoch) for epoch in chosen)
 
-    layers = list(chosen[0].similarity.get(spec.granularity, {}))
+    def like(epoch: EpochRecord) -> Scores:
+        return epoch.similarity[spec.granularity]
+
+    def of_layer(layer: str) -> Interval:
+        return over_seeds(lambda epoch: like(epoch)[layer])
+
     return Row(
         spec=spec,
         fingerprint=fingerprint,
@@ -140,13 +146,7 @@ def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) 
         soft_gap=over_seeds(lambda epoch: abs(epoch.test[f"soft_{spec.gap}"])),
         hard_gap=over_seeds(lambda epoch: abs(epoch.test[f"hard_{spec.gap}"])),
         similarity=over_seeds(lambda epoch: epoch.similarity_total(spec.granularity)),
-        layer_similarity=tuple(
-            (
-                layer,
-                over_seeds(lambda epoch, layer=layer: epoch.similarity[spec.granularity][layer]),
-            )  # type: ignore[misc]
-            for layer in layers
-        ),
+        layer_similarity=tuple((layer, of_layer(layer)) for layer in like(chosen[0])),
         seconds=Interval.of(sum(epoch.seconds for epoch in trial.history) for trial in trials),
     )
 

@@ -1,0 +1,64 @@
+"""Stand-ins for a training run, in a module that worker processes can import."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+from dataclasses import replace
+
+import torch
+
+import records as made_up
+from dralign.errors import AssumptionWarning, ModelError
+
+
+def quick(spec):
+    """A made-up history at once."""
+    return made_up.history(spec)
+
+
+def computed(spec):
+    """A history with a figure from torch, which depends on the threads if anything does."""
+    generator = torch.Generator().manual_seed(spec.seed)
+    x = torch.randn(200_003, generator=generator)
+    total = (x.exp() @ x).item() + torch.linalg.norm(x.view(-1, 1) @ x[:7].view(1, -1)).item()
+    return (replace(made_up.history(spec)[0], loss=total, seconds=0.0, evaluation_seconds=0.0),)
+
+
+def threads(spec):
+    """The number of torch threads as the loss."""
+    return (replace(made_up.history(spec)[0], loss=float(torch.get_num_threads())),)
+
+
+def gap_fails(spec):
+    """One method has a bug, another is refused, a third warns twice."""
+    if spec.method == "gap":
+        raise ZeroDivisionError("bad\nluck")
+    if spec.method == "dralign":
+        raise ModelError("the loss is not finite")
+    if spec.method == "oversample":
+        for _ in range(2):
+            warnings.warn("a batch\nsize is assumed", AssumptionWarning, stacklevel=1)
+    return made_up.history(spec)
+
+
+def dies(spec):
+    """The worker of seed 2 is killed, after the others had time to end."""
+    if spec.seed == 2:
+        time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made_up.history(spec)
+
+
+def interrupts(spec):
+    """Somebody presses Ctrl-C in the middle of seed 2 (in the coordinating process)."""
+    if spec.seed == 2:
+        signal.raise_signal(signal.SIGINT)
+    return made_up.history(spec)
+
+
+def slow(spec):
+    """A made-up history after a while."""
+    threading.Event().wait(0.4)
+    return made_up.history(spec)

@@ -1,0 +1,105 @@
+"""The trade-off figure: every method and weight is there, and the file is whole."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib import image
+from matplotlib.figure import Figure
+
+import records as made_up
+from dralign.errors import StudyError
+from dralign.report import tradeoff_figure
+from dralign.study import summarise
+from dralign.training import Selection
+
+
+def rows(specs=None):
+    found = made_up.records(made_up.specs() if specs is None else specs)
+    return summarise(found, selection=Selection())
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved."""
+    found = []
+    original = Figure.savefig
+
+    def savefig(self, *args, **kwargs):
+        found.append(self)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    return found
+
+
+def test_the_figure_names_data_selection_n_methods_and_weights(tmp_path, drawn):
+    path = tradeoff_figure(rows(), tmp_path / "new" / "tradeoff.png")
+    pixels = image.imread(path)
+    assert pixels.shape[1] > 1000
+    assert np.ptp(pixels) == 1.0
+    (ax,) = drawn[0].axes
+    words = [text.get_text() for text in ax.texts]
+    assert words.count("λ=0.2") == words.count("λ=0.5") == 2
+    assert any("n = 3" in word and "smallest_gap, first 1 left out" in word for word in words)
+    assert ax.get_title(loc="left") == "adult, paper preparation"
+    assert "demographic parity" in ax.get_ylabel()
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert legend == ["non-dominated", "erm", "oversample", "gap", "dralign"]
+
+
+def test_each_data_set_and_gap_has_a_panel(tmp_path, drawn):
+    specs = [*made_up.specs(), *made_up.specs(gap="equalized_odds")]
+    tradeoff_figure(rows(specs), tmp_path / "tradeoff.png")
+    assert len(drawn[0].axes) == 2
+
+
+def test_one_seed_draws_points_without_bars(tmp_path, drawn):
+    tradeoff_figure(rows(made_up.specs(seeds=[0])), tmp_path / "tradeoff.png")
+    (ax,) = drawn[0].axes
+    assert len(ax.containers) == 4
+    bars = [bar for container in ax.containers for bar in container[2]]
+    assert not any(segment.size for bar in bars for segment in bar.get_segments())
+    assert any("one seed, no interval" in text.get_text() for text in ax.texts)
+
+
+def test_names_are_shown_as_they_are_not_read_as_formulas(tmp_path, drawn):
+    hostile = replace(made_up.ADULT, name=r"$\frac$ {a}_b.csv", preparation="standard")
+    tradeoff_figure(rows(made_up.specs(data=hostile)), tmp_path / "tradeoff.svg")
+    assert (tmp_path / "tradeoff.svg").stat().st_size
+
+
+def test_no_rows_is_an_empty_figure(tmp_path):
+    assert tradeoff_figure([], tmp_path / "tradeoff.png").stat().st_size
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "tradeoff.png"
+    path.write_bytes(b"old")
+
+    def full(self, file, **kwargs):
+        file.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(StudyError, match=r"tradeoff\.png: can't be written: No space left"):
+        tradeoff_figure(rows(), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_drawing_needs_no_display_and_changes_no_global_style():
+    code = (
+        f"import sys; sys.path = {sys.path!r}; import tempfile, matplotlib, records\n"
+        "from dralign.report import tradeoff_figure\n"
+        "from dralign.study import summarise\n"
+        "from dralign.training import Selection\n"
+        "before = matplotlib.rcParams.copy()\n"
+        "rows = summarise(records.records(), selection=Selection())\n"
+        "tradeoff_figure(rows, tempfile.mkdtemp() + '/t.png')\n"
+        "assert matplotlib.rcParams.copy() == before\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -1,0 +1,168 @@
+"""The page: one file, no network, everything escaped, and it draws in a browser."""
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+import records as made_up
+from dralign.data import DataSource
+from dralign.errors import StudyError
+from dralign.report import result_table, write_report
+from dralign.study import summarise
+from dralign.training import Selection
+
+HOSTILE = "<script>alert('own')</script>"
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load, run and show."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.tags, self.shown, self._inside = [], [], [], []
+        self.scripts = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self._inside.append(tag)
+        self.loads += [value for name, value in attrs if name in {"src", "href", "data", "action"}]
+
+    def handle_endtag(self, tag):
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if "script" in self._inside:
+            self.scripts.append(data)
+        elif "style" not in self._inside:
+            self.shown.append(data)
+
+    @property
+    def text(self):
+        return " ".join(self.shown)
+
+
+def written(tmp_path, records=None, **options):
+    records = made_up.records() if records is None else records
+    rows = summarise(records, selection=Selection())
+    path = write_report(tmp_path / "report.html", records, rows, **options)
+    return path, path.read_text(encoding="utf-8"), rows
+
+
+def hostile_records():
+    """Markup in every text that comes from data, settings or errors."""
+    data = DataSource("<b>people<b>.csv", sensitive=("<b>race</b>", "</script><i>sex"))
+    found = made_up.records(made_up.specs(data=data, layers=("<img src=x onerror=alert(1)>",)))
+    similarity = {"unit": {"</script><script>alert(4)": 1.0, "<u>2</u>": 0.5}}
+    found = [
+        replace(r, history=tuple(replace(e, similarity=similarity) for e in r.history))
+        for r in found
+    ]
+    found[0] = replace(found[0], status="failed", error=HOSTILE, history=())
+    found[1] = replace(found[1], warnings=(HOSTILE,), environment={"python": HOSTILE})
+    return found
+
+
+def test_the_page_loads_nothing_from_elsewhere(tmp_path):
+    _, text, _ = written(tmp_path)
+    page = Page(text)
+    assert page.loads == ["data:,"]
+    assert page.tags.count("script") == 2 + 3  # the library, sorting, and one for each chart
+    assert "@import" not in text.split("</style>")[0]
+    assert "default-src 'none'" in text
+
+
+def test_the_page_holds_the_table_and_says_how_it_was_made(tmp_path):
+    _, text, rows = written(tmp_path, title="My study")
+    page = Page(text)
+    table = result_table(rows)
+    for cell in {cell for cells in table.cells for cell in cells} | {*table.header, table.caption}:
+        assert cell in page.text
+    for part in (
+        "My study",
+        "smallest_gap, first 1 left out",
+        "0, 1, 2",
+        "2.13",
+        rows[0].fingerprint[:12],
+        "a lower gap is not proof of fair treatment",
+        "No significance test was made",
+    ):
+        assert part in page.text
+
+
+def test_failed_trials_and_warnings_are_named_with_their_number(tmp_path):
+    found = made_up.records()
+    found[0] = replace(found[0], status="failed", error="out of luck", history=())
+    found[1:3] = [replace(record, warnings=("a size is assumed",)) for record in found[1:3]]
+    page = Page(written(tmp_path, found)[1])
+    assert "erm, seed 0: out of luck" in page.text
+    assert re.search(r"a size is assumed\s+\(2×\)", page.text)
+
+
+def test_everything_that_comes_from_data_is_escaped(tmp_path):
+    _, text, _ = written(tmp_path, hostile_records(), title=HOSTILE)
+    page = Page(text)
+    assert page.text.count(HOSTILE) == 5  # title, heading, error, warning, environment
+    assert page.text.count("<b>people<b>.csv") == 3  # caption, heading, provenance
+    assert not {"b", "i", "u", "img"} & {*page.tags}
+    assert page.tags.count("script") == 2 + 3
+    assert not any(call in script for script in page.scripts for call in ("alert('own')", "<u>2"))
+    charts = "".join(page.scripts[1:])
+    for name in ("&lt;/script&gt;&lt;script&gt;alert(4)", "&lt;u&gt;2&lt;/u&gt;"):
+        assert f"({name})" in charts.replace(r"\u002f", "/")
+
+
+def test_an_unfinished_study_has_a_page_too(tmp_path):
+    failed = [replace(r, status="failed", error="no", history=()) for r in made_up.records()]
+    page = Page(written(tmp_path, failed)[1])
+    assert "No trial is done." in page.text
+
+
+def test_a_page_that_can_not_be_written_is_one_clear_line(tmp_path):
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(StudyError, match=r"report\.html: can't be written: Is a directory"):
+        written(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def browse(path, tmp_path):
+    """The page after its scripts ran, and what the console said."""
+    command = [
+        CHROMIUM,
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=5000",
+        "--dump-dom",
+        path.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@pytest.mark.parametrize("make", [made_up.records, hostile_records], ids=["plain", "hostile"])
+def test_a_browser_draws_every_chart_without_a_complaint(tmp_path, make):
+    path, _, _ = written(tmp_path, make())
+    dom, console = browse(path, tmp_path)
+    assert console == []
+    assert dom.count('class="main-svg"') >= 3
+    assert len(re.findall(r'<path class="point"', dom)) >= 6
+    assert dom.count('<th scope="col"><button') == 9
+    assert "alert" not in "".join(re.findall(r"<script>(.{0,200})", dom))

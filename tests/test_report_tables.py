@@ -1,0 +1,123 @@
+"""The result table: one format for cells, columns for what differs, the rest in the caption."""
+
+import math
+from dataclasses import replace
+
+import pytest
+
+import records as made_up
+from dralign.data import DataSource
+from dralign.report import format_interval, result_table
+from dralign.study import Interval, summarise
+from dralign.training import Selection
+
+SELECTION = Selection(rule="highest_ap", warmup=2)
+PLAIN = (
+    "method",
+    "fairness weight λ",
+    "alignment weight β",
+    "n",
+    "AP",
+    "soft gap",
+    "hard gap",
+    "similarity",
+    "seconds",
+)
+
+
+def rows(records=None):
+    return summarise(made_up.records() if records is None else records, selection=SELECTION)
+
+
+@pytest.mark.parametrize(
+    ("interval", "digits", "expected"),
+    [
+        (Interval(0.78, 0.004, 3), 3, ".780 ± .004 (n=3)"),
+        (Interval(2.5, 0.0, 3), 3, "2.500 ± .000 (n=3)"),
+        (Interval(10.04, 10.5, 10), 1, "10.0 ± 10.5 (n=10)"),
+        (Interval(-0.25, 0.1, 2), 2, "-.25 ± .10 (n=2)"),
+        (Interval(0.9999, 0.1, 2), 3, "1.000 ± .100 (n=2)"),
+        (Interval(0.78, math.nan, 1), 3, ".780 (n=1)"),
+        (Interval(math.nan, math.nan, 0), 3, "undefined"),
+    ],
+)
+def test_the_format_of_a_cell(interval, digits, expected):
+    assert format_interval(interval, digits=digits) == expected
+
+
+def test_every_row_has_its_figures_and_its_mark():
+    found = rows()
+    table = result_table(found)
+    assert table.header == PLAIN
+    assert len(table.cells) == len(found)
+    for row, cells in zip(found, table.cells, strict=True):
+        assert cells[0] == row.spec.method + (" *" if row.non_dominated else "")
+        assert cells[1:4] == (
+            f"{row.spec.fairness_weight:g}",
+            f"{row.spec.alignment_weight:g}",
+            "3",
+        )
+        assert cells[4] == format_interval(row.average_precision)
+        assert cells[5] == format_interval(row.soft_gap)
+        assert cells[6] == format_interval(row.hard_gap)
+        assert cells[7] == format_interval(row.similarity)
+    assert any(row.non_dominated for row in found)
+    assert not all(row.non_dominated for row in found)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "adult, paper preparation",
+        "demographic parity",
+        "test split",
+        "95 % t-interval over n seeds",
+        "highest_ap, first 2 left out",
+        "per unit",
+    ],
+)
+def test_the_caption_says_what_the_figures_are(part):
+    assert part in result_table(rows()).caption
+
+
+@pytest.mark.parametrize(
+    ("settings", "column", "values"),
+    [
+        ({"hidden": 50}, "hidden", {"200", "50"}),
+        ({"gap": "equalized_odds"}, "gap", {"demographic parity", "equalized odds"}),
+        ({"batch_size": 10}, "batch size", {"default", "10"}),
+        ({"layers": ("0", "2")}, "layers", {"all", "0+2"}),
+        (
+            {"data": replace(made_up.ADULT, preparation="standard")},
+            "data",
+            {"adult, paper preparation", "adult, standard preparation"},
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_setting_that_differs_has_a_column(settings, column, values):
+    table = result_table(rows(made_up.records([*made_up.specs(), *made_up.specs(**settings)])))
+    place = table.header.index(column)
+    assert {cells[place] for cells in table.cells} == values
+
+
+def test_data_that_changed_are_told_apart():
+    found = made_up.records()
+    changed = [replace(record, fingerprint="abcdef0123") for record in found]
+    table = result_table(rows(found + changed))
+    assert table.header[0] == "data"
+    assert "adult, paper preparation #abcdef" in {cells[0] for cells in table.cells}
+
+
+def test_markdown_has_a_line_for_each_row_and_escapes_what_would_break_it():
+    hostile = DataSource("a|b<script>.csv")
+    found = rows(made_up.records([*made_up.specs(), *made_up.specs(data=hostile)]))
+    lines = result_table(found).to_markdown().splitlines()
+    assert len(lines) == 2 + len(found) + 2
+    assert {line.replace(r"\|", "").count("|") for line in lines[:-2]} == {len(PLAIN) + 2}
+    assert "<script>" not in "".join(lines)
+
+
+def test_no_rows_is_a_table_without_rows():
+    table = result_table([])
+    assert (table.cells, table.caption) == ((), "No trial is done.")
