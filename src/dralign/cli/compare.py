@@ -23,7 +23,15 @@ from dralign.errors import OptionError, unknown
 from dralign.methods import METHOD_NAMES
 from dralign.report import result_table, tradeoff_figure, write_report
 from dralign.report.files import write_atomically
-from dralign.study import Ledger, Row, TrialRecord, TrialSpec, run_study, summarise
+from dralign.study import (
+    Ledger,
+    Row,
+    TrialRecord,
+    TrialSpec,
+    identify,
+    run_study,
+    summarise,
+)
 from dralign.study.trial import check_trial
 from dralign.training import Selection
 
@@ -162,9 +170,8 @@ def _run(
     )
     bar = progress.add_task("trials", total=len(specs))
     best = Text("")
-    done = set(ledger.done_hashes())
-    hashes = {spec.hash for spec in specs}
-    records = {record.hash: record for record in ledger.records(hashes & done)}
+    trials = identify(specs)
+    records = {record.hash: record for record in ledger.records(trials, status="done")}
     progress.update(bar, completed=len(records))
 
     def on_record(record: TrialRecord) -> None:

@@ -63,10 +63,9 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
     header = (
         *(name for name, _ in several),
         "method",
-        "fairness weight λ",
-        "alignment weight β",
+        "λ",
+        "β",
         *(name.replace("_", " ") for name in varying),
-        "n",
         "AP",
         "soft gap",
         "hard gap",
@@ -80,7 +79,6 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
             f"{row.spec.fairness_weight:g}",
             f"{row.spec.alignment_weight:g}",
             *(setting_text(getattr(row.spec, name)) for name in varying),
-            str(row.n),
             format_interval(row.average_precision),
             format_interval(row.soft_gap),
             format_interval(row.hard_gap),
@@ -107,6 +105,7 @@ def _caption(rows: Sequence[Row], data: Sequence[str], gaps: Sequence[str]) -> s
         "Mean ± 95 % t-interval over n seeds, on the test split, at the epoch chosen on the "
         f"validation split by: {selection_text(rows)}. Similarity: of the groups' rationales per "
         f"{grains} on the validation split, added up over layers. Seconds: training steps alone. "
+        "λ: fairness weight, β: alignment weight. "
         f"{MARK} not dominated in mean AP and mean soft gap."
     )
 
