@@ -51,7 +51,3 @@ def unknown(what: str, given: object, known: Iterable[str]) -> str:
     """The text of an error for an unknown value of a named option, listing the known ones."""
     return f"unknown {what} {given!r}; known: {', '.join(known)}"
 
-
-def unknown_option(what: str, given: object, known: Iterable[str]) -> OptionError:
-    """The error for an unknown value of a named option, listing the known ones."""
-    return OptionError(unknown(what, given, known))

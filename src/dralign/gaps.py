@@ -33,7 +33,7 @@ from typing import Final, Literal, get_args
 import torch
 from torch import Tensor
 
-from dralign.errors import DataError, unknown_option
+from dralign.errors import DataError, OptionError, unknown
 from dralign.groups import check_group
 
 GapName = Literal["demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity"]
@@ -85,11 +85,11 @@ def resolve_gap(name: str, *, aggregate: str = "max") -> Gap:
 
     Raises:
         OptionError: if ``name`` or ``aggregate`` is unknown.
-    """  # noqa: DOC501 - unknown_option makes an OptionError
+    """
     if name not in GAP_NAMES:
-        raise unknown_option("gap", name, GAP_NAMES)
+        raise OptionError(unknown("gap", name, GAP_NAMES))
     if aggregate not in _AGGREGATES:
-        raise unknown_option("aggregate", aggregate, _AGGREGATES)
+        raise OptionError(unknown("aggregate", aggregate, _AGGREGATES))
     return Gap(name, _STRATA[name], aggregate)
 
 

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dralign.errors import UndefinedMetricWarning, unknown_option
+from dralign.errors import OptionError, UndefinedMetricWarning, unknown
 from dralign.metrics.arrays import (
     Floats,
     groups_of,
@@ -60,9 +60,9 @@ def equalized_odds_difference(
 
     Raises:
         OptionError: if ``agg`` is unknown.
-    """  # noqa: DOC501 - unknown_option makes an OptionError
+    """
     if agg not in _AGGREGATES:
-        raise unknown_option("agg", agg, _AGGREGATES)
+        raise OptionError(unknown("agg", agg, _AGGREGATES))
     rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features)
     return _disparity("equalized_odds_difference", rates, _AGGREGATES[agg])
 
