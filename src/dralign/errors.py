@@ -50,4 +50,3 @@ class AssumptionWarning(DralignWarning):
 def unknown(what: str, given: object, known: Iterable[str]) -> str:
     """The text of an error for an unknown value of a named option, listing the known ones."""
     return f"unknown {what} {given!r}; known: {', '.join(known)}"
-

@@ -44,12 +44,13 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
         The codes and the group names.
 
     Raises:
+        DataError: if these are not columns of values that can name a group.
         GroupError: if there is no value at all, if two different values have the same name, or if a
             value is not among ``names``.
     """
     columns = _columns(sensitive_features)
-    if not columns:
-        raise GroupError("sensitive features: expected at least one column, got none")
+    if not columns or not len(columns[0]):
+        raise GroupError("sensitive features: expected at least one column and one row, got none")
     ranks, labels = zip(*(_rank(column) for column in columns), strict=True)
     rows = np.stack(ranks, axis=1)  # (n, c)
     known = (rows != MISSING).all(axis=1)
@@ -89,7 +90,7 @@ def check_group(group: Tensor, *, n_rows: int, n_groups: int) -> None:
         )
     if group.shape != (n_rows,):
         raise GroupError(f"group: expected shape ({n_rows},), got {tuple(group.shape)}")
-    low, high = (int(group.min()), int(group.max())) if n_rows else (0, 0)
+    low, high = (int(group.min()), int(group.max())) if n_rows else (MISSING, MISSING)
     if low < MISSING or high >= n_groups:
         raise GroupError(f"group: expected codes from -1 to {n_groups - 1}, got {low} to {high}")
 
@@ -125,41 +126,61 @@ def require_groups(
                     )
 
 
+def written(value: object) -> str:
+    """How a value of a table is written as text; whole floats without the decimal point."""
+    if isinstance(value, (float, np.floating)) and float(value).is_integer():
+        return str(int(value))
+    return str(value)
+
+
 def _columns(features: Any) -> "list[pd.Series[Any]]":  # noqa: ANN401
-    """The sensitive columns as a list of pandas Series."""
+    """The sensitive columns as a list of pandas Series.
+
+    Raises:
+        DataError: if they are not a vector or a table.
+    """
     import pandas as pd
 
     if isinstance(features, Tensor):
-        features = features.detach().cpu().numpy()
+        # numpy has no bfloat16
+        features = features.detach().cpu()
+        features = (features.double() if features.is_floating_point() else features).numpy()
     if isinstance(features, pd.Series):
         return [features]
-    if isinstance(features, dict):
-        features = pd.DataFrame(features)
     if not isinstance(features, pd.DataFrame):
-        if not isinstance(features, (np.ndarray, Iterable, pd.api.extensions.ExtensionArray)):
+        if isinstance(features, (str, bytes)) or not isinstance(features, Iterable):
             raise DataError(
                 f"sensitive features: expected columns of values, got {type(features).__name__}"
             )
-        rows = features if hasattr(features, "shape") else list(features)
-        features = pd.DataFrame(rows)
+        shaped = isinstance(features, dict) or hasattr(features, "shape")
+        try:
+            features = pd.DataFrame(features if shaped else list(features))
+        except (TypeError, ValueError) as error:
+            raise DataError(
+                f"sensitive features: expected (n,) or (n, c) values ({error})"
+            ) from error
     return [features.iloc[:, column] for column in range(features.shape[1])]
 
 
 def _rank(column: "pd.Series[Any]") -> tuple[np.ndarray, list[str]]:
-    """Each row's rank among the sorted distinct values (-1 where missing), and their names."""
+    """Each row's rank among the sorted distinct values (-1 where missing), and their names.
+
+    Raises:
+        DataError: if a value can't name a group, for example a list.
+    """
     import pandas as pd
 
-    values = column.dropna().unique().tolist()
     try:
-        values.sort()
+        place, found = pd.factorize(column)
+    except TypeError as error:
+        raise DataError(f"sensitive features: values can't name groups ({error})") from error
+    values = found.tolist()
+    try:
+        order = sorted(range(len(values)), key=values.__getitem__)
     except TypeError:  # mixed types have no order of their own
-        values.sort(key=lambda value: (type(value).__name__, str(value)))
-    ranks = pd.Categorical(column, categories=pd.Index(values)).codes.astype(np.int64)
-    return ranks, [_name(value) for value in values]
-
-
-def _name(value: object) -> str:
-    """How a value is written as a group name; whole floats without the decimal point."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+        order = sorted(
+            range(len(values)), key=lambda at: (type(values[at]).__name__, str(values[at]))
+        )
+    rank = np.full(len(values) + 1, MISSING, dtype=np.int64)  # the last is for place -1
+    rank[order] = np.arange(len(values))
+    return rank[place], [written(values[at]) for at in order]

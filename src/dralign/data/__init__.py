@@ -7,8 +7,10 @@ from typing import Any
 from dralign.data.adult import PaperAdultEncoder, fetch_adult
 from dralign.data.dataset import Dataset, Encoder, Split
 from dralign.data.encoding import TableEncoder
-from dralign.data.frame import load_table, read_table
+from dralign.data.form import Form
+from dralign.data.frame import load_table
 from dralign.data.german import PaperGermanEncoder, fetch_german
+from dralign.data.reading import read_table
 from dralign.data.source import BUILT_IN, DataSource
 from dralign.errors import DataError, OptionError, unknown
 
@@ -38,7 +40,7 @@ def load(
     *,
     preparation: str = "paper",
     seed: int = 0,
-    sensitive: Sequence[str] | str = (),
+    sensitive: Sequence[str] | str | None = None,
     include_sensitive: bool = False,
     data_home: str | Path | None = None,
 ) -> Dataset:
@@ -50,7 +52,8 @@ def load(
             split where there is one, missing values as a category, train-fitted scaling and
             one-hot.
         seed: of the split.
-        sensitive: the column(s) that make the groups; the dataset's default if empty.
+        sensitive: the column(s) that make the groups, crossed if several: ``"sex"`` (the default),
+            ``"race"`` (Adult) or ``"age"`` (German; 25 and younger, or older).
         include_sensitive: whether the sensitive columns are inputs too.
         data_home: the folder of datasets that are not built in.
 
@@ -59,7 +62,7 @@ def load(
     """
     if name not in BUILT_IN:
         raise OptionError(unknown("dataset", name, BUILT_IN))
-    columns = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive)
+    columns = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive or ())
     home = str(data_home or "")
     source = DataSource(name, preparation, columns, include_sensitive, data_home=home)
     return source.load(seed)
@@ -71,7 +74,7 @@ def encoder_from_dict(form: Mapping[str, Any]) -> Encoder:
     Raises:
         DataError: if it is not the form of an encoder of ours.
     """
-    try:
-        return _ENCODERS[form["kind"]](form)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"not the form of an encoder ({type(error).__name__}: {error})") from error
+    kind = Form(form, "encoder").text("kind")
+    if kind not in _ENCODERS:
+        raise DataError(unknown("kind of encoder", kind[:50], _ENCODERS))
+    return _ENCODERS[kind](form)

@@ -15,18 +15,18 @@ SHA256 = {
     "adult.test": "a2a9044bc167a35b2361efbabec64e89d69ce82d9790d2980119aac5fd7e9c05",
     "german.data": "b21f3d81db8071257d5ff1deaeba1fd4303b62712e6fcc9715c7a86202cb5871",
 }
+EMBEDDED = files("dralign.data") / "embedded"
 
 
 def embedded_bytes(name: str) -> bytes:
     """The bytes of an embedded file, exactly as the UCI repository publishes them.
 
     Raises:
-        DataError: if the file is damaged or is not the published one.
+        DataError: if the file is missing, damaged or not the published one.
     """
-    packed = files("dralign.data").joinpath("embedded", f"{name}.xz").read_bytes()
     try:
-        content = lzma.decompress(packed)
-    except lzma.LZMAError as error:
+        content = lzma.decompress((EMBEDDED / f"{name}.xz").read_bytes())
+    except (OSError, lzma.LZMAError) as error:
         raise DataError(f"embedded {name}: damaged ({error}); install dralign again") from error
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise DataError(f"embedded {name}: not the published bytes; install dralign again")

@@ -1,6 +1,5 @@
 """Encoding a table of mixed columns: numbers scaled, everything else one-hot, missing kept."""
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dralign.data.columns import distinct_texts, numbers, one_hot, places, require_columns
+from dralign.data.form import Form
 from dralign.errors import DataError, DralignWarning
+from dralign.groups import MISSING
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MISSING = "(missing)"
+Unknown = dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,50 @@ class NumericColumn:
     std: float
     flag_missing: bool
 
+    @classmethod
+    def fit(cls, values: "pd.Series[Any]") -> "NumericColumn":
+        """Learns the scaling from training rows.
+
+        Raises:
+            DataError: if a value is not a number, or too large for its square to be one.
+        """
+        found = numbers(values)
+        known = found[~np.isnan(found)]
+        with np.errstate(over="ignore"):
+            mean, std = (float(known.mean()), float(known.std())) if len(known) else (0.0, 1.0)
+        if not np.isfinite([mean, std]).all():
+            raise DataError(f"column {values.name!r}: its numbers are too large to be scaled")
+        return cls(str(values.name), mean, std if std > 0 else 1.0, len(known) < len(found))
+
     @property
     def feature_names(self) -> tuple[str, ...]:
         """One input, or two."""
-        return (self.name, f"{self.name}={MISSING}") if self.flag_missing else (self.name,)
+        return (self.name, f"{self.name} is missing") if self.flag_missing else (self.name,)
 
-    def transform(self, values: "pd.Series[Any]") -> np.ndarray:
-        """(n, 1) or (n, 2) inputs."""
-        numbers = to_numbers(values)
-        absent = np.isnan(numbers)
-        scaled = np.where(absent, 0.0, (numbers - self.mean) / self.std)
-        return np.column_stack([scaled, absent] if self.flag_missing else [scaled])
+    def encode(self, values: "pd.Series[Any]") -> tuple[np.ndarray, int]:
+        """(n, 1) or (n, 2) inputs; no value of a column of numbers is unknown.
+
+        Raises:
+            DataError: if a value is not a number, or too far from the training rows for float32.
+        """
+        found = numbers(values)
+        absent = np.isnan(found)
+        with np.errstate(over="ignore"):
+            scaled = ((found - self.mean) / self.std).astype(np.float32)
+        if np.isinf(scaled).any():
+            worst = found[np.isinf(scaled)][0]
+            raise DataError(f"column {self.name!r}: {worst:g} is too far from the training rows")
+        scaled[absent] = 0.0
+        return np.column_stack([scaled, absent] if self.flag_missing else [scaled]), 0
+
+    def to_dict(self) -> dict[str, object]:
+        """A JSON-ready form."""
+        return {
+            "name": self.name,
+            "mean": self.mean,
+            "std": self.std,
+            "flag_missing": self.flag_missing,
+        }
 
 
 @dataclass(frozen=True)
@@ -51,30 +86,40 @@ class CategoricalColumn:
 
     Attributes:
         name: of the column.
-        categories: the training values as text, sorted; ``"(missing)"`` stands for missing ones.
+        categories: the values of the training rows as text, sorted.
+        flag_missing: whether training rows had missing values, which are then a category too.
     """
 
     name: str
     categories: tuple[str, ...]
+    flag_missing: bool
+
+    @classmethod
+    def fit(cls, values: "pd.Series[Any]") -> "CategoricalColumn":
+        """Learns the categories from training rows."""
+        place, texts = distinct_texts(values)
+        return cls(str(values.name), tuple(sorted(set(texts))), bool((place == MISSING).any()))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """One input per category."""
-        return tuple(f"{self.name}={category}" for category in self.categories)
+        """One input per category; a missing value's comes last."""
+        names = [f"{self.name}={category}" for category in self.categories]
+        return (*names, f"{self.name} is missing") if self.flag_missing else tuple(names)
 
-    def transform(self, values: "pd.Series[Any]") -> np.ndarray:
-        """(n, categories) inputs."""
-        text = to_text(values)
-        hot = text.to_numpy()[:, None] == np.array(self.categories, dtype=object)[None, :]
-        unseen = ~hot.any(axis=1)
-        if unseen.any():
-            warnings.warn(
-                f"column {self.name!r}: {int(unseen.sum())} values were not in the training rows, "
-                f"for example {text[unseen].iloc[0]!r}; they count as none of the categories",
-                DralignWarning,
-                stacklevel=3,
-            )
-        return np.asarray(hot)
+    def encode(self, values: "pd.Series[Any]") -> tuple[np.ndarray, int]:
+        """(n, inputs) inputs, and how many values are unknown."""
+        place = places(values, self.categories)
+        if self.flag_missing:
+            place[place == MISSING] = len(self.categories)
+        return one_hot(place, len(self.feature_names)), int((place < 0).sum())
+
+    def to_dict(self) -> dict[str, object]:
+        """A JSON-ready form."""
+        return {
+            "name": self.name,
+            "categories": list(self.categories),
+            "flag_missing": self.flag_missing,
+        }
 
 
 @dataclass(frozen=True)
@@ -95,114 +140,87 @@ class TableEncoder:
         """
         from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-        encoded: list[NumericColumn | CategoricalColumn] = []
-        for name in columns:
-            values = frame[name]
-            if is_numeric_dtype(values) and not is_bool_dtype(values):
-                encoded.append(_numeric(name, values))
-            else:
-                encoded.append(CategoricalColumn(name, tuple(sorted(set(to_text(values))))))
-        return cls(tuple(encoded))
+        return cls(
+            tuple(
+                NumericColumn.fit(frame[name])
+                if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])
+                else CategoricalColumn.fit(frame[name])
+                for name in columns
+            )
+        )
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The name of each input."""
         return tuple(name for column in self.columns for name in column.feature_names)
 
-    def transform(self, frame: "pd.DataFrame") -> np.ndarray:
-        """(n, d) float32 inputs for the rows of a table.
+    def encode(self, frame: "pd.DataFrame") -> tuple[np.ndarray, Unknown]:
+        """``transform`` without a word: the inputs, and the unknown values per column.
 
         Raises:
             DataError: if a column is missing, or a column of numbers holds something else.
         """
         require_columns(frame, [column.name for column in self.columns])
-        parts = [column.transform(frame[column.name]) for column in self.columns]
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        parts, unknown = [], {}
+        for column in self.columns:
+            part, count = column.encode(frame[column.name])
+            parts.append(part)
+            if count:
+                unknown[column.name] = count
+        return np.concatenate(parts, axis=1, dtype=np.float32), unknown
+
+    def transform(self, frame: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily
+        """(n, d) float32 inputs for the rows of a table; other columns are ignored.
+
+        Values that the training rows did not have are all zeros, with one warning that counts them.
+
+        Raises:
+            DataError: if a column is missing, or a column of numbers holds something else.
+        """
+        inputs, unknown = self.encode(frame)
+        warn_unknown(unknown)
+        return inputs
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready form."""
-        columns = [
-            {"name": c.name, "categories": list(c.categories)}
-            if isinstance(c, CategoricalColumn)
-            else {"name": c.name, "mean": c.mean, "std": c.std, "flag_missing": c.flag_missing}
-            for c in self.columns
-        ]
-        return {"kind": "table", "columns": columns}
+        return {"kind": "table", "columns": [column.to_dict() for column in self.columns]}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> "TableEncoder":
-        """The encoder that ``to_dict`` gave; raises KeyError, TypeError or ValueError otherwise."""
-        columns: list[NumericColumn | CategoricalColumn] = []
-        for entry in form["columns"]:
-            name = str(entry["name"])
-            if "categories" in entry:
-                columns.append(CategoricalColumn(name, tuple(map(str, entry["categories"]))))
-            else:
-                mean, std = finite(entry["mean"]), finite(entry["std"])
-                columns.append(NumericColumn(name, mean, std, bool(entry["flag_missing"])))
-        return cls(tuple(columns))
+        """The encoder that ``to_dict`` gave.
+
+        Raises:
+            DataError: if the form is not one of ours.
+        """
+        entries = Form(form, "encoder").entries("columns")
+        columns = tuple(map(_column_from_dict, entries))
+        if not columns or len({column.name for column in columns}) < len(columns):
+            raise DataError("encoder: expected different columns, at least one")
+        return cls(columns)
 
 
-def finite(value: object) -> float:
-    """The value as a finite float.
-
-    Raises:
-        ValueError: if it is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"expected a finite number, got {value!r}")
-    return float(value)
-
-
-def require_columns(frame: "pd.DataFrame", names: Sequence[str]) -> None:
-    """Checks that the table has all columns.
-
-    Raises:
-        DataError: if one is missing; it lists those that are there.
-    """
-    for name in names:
-        if name not in frame.columns:
-            raise DataError(
-                f"no column {name!r}; the table has: {', '.join(map(str, frame.columns))}"
-            )
-
-
-def to_numbers(values: "pd.Series[Any]") -> np.ndarray:
-    """The values as float64, NaN where missing.
-
-    Raises:
-        DataError: if one is not a finite number.
-    """
-    import pandas as pd
-
-    numbers = pd.to_numeric(values, errors="coerce").astype("Float64")
-    found: np.ndarray = numbers.to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = (np.isnan(found) & values.notna().to_numpy()) | np.isinf(found)
-    if bad.any():
-        raise DataError(
-            f"column {values.name!r}: expected numbers, got {values[bad].iloc[0]!r} "
-            f"in {int(bad.sum())} of {len(values)} rows"
+def warn_unknown(unknown: Unknown) -> None:
+    """One warning for values that the training rows did not have, counted per column."""
+    if unknown:
+        counts = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.items())
+        warnings.warn(
+            f"values that the training rows did not have count as none of the categories: {counts}",
+            DralignWarning,
+            stacklevel=3,
         )
-    return found
 
 
-def to_text(values: "pd.Series[Any]") -> "pd.Series[Any]":
-    """The values as text; whole numbers without a decimal point, missing ones as "(missing)"."""
-    return values.map(_text).where(values.notna(), MISSING).astype(object)
+def _column_from_dict(entry: object) -> NumericColumn | CategoricalColumn:
+    """One column of the form of a TableEncoder.
 
-
-def _text(value: object) -> str:
-    """One value as text, the same whether a file's column was read as 1, 1.0 or "1"."""
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def _numeric(name: str, values: "pd.Series[Any]") -> NumericColumn:
-    """The scaling of a column of numbers."""
-    numbers = to_numbers(values)
-    absent = np.isnan(numbers)
-    known = numbers[~absent]
-    std = float(known.std()) if len(known) else 0.0
-    mean = float(known.mean()) if len(known) else 0.0
-    return NumericColumn(name, mean, std if std > 0 else 1.0, bool(absent.any()))
+    Raises:
+        DataError: if the entry is not one of ours.
+    """
+    form = Form(entry, "encoder column")
+    name, flag = form.text("name"), form.flag("flag_missing")
+    if "categories" in form.content:
+        return CategoricalColumn(name, form.texts("categories"), flag)
+    column = NumericColumn(name, form.number("mean"), form.number("std"), flag)
+    if column.std <= 0:
+        raise DataError(f"encoder column: 'std' must be above 0, got {column.std:g}")
+    return column

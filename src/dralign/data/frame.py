@@ -1,5 +1,6 @@
-"""Users' own tables: reading CSV and Parquet, typing columns, and the dataset made from them."""
+"""Users' own tables: which columns are used and how, and the dataset made from them."""
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,49 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dralign.data.columns import distinct_texts, require_columns
 from dralign.data.dataset import Dataset
-from dralign.data.encoding import TableEncoder, require_columns, to_text
-from dralign.data.splitting import assemble, stratified_split
-from dralign.errors import DataError, DralignWarning, OptionError
-from dralign.groups import encode_groups, require_groups
+from dralign.data.encoding import TableEncoder
+from dralign.data.reading import UNNAMED, read_table
+from dralign.data.splitting import assemble, check_seed, stratified_split
+from dralign.errors import DataError, DralignWarning, GroupError, OptionError
+from dralign.groups import GroupCodes, encode_groups, require_groups, written
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CSV, PARQUET = (".csv", ".csv.gz", ".tsv", ".tsv.gz"), (".parquet", ".pq")
-MISSING_TOKENS = ["", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>"]
 MANY_VALUES = 100
-
-
-def read_table(path: str | Path) -> "pd.DataFrame":
-    """A table from a CSV, TSV (gzip too) or Parquet file, told apart by the file's ending.
-
-    Text is UTF-8, with or without a byte order mark. Empty fields and the usual words for a missing
-    value (``?``, ``NA``, ``NaN``, ``null``, ``None``, ...) are missing.
-
-    Raises:
-        DataError: if the file is missing, empty, not of its kind, not UTF-8, has lines of unequal
-            length, repeated column names, or no rows.
-    """
-    path = Path(path)
-    ending = path.name.lower()
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; expected a CSV or Parquet file")
-    if not path.exists():
-        raise DataError(f"{path}: no such file")
-    if ending.endswith(PARQUET):
-        frame = _read_parquet(path)
-    elif ending.endswith(CSV):
-        frame = _read_csv(path, "\t" if ".tsv" in ending[-7:] else ",")
-    else:
-        raise DataError(f"{path}: expected a name ending in {', '.join((*CSV, *PARQUET))}")
-    frame.columns = [str(name).strip() for name in frame.columns]
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise DataError(f"{path}: the column name {repeated[0]!r} occurs twice")
-    if not len(frame):
-        raise DataError(f"{path}: has a header but no rows")
-    return frame
+MOST_VALUES = 1_000
+MANY_GROUPS = 50
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
 
 
 def load_table(
@@ -64,8 +37,8 @@ def load_table(
     """A user's own table as a dataset: 60/20/20, in equal shares of every group and label.
 
     Columns of numbers are scaled, booleans and text become categories, all fitted on the training
-    rows. Constant columns, dates, and text with a value of its own in most rows (names, keys) are
-    left out with a warning. Rows whose sensitive value is missing keep no group.
+    rows. Columns that can't help are left out with a warning (``usable_columns``). Rows whose
+    sensitive value is missing are in no group.
 
     Args:
         path: the file.
@@ -76,40 +49,32 @@ def load_table(
         seed: of the split.
 
     Raises:
-        OptionError: if no label or no sensitive column is given.
+        OptionError: if no label or no sensitive column is given, or the seed is not in range.
         DataError: if the file, the label or a column can't be used.
         GroupError: if there are fewer than two groups, or one has no training rows.
     """
+    check_seed(seed)
     if not label:
         raise OptionError(f"{path}: which column is to be predicted? give it with --label")
     if not sensitive:
         raise OptionError(f"{path}: which column makes the groups? give it with --sensitive")
-    frame = read_table(path)
-    require_columns(frame, [label, *sensitive])
     if label in sensitive:
-        raise DataError(f"column {label!r} can't be both label and sensitive")
+        raise OptionError(f"column {label!r} can't be both label and sensitive")
+    frame = read_table(path)
+    require_columns(frame, [label, *sensitive], where=str(path))
     y, shown = binary_label(frame[label], positive)
-    groups = encode_groups(frame[list(sensitive)])
-    group = groups.codes.numpy()
-    unknown_group = int((group < 0).sum())
-    if unknown_group:
-        warnings.warn(
-            f"{unknown_group} of {len(frame)} rows have no value of {' or '.join(sensitive)}: they "
-            "are in no group, and only methods that draw from all rows train on them",
-            DralignWarning,
-            stacklevel=2,
-        )
-    rows = stratified_split(group * 2 + y, seed)
-    inputs = [
-        name
-        for name in usable_columns(frame.iloc[rows[0]])
-        if name != label and (include_sensitive or name not in sensitive)
-    ]
-    if not inputs:
-        raise DataError(f"{path}: no column is left to predict from")
-    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs)
-    dataset = assemble(
-        encoder.transform(frame),
+    groups = table_groups(frame, sensitive)
+    rows = stratified_split(groups.codes.numpy() * 2 + y, seed)
+    if not all(map(len, rows)):
+        raise DataError(f"{path}: {len(frame)} rows are too few for three parts")
+    require_groups(groups.codes[rows[0]], groups.names, where="training")
+    training = frame.iloc[rows[0]]
+    not_inputs = {label, *(() if include_sensitive else sensitive)}
+    encoder = TableEncoder.fit(
+        training, usable_columns(training.drop(columns=list(not_inputs)), where=str(path))
+    )
+    return assemble(
+        encoder.encode(frame)[0],
         y,
         groups,
         rows,
@@ -120,8 +85,6 @@ def load_table(
         label=label,
         positive=shown,
     )
-    require_groups(dataset.train.group, dataset.group_names, where="training")
-    return dataset
 
 
 def binary_label(values: "pd.Series[Any]", positive: str) -> tuple[np.ndarray, str]:
@@ -136,91 +99,107 @@ def binary_label(values: "pd.Series[Any]", positive: str) -> tuple[np.ndarray, s
             f"label {name!r}: {int(values.isna().sum())} of {len(values)} rows have no value; "
             "remove these rows first"
         )
-    text = to_text(values)
-    found = sorted(set(text))
+    place, texts = distinct_texts(values)
+    found = sorted(set(texts))
     if len(found) != 2:
         some = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
         raise DataError(f"label {name!r}: expected two values, got {len(found)}: {some}")
-    if not positive:
-        if found not in (["0", "1"], ["False", "True"]):
+    if positive == "":
+        if [text.lower() for text in found] not in (["0", "1"], ["false", "true"]):
             raise DataError(
                 f"label {name!r}: which of {found[0]!r} and {found[1]!r} counts as positive? "
                 "give it with --positive"
             )
         positive = found[1]
-    if positive not in found:
+    chosen = _as_read(positive, found)
+    if chosen not in found:
         raise DataError(
             f"label {name!r}: no value {positive!r}; it has {found[0]!r} and {found[1]!r}"
         )
-    return (text == positive).to_numpy(), positive
+    return (np.array(texts) == chosen)[place], chosen
 
 
-def usable_columns(frame: "pd.DataFrame") -> list[str]:
-    """The columns that can be inputs, by the training rows; the others are named in one warning."""
-    from pandas.api.types import is_datetime64_any_dtype, is_numeric_dtype
+def table_groups(frame: "pd.DataFrame", sensitive: Sequence[str]) -> GroupCodes:
+    """The groups of a user's table; rows without one are counted in a warning.
 
-    left_out = []
-    for name in frame.columns:
-        values = frame[name]
-        distinct = values.nunique(dropna=True)
-        if distinct + bool(values.isna().any()) < 2:
-            left_out.append(f"{name} (constant)")
-        elif is_datetime64_any_dtype(values):
-            left_out.append(f"{name} (dates)")
-        elif not is_numeric_dtype(values) and distinct > max(MANY_VALUES, len(values) / 2):
-            left_out.append(f"{name} ({distinct} different texts)")
+    Raises:
+        GroupError: if there are too many groups to compare.
+    """
+    groups = encode_groups(frame[list(sensitive)])
+    if len(groups.names) > MANY_GROUPS:
+        raise GroupError(
+            f"{' and '.join(map(repr, sensitive))} make {len(groups.names)} groups, at most "
+            f"{MANY_GROUPS} can be compared; put the values into bins first"
+        )
+    lacking = int((groups.codes < 0).sum())
+    if lacking:
+        warnings.warn(
+            f"{lacking} of {len(frame)} rows have no value of {' or '.join(sensitive)}: they are "
+            "in no group, and only methods that draw from all rows train on them",
+            DralignWarning,
+            stacklevel=3,
+        )
+    return groups
+
+
+def usable_columns(frame: "pd.DataFrame", *, where: str = "the table") -> list[str]:
+    """The columns that can be inputs; one warning names the others.
+
+    Left out are columns with one value, dates, lists and bytes, columns without a name, and text
+    with more than 100 different values in over half of the rows (names, keys), or more than 1,000.
+
+    Raises:
+        DataError: if no column is left.
+    """
+    reasons = {name: _why_not(frame[name]) for name in frame.columns}
+    left_out = [f"{name!r} ({reason})" for name, reason in reasons.items() if reason]
     if left_out:
         warnings.warn(
             f"columns left out of the inputs: {', '.join(left_out)}", DralignWarning, stacklevel=3
         )
-    skipped = {entry.rsplit(" (", 1)[0] for entry in left_out}
-    return [name for name in frame.columns if name not in skipped]
+    usable = [name for name, reason in reasons.items() if not reason]
+    if not usable:
+        raise DataError(f"{where}: no column is left to predict from")
+    return usable
 
 
-def _read_parquet(path: Path) -> "pd.DataFrame":
-    """A Parquet file.
+def _why_not(values: "pd.Series[Any]") -> str:
+    """Why a column can't be an input; empty if it can."""
+    from pandas.api.types import infer_dtype, is_numeric_dtype
 
-    Raises:
-        DataError: if it is none.
-    """
-    import pandas as pd
-
+    kind = infer_dtype(values, skipna=True)
+    if str(values.name).startswith(UNNAMED):
+        return "no name"
+    if kind.startswith(("date", "time", "period", "interval")):
+        return "dates"
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{path}: not a Parquet file ({reason})") from error
+        distinct = values.dropna().unique()
+    except TypeError:  # lists and the like
+        kind = "mixed"
+    if kind in {"bytes", "mixed"}:
+        return "neither numbers nor text"
+    if len(distinct) + bool(values.isna().any()) < 2:
+        return "one value"
+    return "" if is_numeric_dtype(values) else _why_not_text(distinct, len(values))
 
 
-def _read_csv(path: Path, separator: str) -> "pd.DataFrame":
-    """A text table.
+def _why_not_text(distinct: Sequence[object], n_rows: int) -> str:
+    """Why a column of text with these values can't be an input; empty if it can."""
+    if len(distinct) and all(_DATE.fullmatch(str(value)) for value in distinct):
+        return "dates"
+    if len(distinct) > MOST_VALUES or len(distinct) > max(MANY_VALUES, n_rows / 2):
+        return f"{len(distinct)} different texts"
+    return ""
 
-    Raises:
-        DataError: if it is none.
-    """
-    import pandas as pd
 
+def _as_read(positive: str, found: Sequence[str]) -> str:
+    """How the positive value is written once read: a file's ``true`` is True, its ``1.0`` is 1."""
+    if positive in found:
+        return positive
+    for text in found:
+        if text in {"True", "False"} and text.lower() == written(positive).lower():
+            return text
     try:
-        frame = pd.read_csv(
-            path,
-            sep=separator,
-            encoding="utf-8-sig",
-            skipinitialspace=True,
-            na_values=MISSING_TOKENS,
-            keep_default_na=False,
-            index_col=False,
-            low_memory=False,
-        )
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: byte {error.start} is not UTF-8; save the table as UTF-8 (Latin-1 and UTF-16 "
-            "are not read)"
-        ) from error
-    except pd.errors.EmptyDataError as error:
-        raise DataError(f"{path}: the file is empty") from error
-    except (pd.errors.ParserError, ValueError, OSError, EOFError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"{path}: not a table of text ({reason})") from error
-    if any("\x00" in str(name) for name in frame.columns):
-        raise DataError(f"{path}: a binary file; expected text")
-    return frame
+        return written(float(positive))
+    except ValueError:
+        return positive

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 
 from dralign.data.adult import load_adult
 from dralign.data.canonical import SHA256
 from dralign.data.dataset import Dataset, Preparation
+from dralign.data.form import Form
 from dralign.data.frame import load_table
 from dralign.data.german import load_german
 from dralign.errors import DataError, OptionError
@@ -38,7 +39,7 @@ class DataSource:
     include_sensitive: bool = False
     label: str = ""
     positive: str = ""
-    data_home: str = ""
+    data_home: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         """Brings equal descriptions to one form.
@@ -46,23 +47,28 @@ class DataSource:
         Raises:
             OptionError: if an option does not fit the kind of data.
         """
-        object.__setattr__(self, "sensitive", tuple(self.sensitive))
+        columns: Any = self.sensitive
+        columns = (columns,) if isinstance(columns, str) else tuple(columns)
+        if len(set(columns)) < len(columns):
+            raise OptionError(f"sensitive: a column is given twice: {', '.join(columns)}")
+        object.__setattr__(self, "sensitive", columns)
         if self.name in BUILT_IN:
             if self.label or self.positive:
                 raise OptionError(f"{self.name}: the label is given; --label is for your own files")
             object.__setattr__(self, "preparation", self.preparation or "paper")
         elif self.preparation not in {"", "standard"}:
-            raise OptionError("preparation: files of your own have 'standard' only")
+            self._require_a_file()
+            raise OptionError(
+                f"preparation {self.preparation!r}: files of your own have 'standard' only"
+            )
         else:
-            if not Path(self.name).suffix and not Path(self.name).exists():
-                raise OptionError(
-                    f"unknown dataset {self.name!r}; known: {', '.join(BUILT_IN)}, or the path of "
-                    "a CSV or Parquet file"
-                )
             object.__setattr__(self, "preparation", "standard")
 
     def load(self, seed: int) -> Dataset:
-        """The dataset, split with ``seed``; raises DataError, GroupError or OptionError."""
+        """The dataset, split with ``seed``.
+
+        Whatever is wrong with the data is a DataError, GroupError or OptionError of one line.
+        """
         if self.name in BUILT_IN:
             return BUILT_IN[self.name](
                 preparation=cast("Preparation", self.preparation),  # the loader checks it
@@ -70,6 +76,7 @@ class DataSource:
                 sensitive=self.sensitive,
                 include_sensitive=self.include_sensitive,
             )
+        self._require_a_file()
         return load_table(
             self.name,
             label=self.label,
@@ -87,11 +94,24 @@ class DataSource:
         """
         if self.name in BUILT_IN:
             return hashlib.sha256("".join(SHA256[f] for f in FILES[self.name]).encode()).hexdigest()
+        self._require_a_file()
         try:
             with Path(self.name).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise DataError(f"{self.name}: {error.strerror or error}") from error
+
+    def _require_a_file(self) -> None:
+        """Tells a misspelt dataset from a file that is not there.
+
+        Raises:
+            OptionError: if the name is neither.
+        """
+        if not Path(self.name).suffix and not Path(self.name).exists():
+            raise OptionError(
+                f"unknown dataset {self.name!r}; known: {', '.join(BUILT_IN)}, or the path of a "
+                "CSV or Parquet file"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form; of a file it keeps the name, not the folder."""
@@ -100,5 +120,15 @@ class DataSource:
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> "DataSource":
-        """The description that ``to_dict`` gave."""
-        return cls(**{**form, "sensitive": tuple(form["sensitive"])})
+        """The description that ``to_dict`` gave; what is left out takes its default.
+
+        Raises:
+            DataError: if an entry is unknown, missing or of another type.
+        """
+        entries = Form(form, "data")
+        entries.only(*(entry.name for entry in fields(cls)))
+        take = {"sensitive": entries.texts, "include_sensitive": entries.flag}
+        given: dict[str, Any] = {
+            key: take.get(key, entries.text)(key) for key in ("name", *entries.content)
+        }
+        return cls(**given)

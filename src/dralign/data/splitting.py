@@ -6,9 +6,23 @@ import numpy as np
 import torch
 
 from dralign.data.dataset import Dataset, Encoder, Split
+from dralign.errors import OptionError
 from dralign.groups import GroupCodes
 
 Rows = np.ndarray
+LARGEST_SEED = 2**32 - 1
+
+
+def check_seed(seed: int) -> None:
+    """Checks that a seed is one numpy's generators take.
+
+    Raises:
+        OptionError: if it is not a whole number in their range.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise OptionError(f"seed: expected a whole number, got {seed!r}")
+    if not 0 <= seed <= LARGEST_SEED:
+        raise OptionError(f"seed: expected a number from 0 to {LARGEST_SEED}, got {seed}")
 
 
 def stratified_split(

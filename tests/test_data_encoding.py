@@ -1,0 +1,251 @@
+"""Encoders: what they learn, what they do with the unexpected, and their JSON form."""
+
+import json
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dralign.data import TableEncoder, encoder_from_dict, fetch_adult, fetch_german, load
+from dralign.errors import DataError, DralignWarning
+
+TRAIN = pd.DataFrame(
+    {
+        "age": [20.0, 30.0, None, 40.0],
+        "hours": [1, 2, 3, 6],
+        "job": ["nurse", None, "cook", "cook"],
+        "member": [True, False, True, True],
+    }
+)
+COLUMNS = ["age", "hours", "job", "member"]
+ENCODER = TableEncoder.fit(TRAIN, COLUMNS)
+
+
+def test_table_is_encoded_as_described():
+    """Numbers are scaled by the training rows, 0 and a flag where missing; the rest is one-hot."""
+    assert ENCODER.feature_names == (
+        "age",
+        "age is missing",
+        "hours",
+        "job=cook",
+        "job=nurse",
+        "job is missing",
+        "member=False",
+        "member=True",
+    )
+    x = ENCODER.transform(TRAIN)
+    assert x.dtype == np.float32
+    std = np.sqrt(200 / 3)
+    np.testing.assert_allclose(x[:, 0], [-10 / std, 0, 0, 10 / std], rtol=1e-6)
+    assert x[:, 1].tolist() == [0, 0, 1, 0]
+    np.testing.assert_allclose(x[:, 2], (np.array([1, 2, 3, 6]) - 3) / np.sqrt(3.5), rtol=1e-6)
+    assert x[:, 3:6].tolist() == [[0, 1, 0], [0, 0, 1], [1, 0, 0], [1, 0, 0]]
+    assert x[:, 6:].tolist() == [[0, 1], [1, 0], [0, 1], [0, 1]]
+
+
+def test_unseen_values_are_zeros_with_one_warning_that_counts_them():
+    rows = pd.DataFrame(
+        {"age": [1, 2], "hours": [1, 1], "job": ["cook", "smith"], "member": [None, "maybe"]}
+    )
+    with pytest.warns(DralignWarning, match=r"'job' \(1 rows\), 'member' \(2 rows\)") as caught:
+        x = ENCODER.transform(rows)
+    assert len(caught) == 1
+    assert x[1, 3:].tolist() == [0, 0, 0, 0, 0]
+
+
+def test_a_value_missing_for_the_first_time_is_the_mean():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        x = ENCODER.transform(TRAIN.assign(hours=[None, 2, 3, 6]))
+    assert x[0, 2] == 0
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        pd.Series(["1", "2", None]),
+        pd.Series([1.0, 2.0, None]),
+        pd.Series([1, 2, None], dtype="Int64"),
+        pd.Series([1, 2, None], dtype=object),
+        pd.Series(["1", "2", None], dtype="category"),
+        pd.Series(["1", "2", None], dtype="string"),
+        pd.Series([1, 2, None], dtype="int64[pyarrow]"),
+    ],
+    ids=lambda series: str(series.dtype),
+)
+def test_a_value_counts_the_same_however_it_is_stored(same):
+    train = pd.DataFrame({"code": ["2", "1", "1b", None], "size": [1, 2, 3, 3]})
+    encoder = TableEncoder.fit(train, ["code", "size"])
+    rows = pd.DataFrame({"code": same, "size": same.to_numpy()})
+    x = encoder.transform(rows)
+    assert x[:, :4].tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    mean, std = np.mean([1, 2, 3, 3]), np.std([1, 2, 3, 3])
+    np.testing.assert_allclose(x[:, 4], [(1 - mean) / std, (2 - mean) / std, 0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (TRAIN.drop(columns="job"), "no column 'job'; it has: age, hours, member"),
+        (
+            TRAIN.assign(age=["20", "old", "x", None]),
+            "'age': expected numbers, got 'old' in 2 of 4",
+        ),
+        (TRAIN.assign(hours=[1, 2, np.inf, 4]), "'hours': expected numbers, got 'inf' in 1 of 4"),
+        (TRAIN.assign(hours=[1, 2, 1e300, 4]), "'hours': 1e[+]300 is too far"),
+        (TRAIN.assign(hours=pd.Timestamp("2020")), "'hours': expected numbers, got '2020"),
+        (TRAIN.assign(job=[["cook"], [], [], []]), "'job': expected text or numbers"),
+        (pd.concat([TRAIN, TRAIN], axis=1), "2 columns named 'age'"),
+        ([[1, 2, 3, 4]], "expected a pandas DataFrame of raw rows, got list"),
+    ],
+    ids=["absent", "text", "infinite", "far", "date", "list", "twice", "no frame"],
+)
+def test_rows_that_can_t_be_encoded_are_refused_in_one_line(rows, message):
+    with pytest.raises(DataError, match=message) as caught:
+        ENCODER.transform(rows)
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_too_large_to_scale_are_refused():
+    with pytest.raises(DataError, match="'x': its numbers are too large"):
+        TableEncoder.fit(pd.DataFrame({"x": [1e308, -1e308, 1e308]}), ["x"])
+
+
+def test_fit_looks_at_the_training_rows_only():
+    """The encoder of the standard preparation is the one fitted on the training rows alone."""
+    raw = fetch_german().frame
+    data = load("german", preparation="standard", seed=1)
+    x = data.train.x.numpy()
+    column = data.encoder.feature_names.index("duration")
+    assert x[:, column].mean() == pytest.approx(0, abs=1e-6)
+    assert x[:, column].std() == pytest.approx(1, abs=1e-6)
+    whole = TableEncoder.fit(raw, [c.name for c in data.encoder.columns])
+    assert whole != data.encoder, "all rows would have given other means"
+
+
+TEXT = st.text(st.characters(codec="utf-8"), max_size=3)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.tuples(st.none() | st.floats(-1e6, 1e6), st.none() | TEXT), min_size=2, max_size=9)
+)
+def test_json_form_gives_the_same_encoder(rows):
+    frame = pd.DataFrame(
+        {
+            "number": pd.Series([a for a, _ in rows], dtype=float),
+            "text": pd.Series([b for _, b in rows], dtype=object),
+        }
+    )
+    encoder = TableEncoder.fit(frame, ["number", "text"])
+    again = encoder_from_dict(json.loads(json.dumps(encoder.to_dict(), allow_nan=False)))
+    assert again == encoder
+    assert np.array_equal(again.transform(frame), encoder.transform(frame))
+    assert encoder.transform(frame).shape == (len(rows), len(encoder.feature_names))
+
+
+@pytest.mark.filterwarnings("ignore::dralign.errors.AssumptionWarning")
+@pytest.mark.parametrize("name", ["adult", "german"])
+@pytest.mark.parametrize("preparation", ["paper", "standard"])
+def test_an_encoder_read_back_scores_a_raw_csv_without_label_or_sex(name, preparation, tmp_path):
+    from dralign.data import read_table
+
+    data = load(name, preparation=preparation)
+    raw = (fetch_adult if name == "adult" else fetch_german)().frame.head(300).dropna()
+    unused = [data.label, *(["sex"] if name == "adult" else ["personal_status_sex"])]
+    raw.drop(columns=unused).to_csv(tmp_path / "rows.csv", index=False)
+    again = encoder_from_dict(json.loads(json.dumps(data.encoder.to_dict())))
+    assert again == data.encoder
+    x = again.transform(read_table(tmp_path / "rows.csv"))
+    assert x.shape[1] == data.n_inputs
+    assert np.array_equal(x, data.encoder.transform(raw))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("adult", {"age": None}, "'age': the paper's preparation has no missing numbers"),
+        ("adult", {"age": "old"}, "'age': expected numbers, got 'old'"),
+        ("german", {"age": None}, "'age': the paper's preparation has no missing values"),
+        ("german", {"housing": "A15"}, "'housing': unknown code 'A15'; known: A151, A152, A153"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::dralign.errors.AssumptionWarning")
+def test_the_paper_s_encoders_refuse_what_they_do_not_know(name, change, message):
+    raw = (fetch_adult if name == "adult" else fetch_german)().data.head(3)
+    with pytest.raises(DataError, match=message):
+        load(name).encoder.transform(raw.assign(**change))
+
+
+def test_an_unknown_category_of_paper_adult_is_in_no_category():
+    raw = fetch_adult().data.head(2)
+    encoder = load("adult").encoder
+    rows = raw.assign(workclass=["Private", "Pirate"], occupation=[None, "Sales"])
+    with pytest.warns(DralignWarning, match=r"'workclass' \(1 rows\)") as caught:
+        x = encoder.transform(rows)
+    assert "occupation" not in str(caught[0].message), "a missing value is not an unknown one"
+    named = dict(zip(encoder.feature_names, x[1].tolist(), strict=True))
+    assert sum(v for k, v in named.items() if k.startswith("workclass=")) == 0
+    assert x.sum(axis=1).tolist() == [40, 40]
+
+
+NUMBER = {"name": "a", "mean": 0.0, "std": 1.0, "flag_missing": False}
+WORDS = {"name": "b", "categories": ["x", "y"], "flag_missing": True}
+PAPER = {
+    "kind": "adult-paper",
+    "mean": [0.0] * 5,
+    "std": [1.0] * 5,
+    "edges": list(range(10)),
+    "categories": {n: ["x"] for n in ("workclass", "marital-status", "occupation", "relationship")},
+}
+
+
+def table(*columns):
+    return {"kind": "table", "columns": list(columns)}
+
+
+def test_the_forms_that_the_next_test_spoils_are_right():
+    assert encoder_from_dict(table(NUMBER, WORDS)).feature_names[0] == "a"
+    assert len(encoder_from_dict(PAPER).feature_names) == 60
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (None, "expected a JSON object, got NoneType"),
+        ([], "expected a JSON object, got list"),
+        ({}, "'kind' is missing"),
+        ({"kind": ["table"]}, "'kind' must be a text"),
+        ({"kind": "tabel"}, "unknown kind of encoder 'tabel'; known: table, adult-paper"),
+        ({"kind": "table"}, "'columns' is missing"),
+        ({"kind": "table", "columns": "ab"}, "'columns' must be a list"),
+        (table(), "at least one"),
+        (table(NUMBER, NUMBER), "different columns"),
+        (table(3), "expected a JSON object, got int"),
+        (table({**NUMBER, "name": 3}), "'name' must be a text"),
+        (table({**NUMBER, "mean": "0"}), "'mean' must be a number"),
+        (table({**NUMBER, "mean": True}), "'mean' must be a number"),
+        (table({**NUMBER, "mean": float("nan")}), "'mean' must be finite"),
+        (table({**NUMBER, "mean": 10**400}), "'mean' must be finite"),
+        (table({**NUMBER, "std": 0}), "'std' must be above 0"),
+        (table({**NUMBER, "flag_missing": "no"}), "'flag_missing' must be true or false"),
+        (table({**WORDS, "categories": "xy"}), "'categories' must be a list"),
+        (table({**WORDS, "categories": ["x", 1]}), "'categories' must be a list of texts"),
+        (table({**WORDS, "categories": ["x", "x"]}), "'categories' must be different"),
+        (table({**WORDS, "categories": [["x"]]}), "'categories' must be a list of texts"),
+        ({**PAPER, "mean": [0.0] * 4}, "'mean' must be 5 numbers, got 4"),
+        ({**PAPER, "std": [0.0] * 5}, "'std' above 0"),
+        ({**PAPER, "edges": [1, 0, *range(8)]}, "'edges' in rising order"),
+        ({**PAPER, "edges": [float("inf")] * 10}, "'edges' must be finite"),
+        ({**PAPER, "categories": []}, "expected a JSON object, got list"),
+        ({**PAPER, "categories": {}}, "'workclass' is missing"),
+        ({"kind": "german-paper", "codes": {}}, "unknown entry 'codes'"),
+    ],
+)
+def test_a_form_that_is_not_ours_is_refused_in_one_line(form, message):
+    with pytest.raises(DataError, match=message) as caught:
+        encoder_from_dict(form)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,190 @@
+"""Group coding: columns of any type to codes, and the checks on codes."""
+
+import datetime as dt
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dralign.errors import DataError, GroupError, GroupTypeError
+from dralign.groups import check_group, encode_groups, require_groups
+
+NAT, NAN, NA = pd.NaT, float("nan"), pd.NA
+
+COLUMNS = {
+    "text": (["b", "a", None, "b"], [1, 0, -1, 1], ("a", "b")),
+    "numpy text": (np.array(["b", "a"]), [1, 0], ("a", "b")),
+    "empty text": (["Zoë", "", "a"], [1, 0, 2], ("", "Zoë", "a")),
+    "int": ([10, 9, 100], [1, 0, 2], ("9", "10", "100")),
+    "float": ([1.0, 0.5, NAN, -0.0, 0.0], [2, 1, -1, 0, 0], ("0", "0.5", "1")),
+    "infinite": ([float("inf"), 1.0], [1, 0], ("1", "inf")),
+    "bool": ([True, False, True], [1, 0, 1], ("False", "True")),
+    "every kind of missing": (["a", None, NAN, NAT, NA, "b"], [0, -1, -1, -1, -1, 1], ("a", "b")),
+    "mixed": ([2, "x", None, 1], [1, 2, -1, 0], ("1", "2", "x")),
+    "decimal": ([Decimal("2.5"), Decimal(1)], [1, 0], ("1", "2.5")),
+    "tensor of ints": (torch.tensor([3, 1, 3]), [1, 0, 1], ("1", "3")),
+    "tensor of bools": (torch.tensor([False, True]), [0, 1], ("False", "True")),
+    "tensor of floats": (torch.tensor([0.5, NAN, 2.0]), [0, -1, 1], ("0.5", "2")),
+    "bfloat16": (torch.tensor([1.5, 0.0], dtype=torch.bfloat16), [1, 0], ("0", "1.5")),
+    "with gradient": (torch.tensor([1.0, 2.0], requires_grad=True), [0, 1], ("1", "2")),
+    "column of a matrix": (np.array([["b"], ["a"]]), [1, 0], ("a", "b")),
+    "Int64": (pd.Series([2, None, 1], dtype="Int64"), [1, -1, 0], ("1", "2")),
+    "Float64": (pd.Series([2.0, None, 0.5], dtype="Float64"), [1, -1, 0], ("0.5", "2")),
+    "boolean": (pd.Series([True, None, False], dtype="boolean"), [1, -1, 0], ("False", "True")),
+    "string": (pd.Series(["b", None, "a"], dtype="string"), [1, -1, 0], ("a", "b")),
+    "category": (
+        pd.Series(pd.Categorical(["b", None, "a"], categories=["c", "b", "a"])),
+        [1, -1, 0],
+        ("a", "b"),
+    ),
+    "arrow": (pd.Series([2, None, 1], dtype="int64[pyarrow]"), [1, -1, 0], ("1", "2")),
+    "extension array": (pd.array(["b", None, "a"], dtype="string"), [1, -1, 0], ("a", "b")),
+    "dates": (
+        pd.to_datetime(pd.Series(["2021-01-01", None, "2020-01-01"])),
+        [1, -1, 0],
+        ("2020-01-01 00:00:00", "2021-01-01 00:00:00"),
+    ),
+    "python dates": ([dt.date(2020, 1, 2), None], [0, -1], ("2020-01-02",)),
+    "index of its own": (pd.Series(["a", "b"], index=[7, 7]), [0, 1], ("a", "b")),
+    "generator": ((x for x in "ba"), [1, 0], ("a", "b")),
+}
+
+
+@pytest.mark.parametrize(("values", "codes", "names"), COLUMNS.values(), ids=COLUMNS)
+def test_a_column_of_any_type_is_coded_in_sorted_order(values, codes, names):
+    found = encode_groups(values)
+    assert found.codes.dtype == torch.int64
+    assert found.codes.tolist() == codes
+    assert found.names == names
+
+
+SEX, RACE = ["F", "M", "F", None, "M"], ["w", "b", "b", "w", NA]
+CROSSED = {
+    "dict": {"sex": SEX, "race": RACE},
+    "frame": pd.DataFrame({"sex": SEX, "race": RACE}, index=[3, 3, 1, 0, 9]),
+    "same name twice": pd.DataFrame(zip(SEX, RACE, strict=True), columns=["x", "x"]),
+    "rows": list(zip(SEX, RACE, strict=True)),
+    "array": np.array([SEX, RACE], dtype=object).T,
+}
+
+
+@pytest.mark.parametrize("features", CROSSED.values(), ids=CROSSED)
+def test_several_columns_are_crossed_and_only_what_occurs_is_a_group(features):
+    found = encode_groups(features)
+    assert found.names == ("F & b", "F & w", "M & b")
+    assert found.codes.tolist() == [1, 2, 0, -1, -1]
+
+
+def test_codes_follow_the_names_of_an_earlier_coding():
+    """A group that is absent now keeps its code, and numbers are known by how they are written."""
+    found = encode_groups(["b", "a", None], names=["c", "b", "a"])
+    assert found.codes.tolist() == [1, 2, -1]
+    assert found.names == ("c", "b", "a")
+    later = encode_groups([2.0, 1.0], names=encode_groups([1, 2, 3]).names)
+    assert later.codes.tolist() == [1, 0]
+    assert later.names == ("1", "2", "3")
+    with pytest.raises(GroupError, match="group 'z' is not among the known groups: 'a', 'b'"):
+        encode_groups(["a", "z"], names=["a", "b"])
+
+
+@given(st.lists(st.none() | st.integers(-3, 3) | st.text(max_size=2), min_size=1, max_size=12))
+def test_every_row_gets_the_code_of_its_own_value(values):
+    """For any mixture of values: the name of the code is the value as text, missing ones get -1."""
+    known = {value for value in values if value is not None}
+    if not known or len({str(value) for value in known}) < len(known):
+        with pytest.raises(GroupError, match=r"missing value|both written"):
+            encode_groups(values)
+        return
+    codes, names = encode_groups(values)
+    for value, code in zip(values, codes.tolist(), strict=True):
+        assert code == -1 if value is None else names[code] == str(value)
+    assert sorted(names) == sorted(map(str, known))
+
+
+BAD = {
+    "a text": ("abc", DataError, "expected columns of values, got str"),
+    "a number": (5, DataError, "expected columns of values, got int"),
+    "None": (None, DataError, "expected columns of values, got NoneType"),
+    "a scalar array": (np.array(3), DataError, "expected .n,. or .n, c. values"),
+    "three dimensions": (np.zeros((2, 2, 2)), DataError, "expected .n,. or .n, c. values"),
+    "unequal columns": ({"a": [1, 2], "b": [1]}, DataError, "expected .n,. or .n, c. values"),
+    "lists": (pd.Series([["a"], ["b"]]), DataError, "values can't name groups"),
+    "no columns": ([], GroupError, "at least one column and one row"),
+    "no rows": (np.zeros((0, 2)), GroupError, "at least one column and one row"),
+    "all missing": ([None, NAN], GroupError, "every row has a missing value"),
+    "all missing crossed": ({"a": [1, None], "b": [None, 2]}, GroupError, "every row"),
+    "same text": ([1, "1"], GroupError, "two different values are both written '1'"),
+    "same when crossed": (
+        {"a": ["x & y", "x"], "b": ["z", "y & z"]},
+        GroupError,
+        "both written 'x & y & z'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("values", "kind", "message"), BAD.values(), ids=BAD)
+def test_what_can_t_be_coded_is_refused(values, kind, message):
+    with pytest.raises(kind, match=message):
+        encode_groups(values)
+
+
+@pytest.mark.parametrize(
+    ("group", "kind"),
+    [
+        (torch.zeros(3), "torch.float32"),
+        (torch.zeros(3, dtype=torch.int32), "torch.int32"),
+        (torch.zeros(3, dtype=torch.bool), "torch.bool"),
+        (np.zeros(3, dtype=np.int64), "ndarray"),
+        (["a", "b", "a"], "list"),
+        (None, "NoneType"),
+    ],
+)
+def test_codes_of_another_type_are_a_type_error_that_names_it(group, kind):
+    with pytest.raises(GroupTypeError, match=f"int64 tensor of codes, got {kind}; use encode_gr"):
+        check_group(group, n_rows=3, n_groups=2)
+    assert issubclass(GroupTypeError, TypeError)
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        (torch.tensor([0, 1]), r"expected shape \(3,\), got \(2,\)"),
+        (torch.zeros((3, 1), dtype=torch.int64), r"expected shape \(3,\), got \(3, 1\)"),
+        (torch.tensor([0, 2, 1]), "codes from -1 to 1, got 0 to 2"),
+        (torch.tensor([0, -2, 1]), "codes from -1 to 1, got -2 to 1"),
+    ],
+)
+def test_codes_out_of_range_or_shape_are_refused(group, message):
+    with pytest.raises(GroupError, match=message):
+        check_group(group, n_rows=3, n_groups=2)
+
+
+def test_good_codes_pass_also_when_there_are_none():
+    check_group(torch.tensor([0, -1, 1]), n_rows=3, n_groups=2)
+    check_group(torch.zeros(0, dtype=torch.int64), n_rows=0, n_groups=0)
+
+
+GROUP = torch.tensor([0, 0, 1, 1, -1])
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "message"),
+    [
+        (("a",), None, r"all training rows are in one group \(a\); at least two are needed"),
+        (("a", "b", "c"), None, "group 'c' has no training rows"),
+        (("a", "b"), [0, 1, 0, 0, 1], "group 'b' has no training rows with label 1, which"),
+    ],
+)
+def test_absent_groups_and_cells_are_refused(names, label, message):
+    label = None if label is None else torch.tensor(label)
+    with pytest.raises(GroupError, match=message):
+        require_groups(GROUP, names, where="training", label=label)
+
+
+def test_groups_with_all_that_is_needed_pass():
+    require_groups(GROUP, ("a", "b"), where="training")
+    require_groups(GROUP, ("a", "b"), where="training", label=torch.tensor([0, 1, 1, 0, 1]))
