@@ -92,11 +92,11 @@ def test_a_value_counts_the_same_however_it_is_stored(same):
         (TRAIN.drop(columns="job"), "no column 'job'; it has: age, hours, member"),
         (
             TRAIN.assign(age=["20", "old", "x", None]),
-            "'age': expected numbers, got 'old' in 2 of 4",
+            "'age': expected finite numbers, got 'old' in 2 of 4",
         ),
-        (TRAIN.assign(hours=[1, 2, np.inf, 4]), "'hours': expected numbers, got 'inf' in 1 of 4"),
+        (TRAIN.assign(hours=[1, 2, np.inf, 4]), "'hours': expected finite numbers, got 'inf' in 1 of 4"),
         (TRAIN.assign(hours=[1, 2, 1e300, 4]), "'hours': 1e[+]300 is too far"),
-        (TRAIN.assign(hours=pd.Timestamp("2020")), "'hours': expected numbers, got '2020"),
+        (TRAIN.assign(hours=pd.Timestamp("2020")), "'hours': expected finite numbers, got '2020"),
         (TRAIN.assign(job=[["cook"], [], [], []]), "'job': expected text or numbers"),
         (pd.concat([TRAIN, TRAIN], axis=1), "2 columns named 'age'"),
         ([[1, 2, 3, 4]], "expected a pandas DataFrame of raw rows, got list"),
@@ -168,7 +168,7 @@ def test_an_encoder_read_back_scores_a_raw_csv_without_label_or_sex(name, prepar
     ("name", "change", "message"),
     [
         ("adult", {"age": None}, "'age': the paper's preparation has no missing numbers"),
-        ("adult", {"age": "old"}, "'age': expected numbers, got 'old'"),
+        ("adult", {"age": "old"}, "'age': expected finite numbers, got 'old'"),
         ("german", {"age": None}, "'age': the paper's preparation has no missing values"),
         ("german", {"housing": "A15"}, "'housing': unknown code 'A15'; known: A151, A152, A153"),
     ],

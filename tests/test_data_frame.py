@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from dralign.data import load_table, read_table
-from dralign.errors import DataError, DralignWarning, GroupError, OptionError
+from dralign.data import DataSource, load_table, read_table
+from dralign.data.frame import usable_columns
+from dralign.errors import DataError, DralignError, DralignWarning, GroupError, OptionError
 
 PEOPLE = "name,sex,income\nZoë,F,1\nBob,M,0\n"
 
@@ -227,13 +228,13 @@ def test_columns_of_a_parquet_file_are_used_by_their_type(tmp_path):
 
 
 def test_columns_that_can_t_help_are_left_out_by_rule(tmp_path):
-    """Text with over 100 values in over half of the rows, or over 1,000; numbers always stay."""
+    """Text with over 100 values in over half of the rows, or over 1,000."""
     n = 2600
     frame = pd.DataFrame(
         {
             "group": ["a", "b"] * (n // 2),
             "label": [0, 0, 1, 1] * (n // 4),
-            "number": np.arange(n),
+            "number": np.arange(n) * 7 % 1000,
             "hundred": [f"v{i % 100}" for i in range(n)],
             "third": [f"v{i % 800}" for i in range(n)],
             "many": [f"v{i % 1300}" for i in range(n)],
@@ -280,7 +281,7 @@ TINY = {
     "no input": ("a,b\nx,1\ny,0\n" * 9, DataError, "no column is left to predict from"),
     "few rows": ("a,c,b\nx,1,1\ny,2,0\n", DataError, "2 rows are too few for three parts"),
     "no group": ("a,c,b\n,1,1\n,2,0\n", GroupError, "every row has a missing value"),
-    "infinite": ("a,c,b\nx,inf,1\ny,2,0\n" * 9, DataError, "'c': expected numbers, got 'inf'"),
+    "infinite": ("a,c,b\nx,inf,1\ny,2,0\n" * 9, DataError, "'c': expected finite numbers, got 'inf'"),
 }
 
 
@@ -330,3 +331,37 @@ def test_the_label_is_one_where_the_positive_value_stands(tmp_path):
         row = (split.x[:, 0].double() * column.std + column.mean).round().long()
         assert torch.equal(split.y, (row % 3 == 0).long())
         assert torch.equal(split.group, row % 2)
+
+
+def test_blanks_around_values_do_not_count(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("sex,ok \nM , yes\n F,no\nM,yes \nNA , no\n")
+    frame = read_table(path)
+    assert frame["sex"].tolist()[:3] == ["M", "F", "M"]
+    assert frame["sex"].isna().tolist() == [False, False, False, True]
+    assert frame["ok"].tolist() == ["yes", "no", "yes", "no"]
+
+
+def test_row_numbers_are_left_out_but_other_whole_numbers_stay():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"row": range(1000, 1200), "key": rng.permutation(10**6)[:200]})
+    with pytest.warns(DralignWarning, match=r"'row' \(row numbers\)$"):
+        assert usable_columns(frame) == ["key"]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 5000 + ".csv", "a\x00b.csv", "a\x00b"])
+def test_impossible_file_names_are_one_clear_line(name):
+    with pytest.raises(DralignError):
+        read_table(name)
+    source = DataSource(name, label="a", sensitive=("b",))
+    for use in (source.fingerprint, lambda: source.load(0)):
+        with pytest.raises(DralignError):
+            use()
+
+
+def test_one_sensitive_column_may_be_given_as_text(tmp_path):
+    path = tmp_path / "t.csv"
+    pd.DataFrame(
+        {"sex": ["f", "m"] * 50, "x": np.arange(100.0) ** 2, "y": [0, 0, 1, 1] * 25}
+    ).to_csv(path, index=False)
+    assert load_table(path, label="y", sensitive="sex").group_names == ("f", "m")

@@ -188,3 +188,17 @@ def test_absent_groups_and_cells_are_refused(names, label, message):
 def test_groups_with_all_that_is_needed_pass():
     require_groups(GROUP, ("a", "b"), where="training")
     require_groups(GROUP, ("a", "b"), where="training", label=torch.tensor([0, 1, 1, 0, 1]))
+
+
+def test_repeated_names_of_an_earlier_coding_are_refused():
+    with pytest.raises(GroupError, match="'a' is given twice"):
+        encode_groups(["a", "b"], names=["a", "a", "b"])
+
+
+def test_rows_of_unequal_length_are_refused():
+    with pytest.raises(DataError, match="rows differ in length"):
+        encode_groups([["a", "b"], ["a"]])
+
+
+def test_huge_floats_are_named_as_they_are_written():
+    assert encode_groups([1e300, 2.0]).names == ("2", "1e+300")

@@ -65,6 +65,8 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
         twice = next(name for name in found if found.count(name) > 1)
         raise GroupError(f"sensitive features: two different values are both written {twice!r}")
     order = found if names is None else list(names)
+    if len(set(order)) < len(order):
+        raise GroupError(f"names: {next(x for x in order if order.count(x) > 1)!r} is given twice")
     new = [name for name in found if name not in order]
     if new:
         raise GroupError(
@@ -128,8 +130,9 @@ def require_groups(
 
 def written(value: object) -> str:
     """How a value of a table is written as text; whole floats without the decimal point."""
-    if isinstance(value, (float, np.floating)) and float(value).is_integer():
-        return str(int(value))
+    whole = isinstance(value, (float, np.floating)) and float(value).is_integer()
+    if whole and abs(float(value)) < 2**53:  # type: ignore[arg-type]
+        return str(int(value))  # type: ignore[call-overload]
     return str(value)
 
 
@@ -153,8 +156,12 @@ def _columns(features: Any) -> "list[pd.Series[Any]]":  # noqa: ANN401
                 f"sensitive features: expected columns of values, got {type(features).__name__}"
             )
         shaped = isinstance(features, dict) or hasattr(features, "shape")
+        if not shaped:
+            features = list(features)
+            if len({len(row) for row in features if isinstance(row, (list, tuple))}) > 1:
+                raise DataError("sensitive features: the rows differ in length")
         try:
-            features = pd.DataFrame(features if shaped else list(features))
+            features = pd.DataFrame(features)
         except (TypeError, ValueError) as error:
             raise DataError(
                 f"sensitive features: expected (n,) or (n, c) values ({error})"

@@ -56,8 +56,9 @@ def numbers(values: "pd.Series[Any]") -> np.ndarray:
     if is_datetime64_any_dtype(values):
         bad = values.notna().to_numpy()
     if bad.any():
+        example = written(values[bad].iloc[0])
         raise DataError(
-            f"column {values.name!r}: expected numbers, got {written(values[bad].iloc[0])!r} "
+            f"column {values.name!r}: expected finite numbers, got {example!r} "
             f"in {int(bad.sum())} of {len(values)} rows"
         )
     return found

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MANY_VALUES = 100
 MOST_VALUES = 1_000
 MANY_GROUPS = 50
+FEW_ROWS = 100  # below this, all different and close together can be chance
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
 
 
@@ -30,7 +31,7 @@ def load_table(
     *,
     label: str,
     positive: str = "",
-    sensitive: Sequence[str],
+    sensitive: Sequence[str] | str,
     include_sensitive: bool = False,
     seed: int = 0,
 ) -> Dataset:
@@ -54,6 +55,7 @@ def load_table(
         GroupError: if there are fewer than two groups, or one has no training rows.
     """
     check_seed(seed)
+    sensitive = (sensitive,) if isinstance(sensitive, str) and sensitive else sensitive
     if not label:
         raise OptionError(f"{path}: which column is to be predicted? give it with --label")
     if not sensitive:
@@ -145,7 +147,8 @@ def table_groups(frame: "pd.DataFrame", sensitive: Sequence[str]) -> GroupCodes:
 def usable_columns(frame: "pd.DataFrame", *, where: str = "the table") -> list[str]:
     """The columns that can be inputs; one warning names the others.
 
-    Left out are columns with one value, dates, lists and bytes, columns without a name, and text
+    Left out are columns with one value, dates, lists and bytes, row numbers, columns without a
+    name, and text
     with more than 100 different values in over half of the rows (names, keys), or more than 1,000.
 
     Raises:
@@ -180,7 +183,18 @@ def _why_not(values: "pd.Series[Any]") -> str:
         return "neither numbers nor text"
     if len(distinct) + bool(values.isna().any()) < 2:
         return "one value"
-    return "" if is_numeric_dtype(values) else _why_not_text(distinct, len(values))
+    if not is_numeric_dtype(values):
+        return _why_not_text(distinct, len(values))
+    return "row numbers" if _are_row_numbers(values) else ""
+
+
+def _are_row_numbers(values: "pd.Series[Any]") -> bool:
+    """Whether these look like the numbers of rows: whole, all different, and close together."""
+    from pandas.api.types import is_integer_dtype
+
+    if not is_integer_dtype(values) or len(values) < FEW_ROWS or not values.is_unique:
+        return False
+    return int(values.max()) - int(values.min()) < 2 * len(values)
 
 
 def _why_not_text(distinct: Sequence[object], n_rows: int) -> str:

@@ -21,8 +21,8 @@ UNNAMED = "Unnamed: "
 def read_table(path: str | Path) -> "pd.DataFrame":
     """A table from a CSV, TSV (gzip too) or Parquet file, told apart by the file's ending.
 
-    A CSV has a line of column names and is UTF-8, with or without a byte order mark. Blanks after a
-    separator do not count. Empty fields and the usual words for a missing value (``?``, ``NA``,
+    A CSV has a line of column names and is UTF-8, with or without a byte order mark. Blanks around
+    a value do not count. Empty fields and the usual words for a missing value (``?``, ``NA``,
     ``NaN``, ``null``, ``None``, ...) are missing. A column is of numbers or booleans if all its
     values are; else it is text.
 
@@ -31,18 +31,19 @@ def read_table(path: str | Path) -> "pd.DataFrame":
             length, repeated column names, or no rows.
     """
     path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path}: is a folder; expected a CSV or Parquet file")
     ending = next((end for end in (*SEPARATORS, PARQUET) if path.name.lower().endswith(end)), "")
-    if not ending:
+    if not ending and not _is_folder(path):
         known = ", ".join((*SEPARATORS, PARQUET))
         raise DataError(f"{path}: expected a file name that ends in one of {known}")
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror or error}") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: is a folder; expected a CSV or Parquet file") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(path)[:200]!r}: {reason}") from error
     if not content:
         raise DataError(f"{path}: the file is empty")
     if ending == PARQUET:
@@ -79,7 +80,7 @@ def _parse_text(path: Path, content: bytes, separator: str, *, packed: bool) -> 
         ) from error
     names = _check_lines(path, text, separator)
     try:
-        return pd.read_csv(
+        frame = pd.read_csv(
             io.StringIO(text),
             sep=separator,
             header=0,
@@ -92,6 +93,19 @@ def _parse_text(path: Path, content: bytes, separator: str, *, packed: bool) -> 
         )
     except (ValueError, OverflowError) as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path}: not a table of text ({_one_line(error)})") from error
+    for name in frame.columns:
+        if pd.api.types.is_string_dtype(frame[name]):
+            stripped = frame[name].str.strip()
+            frame[name] = stripped.mask(stripped.isin(MISSING_WORDS))
+    return frame
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether the path is a folder; a path that the system refuses is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _check_lines(path: Path, text: str, separator: str) -> list[str]:

@@ -98,8 +98,9 @@ class DataSource:
         try:
             with Path(self.name).open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise DataError(f"{self.name}: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise DataError(f"{self.name[:200]!r}: {reason}") from error
 
     def _require_a_file(self) -> None:
         """Tells a misspelt dataset from a file that is not there.
@@ -107,7 +108,11 @@ class DataSource:
         Raises:
             OptionError: if the name is neither.
         """
-        if not Path(self.name).suffix and not Path(self.name).exists():
+        try:
+            there = Path(self.name).exists()
+        except (OSError, ValueError):  # too long for the system, or with a zero byte
+            there = False
+        if not there and not Path(self.name).suffix:
             raise OptionError(
                 f"unknown dataset {self.name!r}; known: {', '.join(BUILT_IN)}, or the path of a "
                 "CSV or Parquet file"
