@@ -42,7 +42,9 @@ BETA_SHARE = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
 def compare(
     data: options.Data,
     *,
-    methods: Annotated[str, typer.Option(help="Names with commas, or all.")] = "all",
+    methods: Annotated[
+        str, typer.Option(help="Names with commas, or all.")
+    ] = "erm,oversample,gap,dralign",
     gap: options.Gap = "demographic_parity",
     weights: Annotated[str, typer.Option(help="Fairness weights, with commas.")] = "0.2,0.4",
     alignment_weight: Annotated[
