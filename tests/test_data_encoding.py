@@ -94,7 +94,10 @@ def test_a_value_counts_the_same_however_it_is_stored(same):
             TRAIN.assign(age=["20", "old", "x", None]),
             "'age': expected finite numbers, got 'old' in 2 of 4",
         ),
-        (TRAIN.assign(hours=[1, 2, np.inf, 4]), "'hours': expected finite numbers, got 'inf' in 1 of 4"),
+        (
+            TRAIN.assign(hours=[1, 2, np.inf, 4]),
+            "'hours': expected finite numbers, got 'inf' in 1 of 4",
+        ),
         (TRAIN.assign(hours=[1, 2, 1e300, 4]), "'hours': 1e[+]300 is too far"),
         (TRAIN.assign(hours=pd.Timestamp("2020")), "'hours': expected finite numbers, got '2020"),
         (TRAIN.assign(job=[["cook"], [], [], []]), "'job': expected text or numbers"),

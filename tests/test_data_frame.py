@@ -281,7 +281,11 @@ TINY = {
     "no input": ("a,b\nx,1\ny,0\n" * 9, DataError, "no column is left to predict from"),
     "few rows": ("a,c,b\nx,1,1\ny,2,0\n", DataError, "2 rows are too few for three parts"),
     "no group": ("a,c,b\n,1,1\n,2,0\n", GroupError, "every row has a missing value"),
-    "infinite": ("a,c,b\nx,inf,1\ny,2,0\n" * 9, DataError, "'c': expected finite numbers, got 'inf'"),
+    "infinite": (
+        "a,c,b\nx,inf,1\ny,2,0\n" * 9,
+        DataError,
+        "'c': expected finite numbers, got 'inf'",
+    ),
 }
 
 
