@@ -164,8 +164,8 @@ def model_card(artifact: Artifact) -> str:
 Predicts `{artifact.label}` = `{artifact.positive}`; saved by dralign.
 
 - Network: {json.dumps(dict(artifact.architecture))}
-- Trained with: {json.dumps(training.get("method", {}))}
-- Data: {training.get("dataset", "not recorded")}
+- Trained with: {_settings(training.get("trial", {}))}
+- Data: {_settings(dict(training.get("trial", {})).get("data", {}))}
 - Sensitive feature: {", ".join(artifact.sensitive)} ({", ".join(artifact.group_names)}); \
 not needed for prediction
 - Chosen epoch: {training.get("epoch", "not recorded")} by {training.get("selection", "no rule")}
@@ -182,6 +182,19 @@ These figures describe one test split of the data above and say nothing about ot
 A small gap between groups is not evidence that decisions made with this network are just: label
 bias, missing groups and the use it is put to are outside of what is measured here.
 """
+
+
+def _settings(trial: object) -> str:
+    """Settings in one line, without what is empty or nested."""
+    if not isinstance(trial, Mapping):
+        return "not recorded"
+    shown = {name: value for name, value in trial.items() if value not in ("", None, False)}
+    text = ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in shown.items()
+        if not isinstance(value, Mapping)
+    )
+    return text or "not recorded"
 
 
 def _is_empty(place: Path) -> bool:

@@ -1,6 +1,5 @@
 """The command line: parse, call, show progress, print."""
 
-import sys
 import warnings
 from collections.abc import Sequence
 from typing import TextIO
@@ -8,7 +7,7 @@ from typing import TextIO
 import typer
 
 from dralign.cli.compare import compare
-from dralign.cli.console import complain
+from dralign.cli.console import complain, warn_once
 from dralign.cli.predict import predict
 from dralign.cli.train import train
 from dralign.errors import DralignError
@@ -69,8 +68,8 @@ def _show_warning(
     category: type[Warning],  # noqa: ARG001
     filename: str,  # noqa: ARG001
     lineno: int,  # noqa: ARG001
-    file: TextIO | None = None,
+    file: TextIO | None = None,  # noqa: ARG001
     line: str | None = None,  # noqa: ARG001
 ) -> None:
     """A warning as one line, without the place in the source that means nothing to a user."""
-    print(f"warning: {' '.join(str(message).split())}", file=file or sys.stderr)
+    warn_once(str(message))

@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from dralign.cli import options
-from dralign.cli.console import errors, print_json, print_table, say
+from dralign.cli.console import errors, print_json, print_table, say, warn_once
 from dralign.errors import OptionError, unknown
 from dralign.methods import METHOD_NAMES
 from dralign.report import result_table, tradeoff_figure, write_report
@@ -118,7 +118,7 @@ def compare(
         records = _run(specs, ledger, jobs, rule)
     failed = [record for record in records if record.status == "failed"]
     for message in dict.fromkeys(text for record in records for text in record.warnings):
-        say(f"warning: {message}")
+        warn_once(message)
     for record in failed:
         say(f"failed: {record.spec.method}, seed {record.spec.seed}: {record.error}")
     rows = summarise(records, selection=rule)

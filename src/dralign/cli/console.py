@@ -12,6 +12,7 @@ from rich.table import Table
 from dralign.report import ResultTable
 
 errors = Console(stderr=True, highlight=False)
+_warned: set[str] = set()
 WIDE = 120  # where no terminal sets a width, a table should not be squeezed into 80 columns
 
 
@@ -24,6 +25,14 @@ def complain(message: str) -> None:
 def say(message: str) -> None:
     """Prints a line about the run."""
     errors.print(escape(message), soft_wrap=True)
+
+
+def warn_once(message: str) -> None:
+    """Prints a warning as one line, unless the same line was printed before."""
+    text = " ".join(message.split())
+    if text not in _warned:
+        _warned.add(text)
+        print(f"warning: {text}", file=sys.stderr)
 
 
 def print_table(table: ResultTable) -> None:

@@ -44,7 +44,7 @@ def group_gradients(
 
     Args:
         model: the network; it returns logits.
-        x: (n, ...) inputs.
+        x: (n, ...) inputs; blocks of them are brought to the model's device.
         label: (n,) labels.
         group: (n,) int64 codes; rows coded -1 take no part.
         n_groups: the number of groups G.
@@ -90,7 +90,8 @@ def _mean_gradient(
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     total: list[Tensor | None] = [None] * len(wanted)
     for block in rows.split(batch_rows):
-        loss = per_sample_loss(model(x[block]), label[block]).sum() / len(rows)
+        logits = model(x[block].to(leaves[0].device))
+        loss = per_sample_loss(logits, label[block].to(logits.device)).sum() / len(rows)
         for place, grad in enumerate(torch.autograd.grad(loss, wanted, allow_unused=True)):
             if grad is not None:
                 so_far = total[place]
