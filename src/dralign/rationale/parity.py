@@ -1,0 +1,383 @@
+"""Parity scores (Eq. 4, 5 and 8): how differently each weight matters for each group."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+
+from dralign.errors import ModelError, OptionError, unknown
+from dralign.rationale.ablation import Report, Target, plain_ablation
+from dralign.rationale.fast_ablation import fast_ablation, linear_stack
+from dralign.rationale.gradients import evaluation_mode, group_gradients
+from dralign.rationale.layers import Granularity, Layer, LayerChoice, select_layers
+from dralign.rationale.rows import Rows, check_rows, random_state_kept, require_finite_loss
+
+Method = Literal["ablation", "taylor"]
+UnitForm = Literal["sum", "joint"]
+Engine = Literal["auto", "plain", "fast"]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ParityScores:
+    """How much each weight or unit matters for each group, and how far the groups are apart.
+
+    Attributes:
+        influences: for each layer and group code the influences c_k >= 0 in squared nats, shaped
+            like the weight or (units,); NaN where a sample left them out.
+        scores: for each layer d_k = |c_k^0 - c_k^1|^2 (Eq. 5), shaped likewise; with more than two
+            groups the largest over the pairs. 0 is parity.
+        total: d_F, the sum of d_k over all layers; an estimate of it from a sample.
+        standard_error: of ``total``; 0 where every entry was measured.
+        similarity: for each layer the cosine of two groups' influences, in [0, 1], the mean over
+            the pairs; 1 is the same rationale. Over the measured entries. An influence that is
+            zero everywhere has similarity 0 with every other.
+        similarity_total: its sum over layers; the number of layers at best.
+        similarity_matrix: for each layer the cosine of every pair, (G, G).
+        method: ``"ablation"`` (Eq. 4) or ``"taylor"`` (Eq. 8).
+        granularity: ``"parameter"`` or ``"unit"``.
+        unit_form: what a unit's influence is: ``"sum"`` or ``"joint"`` (see ``parity_scores``).
+        engine: what computed them: ``"plain"``, ``"fast"`` or ``"gradient"``.
+    """
+
+    influences: dict[str, dict[int, Floats]]
+    scores: dict[str, Floats]
+    total: float
+    standard_error: float
+    similarity: dict[str, float]
+    similarity_total: float
+    similarity_matrix: dict[str, Floats]
+    method: Method
+    granularity: Granularity
+    unit_form: UnitForm
+    engine: str
+
+
+def parity_scores(
+    model: nn.Module,
+    x: Tensor | ArrayLike,
+    *,
+    label: Tensor | ArrayLike,
+    group: Tensor | ArrayLike,
+    method: Method = "ablation",
+    granularity: Granularity = "parameter",
+    unit_form: UnitForm = "sum",
+    layers: LayerChoice = "all",
+    engine: Engine = "auto",
+    sample: int | None = None,
+    seed: int = 0,
+    batch_rows: int = 4096,
+    progress: bool | Report = False,
+) -> ParityScores:
+    """Each group's influence of every weight or unit, and the parity scores between the groups.
+
+    The influence of weight w_k for a group is c_k = (L(w) - L(w, w_k = 0))^2, L being the group's
+    mean loss (Eq. 4); ``method="taylor"`` takes (g_k w_k)^2 with the group's mean gradient g
+    (Eq. 8). A unit's influence has two forms, and ablation is compared with Taylor in the same:
+
+    - ``unit_form="sum"``: single influences summed over the fan-in; Taylor sum of (g w)^2, as in
+      the authors' code.
+    - ``unit_form="joint"``: the whole row is set to zero at once; Taylor (sum of g w)^2.
+
+    The network runs in evaluation mode. Its weights, gradients, hooks and modes and the random
+    state are left as they were, also after an interrupt.
+
+    Args:
+        model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C.
+        x: (n, ...) inputs; floating inputs are brought to the network's dtype and device.
+        label: (n,) labels 0/1, or 0..C-1.
+        group: (n,) int64 codes 0..G-1; rows coded -1 take no part. At least 2 rows a group.
+        method: ``"ablation"`` is exact, ``"taylor"`` costs one gradient per group.
+        granularity: an entry per weight or per unit (neuron, filter).
+        unit_form: what a unit's influence is; used at ``granularity="unit"`` alone.
+        layers: ``"all"``, the last ``k``, or names of layers.
+        engine: how ablation is computed: ``"fast"`` propagates only what changes, for stacks of
+            Linear and elementwise activations, in float64; ``"plain"`` runs the network for each
+            weight, in its own dtype; ``"auto"`` is fast where it can be.
+        sample: entries a layer to measure, drawn without replacement, for networks too big to
+            measure whole; None measures all. Not for Taylor, which is cheap.
+        seed: of the sample.
+        batch_rows: rows in a block; memory grows with it.
+        progress: True writes a line on stderr; a function is called with the part done in [0, 1].
+
+    Raises:
+        OptionError: if an option is unknown or out of range.
+        GroupTypeError: if ``group`` is not int64.
+        GroupError: if a group has fewer than 2 rows, or there is only one group.
+        DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
+            finite.
+        ModelError: if no weight takes part, a layer is unknown, the output has another shape, or
+            ``engine="fast"`` can't take the network.
+    """
+    _check_options(method, granularity, unit_form, engine)
+    _check_counts(method, sample, batch_rows)
+    chosen = select_layers(model, layers)
+    joint = granularity == "unit" and unit_form == "joint"
+    named = dict(model.named_parameters(remove_duplicate=False))
+    weights = [layer.weight(named) for layer in chosen]
+    with evaluation_mode(model), random_state_kept(weights[0].device):
+        rows = check_rows(model, x, label, group)
+        used = _engine_for(model, rows, method, engine)
+        require_finite_loss(model, rows, batch_rows)
+        measured = _measured(chosen, weights, granularity, sample, seed)
+        if method == "taylor":
+            vectors = _taylor(model, rows, measured, weights, joint, batch_rows)
+        else:
+            run = fast_ablation if used == "fast" else plain_ablation
+            targets = [one.target(joint) for one in measured]
+            with _reporting(progress) as report:
+                changes = run(model, rows, targets, batch_rows=batch_rows, report=report)
+            vectors = [np.square(change) for change in changes]
+    vectors = [one.per_entry(vector) for one, vector in zip(measured, vectors, strict=True)]
+    return _summary(measured, vectors, method, granularity, unit_form, used)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The entries of one layer that are measured: some weights, or some units.
+
+    Attributes:
+        layer: the layer.
+        like: the layer's part of its weight, for its shape alone.
+        granularity: what an entry is.
+        entries: (m,) unit numbers, or indices into the flattened (units, fan-in).
+    """
+
+    layer: Layer
+    like: Tensor
+    granularity: Granularity
+    entries: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Units and fan-in."""
+        units, fan_in = self.layer.by_unit(self.like).shape
+        return units, fan_in
+
+    def target(self, joint: bool) -> Target:
+        """What is to be removed: whole units, or each weight (of the measured units)."""
+        if joint or self.granularity == "parameter":
+            removal: Literal["unit", "parameter"] = "unit" if joint else "parameter"
+            return Target(self.layer, removal, self.entries)
+        fan_in = self.shape[1]
+        weights = self.entries[:, None] * fan_in + np.arange(fan_in)  # (m, fan-in)
+        return Target(self.layer, "parameter", weights.reshape(-1))
+
+    def per_entry(self, influences: Floats) -> Floats:
+        """(G, m) influences of the entries; those of single weights are summed over a unit."""
+        n_groups = len(influences)
+        summed: Floats = influences.reshape(n_groups, len(self.entries), -1).sum(axis=2)
+        return summed
+
+    def shaped(self, values: Floats) -> Floats:
+        """(m,) values in the shape of the weight or (units,), NaN where not measured."""
+        units, fan_in = self.shape
+        if self.granularity == "unit":
+            whole = np.full(units, np.nan)
+            whole[self.entries] = values
+            return whole
+        whole = np.full(units * fan_in, np.nan)
+        whole[self.entries] = values
+        shaped = self.layer.from_units(torch.from_numpy(whole).reshape(units, fan_in), self.like)
+        result: Floats = shaped.contiguous().numpy()
+        return result
+
+
+def _measured(
+    chosen: Sequence[Layer],
+    weights: Sequence[Tensor],
+    granularity: Granularity,
+    sample: int | None,
+    seed: int,
+) -> list[_Measured]:
+    """For each layer all its entries, or a sorted random sample of them."""
+    generator = np.random.default_rng(seed)
+    measured = []
+    for layer, weight in zip(chosen, weights, strict=True):
+        like = layer.part(weight.data)
+        units = len(layer.by_unit(like))
+        size = units if granularity == "unit" else like.numel()
+        entries = np.arange(size)
+        if sample is not None and sample < size:
+            entries = np.sort(generator.choice(size, sample, replace=False))
+        measured.append(_Measured(layer, like, granularity, entries))
+    return measured
+
+
+def _taylor(
+    model: nn.Module,
+    rows: Rows,
+    measured: Sequence[_Measured],
+    weights: Sequence[Tensor],
+    joint: bool,
+    batch_rows: int,
+) -> list[Floats]:
+    """(G, m) first-order influences of the same removals that ablation would make (Eq. 8)."""
+    with _requiring_grad(weights):
+        (groups,) = group_gradients(
+            model,
+            rows.x,
+            label=rows.label,
+            group=rows.group,
+            n_groups=rows.n_groups,
+            layers=[one.layer for one in measured],
+            batch_rows=batch_rows,
+        )
+    vectors = []
+    for place, (one, weight) in enumerate(zip(measured, weights, strict=True)):
+        # Every group has rows; a layer that is never used has no gradient and no influence.
+        grads = [grad[place] for grad in groups if grad is not None]
+        found = [torch.zeros_like(weight) if grad is None else grad for grad in grads]
+        product = torch.stack(
+            [one.layer.by_unit(one.layer.part(g.double() * weight.data.double())) for g in found]
+        )  # (G, units, fan-in)
+        change = product.sum(2) if joint else product.flatten(1)
+        removed = torch.from_numpy(one.target(joint).entries).to(change.device)
+        vectors.append(change[:, removed].square().cpu().numpy())
+    return vectors
+
+
+def _summary(
+    measured: Sequence[_Measured],
+    vectors: Sequence[Floats],
+    method: Method,
+    granularity: Granularity,
+    unit_form: UnitForm,
+    engine: str,
+) -> ParityScores:
+    """Everything that follows from the (G, m) influences of each layer."""
+    influences, scores, matrices, similarity = {}, {}, {}, {}
+    total = variance = 0.0
+    for one, vector in zip(measured, vectors, strict=True):
+        name = one.layer.name
+        influences[name] = {code: one.shaped(row) for code, row in enumerate(vector)}
+        # The largest over the pairs: |max - min|^2, which is Eq. 5 for two groups.
+        score = np.square(vector.max(axis=0) - vector.min(axis=0))
+        scores[name] = one.shaped(score)
+        matrices[name] = _cosines(vector)
+        similarity[name] = float(matrices[name][np.triu_indices(len(vector), k=1)].mean())
+        size, m = scores[name].size, len(score)
+        total += size * float(score.mean())
+        if m < size:
+            # The variance of a total from draws without replacement.
+            spread = float(score.var(ddof=1)) if m > 1 else float("nan")
+            variance += size**2 * spread / m * (1 - m / size)
+    return ParityScores(
+        influences=influences,
+        scores=scores,
+        total=total,
+        standard_error=float(np.sqrt(variance)),
+        similarity=similarity,
+        similarity_total=sum(similarity.values()),
+        similarity_matrix=matrices,
+        method=method,
+        granularity=granularity,
+        unit_form=unit_form,
+        engine=engine,
+    )
+
+
+def _cosines(vectors: Floats) -> Floats:
+    """(G, G) cosines of the (G, m) rows; 0 where a row is zero.
+
+    Each row is divided by its largest entry first: influences of 1e-200 have a direction too.
+    """
+    largest = vectors.max(axis=1, keepdims=True)
+    scaled = vectors / np.where(largest > 0, largest, 1.0)
+    norm = np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit = scaled / np.where(norm > 0, norm, 1.0)
+    cosines: Floats = np.clip(unit @ unit.T, 0.0, 1.0)
+    return cosines
+
+
+def _engine_for(model: nn.Module, rows: Rows, method: Method, engine: Engine) -> str:
+    """The engine that is used.
+
+    Raises:
+        ModelError: if ``engine="fast"`` can't take the network.
+    """
+    if method == "taylor":
+        return "gradient"
+    if engine == "plain":
+        return "plain"
+    possible = linear_stack(model, rows.x) is not None
+    if engine == "fast" and not possible:
+        raise ModelError(
+            f"engine='fast' takes stacks of Linear and elementwise activations, not "
+            f"{type(model).__name__} as given; use engine='plain' or 'auto'"
+        )
+    return "fast" if possible else "plain"
+
+
+def _check_options(
+    method: Method, granularity: Granularity, unit_form: UnitForm, engine: Engine
+) -> None:
+    """Checks the named options.
+
+    Raises:
+        OptionError: if one is unknown.
+    """
+    for name, given, kind in (
+        ("method", method, Method),
+        ("granularity", granularity, Granularity),
+        ("unit_form", unit_form, UnitForm),
+        ("engine", engine, Engine),
+    ):
+        if given not in get_args(kind):
+            raise OptionError(unknown(name, given, get_args(kind)))
+
+
+def _check_counts(method: Method, sample: int | None, batch_rows: int) -> None:
+    """Checks the numeric options.
+
+    Raises:
+        OptionError: if one is out of range, or a sample is asked of Taylor.
+    """
+    if batch_rows < 1:
+        raise OptionError(f"batch_rows: expected at least 1, got {batch_rows}")
+    if sample is not None and sample < 2:
+        raise OptionError(f"sample: expected at least 2 entries a layer, got {sample}")
+    if sample is not None and method == "taylor":
+        raise OptionError("sample: Taylor measures every entry at once; leave sample out")
+
+
+@contextmanager
+def _requiring_grad(weights: Sequence[Tensor]) -> Iterator[None]:
+    """Frozen weights take part in the block; they are frozen again afterwards."""
+    frozen = [weight for weight in weights if not weight.requires_grad]
+    try:
+        for weight in frozen:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
+
+
+@contextmanager
+def _reporting(progress: bool | Report) -> Iterator[Report]:
+    """The function that is told how much is done; the line on stderr ends with the block."""
+    if callable(progress):
+        yield progress
+    elif not progress:
+        yield lambda _: None
+    else:
+        shown = -1
+
+        def show(part: float) -> None:
+            nonlocal shown
+            if int(100 * part) != shown:
+                shown = int(100 * part)
+                sys.stderr.write(f"\rablation {shown:3d} %")
+                sys.stderr.flush()
+
+        try:
+            yield show
+        finally:
+            sys.stderr.write("\n")

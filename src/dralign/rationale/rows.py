@@ -1,0 +1,148 @@
+"""The rows that influences are measured on, checked once at the edge."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from dralign.errors import DataError, GroupError
+from dralign.groups import check_group
+from dralign.rationale.losses import per_sample_loss
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows a loss is taken over.
+
+    Attributes:
+        x: (n, ...) inputs on the network's device, floating ones in its dtype.
+        label: (n,) int64 labels.
+        group: (n,) int64 codes 0..G-1.
+        n_groups: the number of groups G, each with at least 2 rows.
+    """
+
+    x: Tensor
+    label: Tensor
+    group: Tensor
+    n_groups: int
+
+    @property
+    def counts(self) -> Tensor:
+        """The rows of each group, (G,) float64 on the CPU."""
+        return torch.bincount(self.group, minlength=self.n_groups).double().cpu()
+
+
+def check_rows(
+    model: nn.Module, x: Tensor | ArrayLike, label: Tensor | ArrayLike, group: Tensor | ArrayLike
+) -> Rows:
+    """The rows of known group, as tensors that fit the model.
+
+    Raises:
+        DataError: if lengths differ or a label is not a whole number from 0.
+        GroupTypeError: if ``group`` is not int64.
+        GroupError: if there are not two groups, or one has fewer than 2 rows.
+    """
+    inputs, labels, codes = (_tensor(values) for values in (x, label, group))
+    n = len(inputs) if inputs.ndim else 0
+    if labels.shape != (n,):
+        raise DataError(f"label: expected shape ({n},), one per row of x, got {(*labels.shape,)}")
+    n_groups = int(codes.max()) + 1 if codes.numel() else 0
+    check_group(codes, n_rows=n, n_groups=n_groups)
+    if n_groups < 2:
+        raise GroupError("group: every row of known group has code 0; at least two are needed")
+    for code, count in enumerate(torch.bincount(codes[codes >= 0], minlength=n_groups).tolist()):
+        if count < 2:
+            raise GroupError(f"group {code}: expected at least 2 rows, got {count}")
+    whole = not labels.is_floating_point() or bool((labels == labels.round()).all())
+    if not whole or bool((labels < 0).any()):
+        raise DataError("label: expected whole numbers 0/1 or 0..C-1")
+    known = codes >= 0
+    inputs = _fit(model, inputs[known.to(inputs.device)])
+    labels, codes = (
+        values[known.to(values.device)].to(inputs.device) for values in (labels, codes)
+    )
+    return Rows(inputs, labels.to(torch.int64), codes, n_groups)
+
+
+def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
+    """Runs the network once over all rows, so that what is wrong is said before the long work.
+
+    Raises:
+        DataError: if the network can't run on these rows, a label is out of range, or the mean
+            loss of a group is not finite.
+        ModelError: if the output is not one of logits.
+    """
+    total = torch.zeros(rows.n_groups, dtype=torch.float64, device=rows.x.device)
+    top = int(rows.label.max())
+    with torch.no_grad():
+        for block in torch.arange(len(rows.x), device=rows.x.device).split(batch_rows):
+            x, label = rows.x[block], rows.label[block]
+            try:
+                logits = model(x)
+            except (RuntimeError, TypeError, IndexError) as error:
+                raise DataError(_misfit(model, x, error)) from error
+            n_labels = 2 if logits.numel() == len(x) else int(logits.shape[-1])
+            if top >= n_labels:
+                raise DataError(f"label: expected 0 to {n_labels - 1} for this output, got {top}")
+            loss = per_sample_loss(logits, label).double()
+            total.index_add_(0, rows.group[block], loss)
+    for code, loss in enumerate(total.tolist()):
+        if not np.isfinite(loss):
+            raise DataError(
+                f"the mean loss of group {code} is {loss}: look for NaN or infinite values in x "
+                "or in the network's weights"
+            )
+
+
+@contextmanager
+def random_state_kept(device: torch.device) -> Iterator[None]:
+    """The random state of the CPU and of ``device`` as it was before the block."""
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        yield
+
+
+def _tensor(values: Tensor | ArrayLike) -> Tensor:
+    """Any array as a tensor that needs no gradient.
+
+    Raises:
+        DataError: if it does not hold numbers.
+    """
+    if isinstance(values, Tensor):
+        return values.detach()
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"expected an array of numbers, got {array.dtype}")
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _fit(model: nn.Module, x: Tensor) -> Tensor:
+    """The inputs on the model's device, floating ones in its dtype.
+
+    Whole numbers become floating as well unless an embedding may want them.
+    """
+    like = next(p for p in model.parameters() if p.is_floating_point())
+    indices = any(isinstance(module, nn.Embedding) for module in model.modules())
+    keep = indices and not x.is_floating_point()
+    return x.to(device=like.device, dtype=None if keep else like.dtype)
+
+
+def _misfit(model: nn.Module, x: Tensor, error: Exception) -> str:
+    """What a person needs to know when the network can't run on x."""
+    first = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
+    leads = first is not None and first is next(_leaves(model), None)
+    if leads and first is not None and x.ndim == 2 and x.shape[1] != first.in_features:
+        return f"x has {x.shape[1]} columns; the network's first layer takes {first.in_features}"
+    reason = str(error).strip().splitlines()[0]
+    return f"the network can't run on rows of shape {(*x.shape[1:],)}: {reason}"
+
+
+def _leaves(model: nn.Module) -> Iterator[nn.Module]:
+    """The modules without children that hold parameters, in order of registration."""
+    for module in model.modules():
+        if not list(module.children()) and list(module.parameters(recurse=False)):
+            yield module
