@@ -240,7 +240,7 @@ def test_interrupted_study_keeps_its_trials_and_continues(people, tmp_path, caps
     assert json.loads(capsys.readouterr().out)["rows"][0]["seeds"] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("command", ["compare", "train", "predict"])
+@pytest.mark.parametrize("command", ["compare", "train", "predict", "audit"])
 def test_help_has_an_example(command, capsys):
     assert main([command, "--help"]) == 0
     assert f"dralign {command}" in capsys.readouterr().out

@@ -6,6 +6,7 @@ from typing import TextIO
 
 import typer
 
+from dralign.cli.audit import audit
 from dralign.cli.compare import compare
 from dralign.cli.console import complain, warn_once
 from dralign.cli.predict import predict
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Train classifiers whose decision rationale differs less between groups, and judge them.",
 )
-for command in (compare, train, predict):
+for command in (compare, train, predict, audit):
     app.command()(command)
 
 

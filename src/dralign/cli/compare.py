@@ -20,7 +20,7 @@ from rich.text import Text
 from dralign.cli import options
 from dralign.cli.console import errors, print_json, print_table, say, warn_once
 from dralign.errors import OptionError, unknown
-from dralign.methods import METHOD_NAMES
+from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS
 from dralign.report import result_table, tradeoff_figure, write_report
 from dralign.report.files import write_atomically
 from dralign.study import (
@@ -35,7 +35,6 @@ from dralign.study import (
 from dralign.study.trial import check_trial
 from dralign.training import Selection
 
-WEIGHTED = {"gap", "dralign"}
 BETA_SHARE = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
 
 
@@ -145,7 +144,7 @@ def _settings(
     for name in METHOD_NAMES if methods == "all" else methods.split(","):
         if name not in METHOD_NAMES:
             raise OptionError(unknown("method", name, METHOD_NAMES))
-        for weight in weights if name in WEIGHTED else [0.0]:
+        for weight in weights if name in WEIGHTED_METHODS else [0.0]:
             beta = BETA_SHARE * weight if alignment_weight is None else alignment_weight
             settings.append(
                 {

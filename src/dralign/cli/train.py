@@ -8,6 +8,8 @@ import typer
 from dralign.artifact import Artifact, save_artifact
 from dralign.cli import options
 from dralign.cli.console import print_json, say
+from dralign.errors import OptionError
+from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS
 from dralign.study import TrialSpec, environment
 from dralign.study.trial import train_trial
 from dralign.training import EpochRecord
@@ -17,10 +19,10 @@ def train(
     data: options.Data,
     *,
     out: Annotated[Path, typer.Option(help="Folder to save the network in.")],
-    method: Annotated[str, typer.Option(help="erm, oversample, gap or dralign.")] = "dralign",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHOD_NAMES)}.")] = "dralign",
     gap: options.Gap = "demographic_parity",
     fairness_weight: Annotated[
-        float | None, typer.Option(help="lambda, of gap and dralign; 0.2 if not given.")
+        float | None, typer.Option(help="lambda, where the method has one; 0.2 if not given.")
     ] = None,
     alignment_weight: Annotated[
         float | None, typer.Option(help="beta, of dralign; a tenth of lambda if not given.")
@@ -51,7 +53,12 @@ def train(
     Example: `dralign train people.csv --label income --positive ">50K" --sensitive sex --out net`
     """
     rule = options.selection(select, warmup, bound)
-    weighted = method in {"gap", "dralign"}
+    if method == "thresholds":
+        raise OptionError(
+            "method 'thresholds' decides by the group of each row, which a saved network does not "
+            "take; compare it with dralign compare"
+        )
+    weighted = method in WEIGHTED_METHODS
     lam = (0.2 if weighted else 0.0) if fairness_weight is None else fairness_weight
     beta = (
         (lam / 10 if method == "dralign" else 0.0) if alignment_weight is None else alignment_weight

@@ -1,0 +1,333 @@
+"""The audit of a trained network: group figures, rationales, and what single parts do."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from dralign.auditing.factors import gradient_source
+from dralign.auditing.influence import Exact, agreements, exact_influences, ranked, top_units
+from dralign.auditing.noise import similarity_tests
+from dralign.auditing.outcomes import outcomes
+from dralign.auditing.records import Audit, JointRemoval, Outcomes, WhatIf
+from dralign.auditing.removal import Network, independence, what_if
+from dralign.auditing.summary import findings
+from dralign.errors import DataError, GroupError, GroupTypeError, OptionError
+from dralign.groups import GroupCodes, encode_groups
+from dralign.rationale import LayerChoice, select_layers
+from dralign.rationale.fast_ablation import linear_stack
+from dralign.rationale.gradients import evaluation_mode
+from dralign.rationale.rows import check_rows, random_state_kept, require_finite_loss
+from dralign.study import environment
+
+Progress = Callable[[str, float], None]
+SET_SIZES, N_SETS = (1, 4, 16, 64, 256), 20
+# Where every removal is a run of the network, fewer are made.
+FEW_SET_SIZES, FEW_SETS = (1, 4, 16), 5
+MOST_PLAIN_RUNS = 5_000
+PLAIN_SAMPLE = 100
+FEWEST_SPLITS, ENOUGH_SPLITS = 20, 200
+
+
+def audit(
+    model: nn.Module,
+    x: Tensor | ArrayLike,
+    *,
+    label: Tensor | ArrayLike,
+    group: object,
+    group_names: Sequence[str] | None = None,
+    layers: LayerChoice = "all",
+    n_splits: int = 200,
+    n_bootstrap: int = 300,
+    sample: int | None = None,
+    top: int = 10,
+    seed: int = 0,
+    batch_rows: int = 4096,
+    progress: Progress | None = None,
+) -> Audit:
+    """What a trained network does to each group, which parts do it, and how sure that is.
+
+    Group figures and gaps with bootstrap intervals; the similarity of the groups' rationales per
+    layer and in total against its noise floor; the units and weights with the highest exact parity
+    scores; the rank agreement of Taylor and ablation; a test of the independence assumption of
+    A.13; and the figures without the top units. It assesses; it does not certify anything.
+
+    The network runs in evaluation mode; its weights, gradients, hooks and modes and the random
+    state are left as they were, also after an interrupt. A stack of Linear layers costs about one
+    pass over the rows and one matrix product per layer for each split and draw, and seconds for the
+    exact scores; any other network costs a forward and a backward pass for each split and draw, and
+    a forward pass for each removal.
+
+    Args:
+        model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C.
+        x: (n, ...) inputs.
+        label: (n,) labels 0/1, or 0..C-1. With more than two classes the group figures and the
+            network without its top units are left out.
+        group: (n,) int64 codes 0..G-1, -1 where missing, as a tensor or numpy array; or columns of
+            any type that ``encode_groups`` takes (text, Series, DataFrame, dict, list). Rows of no
+            group take no part. At least 2 rows a group.
+        group_names: the name of code 0, 1, ...; for columns the order in which they are numbered.
+        layers: ``"all"``, the last ``k``, or names of layers.
+        n_splits: random splits for the noise floor, at least 20; 200 and more are reliable.
+        n_bootstrap: draws for the intervals.
+        sample: weights, and units, a layer whose exact influence is measured; None measures all,
+            but 100 a layer where the fast engine can't take the network and it has more than 5,000
+            weights.
+        top: units and weights to list.
+        seed: of splits, draws and samples.
+        batch_rows: rows in a block; memory grows with it.
+        progress: called with the stage and the part of it that is done.
+
+    Raises:
+        OptionError: if an option is out of range.
+        GroupTypeError: if a tensor or array of numbers for ``group`` is not int64.
+        GroupError: if a group has fewer than 2 rows, or there is only one group.
+        DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
+            finite.
+        ModelError: if no weight takes part, a layer is unknown, or the output has another shape.
+    """
+    _check_options(n_splits, n_bootstrap, top, batch_rows, seed)
+    chosen = select_layers(model, layers)
+    codes, names = _groups(group, group_names)
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    device = chosen[0].weight(parameters).device
+    with evaluation_mode(model), random_state_kept(device):
+        rows = check_rows(model, x, label, codes)
+        names = names or tuple(map(str, range(rows.n_groups)))
+        if len(names) != rows.n_groups:
+            raise GroupError(
+                f"group_names: expected {rows.n_groups} names, one per code, got {len(names)}"
+            )
+        require_finite_loss(model, rows, batch_rows)
+        stack = linear_stack(model, rows.x) is not None
+        network = Network(model, rows, chosen, stack, batch_rows)
+        clock = _Clock(progress)
+        plan = _plan(network, sample)
+        found = _assess(
+            network,
+            names,
+            plan,
+            clock,
+            {"n_splits": n_splits, "n_bootstrap": n_bootstrap, "top": top, "seed": seed},
+        )
+    left_out = len(codes) - len(rows.x)
+    notes = [*([f"{left_out} rows of no group take no part"] if left_out else []), *found.notes]
+    complete = replace(found, notes=notes)
+    return replace(complete, findings=findings(complete))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """How much of the exact part is done, and why."""
+
+    sample: int | None
+    set_sizes: Sequence[int]
+    n_sets: int
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Clock:
+    """Tells how far a stage is, and keeps the seconds of each."""
+
+    progress: Progress | None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[Callable[[float], None]]:
+        """The function that takes the part of this stage that is done."""
+        started = time.perf_counter()
+
+        def report(part: float) -> None:
+            if self.progress is not None:
+                self.progress(name, part)
+
+        report(0.0)
+        yield report
+        self.seconds[name] = round(time.perf_counter() - started, 3)
+
+
+def _assess(
+    network: Network,
+    names: Sequence[str],
+    plan: _Plan,
+    clock: _Clock,
+    options: Mapping[str, int],
+) -> Audit:
+    """All parts of the audit; each draws from a stream of its own, so none changes another."""
+    streams = np.random.SeedSequence(options["seed"]).spawn(4)
+    rngs = [np.random.default_rng(stream) for stream in streams]
+    binary = _n_classes(network) == 2
+    decided = _decided(network, names, options["n_bootstrap"], rngs[0], clock) if binary else None
+    source = gradient_source(
+        network.model, network.rows, network.layers, batch_rows=network.batch_rows
+    )
+    with clock.stage("similarity") as report:
+        similarity = similarity_tests(
+            network.model,
+            network.rows,
+            network.layers,
+            source,
+            n_splits=options["n_splits"],
+            n_bootstrap=options["n_bootstrap"],
+            rng=rngs[1],
+            report=report,
+        )
+    with clock.stage("exact influences") as report:
+        exact = exact_influences(
+            network.model,
+            network.rows,
+            network.layers,
+            sample=plan.sample,
+            seed=options["seed"],
+            batch_rows=network.batch_rows,
+            report=report,
+        )
+    return Audit(
+        groups=dict(zip(names, network.rows.counts.long().tolist(), strict=True)),
+        outcomes=decided,
+        similarity=similarity,
+        influence=ranked(exact, network.layers, top=options["top"]),
+        agreement=agreements(exact, network.layers, names),
+        independence=_together(network, names, plan, rngs[2], clock),
+        what_if=_without(network, exact, rngs[3], clock) if binary else [],
+        findings=(),
+        notes=_notes(plan, binary, options["n_splits"]),
+        provenance={
+            **options,
+            "n_sets": plan.n_sets,
+            "sample": plan.sample,
+            "cost_of_a_split": source.cost,
+            "layers": [layer.name for layer in network.layers],
+            "seconds": clock.seconds,
+            "environment": dict(environment()),
+        },
+    )
+
+
+def _decided(
+    network: Network,
+    names: Sequence[str],
+    n_bootstrap: int,
+    rng: np.random.Generator,
+    clock: _Clock,
+) -> Outcomes:
+    """The group figures."""
+    rows = network.rows
+    with clock.stage("group figures"):
+        return outcomes(
+            rows.label.cpu().numpy(),
+            network.probabilities(network.tensors),
+            rows.group.cpu().numpy(),
+            names,
+            n_bootstrap=n_bootstrap,
+            rng=rng,
+        )
+
+
+def _together(
+    network: Network, names: Sequence[str], plan: _Plan, rng: np.random.Generator, clock: _Clock
+) -> list[JointRemoval]:
+    """The test of A.13."""
+    with clock.stage("independence") as report:
+        return independence(
+            network,
+            names,
+            sizes=plan.set_sizes,
+            n_sets=plan.n_sets,
+            whole=plan.sample is None,
+            rng=rng,
+            report=report,
+        )
+
+
+def _without(
+    network: Network, exact: Exact, rng: np.random.Generator, clock: _Clock
+) -> list[WhatIf]:
+    """The network without its top units; the last layer, which makes the output, keeps all."""
+    output = network.layers[-1].name
+    with clock.stage("what-if") as report:
+        removable = [unit for unit in top_units(exact) if unit.layer != output]
+        return what_if(network, removable, rng=rng, report=report)
+
+
+def _notes(plan: _Plan, binary: bool, n_splits: int) -> list[str]:
+    """What was left out or approximated."""
+    notes = list(plan.notes)
+    if not binary:
+        notes.append("group figures and the what-if need two classes and are left out")
+    if n_splits < ENOUGH_SPLITS:
+        notes.append(
+            f"the noise floor rests on {n_splits} random splits; {ENOUGH_SPLITS} or more are "
+            "reliable"
+        )
+    return notes
+
+
+def _plan(network: Network, sample: int | None) -> _Plan:
+    """Everything where that is cheap, a sample where every removal is a run of the network."""
+    named = dict(network.model.named_parameters(remove_duplicate=False))
+    n_weights = sum(layer.part(layer.weight(named)).numel() for layer in network.layers)
+    notes = []
+    few = not network.stack and n_weights > MOST_PLAIN_RUNS
+    if few and sample is None:
+        sample = PLAIN_SAMPLE
+        notes.append(
+            f"{n_weights} weights, each a run of this network: exact influences are those of "
+            f"{sample} weights and {sample} units a layer, drawn at random"
+        )
+    elif sample is not None:
+        notes.append(f"exact influences are those of {sample} weights and units a layer, at random")
+    if few:
+        return _Plan(sample, FEW_SET_SIZES, FEW_SETS, notes)
+    return _Plan(sample, SET_SIZES, N_SETS, notes)
+
+
+def _n_classes(network: Network) -> int:
+    """How many classes the output tells apart."""
+    with torch.no_grad():
+        logits = network.model(network.rows.x[:2])
+    return 2 if logits.numel() == 2 else int(logits.shape[-1])
+
+
+def _groups(group: object, names: Sequence[str] | None) -> tuple[Tensor, tuple[str, ...]]:
+    """Codes, and names where they are known.
+
+    Raises:
+        GroupTypeError: if a tensor or array of numbers is not int64.
+        DataError: if an array is not a vector.
+    """
+    if isinstance(group, np.ndarray) and group.dtype.kind in "biuf":
+        group = torch.from_numpy(np.ascontiguousarray(group))
+    if not isinstance(group, Tensor):
+        coded: GroupCodes = encode_groups(group, names=names)
+        return coded.codes, coded.names
+    if group.dtype != torch.int64:
+        raise GroupTypeError(
+            f"group: expected an int64 tensor of codes, got {group.dtype}; use encode_groups"
+        )
+    if group.ndim != 1:
+        raise DataError(f"group: expected one code per row, got shape {(*group.shape,)}")
+    return group.detach(), tuple(names or ())
+
+
+def _check_options(n_splits: int, n_bootstrap: int, top: int, batch_rows: int, seed: int) -> None:
+    """Checks the numbers.
+
+    Raises:
+        OptionError: if one is out of range.
+    """
+    for name, given, least in (
+        ("n_splits", n_splits, FEWEST_SPLITS),
+        ("n_bootstrap", n_bootstrap, FEWEST_SPLITS),
+        ("top", top, 1),
+        ("batch_rows", batch_rows, 1),
+        ("seed", seed, 0),
+    ):
+        if given < least:
+            raise OptionError(f"{name}: expected at least {least}, got {given}")

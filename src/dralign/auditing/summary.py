@@ -1,0 +1,240 @@
+"""An audit in words: the findings, and the summary for a terminal."""
+
+import math
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from dralign.auditing.records import Audit, Estimate, JointRemoval
+
+WIDTH = 96
+FIGURES: Final = {
+    "base_rate": "base rate",
+    "selection_rate": "selected",
+    "true_positive_rate": "TPR",
+    "false_positive_rate": "FPR",
+    "accuracy": "accuracy",
+    "average_precision": "AP",
+}
+GAPS: Final = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity")
+
+
+def findings(audit: Audit) -> list[str]:
+    """The result in sentences, careful about what the figures can't tell."""
+    return [*_decisions(audit), *_rationales(audit), *_parts(audit), *_trust(audit)]
+
+
+def terminal_summary(audit: Audit) -> str:
+    """Everything that fits a terminal: group figures, gaps, similarity, top units, findings."""
+    rows = ", ".join(f"{name} {n:,}" for name, n in audit.groups.items())
+    lines = [f"Audit of {sum(audit.groups.values()):,} rows ({rows})", ""]
+    lines += [*_group_table(audit), *_similarity_table(audit), *_unit_table(audit), "Findings"]
+    for sentence in audit.findings:
+        lines += textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ")
+    for note in audit.notes:
+        lines += textwrap.wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
+    lines += ["", "These figures assess one network on these rows; they certify nothing."]
+    return "\n".join(lines)
+
+
+def _decisions(audit: Audit) -> Iterator[str]:
+    """What the network decides."""
+    if audit.outcomes is None:
+        return
+    gap, base = audit.outcomes.gaps["hard_demographic_parity"], "base_rate"
+    ordered = sorted(
+        (one for one in audit.outcomes.groups if _known(one.figures["selection_rate"].value)),
+        key=lambda one: one.figures["selection_rate"].value,
+    )
+    low, high = ordered[0], ordered[-1]
+    spread = (
+        f"Group {high.group!r} is selected most often ({_share(high.figures['selection_rate'])}), "
+        f"{low.group!r} least often ({_share(low.figures['selection_rate'])}); the difference is "
+        f"{_interval(gap)}"
+        if gap.value > 0
+        else f"All groups are selected equally often ({_share(low.figures['selection_rate'])})"
+    )
+    yield (
+        f"{spread}, on probabilities {_interval(audit.outcomes.gaps['soft_demographic_parity'])}. "
+        f"Label 1 makes up {_share(high.figures[base])} of the rows of {high.group!r} and "
+        f"{_share(low.figures[base])} of those of {low.group!r}."
+    )
+    odds = audit.outcomes.gaps["hard_equalized_odds"]
+    if odds.value > 0:
+        yield (
+            f"At the same label the rates still differ by {_interval(odds)} in all "
+            "(equalized odds, the sum over labels)."
+        )
+
+
+def _rationales(audit: Audit) -> Iterator[str]:
+    """Whether the rationales differ by more than chance."""
+    units, weights = audit.similarity["unit"], audit.similarity["parameter"]
+    total, n_layers = units.total, len(units.layers)
+    start = (
+        f"Similarity of the groups' rationales: {total.similarity.value:.3f} of at most "
+        f"{n_layers}; of {len(total.null)} random splits of the same rows, 95 % give "
+        f"{total.noise_floor:.3f} or more (p = {total.p_value:.3f}). "
+    )
+    if total.within_noise:
+        yield start + (
+            "That is within noise: these rows give no evidence that the rationales differ by "
+            "group, which is not evidence that they agree."
+        )
+    else:
+        yield start + (
+            "That is below the noise floor: the groups' losses rest on different parts of the "
+            "network more than chance explains."
+        )
+    below = [one.layer for one in units.layers if not one.within_noise]
+    if below:
+        yield f"Layers below their noise floor, each tested by itself: {_names(below)}."
+    yield _sizes(audit)
+    if weights.total.within_noise != total.within_noise:
+        state = "within noise" if weights.total.within_noise else "below the noise floor"
+        yield (
+            f"Per parameter instead of per unit the total is {state} "
+            f"({weights.total.similarity.value:.3f}, p = {weights.total.p_value:.3f})."
+        )
+
+
+def _sizes(audit: Audit) -> str:
+    """Whether the sizes of the influences differ by more than chance."""
+    test, layers = audit.similarity["unit"].parity_total, audit.similarity["parameter"].parity
+    times = f"{test.score / test.noise_ceiling:.2g} times" if test.noise_ceiling > 0 else "above"
+    directions = [one.direction for one in layers if _known(one.direction)]
+    if test.within_noise:
+        return (
+            "The sizes of the influences differ no more than in random splits (first-order parity "
+            f"score {test.score:.2e}, noise ceiling {test.noise_ceiling:.2e}, "
+            f"p = {test.p_value:.3f})."
+        )
+    text = (
+        "The sizes of the influences do differ by group: the first-order parity score is "
+        f"{times} what 95 % of random splits stay below (p = {test.p_value:.3f})."
+    )
+    if directions and max(directions) < 0:
+        text += (
+            f" In every layer the groups pull the weights in opposite directions (cosines of the "
+            f"signed changes {min(directions):.2f} to {max(directions):.2f}), which similarity, "
+            "made of squares, can't show."
+        )
+    return text
+
+
+def _parts(audit: Audit) -> Iterator[str]:
+    """The units that stand out, and the network without them."""
+    names = list(audit.groups)
+    if audit.influence.units and audit.influence.units[0].score > 0:
+        best = audit.influence.units[0]
+        high = max(range(len(names)), key=lambda code: best.influences[code])
+        low = min(range(len(names)), key=lambda code: best.influences[code])
+        smallest = best.influences[low]
+        times = f"{best.influences[high] / smallest:.3g} times" if smallest > 0 else "infinitely"
+        yield (
+            f"The highest parity score has unit {best.unit} of layer {best.layer!r}: its weights "
+            f"matter {times} as much for {names[high]!r} as for {names[low]!r}."
+        )
+    if len(audit.what_if) > 1:
+        before, after = audit.what_if[0].figures, audit.what_if[-1]
+        key = "soft_demographic_parity"
+        yield (
+            f"Without the {after.k} units of highest score the soft demographic parity gap goes "
+            f"from {before[key]:.3f} to {after.figures[key]:.3f} and average precision from "
+            f"{before['average_precision']:.3f} to {after.figures['average_precision']:.3f}; "
+            f"without {after.k} random units the gap is {after.random[key]:.3f} (median). This "
+            "shows what the units do; it is no repair."
+        )
+
+
+def _trust(audit: Audit) -> Iterator[str]:
+    """How far the approximations behind rationales hold here."""
+    known = [
+        one.correlation
+        for one in audit.agreement
+        if one.granularity == "parameter" and not one.group and _known(one.correlation)
+    ]
+    if known:
+        yield (
+            "First-order (Taylor) and exact parity scores of single weights rank alike with a "
+            f"Spearman correlation of {min(known):.2f} to {max(known):.2f} over the layers."
+        )
+    if audit.independence:
+        size = max(one.size for one in audit.independence)
+        last = [one for one in audit.independence if one.size == size]
+        ratios = ", ".join(f"{_ratio(one)} ({one.group})" for one in last)
+        yield (
+            f"Independence (A.13): sets of {size} random weights, removed together, have an "
+            f"influence of {ratios} times the sum of their single influences (median and "
+            "quartiles; 1 would be independence)."
+        )
+
+
+def _group_table(audit: Audit) -> list[str]:
+    """The figures of each group, and the gaps."""
+    if audit.outcomes is None:
+        return []
+    width = max(len("group"), *(len(one.group) for one in audit.outcomes.groups)) + 2
+    head = "group".ljust(width) + "rows".rjust(8)
+    lines = [head + "".join(text.rjust(11) for text in FIGURES.values())]
+    for one in audit.outcomes.groups:
+        cells = "".join(f"{one.figures[name].value:11.3f}" for name in FIGURES)
+        lines.append(one.group.ljust(width) + f"{one.n:8,}" + cells)
+    lines += ["", "gap".ljust(22) + "on probabilities".ljust(26) + "on decisions"]
+    for gap in GAPS:
+        soft, hard = (_interval(audit.outcomes.gaps[f"{form}_{gap}"]) for form in ("soft", "hard"))
+        lines.append(gap.replace("_", " ").ljust(22) + soft.ljust(26) + hard)
+    return [*lines, ""]
+
+
+def _similarity_table(audit: Audit) -> list[str]:
+    """The similarity of each layer against its noise floor."""
+    found = audit.similarity["unit"]
+    lines = ["layer".ljust(22) + "similarity".ljust(26) + "noise floor     p"]
+    for one in [*found.layers, found.total]:
+        state = "" if one.within_noise else "   below noise"
+        lines.append(
+            one.layer.ljust(22)
+            + _interval(one.similarity).ljust(26)
+            + f"{one.noise_floor:11.3f} {one.p_value:5.3f}{state}"
+        )
+    return [*lines, ""]
+
+
+def _unit_table(audit: Audit) -> list[str]:
+    """The units with the highest parity scores."""
+    lines = ["unit".ljust(22) + "parity score".ljust(16) + "influence on each group"]
+    for one in audit.influence.units[:5]:
+        influences = ", ".join(
+            f"{name} {value:.2e}" for name, value in zip(audit.groups, one.influences, strict=True)
+        )
+        lines.append(f"{one.layer}, unit {one.unit}".ljust(22) + f"{one.score:<16.2e}" + influences)
+    return [*lines, ""] if len(lines) > 1 else []
+
+
+def _interval(estimate: Estimate) -> str:
+    """A figure with its interval."""
+    if not _known(estimate.value):
+        return "undefined"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _share(estimate: Estimate) -> str:
+    """A rate in per cent."""
+    return f"{100 * estimate.value:.1f} %"
+
+
+def _ratio(one: JointRemoval) -> str:
+    """The median ratio with its quartiles."""
+    low, middle, high = one.influence_ratio
+    return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _names(layers: Sequence[str]) -> str:
+    """Layers in quotes."""
+    return ", ".join(map(repr, layers))
+
+
+def _known(value: float) -> bool:
+    """Whether a figure is defined."""
+    return math.isfinite(value)

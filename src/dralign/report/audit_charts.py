@@ -1,0 +1,348 @@
+"""The charts of an audit's page, as plotly figures, from ``Audit.to_dict()``."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Form = Mapping[str, Any]
+_COLOURS: Final = ("#2563eb", "#d97706", "#0f766e", "#be185d", "#7c3aed", "#65a30d", "#0891b2")
+_GREY, _MARK = "#6b7280", "#b45309"
+_GRID = {"gridcolor": "#eceff3", "zeroline": False, "linecolor": "#9ca3af", "ticks": "outside"}
+_SHADES = [
+    [0.0, "#f8fafc"],
+    [0.15, "#cfe0fb"],
+    [0.4, "#7ea8f0"],
+    [0.7, "#2f5fc4"],
+    [1.0, "#172554"],
+]
+MOST_COLUMNS = 300
+GOLDEN = 0.6180339887  # its multiples, modulo 1, are spread evenly
+RATES: Final = {
+    "base_rate": "base rate",
+    "mean_probability": "mean probability",
+    "selection_rate": "selection rate",
+    "true_positive_rate": "true positive rate",
+    "false_positive_rate": "false positive rate",
+    "accuracy": "accuracy",
+    "average_precision": "average precision",
+}
+
+
+def rates_chart(outcomes: Form) -> "go.Figure":
+    """Every figure of every group as a dot with its interval."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    groups, places = outcomes["groups"], list(RATES.values())
+    for code, group in enumerate(groups):
+        figures = [group["figures"][name] for name in RATES]
+        shift = 0.16 * (code - (len(groups) - 1) / 2)
+        figure.add_scatter(
+            x=[one["value"] for one in figures],
+            y=[place + shift for place in range(len(places))],
+            error_x=_bars(figures),
+            mode="markers",
+            marker={"size": 9, "color": _colour(code)},
+            name=f"{html.escape(group['group'])} (n = {group['n']:,})",
+            hovertext=[f"{name}: {_range(one)}" for name, one in zip(places, figures, strict=True)],
+            hoverinfo="text+name",
+        )
+    figure.update_xaxes(range=[-0.02, 1.02], **_GRID)
+    figure.update_yaxes(
+        tickvals=list(range(len(places))), ticktext=places, autorange="reversed", **_GRID
+    )
+    return _look(figure, height=400)
+
+
+def noise_chart(similarity: Form) -> "go.Figure":
+    """For each granularity and layer the random splits, their 5th percentile and what was seen."""
+    from plotly.subplots import make_subplots
+
+    titles = [f"per {name}" for name in similarity]
+    figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.12)
+    n_layers = 1
+    for column, found in enumerate(similarity.values(), start=1):
+        n_layers = len(found["layers"])
+        total = {**found["total"], "layer": "total / layers"}
+        for place, test in enumerate([*found["layers"], total]):
+            scale = n_layers if place == n_layers else 1
+            _noise_row(figure, column, place, test, scale, legend=column == 1 and place == 0)
+        names = [html.escape(_short(test["layer"])) for test in found["layers"]]
+        figure.update_yaxes(
+            row=1,
+            col=column,
+            tickvals=list(range(n_layers + 1)),
+            ticktext=[*names, f"<b>total / {n_layers}</b>"],
+            range=[n_layers + 0.6, -0.6],
+            **_GRID,
+        )
+    figure.update_xaxes(title="cosine similarity", **_GRID)
+    figure.update_annotations(font={"size": 13})
+    return _look(figure, height=190 + 44 * (n_layers + 1))
+
+
+def influence_chart(layer: Form, groups: Sequence[str]) -> "go.Figure":
+    """Unit x group influences, divided by the largest of the layer, by falling parity score."""
+    import plotly.graph_objects as go
+
+    known = [unit for unit, score in enumerate(layer["scores"]) if score is not None]
+    order = sorted(known, key=lambda unit: -layer["scores"][unit])[:MOST_COLUMNS]
+    values = [[row[unit] for unit in order] for row in layer["influences"]]
+    largest = max((value for row in values for value in row), default=0.0) or 1.0
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=[[float(f"{value / largest:.4g}") for value in row] for row in values],
+        x=[str(unit) for unit in order],
+        y=[html.escape(name) for name in groups],
+        customdata=[
+            [[unit, float(f"{value:.4g}")] for unit, value in zip(order, row, strict=True)]
+            for row in values
+        ],
+        hovertemplate="unit %{customdata[0]}, %{y}<br>influence %{customdata[1]:.3g}"
+        "<br>%{z:.3f} of the largest<extra></extra>",
+        colorscale=_SHADES,
+        zmin=0,
+        zmax=1,
+        colorbar={"title": {"text": "of largest", "side": "right"}, "thickness": 12},
+        xgap=0.5 if len(order) <= 60 else 0,
+        ygap=2,
+    )
+    figure.update_xaxes(
+        type="category", title="unit, highest parity score first", nticks=40, **_GRID
+    )
+    figure.update_yaxes(type="category", autorange="reversed", automargin=True)
+    return _look(figure, height=130 + 34 * len(groups), legend=False)
+
+
+def independence_chart(removals: Sequence[Form]) -> "go.Figure":
+    """What sets of weights do together, over the sum of what each does alone, by set size."""
+    from plotly.subplots import make_subplots
+
+    titles = ("influences: joint / sum", "signed loss changes: |joint − sum| / |joint|")
+    figure = make_subplots(rows=1, cols=2, subplot_titles=titles, horizontal_spacing=0.1)
+    groups = list(dict.fromkeys(one["group"] for one in removals))
+    sizes = sorted({one["size"] for one in removals})
+    for code, group in enumerate(groups):
+        own = [one for one in removals if one["group"] == group]
+        spot = [sizes.index(one["size"]) + 0.1 * (code - (len(groups) - 1) / 2) for one in own]
+        for column, key in enumerate(("influence_ratio", "change_error"), start=1):
+            figure.add_scatter(
+                row=1,
+                col=column,
+                x=spot,
+                y=[one[key][1] for one in own],
+                error_y=_quartile_bars([one[key] for one in own]),
+                mode="lines+markers",
+                marker={"size": 9, "color": _colour(code)},
+                line={"width": 1.5, "color": _colour(code)},
+                name=html.escape(group),
+                legendgroup=group,
+                showlegend=column == 1,
+                hovertemplate="%{y:.3g}<extra>" + html.escape(group) + "</extra>",
+            )
+    for column, level in ((1, 1.0), (2, 0.0)):
+        figure.add_hline(level, row=1, col=column, line={"color": _GREY, "dash": "dot", "width": 1})
+    figure.update_xaxes(
+        title="weights removed together",
+        tickvals=list(range(len(sizes))),
+        ticktext=[str(size) for size in sizes],
+        **_GRID,
+    )
+    figure.update_yaxes(rangemode="tozero", **_GRID)
+    figure.update_annotations(font={"size": 13})
+    return _look(figure, height=380)
+
+
+def what_if_chart(steps: Sequence[Form]) -> "go.Figure":
+    """Average precision and gaps without the top units, beside as many random ones."""
+    from plotly.subplots import make_subplots
+
+    panels = {
+        "average precision": ("average_precision",),
+        "demographic parity gap": ("soft_demographic_parity", "hard_demographic_parity"),
+        "equalized odds gap": ("soft_equalized_odds", "hard_equalized_odds"),
+    }
+    figure = make_subplots(rows=1, cols=3, subplot_titles=list(panels), horizontal_spacing=0.07)
+    places = list(range(len(steps)))
+    lines = (
+        ("figures", "highest parity scores", _MARK),
+        ("random", "random units (median)", _GREY),
+    )
+    shown: set[str] = set()
+    for column, keys in enumerate(panels.values(), start=1):
+        for key in keys:
+            form = {"soft": "on probabilities", "hard": "on decisions"}.get(key.split("_")[0], "")
+            for source, name, colour in lines:
+                label = f"{name}, {form}" if form else name
+                style = label.replace("on probabilities", "").strip(", ")
+                figure.add_scatter(
+                    row=1,
+                    col=column,
+                    x=places,
+                    y=[step[source][key] for step in steps],
+                    mode="lines+markers",
+                    marker={"size": 7, "color": colour},
+                    line={
+                        "color": colour,
+                        "width": 2,
+                        "dash": "dot" if key.startswith("hard") else "solid",
+                    },
+                    name=style,
+                    legendgroup=style,
+                    showlegend=style not in shown,
+                    hovertemplate=f"%{{y:.4f}}<extra>{label}</extra>",
+                )
+                shown.add(style)
+    figure.update_xaxes(
+        title="units removed",
+        tickvals=places,
+        ticktext=[str(step["k"]) for step in steps],
+        **_GRID,
+    )
+    for column, keys in enumerate(panels.values(), start=1):
+        figure.update_yaxes(row=1, col=column, range=_span(steps, keys))
+    figure.update_yaxes(**_GRID)
+    figure.update_annotations(font={"size": 13})
+    return _look(figure, height=380)
+
+
+def _span(steps: Sequence[Form], keys: Sequence[str]) -> list[float] | None:
+    """A range that holds all values and is at least 0.04 wide: small changes should look small."""
+    found = [step[form][key] for step in steps for form in ("figures", "random") for key in keys]
+    known = [value for value in found if value is not None]
+    if not known:
+        return None
+    low, high = min(known), max(known)
+    margin = max(0.1 * (high - low), 0.02 - (high - low) / 2)
+    return [low - margin, high + margin]
+
+
+def _noise_row(
+    figure: "go.Figure", column: int, place: int, test: Form, scale: float, *, legend: bool
+) -> None:
+    """One layer: grey dots for the random splits, a bar for their 5th percentile, the mark."""
+    null = [value / scale for value in test["null"]]
+    # A fixed spread instead of random jitter: the page is the same each time it is written.
+    heights = [place + 0.5 * (GOLDEN * k % 1.0 - 0.5) for k in range(len(null))]
+    shown, floor = test["similarity"], test["noise_floor"] / scale
+    value = shown["value"] / scale
+    own = {name: None if x is None else x / scale for name, x in shown.items()}
+    figure.add_scatter(
+        row=1,
+        col=column,
+        x=null,
+        y=heights,
+        mode="markers",
+        marker={"size": 5, "color": "rgba(107,114,128,.32)"},
+        name="random splits of the same rows",
+        legendgroup="null",
+        showlegend=legend,
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        row=1,
+        col=column,
+        x=[floor, floor],
+        y=[place - 0.36, place + 0.36],
+        mode="lines",
+        line={"color": "#111827", "width": 2},
+        name="noise floor (their 5th percentile)",
+        legendgroup="floor",
+        showlegend=legend,
+        hovertext=f"noise floor {floor:.3f}",
+        hoverinfo="text",
+    )
+    figure.add_scatter(
+        row=1,
+        col=column,
+        x=[value],
+        y=[place],
+        error_x=_bars([own]),
+        mode="markers",
+        marker={
+            "size": 13,
+            "symbol": "diamond",
+            "color": _COLOURS[0] if test["within_noise"] else _MARK,
+            "line": {"width": 1, "color": "white"},
+        },
+        name="the groups, with 95 % interval (orange: below the floor)",
+        legendgroup="seen",
+        showlegend=legend,
+        hovertext=f"{_range(own)}, p = {test['p_value']:.3f}",
+        hoverinfo="text",
+    )
+
+
+def _quartile_bars(quartiles: Sequence[Sequence[float | None]]) -> dict[str, Any]:
+    """Bars from the first to the third quartile."""
+    known = [[0.0 if value is None else value for value in three] for three in quartiles]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - middle for _, middle, high in known],
+        "arrayminus": [middle - low for low, middle, _ in known],
+        "thickness": 1.3,
+        "width": 4,
+    }
+
+
+def _bars(estimates: Sequence[Form]) -> dict[str, Any]:
+    """Bars of the intervals; none where a figure is undefined."""
+    undefined = [one["value"] is None or one["low"] is None for one in estimates]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [
+            0 if no else one["high"] - one["value"]
+            for one, no in zip(estimates, undefined, strict=True)
+        ],
+        "arrayminus": [
+            0 if no else one["value"] - one["low"]
+            for one, no in zip(estimates, undefined, strict=True)
+        ],
+        "thickness": 1.3,
+        "width": 4,
+    }
+
+
+def _range(one: Form) -> str:
+    """A figure with its interval."""
+    if one["value"] is None or one["low"] is None:
+        return "undefined" if one["value"] is None else f"{one['value']:.3f}"
+    return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})"
+
+
+def _short(name: str) -> str:
+    """A layer's name, its end if it is long."""
+    return name if len(name) <= 24 else f"…{name[-23:]}"
+
+
+def _colour(code: int) -> str:
+    """The colour of a group."""
+    return _COLOURS[code % len(_COLOURS)]
+
+
+def _look(figure: "go.Figure", *, height: int, legend: bool = True) -> "go.Figure":
+    """The common look of all charts."""
+    figure.update_layout(
+        template="plotly_white",
+        height=height,
+        margin={"l": 64, "r": 24, "t": 28, "b": 88 if legend else 52},
+        font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "yanchor": "bottom",
+            "y": 0,
+            "x": 0,
+            "traceorder": "normal",
+        },
+        showlegend=legend,
+        hoverlabel={"bgcolor": "white", "align": "left"},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure

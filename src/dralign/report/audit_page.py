@@ -1,0 +1,358 @@
+"""One page for an audit: a single HTML file that needs no network, from ``Audit.to_dict()``."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+from dralign.report.audit_charts import (
+    MOST_COLUMNS,
+    RATES,
+    independence_chart,
+    influence_chart,
+    noise_chart,
+    rates_chart,
+    what_if_chart,
+)
+from dralign.report.files import write_atomically
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Form = Mapping[str, Any]
+_GAPS = {
+    "demographic_parity": "demographic parity",
+    "equalized_odds": "equalized odds (sum over labels)",
+    "equal_opportunity": "equal opportunity",
+    "predictive_parity": "predictive parity",
+}
+_FORMS = {"sum": "summed over its weights", "joint": "of the whole unit, removed at once"}
+
+
+def write_audit_page(path: Path | str, audit: Form, *, title: str = "Audit") -> Path:
+    """Writes the page: findings, group figures, noise floor, heat maps, tables, what-if, limits.
+
+    Everything that comes from data, names or options is escaped. The tables can be read without
+    JavaScript.
+
+    Args:
+        path: the HTML file.
+        audit: what ``Audit.to_dict()`` gave.
+        title: the heading.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        StudyError: if the file can't be written.
+    """
+    from plotly.offline import get_plotlyjs
+
+    page = Template(_piece("audit_page.html")).substitute(
+        title=escape(title),
+        style=_piece("page.css") + _piece("audit_page.css"),
+        script=_piece("page.js"),
+        plotly=get_plotlyjs(),
+        facts=_facts(audit),
+        findings=_list(audit["findings"], "findings"),
+        notes=_list([f"Note: {text}" for text in audit["notes"]], "findings note"),
+        sections="".join(_sections(audit)),
+        settings=_definitions(_settings(audit)),
+        environment=_definitions(audit["provenance"]["environment"]),
+    )
+    return write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
+
+
+def _piece(name: str) -> str:
+    """A file of the page's frame, which lies beside this module."""
+    return resources.files("dralign.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _facts(audit: Form) -> str:
+    """The figures at the top of the page."""
+    total, layers = audit["similarity"]["unit"]["total"], audit["similarity"]["unit"]["layers"]
+    facts = [
+        (f"{sum(audit['groups'].values()):,}", "rows"),
+        (str(len(audit["groups"])), "groups"),
+        (
+            f"{_number(total['similarity']['value'], digits=2)} / {len(layers)}",
+            "similarity of rationales",
+        ),
+        (_number(total["p_value"]), "p, against random splits"),
+        (f"{audit['influence']['total']:.2e}", "parity score of all weights"),
+    ]
+    if audit["outcomes"] is not None:
+        gaps, overall = audit["outcomes"]["gaps"], audit["outcomes"]["overall"]
+        facts[2:2] = [
+            (_number(overall["average_precision"]["value"]), "average precision"),
+            (_number(gaps["hard_demographic_parity"]["value"]), "demographic parity gap"),
+        ]
+    return "".join(
+        f"<div><strong>{escape(value)}</strong><span>{escape(name)}</span></div>"
+        for value, name in facts
+    )
+
+
+def _sections(audit: Form) -> Iterator[str]:
+    """The parts of the page, in order of interest."""
+    if audit["outcomes"] is not None:
+        yield _outcomes(audit["outcomes"], audit["provenance"]["n_bootstrap"])
+    yield _similarity(audit["similarity"])
+    yield _influence(audit)
+    if len(audit["what_if"]) > 1:
+        yield _what_if(audit["what_if"])
+    yield _trust(audit)
+
+
+def _outcomes(outcomes: Form, n_bootstrap: int) -> str:
+    """Group figures and gaps."""
+    head = ["group", "rows", *RATES.values()]
+    body = [
+        [escape(one["group"]), f"{one['n']:,}", *(_estimate(one["figures"][k]) for k in RATES)]
+        for one in outcomes["groups"]
+    ]
+    gaps = [
+        [name, *(_estimate(outcomes["gaps"][f"{form}_{gap}"]) for form in ("soft", "hard"))]
+        for gap, name in _GAPS.items()
+    ]
+    return (
+        "<section><h2>What the network decides</h2>"
+        f"<p>A decision is a probability of at least 0.5. Bars and small print are 95 % percentile "
+        f"intervals from {n_bootstrap} draws of rows within each group; drawing makes gaps near 0 "
+        "look larger, so their intervals lie high.</p>"
+        f"{_chart(rates_chart(outcomes), 'rates')}"
+        f'<div class="scroll">{_table(head, body)}</div>'
+        f"<h3>Gaps between groups (0 is parity)</h3>"
+        f'<div class="scroll">{_table(["gap", "on probabilities", "on decisions"], gaps)}</div>'
+        "</section>"
+    )
+
+
+def _similarity(similarity: Form) -> str:
+    """Rationales against their noise floor."""
+    n_splits = len(similarity["unit"]["total"]["null"])
+    head = ["layer", "per", "similarity", "noise floor", "p", "reading"]
+    body = [
+        [
+            escape(test["layer"]),
+            granularity,
+            _estimate(test["similarity"]),
+            _number(test["noise_floor"]),
+            _number(test["p_value"]),
+            "within noise" if test["within_noise"] else '<span class="below">below noise</span>',
+        ]
+        for granularity, found in similarity.items()
+        for test in [found["total"], *found["layers"]]
+    ]
+    return (
+        "<section><h2>Do the groups' rationales differ by more than chance?</h2>"
+        "<p>The diamond is the cosine similarity of the groups' first-order influences (Taylor, "
+        f"Eq. 8). The grey dots are {n_splits} random splits of the same rows into parts of the "
+        "same sizes: what would be seen if the groups meant nothing to the network. A diamond left "
+        "of the black bar is less similar than 95 % of them. A layer with one unit has similarity "
+        "1 per unit whatever the split.</p>"
+        f"{_chart(noise_chart(similarity), 'noise')}"
+        f'<div class="scroll">{_table(head, body)}</div>'
+        "<h3>And in size?</h3>"
+        "<p>Similarity compares shapes. The parity score (Eq. 5) of the same influences compares "
+        "sizes too; above its noise ceiling it is larger than in 95 % of the splits. The direction "
+        "is the cosine of the signed changes: near −1 what helps one group harms the other, which "
+        "squares can't show.</p>"
+        f"{_parity(similarity)}</section>"
+    )
+
+
+def _parity(similarity: Form) -> str:
+    """First-order parity scores against their noise ceiling."""
+    head = ["layer", "per", "parity score", "noise ceiling", "p", "reading", "direction"]
+    body = [
+        [
+            escape(test["layer"]),
+            granularity,
+            f"{test['score']:.2e}",
+            f"{test['noise_ceiling']:.2e}",
+            _number(test["p_value"]),
+            "within noise" if test["within_noise"] else '<span class="below">above noise</span>',
+            _number(test["direction"], digits=2),
+        ]
+        for granularity, found in similarity.items()
+        for test in [found["parity_total"], *found["parity"]]
+    ]
+    return f'<div class="scroll">{_table(head, body)}</div>'
+
+
+def _influence(audit: Form) -> str:
+    """Heat maps and the highest parity scores."""
+    found, groups = audit["influence"], list(audit["groups"])
+    maps = []
+    for place, layer in enumerate(found["layers"]):
+        n_units = len(layer["scores"])
+        about = f"{n_units} unit{'s' if n_units != 1 else ''} of {layer['fan_in']} weights"
+        if n_units > MOST_COLUMNS:
+            about += f"; the {MOST_COLUMNS} with the highest scores"
+        head = f"<h3>Layer {escape(layer['layer'])} <span class=note>{about}</span></h3>"
+        if n_units > 1:
+            maps.append(head + _chart(influence_chart(layer, groups), f"map-{place}"))
+    error = found["standard_error"]
+    spread = f" (standard error {error:.1e}, from a sample)" if error else ""
+    return (
+        "<section><h2>Which parts matter to whom</h2>"
+        "<p>The exact influence of a weight on a group is the squared change of the group's mean "
+        "loss when the weight is set to zero (Eq. 4); that of a unit is "
+        f"{_FORMS[found['unit_form']]}. Colours are divided by the largest value of the layer, so "
+        "they compare units within a layer only. The parity score d is the squared difference "
+        f"between groups (Eq. 5); over all weights it adds up to {found['total']:.3e}{spread}.</p>"
+        f"{''.join(maps)}"
+        '<div class="pair">'
+        f"<div><h3>Units with the highest scores</h3>{_parts(found['units'], groups, 'unit')}</div>"
+        "<div><h3>Weights with the highest scores</h3>"
+        f"{_parts(found['parameters'], groups, 'index')}</div></div>"
+        '<p class="note">A layer\'s only unit has no peer and is not ranked among units.</p>'
+        "</section>"
+    )
+
+
+def _parts(parts: Sequence[Form], groups: Sequence[str], place: str) -> str:
+    """A table of units or weights."""
+    head = ["layer", place, "d", *(f"c, {escape(name)}" for name in groups)]
+    body = [
+        [
+            escape(one["layer"]),
+            str(one["unit"]) if place == "unit" else ", ".join(map(str, one["index"])),
+            f"{one['score']:.2e}",
+            *(f"{value:.2e}" for value in one["influences"]),
+        ]
+        for one in parts
+    ]
+    return f'<div class="scroll">{_table(head, body)}</div>'
+
+
+def _what_if(steps: Sequence[Form]) -> str:
+    """The network without its top units."""
+    keys = ["average_precision", *(f"{form}_{gap}" for gap in _GAPS for form in ("soft", "hard"))]
+    names = [
+        "average precision",
+        *(f"{f} {g.replace('_', ' ')}" for g in _GAPS for f in ("soft", "hard")),
+    ]
+    body = [
+        [
+            str(step["k"]),
+            *(
+                _number(step["figures"][key])
+                + (f"<small>random {_number(step['random'][key])}</small>" if step["k"] else "")
+                for key in keys
+            ),
+        ]
+        for step in steps
+    ]
+    last = ", ".join(f"{escape(layer)}:{unit}" for layer, unit in steps[-1]["units"])
+    return (
+        "<section><h2>What if the units with the highest scores were gone?</h2>"
+        "<p>Their rows of the weights are set to zero, their biases stay; output units are kept. "
+        "Grey lines, and the small print, are medians over random sets of as many units, because "
+        "any removal moves the gaps. One network, no intervals: this shows what units do.</p>"
+        f"{_chart(what_if_chart(steps), 'what-if')}"
+        f'<div class="scroll">{_table(["removed", *names], body)}</div>'
+        f'<p class="note">Removed in this order (layer:unit): {last}</p></section>'
+    )
+
+
+def _trust(audit: Form) -> str:
+    """How far the approximations hold: Taylor, and independence."""
+    groups = list(audit["groups"])
+    rows: dict[tuple[str, str], dict[str, Form]] = {}
+    for one in audit["agreement"]:
+        rows.setdefault((one["layer"], one["granularity"]), {})[one["group"]] = one
+    head = ["layer", "per", "entries", "parity score d", *(f"c, {escape(g)}" for g in groups)]
+    body = [
+        [
+            escape(layer),
+            granularity,
+            f"{own['']['n']:,}",
+            *(_number(own[name]["correlation"], digits=3) for name in ["", *groups]),
+        ]
+        for (layer, granularity), own in rows.items()
+    ]
+    return (
+        "<section><h2>How far the approximations hold here</h2>"
+        "<h3>First-order against exact</h3>"
+        "<p>Spearman rank correlation of Taylor (Eq. 8) and ablation (Eq. 4), in the same form on "
+        "both sides. Entries without influence in both are left out, as their ties would raise it."
+        f'</p><div class="scroll">{_table(head, body)}</div>'
+        "<h3>Independence (A.13)</h3>"
+        "<p>Parity scores add up the influences of single weights. Here random sets of "
+        f"{', '.join(map(str, sorted({one['size'] for one in audit['independence']})))} weights "
+        "of all layers are removed at once and compared with the sum over their weights: medians "
+        f"and quartiles of {audit['provenance']['n_sets']} sets. Influences are squares, which do "
+        "not add up even where the signed loss changes (right) do.</p>"
+        f"{_chart(independence_chart(audit['independence']), 'independence')}</section>"
+    )
+
+
+def _settings(audit: Form) -> dict[str, str]:
+    """What the audit was asked for, and what it took."""
+    made = audit["provenance"]
+    seconds = made["seconds"]
+    return {
+        **{f"rows of {name}": f"{n:,}" for name, n in audit["groups"].items()},
+        "random splits": str(made["n_splits"]),
+        "cost of a split": made["cost_of_a_split"],
+        "bootstrap draws": str(made["n_bootstrap"]),
+        "sets of weights per size": str(made["n_sets"]),
+        "ablated entries a layer": "all" if made["sample"] is None else str(made["sample"]),
+        "engine of the exact scores": audit["influence"]["engine"],
+        "layers": ", ".join(made["layers"]),
+        "seed": str(made["seed"]),
+        "seconds": f"{sum(seconds.values()):.1f} ("
+        + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+        + ")",
+    }
+
+
+def _chart(figure: "go.Figure", name: str) -> str:
+    """A chart as a division that draws itself; the library is in the page's head."""
+    config = {"displaylogo": False, "responsive": True, "displayModeBar": False}
+    return str(
+        figure.to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            include_mathjax=False,
+            div_id=name,
+            config=config,
+        )
+    )
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are already HTML."""
+    top = "".join(f'<th scope="col">{name}</th>' for name in head)
+    rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>" for cells in body)
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _estimate(one: Form) -> str:
+    """A figure, and its interval in small print."""
+    if one["value"] is None:
+        return "undefined"
+    if one["low"] is None:
+        return _number(one["value"])
+    return f"{_number(one['value'])}<small>{_number(one['low'])} to {_number(one['high'])}</small>"
+
+
+def _number(value: float | None, *, digits: int = 3) -> str:
+    """A figure, or a dash where it is undefined."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _list(sentences: Sequence[str], kind: str) -> str:
+    """Sentences as a list; nothing if there is none."""
+    items = "".join(f"<li>{escape(text)}</li>" for text in sentences)
+    return f'<ul class="{kind}">{items}</ul>' if items else ""
+
+
+def _definitions(entries: Mapping[str, str]) -> str:
+    """A list of names and values."""
+    items = (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in entries.items())
+    return f"<dl>{''.join(items)}</dl>"

@@ -1,0 +1,148 @@
+"""The audit's page: one file, no network, everything escaped, and it draws in a browser."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+import torch
+
+from dralign.auditing import audit
+from dralign.errors import StudyError
+from dralign.models import mlp
+from dralign.report.audit_page import write_audit_page
+
+HOSTILE = ("</script><script>alert('own')</script>", "<img src=x onerror=alert(1)>")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--virtual-time-budget=6000"
+)
+
+
+class Page(HTMLParser):
+    """Collects what a browser would load and show."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.tags, self.shown, self._inside = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self._inside.append(tag)
+        self.loads += [value for name, value in attrs if name in {"src", "href", "data", "action"}]
+
+    def handle_endtag(self, tag):
+        while self._inside and self._inside.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not {"script", "style"} & set(self._inside):
+            self.shown.append(data)
+
+    @property
+    def text(self):
+        return " ".join(self.shown)
+
+
+def form(*, names=None, n_outputs=1, n_groups=2):
+    """An audit of a small network, through JSON."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(90, 4, generator=generator)
+    y = torch.randint(max(2, n_outputs), (90,), generator=generator)
+    group = torch.arange(90) % n_groups
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = mlp(4, hidden=6, depth=2, n_outputs=n_outputs)
+    found = audit(model, x, label=y, group=group, group_names=names, n_splits=20, n_bootstrap=20)
+    return json.loads(json.dumps(found.to_dict(), allow_nan=False))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return form(names=["east", "west"])
+
+
+def written(tmp_path, audited, **options):
+    path = write_audit_page(tmp_path / "audit.html", audited, **options)
+    return path, path.read_text(encoding="utf-8")
+
+
+def test_the_page_loads_nothing_from_elsewhere(tmp_path, plain):
+    _, text = written(tmp_path, plain)
+    page = Page(text)
+    assert page.loads == ["data:,"]
+    assert "default-src 'none'" in text
+    assert "@import" not in text.split("</style>")[0]
+    assert page.tags.count("script") == 2 + 6  # the library, sorting, and one for each chart
+
+
+def test_the_page_shows_findings_tables_and_limits(tmp_path, plain):
+    page = Page(written(tmp_path, plain, title="Audit of a net")[1])
+    text = " ".join(page.text.split())
+    assert "Audit of a net" in text
+    for sentence in plain["findings"]:
+        assert sentence in text
+    for expected in ("east", "west", "noise floor", "It certifies nothing", "20 random splits"):
+        assert expected in text
+    for one in plain["influence"]["units"]:
+        assert f"{one['score']:.2e}" in text
+
+
+def test_every_name_is_escaped(tmp_path):
+    hostile = form(names=list(HOSTILE))
+    hostile["findings"] = [*hostile["findings"], HOSTILE[0]]
+    hostile["notes"] = [HOSTILE[1]]
+    hostile["provenance"]["environment"] = {"python": HOSTILE[0]}
+    for layer in hostile["influence"]["layers"]:
+        layer["layer"] = HOSTILE[1]
+    for found in hostile["similarity"].values():
+        for test in found["layers"]:
+            test["layer"] = HOSTILE[0]
+    _, text = written(tmp_path, hostile, title=HOSTILE[0])
+    page = Page(text)
+    assert "img" not in page.tags
+    assert page.tags.count("script") == 2 + 6
+    own = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)
+    assert "alert('own')" not in own
+    assert "<img" not in own
+    assert HOSTILE[0] in page.text
+
+
+def test_more_than_two_classes_and_groups_make_a_page_without_group_figures(tmp_path):
+    page = Page(written(tmp_path, form(n_outputs=3, n_groups=3))[1])
+    assert "What the network decides" not in page.text
+    assert "What if" not in page.text
+    assert "Which parts matter to whom" in page.text
+
+
+def test_the_page_is_the_same_each_time(tmp_path, plain):
+    assert written(tmp_path, plain)[1] == written(tmp_path, plain)[1]
+
+
+def test_a_page_that_cannot_be_written_is_an_error(tmp_path, plain):
+    with pytest.raises(StudyError, match="can't be written"):
+        write_audit_page(tmp_path, plain)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("names", [["east", "west"], list(HOSTILE)], ids=["plain", "hostile"])
+def test_every_chart_is_drawn_in_a_browser(tmp_path, names):
+    path, text = written(tmp_path, form(names=names))
+    command = [CHROMIUM, *FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    shown = subprocess.run(
+        [*command, path.as_uri()], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    charts = re.findall(r'id="([\w-]+)" class="plotly-graph-div', text)
+    assert charts == ["rates", "noise", "map-0", "map-1", "what-if", "independence"]
+    drawn = re.findall(r'<div id="([\w-]+)" class="plotly-graph-div js-plotly-plot"', shown)
+    assert drawn == charts
+    assert len(re.findall(r'class="main-svg"', shown)) >= len(charts)
+    assert 'class="hm"' in shown  # the heat maps' own layer
