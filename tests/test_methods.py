@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dralign.errors import OptionError
-from dralign.methods import METHOD_NAMES, build_method
+from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, build_method, supported_gaps
 from dralign.models import mlp
 from dralign.rationale import per_sample_loss
 from dralign.sampling import Batch, Sampler
@@ -125,13 +125,15 @@ def test_only_the_last_layers_are_aligned_when_asked():
 
 @pytest.mark.parametrize("n_groups", [2, 3])
 @pytest.mark.parametrize(
-    "gap", ["demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity"]
+    ("name", "gap"), [(name, gap) for name in METHOD_NAMES for gap in supported_gaps(name)]
 )
-@pytest.mark.parametrize("name", METHOD_NAMES)
 def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_groups):
-    weights = {"gap": {"fairness_weight": 0.1}}
-    weights["dralign"] = {"fairness_weight": 0.1, "alignment_weight": 0.01}
-    method = build_method(name, gap=gap, **weights.get(name, {}))
+    method = build_method(
+        name,
+        gap=gap,
+        fairness_weight=0.1 if name in WEIGHTED_METHODS else 0,
+        alignment_weight=0.01 if name == "dralign" else 0,
+    )
     result = train(
         network(),
         dataset(n_groups=n_groups),
@@ -147,12 +149,21 @@ def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_gro
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "fair"}, "unknown method 'fair'; known: erm, oversample, gap, dralign"),
+        ({"name": "fair"}, "unknown method 'fair'; known: erm, oversample, gap, mixup, "),
         ({"name": "gap", "gap": "parity"}, "unknown gap 'parity'; known: demographic_parity"),
         ({"name": "gap", "fairness_weight": -1}, "fairness_weight: expected a number from 0 up"),
         ({"name": "gap", "fairness_weight": float("nan")}, "fairness_weight: expected a number"),
         ({"name": "erm", "fairness_weight": 1}, "'erm' does not use it, got 1"),
         ({"name": "gap", "alignment_weight": 1}, "alignment_weight: the method 'gap' does not"),
+        ({"name": "mixup", "gap": "predictive_parity"}, "'mixup' supports demographic_parity, eq"),
+        ({"name": "adversarial", "gap": "predictive_parity"}, "supports .*, got 'predictive_pari"),
+        (
+            {"name": "dralign", "penalty": "mixup", "gap": "equal_opportunity"},
+            "'dralign with the mixup penalty' supports demographic_parity, equalized_odds, got",
+        ),
+        ({"name": "dralign", "penalty": "cutmix"}, "unknown penalty 'cutmix'; known: gap, mixup"),
+        ({"name": "gap", "penalty": "mixup"}, "penalty: only the method 'dralign' can swap it"),
+        ({"name": "gap", "mixup_layer": "1"}, "mixup_layer: the method 'gap' does not mix"),
         ({"name": "gap", "loss": "sum"}, "unknown loss convention 'sum'; known: batch_mean"),
     ],
 )

@@ -395,3 +395,12 @@ def test_record_needs_neither_pandas_nor_scikit_learn():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not done.stdout.strip()
+
+
+def test_record_takes_a_threshold_per_group():
+    y, prob = np.array([1, 0, 1, 0, 1]), np.array([0.3, 0.2, 0.8, 0.7, 0.55])
+    group = np.array([0, 0, 1, 1, -1])
+    record = metrics.evaluate(y, prob, group, n_groups=2, thresholds=[0.25, 0.75])
+    assert record["hard_demographic_parity"] == 0
+    assert record["accuracy"] == 1
+    assert record["soft_demographic_parity"] == pytest.approx(0.5)

@@ -240,3 +240,19 @@ def test_training_warns_of_nothing_on_whole_data():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         train(network(), dataset(), METHOD, replace(SHORT, epochs=1))
+
+
+def test_thresholds_change_the_hard_figures_alone():
+    data = dataset(n=600)
+    histories = [
+        train(network(), data, build_method(name), SHORT).history for name in ("erm", "thresholds")
+    ]
+    for erm, cut in zip(*histories, strict=True):
+        for name, value in erm.test.items():
+            if name == "average_precision" or name.startswith("soft_"):
+                assert cut.test[name] == value
+        assert cut.validation["hard_demographic_parity"] < 0.02
+    assert any(
+        cut.test["hard_demographic_parity"] != erm.test["hard_demographic_parity"]
+        for erm, cut in zip(*histories, strict=True)
+    )

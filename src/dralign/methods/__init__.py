@@ -1,19 +1,63 @@
 """Methods: the ways to train, one file each, built by name in one place."""
 
-from typing import get_args
+from typing import Final, Literal, get_args
 
 from dralign.errors import OptionError, unknown
-from dralign.gaps import resolve_gap
-from dralign.methods.base import LossConvention, Method, Step, StepResult
+from dralign.gaps import GAP_NAMES, GapName, resolve_gap
+from dralign.methods.adversarial import Adversarial
+from dralign.methods.base import LossConvention, Method, PostProcess, Step, StepResult
+from dralign.methods.decorrelation import Decorrelation
 from dralign.methods.dralign import DRAlign
 from dralign.methods.erm import Erm
 from dralign.methods.gap import GapRegularisation
+from dralign.methods.mixup import FairMixup, PathPenalty
 from dralign.methods.oversample import oversample
+from dralign.methods.thresholds import Thresholds
 from dralign.rationale import Granularity, LayerChoice
 
-METHOD_NAMES = ("erm", "oversample", "gap", "dralign")
+Penalty = Literal["gap", "mixup"]
 
-__all__ = ["METHOD_NAMES", "LossConvention", "Method", "Step", "StepResult", "build_method"]
+METHOD_NAMES: Final = (
+    "erm",
+    "oversample",
+    "gap",
+    "mixup",
+    "adversarial",
+    "decorrelation",
+    "thresholds",
+    "dralign",
+)
+WEIGHTED_METHODS: Final = frozenset({"gap", "mixup", "adversarial", "dralign"})
+
+_LIMITED_GAPS: Final[dict[str, tuple[GapName, ...]]] = {
+    "mixup": ("demographic_parity", "equalized_odds"),
+    "adversarial": ("demographic_parity", "equalized_odds", "equal_opportunity"),
+    "thresholds": ("demographic_parity", "equalized_odds", "equal_opportunity"),
+}
+
+__all__ = [
+    "METHOD_NAMES",
+    "WEIGHTED_METHODS",
+    "LossConvention",
+    "Method",
+    "Penalty",
+    "PostProcess",
+    "Step",
+    "StepResult",
+    "build_method",
+    "supported_gaps",
+]
+
+
+def supported_gaps(method: str) -> tuple[GapName, ...]:
+    """The names of the gaps that a method can be trained for or, without a gap term, judged by.
+
+    Raises:
+        OptionError: if the method is unknown.
+    """
+    if method not in METHOD_NAMES:
+        raise OptionError(unknown("method", method, METHOD_NAMES))
+    return _LIMITED_GAPS.get(method, GAP_NAMES)
 
 
 def build_method(
@@ -25,39 +69,95 @@ def build_method(
     granularity: Granularity = "unit",
     layers: LayerChoice = "all",
     loss: LossConvention = "batch_mean",
+    penalty: Penalty = "gap",
+    mixup_layer: str | None = None,
 ) -> Method:
     """The method of the given name; weights it does not use must be 0.
 
     Args:
         name: one of ``METHOD_NAMES``.
-        gap: the gap it is trained for, or judged by.
-        fairness_weight: lambda, for ``gap`` and ``dralign``.
+        gap: the gap it is trained for, or judged by; ``supported_gaps`` tells which.
+        fairness_weight: lambda, for ``gap``, ``mixup`` and ``dralign``; alpha of ``adversarial``.
         alignment_weight: beta, for ``dralign``.
         granularity: of the rationales, for ``dralign``.
         layers: the layers to be aligned, for ``dralign``.
         loss: ``"batch_mean"`` as in the published code, or ``"group_sum"`` as in Algorithm 1.
+        penalty: for ``dralign``, what lambda weighs: the gap, or Fair Mixup's penalty (A.8).
+        mixup_layer: the name of the module whose output is mixed; None mixes the inputs.
 
     Raises:
-        OptionError: if a name is unknown, or a weight is negative, not finite or not used.
+        OptionError: if a name is unknown, the method does not support the gap, a weight is negative
+            or not finite, or an option is not used by the method.
     """
-    if name not in METHOD_NAMES:
-        raise OptionError(unknown("method", name, METHOD_NAMES))
+    _check_gap(name, gap, penalty)
     if loss not in get_args(LossConvention):
         raise OptionError(unknown("loss convention", loss, get_args(LossConvention)))
-    used = {"gap": {"fairness_weight"}, "dralign": {"fairness_weight", "alignment_weight"}}
-    for key, weight in (
-        ("fairness_weight", fairness_weight),
-        ("alignment_weight", alignment_weight),
-    ):
+    _check_used(name, fairness_weight, alignment_weight, penalty, mixup_layer)
+    resolved = resolve_gap(gap)
+    path = PathPenalty(resolved, mixup_layer)
+    methods: dict[str, Method] = {
+        "erm": Erm(resolved, loss),
+        "oversample": oversample(resolved, loss),
+        "gap": GapRegularisation(resolved, fairness_weight, loss),
+        "mixup": FairMixup(path, fairness_weight, loss),
+        "adversarial": Adversarial(resolved, fairness_weight, loss),
+        "decorrelation": Decorrelation(resolved, loss),
+        "thresholds": Thresholds(resolved, loss),
+        "dralign": DRAlign(
+            resolved,
+            fairness_weight,
+            alignment_weight,
+            granularity,
+            layers,
+            loss,
+            path if penalty == "mixup" else None,
+        ),
+    }
+    return methods[name]
+
+
+def _check_gap(name: str, gap: str, penalty: str) -> None:
+    """Checks that the method and the penalty are known and can be trained for the gap.
+
+    Raises:
+        OptionError: if not.
+    """
+    supported = supported_gaps(name)
+    if penalty not in get_args(Penalty):
+        raise OptionError(unknown("penalty", penalty, get_args(Penalty)))
+    if gap not in GAP_NAMES:
+        raise OptionError(unknown("gap", gap, GAP_NAMES))
+    if penalty == "mixup":
+        supported = supported_gaps("mixup")
+    if gap not in supported:
+        what = name if penalty == "gap" else f"{name} with the mixup penalty"
+        raise OptionError(f"gap: the method {what!r} supports {', '.join(supported)}, got {gap!r}")
+
+
+def _check_used(
+    name: str,
+    fairness_weight: float,
+    alignment_weight: float,
+    penalty: str,
+    mixup_layer: str | None,
+) -> None:
+    """Checks the weights, and that the method uses every option that is set.
+
+    Raises:
+        OptionError: if not.
+    """
+    weights = (
+        ("fairness_weight", fairness_weight, name in WEIGHTED_METHODS),
+        ("alignment_weight", alignment_weight, name == "dralign"),
+    )
+    for key, weight, used in weights:
         if not 0 <= weight < float("inf"):
             raise OptionError(f"{key}: expected a number from 0 up, got {weight}")
-        if weight and key not in used.get(name, set()):
+        if weight and not used:
             raise OptionError(f"{key}: the method {name!r} does not use it, got {weight:g}")
-    resolved = resolve_gap(gap)
-    if name == "erm":
-        return Erm(resolved, loss)
-    if name == "oversample":
-        return oversample(resolved, loss)
-    if name == "gap":
-        return GapRegularisation(resolved, fairness_weight, loss)
-    return DRAlign(resolved, fairness_weight, alignment_weight, granularity, layers, loss)
+    if penalty == "mixup" and name != "dralign":
+        raise OptionError(f"penalty: only the method 'dralign' can swap it, got {name!r}")
+    if mixup_layer is not None and name != "mixup" and penalty != "mixup":
+        raise OptionError(
+            f"mixup_layer: the method {name!r} does not mix anything, got {mixup_layer!r}"
+        )

@@ -34,6 +34,14 @@ class Step(Protocol):
         ...
 
 
+class PostProcess(Protocol):
+    """Turns the probabilities of validation rows into decision thresholds."""
+
+    def __call__(self, prob: Tensor, *, label: Tensor, group: Tensor, n_groups: int) -> Tensor:
+        """(G,) thresholds, one per group, from (n,) probabilities, labels and group codes."""
+        ...
+
+
 class Method(Protocol):
     """A way to train. A method is a frozen description; all state lives in the step it begins."""
 
@@ -50,6 +58,11 @@ class Method(Protocol):
     @property
     def balance(self) -> Balance:
         """How its batches are drawn."""
+        ...
+
+    @property
+    def post_process(self) -> PostProcess | None:
+        """Fits a threshold per group once a network is trained; None decides at 0.5."""
         ...
 
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:

@@ -10,6 +10,7 @@ from dralign.alignment import RationaleAlignment, backward_in_blocks
 from dralign.gaps import Gap
 from dralign.methods.base import LossConvention, Step, StepResult, balance_for
 from dralign.methods.gap import GapRegularisation
+from dralign.methods.mixup import FairMixup, PathPenalty
 from dralign.rationale import Granularity, LayerChoice
 from dralign.sampling import Balance, Batch
 
@@ -27,15 +28,18 @@ class DRAlign:
         granularity: whether a rationale has an entry per unit or per weight.
         layers: ``"all"``, the last k (Eq. 10), or names.
         loss: the loss convention.
+        penalty: Fair Mixup's penalty in the place of the gap (A.8); None stands for the gap itself.
     """
 
     name: ClassVar[str] = "dralign"
+    post_process: ClassVar[None] = None
     gap: Gap
     fairness_weight: float
     alignment_weight: float
     granularity: Granularity = "unit"
     layers: LayerChoice = "all"
     loss: LossConvention = "batch_mean"
+    penalty: PathPenalty | None = None
 
     @property
     def balance(self) -> Balance:
@@ -45,9 +49,10 @@ class DRAlign:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:
         """The step function of one run of ``model``."""
         if not self.alignment_weight:
-            plain = GapRegularisation(self.gap, self.fairness_weight, self.loss)
-            return plain.begin(model, n_groups=n_groups, generator=generator)
+            return self._unaligned().begin(model, n_groups=n_groups, generator=generator)
         alignment = RationaleAlignment(model, layers=self.layers, granularity=self.granularity)
+        if self.penalty is not None:
+            self.penalty.check(model)
 
         def step(batch: Batch) -> StepResult:
             loss = backward_in_blocks(
@@ -56,10 +61,22 @@ class DRAlign:
                 alignment=alignment,
                 alignment_weight=self.alignment_weight,
                 gap=self.gap,
-                fairness_weight=self.fairness_weight,
+                fairness_weight=self.fairness_weight if self.penalty is None else 0.0,
                 n_groups=n_groups,
                 group_sum=self.loss == "group_sum",
             )
-            return StepResult(loss)
+            if self.penalty is None or not self.fairness_weight:
+                return StepResult(loss)
+            penalty, used = self.penalty(model, batch, generator=generator)
+            if used:
+                (self.fairness_weight * penalty).backward()
+            skipped = n_groups * len(self.gap.strata) - used
+            return StepResult(loss + self.fairness_weight * penalty.detach(), skipped)
 
         return step
+
+    def _unaligned(self) -> GapRegularisation | FairMixup:
+        """The method that is left without the alignment term."""
+        if self.penalty is None:
+            return GapRegularisation(self.gap, self.fairness_weight, self.loss)
+        return FairMixup(self.penalty, self.fairness_weight, self.loss)

@@ -22,6 +22,7 @@ class Erm:
 
     name: ClassVar[str] = "erm"
     balance: ClassVar[Balance] = "uniform"
+    post_process: ClassVar[None] = None
     gap: Gap
     loss: LossConvention = "batch_mean"
 

@@ -1,6 +1,7 @@
 """Gap regularisation, the paper's FairReg(noAug): task loss plus lambda times the soft gap."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -24,6 +25,7 @@ class GapRegularisation:
         name: how the method is called in records.
     """
 
+    post_process: ClassVar[None] = None
     gap: Gap
     fairness_weight: float
     loss: LossConvention = "batch_mean"

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from dralign.metrics.arrays import decide, group_codes, labels_and_probabilities
+from dralign.metrics.arrays import THRESHOLD, decide, group_codes, labels_and_probabilities
 from dralign.metrics.rates import (
     GAP_TERMS,
     average_precision_of,
@@ -15,7 +15,12 @@ from dralign.metrics.rates import (
 
 
 def evaluate(
-    y_true: npt.ArrayLike, prob: npt.ArrayLike, group: npt.ArrayLike, *, n_groups: int
+    y_true: npt.ArrayLike,
+    prob: npt.ArrayLike,
+    group: npt.ArrayLike,
+    *,
+    n_groups: int,
+    thresholds: npt.ArrayLike | None = None,
 ) -> dict[str, float]:
     """Average precision, accuracies, and every gap in its soft and its hard form.
 
@@ -26,6 +31,8 @@ def evaluate(
         prob: (n,) probabilities of label 1.
         group: (n,) int64 codes 0..G-1; rows coded -1 count for the first three metrics only.
         n_groups: the number of groups G.
+        thresholds: (G,) the probability from which on each group's decision is positive; 0.5 for
+            all if not given, and for rows of no group.
 
     Returns:
         ``average_precision``, ``accuracy``, ``balanced_accuracy``, and ``soft_<gap>`` and
@@ -34,7 +41,11 @@ def evaluate(
     """
     y, f = labels_and_probabilities(y_true, prob)
     codes = group_codes(group, len(y), n_groups)
-    decision = decide(f)
+    if thresholds is None:
+        decision = decide(f)
+    else:
+        limits = np.append(np.asarray(thresholds, dtype=np.float64), THRESHOLD)
+        decision = (f >= limits[codes]).astype(np.float64)  # code -1 takes the last limit
     record = {
         "average_precision": average_precision_of(y, f),
         "accuracy": weighted_mean((y == decision).astype(np.float64), np.ones_like(y)),

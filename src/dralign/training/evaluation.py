@@ -5,8 +5,9 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from dralign.data import Split
+from dralign.data import Dataset, Split
 from dralign.gaps import Gap
+from dralign.methods import Method
 from dralign.metrics import evaluate
 from dralign.rationale import (
     Granularity,
@@ -31,10 +32,34 @@ def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def score_split(model: nn.Module, split: Split, *, n_groups: int) -> Scores:
-    """Every figure of ``dralign.metrics.evaluate`` on one split; NaN where undefined."""
-    prob = predict_probability(model, split.x)
-    return evaluate(split.y.numpy(), prob.numpy(), split.group.numpy(), n_groups=n_groups)
+def score_splits(model: nn.Module, dataset: Dataset, method: Method) -> tuple[Scores, Scores]:
+    """Every figure of ``dralign.metrics.evaluate`` on the validation and the test rows.
+
+    Where the method sets a threshold per group, it is fitted on the validation rows and decides the
+    hard figures of both.
+    """
+    n_groups, validation = dataset.n_groups, dataset.validation
+    prob = predict_probability(model, validation.x)
+    thresholds = None
+    if method.post_process is not None:
+        fitted = method.post_process(
+            prob, label=validation.y, group=validation.group, n_groups=n_groups
+        )
+        thresholds = fitted.numpy()
+    first, second = (
+        evaluate(
+            split.y.numpy(),
+            scores.numpy(),
+            split.group.numpy(),
+            n_groups=n_groups,
+            thresholds=thresholds,
+        )
+        for split, scores in (
+            (validation, prob),
+            (dataset.test, predict_probability(model, dataset.test.x)),
+        )
+    )
+    return first, second
 
 
 def rationale_similarity(

@@ -16,7 +16,7 @@ from dralign.groups import require_groups
 from dralign.methods import Method, Step
 from dralign.rationale import select_layers
 from dralign.sampling import Batch, Sampler
-from dralign.training.evaluation import rationale_similarity, score_split
+from dralign.training.evaluation import rationale_similarity, score_splits
 from dralign.training.history import EpochRecord, History
 from dralign.training.seeding import seeded, spawn_seeds
 from dralign.training.selection import Selection
@@ -122,8 +122,7 @@ def train(
                     f"{settings.learning_rate:g}"
                 )
             trained = time.perf_counter()
-            validation = score_split(model, dataset.validation, n_groups=dataset.n_groups)
-            test = score_split(model, dataset.test, n_groups=dataset.n_groups)
+            validation, test = score_splits(model, dataset, method)
             similarity = rationale_similarity(
                 model,
                 dataset.validation,

@@ -1,0 +1,89 @@
+"""Decorrelation takes out of a batch what the group explains linearly, and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from dralign.errors import DataError
+from dralign.methods import build_method
+from dralign.methods.decorrelation import decorrelate
+from dralign.models import mlp
+from dralign.rationale import per_sample_loss
+from dralign.sampling import Batch, Block
+from synthetic import split
+
+
+def rows(n_groups: int = 3, *, missing: bool = False):
+    """Inputs that lean on the group; some rows without a group if asked."""
+    given = split(80, n_groups=n_groups)
+    x = given.x.double() + given.group[:, None] * torch.arange(6)
+    group = given.group.clone()
+    if missing:
+        group[::7] = -1
+    return x, given.y, group
+
+
+@pytest.mark.parametrize("n_groups", [2, 3])
+def test_it_is_the_residual_of_least_squares_on_the_one_hot_group(n_groups):
+    x, _, group = rows(n_groups)
+    onehot = np.eye(n_groups)[group.numpy()]
+    coefficients, *_ = np.linalg.lstsq(onehot, x.numpy(), rcond=None)
+    expected = x.numpy() - onehot @ coefficients + x.numpy().mean(0)
+    found = decorrelate(x, group, n_groups=n_groups)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_inputs_are_uncorrelated_with_every_group_and_keep_their_mean():
+    x, _, group = rows()
+    found = decorrelate(x, group, n_groups=3)
+    for g in range(3):
+        indicator = (group == g).double()
+        covariance = ((indicator - indicator.mean())[:, None] * (found - found.mean(0))).mean(0)
+        assert covariance.abs().max() < 1e-12
+    torch.testing.assert_close(found.mean(0), x.mean(0))
+
+
+def test_rows_without_a_group_stay_as_they_are():
+    x, _, group = rows(missing=True)
+    found = decorrelate(x, group, n_groups=3)
+    assert torch.equal(found[group < 0], x[group < 0])
+    known = group >= 0
+    alone = decorrelate(x[known], group[known], n_groups=3)
+    torch.testing.assert_close(found[known], alone)
+
+
+def test_an_absent_group_and_a_batch_without_groups_are_no_trouble():
+    x, _, group = rows(2)
+    torch.testing.assert_close(decorrelate(x, group, n_groups=4), decorrelate(x, group, n_groups=2))
+    unknown = torch.full_like(group, -1)
+    assert torch.equal(decorrelate(x, unknown, n_groups=2), x)
+
+
+def test_inputs_of_any_shape_are_taken_entry_by_entry():
+    x, _, group = rows()
+    image = x.reshape(80, 2, 3)
+    found = decorrelate(image, group, n_groups=3)
+    torch.testing.assert_close(found.reshape(80, 6), decorrelate(x, group, n_groups=3))
+
+
+def test_codes_are_refused():
+    x, _, group = rows()
+    with pytest.raises(DataError, match=r"expected floating-point inputs, got torch.int64"):
+        decorrelate(x.long(), group, n_groups=3)
+
+
+def test_the_step_trains_on_decorrelated_inputs_and_leaves_the_batch_alone():
+    x, y, group = rows()
+    batch = Batch(x.clone(), y, group, (Block(0, len(y)),))
+    torch.manual_seed(0)
+    model = mlp(6, hidden=8).double()
+    method = build_method("decorrelation")
+    method.begin(model, n_groups=3, generator=torch.Generator())(batch)
+    found = [p.grad for p in model.parameters()]
+    loss = per_sample_loss(model(decorrelate(x, group, n_groups=3)), y).mean()
+    for gradient, wanted in zip(
+        found, torch.autograd.grad(loss, list(model.parameters())), strict=True
+    ):
+        torch.testing.assert_close(gradient, wanted)
+    assert torch.equal(batch.x, x)
+    assert method.balance == "uniform"
