@@ -1,0 +1,295 @@
+"""The classifier itself: parameters, fit, predict, save and load."""
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from dralign.artifact import load_artifact, save_artifact
+from dralign.data import Dataset
+from dralign.data.columns import require_columns
+from dralign.errors import ArtifactError, DataError, DralignWarning, UndefinedMetricWarning
+from dralign.estimator.inputs import coded_groups, column_names, training_data, two_classes
+from dralign.estimator.network import Module, check_network, initial_network
+from dralign.estimator.parameters import (
+    check_numbers,
+    chosen_method,
+    training_settings,
+    without_groups,
+)
+from dralign.estimator.saving import learned, to_artifact
+from dralign.methods import LossConvention, Method
+from dralign.rationale import Granularity, LayerChoice
+from dralign.training import EpochRecord, Rule, Selection, predict_probability, train
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNGROUPED_FIGURES = ("average_precision", "accuracy", "balanced_accuracy")
+
+
+class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
+    """A two-class network trained by a method of ``dralign.methods``; it predicts without groups.
+
+    ``X`` is an array of numbers, or a pandas DataFrame whose columns may hold text and missing
+    values. Either way columns of numbers are standardised; text, booleans and categories become
+    one-hot, a missing value of a DataFrame is kept as such, and its columns that can't help (dates,
+    keys, a single value) are left out with a warning. The second of the two labels in sorted order
+    is the positive one, for which average precision and the gaps are counted.
+
+    ``fit`` keeps ``validation_fraction`` of every cell (a group within a label) back and chooses
+    an epoch by it. It asks metadata routing for ``sensitive_features``. Torch's thread settings
+    are left as they are; one thread (``torch.set_num_threads(1)``) is fastest for small networks.
+
+    Args:
+        method: a name of ``dralign.methods.METHOD_NAMES`` that predicts without groups.
+        gap: the gap it is trained for, and judged by.
+        fairness_weight: lambda; None takes 0.2 where the method uses it.
+        alignment_weight: beta; None takes a tenth of lambda where the method uses it.
+        granularity: of the rationales that are aligned: per ``"unit"`` or ``"parameter"``.
+        layers: the layers to be aligned: ``"all"``, the last k, or names.
+        loss: the loss convention, as in ``build_method``.
+        hidden: units in each hidden layer of the perceptron.
+        depth: the number of its hidden layers.
+        module: a network of one's own in place of the perceptron, returning one logit a row: a
+            module, of which a copy is trained, or a function that takes the number of inputs.
+        epochs: epochs, each ending in an evaluation on the rows kept back.
+        iterations: steps per epoch.
+        batch_size: rows per group (per cell, for gaps that condition on the label) in a batch;
+            None takes 500.
+        learning_rate: of Adam.
+        select: the rule that chooses the epoch, as in ``Selection``. Without groups there is no
+            gap, and ``"highest_ap"`` stands in for every rule but ``"last"``.
+        warmup: epochs at the start that are not chosen.
+        bound: the largest soft gap of the rule ``"highest_ap_under_bound"``, and of no other.
+        validation_fraction: the share of rows kept back, between 0 and 1.
+        random_state: of the split, the initial weights and the batches; the same integer gives the
+            same network on the CPU.
+        device: where to train and predict.
+
+    Attributes:
+        classes_: (2,) the labels; the second is the positive one.
+        n_features_in_: the number of columns of X.
+        feature_names_in_: their names, if X had names.
+        encoder_: turns columns into inputs.
+        module_: the trained network, with the weights of the chosen epoch.
+        history_: one ``EpochRecord`` per epoch; its figures are of the rows kept back.
+        chosen_epoch_: the number of the chosen epoch.
+        selection_: the rule it was chosen by.
+        group_names_: the name of every group, crossed columns joined by ``" & "``.
+        mitigated_: whether training used the groups; False for ``method="erm"`` and without any.
+        architecture_: what ``dralign.models.build`` needs; None where ``module`` was given.
+        label_name_: what y was called.
+        sensitive_names_: what the sensitive columns were called.
+    """
+
+    # Routed by default: a classifier that never sees its groups would quietly not mitigate.
+    __metadata_request__fit: ClassVar[dict[str, bool]] = {"sensitive_features": True}
+
+    def __init__(
+        self,
+        method: str = "dralign",
+        *,
+        gap: str = "demographic_parity",
+        fairness_weight: float | None = None,
+        alignment_weight: float | None = None,
+        granularity: Granularity = "unit",
+        layers: LayerChoice = "all",
+        loss: LossConvention = "batch_mean",
+        hidden: int = 200,
+        depth: int = 2,
+        module: Module | None = None,
+        epochs: int = 10,
+        iterations: int = 100,
+        batch_size: int | None = None,
+        learning_rate: float = 1e-3,
+        select: Rule = "smallest_gap",
+        warmup: int = 1,
+        bound: float | None = None,
+        validation_fraction: float = 0.2,
+        random_state: int | np.random.RandomState | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.method = method
+        self.gap = gap
+        self.fairness_weight = fairness_weight
+        self.alignment_weight = alignment_weight
+        self.granularity = granularity
+        self.layers = layers
+        self.loss = loss
+        self.hidden = hidden
+        self.depth = depth
+        self.module = module
+        self.epochs = epochs
+        self.iterations = iterations
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.select = select
+        self.warmup = warmup
+        self.bound = bound
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X: object, y: object, *, sensitive_features: object = None) -> Self:  # noqa: N803
+        """Trains on the rows of ``X`` and restores the chosen epoch.
+
+        Args:
+            X: (n, d) array of numbers or DataFrame.
+            y: (n,) labels, of two different values.
+            sensitive_features: what makes the groups: (n,) or (n, c) values of any type, several
+                columns crossed. A row with a missing value is in no group. None trains the task
+                loss alone (``method="erm"``) with a warning.
+
+        Raises:
+            DataError: if X, y or the sensitive features can't be used.
+            GroupError: if there is one group only, or a group or needed cell has no training rows.
+            OptionError: if a parameter is unknown or not in range.
+            ModelError: if the network doesn't fit the inputs, or its loss stops being finite.
+        """
+        parameters = self.get_params(deep=False)
+        check_numbers(parameters)
+        method = chosen_method(parameters)
+        selection = Selection(self.select, self.warmup, self.bound)
+        table = self._table(X, reset=True)
+        self.classes_, labels = two_classes(y)
+        check_consistent_length(table, labels)
+        groups = None
+        if sensitive_features is not None:
+            groups = coded_groups(sensitive_features, len(labels))
+        else:
+            warnings.warn(
+                "no sensitive_features: the task loss alone is trained, nothing is mitigated",
+                DralignWarning,
+                stacklevel=2,
+            )
+            method, selection = without_groups(parameters)
+        self.mitigated_ = method.name != "erm"
+        self.group_names_ = () if groups is None else groups.names
+        self.label_name_ = column_names(y, "y")[0]
+        self.sensitive_names_ = column_names(sensitive_features, "sensitive_features")
+        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+        data, self.encoder_ = training_data(
+            table,
+            labels,
+            groups,
+            fraction=self.validation_fraction,
+            seed=seed,
+            leave_out=hasattr(X, "columns"),
+        )
+        self._train(data, method, selection, seed)
+        return self
+
+    def predict_proba(self, X: object) -> np.ndarray:  # noqa: N803
+        """(n, 2) float32 probabilities of ``classes_``; no sensitive features are needed.
+
+        Raises:
+            DataError: if a column can't be read.
+        """
+        check_is_fitted(self)
+        inputs = self.encoder_.transform(self._table(X, reset=False))
+        positive = predict_probability(self.module_, torch.from_numpy(inputs)).numpy()
+        return np.column_stack([1 - positive, positive])
+
+    def predict(self, X: object) -> np.ndarray:  # noqa: N803
+        """(n,) labels: the positive one where its probability is at least 0.5.
+
+        Raises:
+            DataError: if a column can't be read.
+        """
+        positive = self.predict_proba(X)[:, 1] >= 0.5
+        labels: np.ndarray = self.classes_[positive.astype(int)]
+        return labels
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the fitted classifier as an artifact: a folder of weights, JSON and a model card.
+
+        ``dralign predict`` reads it too. A random state that is not an integer is not kept.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ArtifactError: if the network is one's own, or the folder can't be written.
+        """
+        check_is_fitted(self)
+        return save_artifact(to_artifact(self), path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """The classifier that ``save`` wrote, on the CPU.
+
+        Raises:
+            ArtifactError: if it is missing, damaged or not written by ``save``.
+        """
+        parameters, attributes = learned(load_artifact(path), path)
+        try:
+            loaded = cls(**parameters)
+        except TypeError as error:
+            raise ArtifactError(f"{path}: written by another version ({error})") from error
+        for name, value in attributes.items():
+            setattr(loaded, name, value)
+        return loaded
+
+    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn has no types
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        return tags
+
+    def _table(self, X: Any, *, reset: bool) -> "pd.DataFrame":  # noqa: ANN401, N803
+        """X as a table, its columns under the names that the encoder knows.
+
+        Raises:
+            DataError: if an array has missing values, or a DataFrame no value or a column twice.
+        """
+        import pandas as pd
+
+        if isinstance(X, pd.DataFrame):
+            if not X.columns.is_unique:
+                require_columns(X, list(X.columns), where="X")
+            validate_data(self, X, reset=reset, skip_check_array=True)
+            if not X.size:
+                raise DataError(f"X: expected at least one row and one column, got {X.shape}")
+        else:
+            values = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
+            bad = values.size - int(np.isfinite(values).sum())
+            if bad:
+                raise DataError(
+                    f"X: {bad} of {values.size} numbers are NaN or infinite; fill them in first, "
+                    "or pass a pandas DataFrame, whose missing values are kept as such"
+                )
+            X = pd.DataFrame(values)  # noqa: N806
+        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
+        table: pd.DataFrame = X.set_axis(list(names), axis=1)
+        return table
+
+    def _train(self, data: Dataset, method: Method, selection: Selection, seed: int) -> None:
+        """Trains a network and keeps it with the weights of the chosen epoch."""
+        sizes = {"hidden": int(self.hidden), "depth": int(self.depth)}
+        architecture = {"name": "mlp", "n_inputs": data.n_inputs, **sizes}
+        self.module_ = initial_network(self.module, architecture, seed=seed, device=self.device)
+        check_network(self.module_, data.train.x[:2])
+        with warnings.catch_warnings():
+            # There are no test rows, and without groups the training loop has two stand-ins.
+            silent = ".* has no test rows" if self.group_names_ else ""
+            warnings.filterwarnings("ignore", silent, UndefinedMetricWarning)
+            settings = training_settings(self.get_params(deep=False), seed)
+            result = train(self.module_, data, method, settings)
+        self.chosen_epoch_ = result.restore(selection, method.gap.name).epoch
+        self.module_.eval()
+        self.history_ = tuple(self._known(record) for record in result.history)
+        self.selection_ = str(selection)
+        self.architecture_ = architecture if self.module is None else None
+
+    def _known(self, record: EpochRecord) -> EpochRecord:
+        """The record without figures of test rows, and of groups where there are none."""
+        if self.group_names_:
+            return replace(record, test={})
+        known = {name: record.validation[name] for name in _UNGROUPED_FIGURES}
+        return replace(record, validation=known, test={}, similarity={})

@@ -1,0 +1,67 @@
+"""The network of a classifier: the perceptron, or one of the user's own."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dralign import models
+from dralign.errors import ModelError, OptionError
+from dralign.rationale.gradients import evaluation_mode
+from dralign.training import seeded, spawn_seeds
+
+Module = nn.Module | Callable[[int], nn.Module]
+
+
+def initial_network(
+    own: Module | None, architecture: Mapping[str, Any], *, seed: int, device: str
+) -> nn.Module:
+    """The untrained network on its device.
+
+    Args:
+        own: a module, which is copied with its weights; a function that makes one for a number of
+            inputs; or None for ``architecture``.
+        architecture: what ``dralign.models.build`` needs.
+        seed: of the run; it decides the initial weights.
+        device: where the network is put.
+
+    Raises:
+        OptionError: if ``own`` makes no module, or the device is not there.
+    """
+    with seeded(spawn_seeds(seed).initialisation):
+        model: object
+        if own is None:
+            model = models.build(architecture)
+        elif isinstance(own, nn.Module):
+            model = copy.deepcopy(own)
+        else:
+            model = own(architecture["n_inputs"]) if callable(own) else own
+    if not isinstance(model, nn.Module):
+        raise OptionError(
+            "module: expected an nn.Module, or a function from the number of inputs to one, "
+            f"got {type(model).__name__}"
+        )
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise OptionError(f"device: {device!r} can't be used ({error})") from error
+
+
+def check_network(model: nn.Module, rows: Tensor) -> None:
+    """Checks that the network takes these inputs and gives one logit for each.
+
+    Raises:
+        ModelError: if it does not.
+    """
+    try:
+        with evaluation_mode(model), torch.no_grad():
+            shape = tuple(model(rows.to(next(model.parameters()).device)).shape)
+    except (RuntimeError, StopIteration) as error:
+        raise ModelError(
+            f"module: can't take the {rows.shape[1]} inputs made from X "
+            f"({str(error) or 'it has no parameters'})"
+        ) from error
+    if shape not in {(len(rows),), (len(rows), 1)}:
+        raise ModelError(f"module: expected one logit a row, shape ({len(rows)}, 1), got {shape}")

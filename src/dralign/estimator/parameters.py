@@ -1,0 +1,110 @@
+"""From the classifier's parameters to a method, a rule and settings; each is checked here."""
+
+import math
+import numbers
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+from dralign.errors import OptionError
+from dralign.methods import Method, build_method
+from dralign.training import Rule, Selection, TrainingSettings
+
+DEFAULT_LAMBDA = 0.2
+BETA_SHARE = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
+
+_COUNTS = {"hidden": 1, "depth": 0, "epochs": 1, "iterations": 1, "batch_size": 1, "warmup": 0}
+_NUMBERS = (
+    "fairness_weight",
+    "alignment_weight",
+    "learning_rate",
+    "bound",
+    "validation_fraction",
+)
+_MAY_BE_NONE = {"fairness_weight", "alignment_weight", "batch_size", "bound"}
+
+
+def check_numbers(parameters: Mapping[str, Any]) -> None:
+    """Checks that counts are whole numbers in range, and other numbers finite.
+
+    Raises:
+        OptionError: if one is not.
+    """
+    for name in (*_COUNTS, *_NUMBERS):
+        value = parameters[name]
+        if value is None and name in _MAY_BE_NONE:
+            continue
+        if name in _NUMBERS:
+            if not isinstance(value, numbers.Real) or not math.isfinite(value):
+                raise OptionError(f"{name}: expected a finite number, got {value!r}")
+        elif not _is_whole(value) or value < _COUNTS[name]:
+            raise OptionError(
+                f"{name}: expected a whole number from {_COUNTS[name]} up, got {value!r}"
+            )
+    if not 0 < parameters["validation_fraction"] < 1:
+        raise OptionError(
+            "validation_fraction: expected a number between 0 and 1, "
+            f"got {parameters['validation_fraction']!r}"
+        )
+
+
+def chosen_method(parameters: Mapping[str, Any]) -> Method:
+    """The method, with default weights where none are given and the method uses them.
+
+    Raises:
+        OptionError: if a name is unknown, a weight is negative or not used, or the method needs the
+            groups to predict.
+    """
+    lam, beta = parameters["fairness_weight"], parameters["alignment_weight"]
+    if lam is None:
+        lam = DEFAULT_LAMBDA if _uses(parameters["method"], "fairness_weight") else 0.0
+    if beta is None:
+        beta = BETA_SHARE * lam if _uses(parameters["method"], "alignment_weight") else 0.0
+    method = build_method(
+        parameters["method"],
+        gap=parameters["gap"],
+        fairness_weight=lam,
+        alignment_weight=beta,
+        granularity=parameters["granularity"],
+        layers=parameters["layers"],
+        loss=parameters["loss"],
+    )
+    if method.post_process is not None:
+        raise OptionError(
+            f"method: {method.name!r} decides by the group of every row, which this classifier "
+            "does not ask for when it predicts; choose another method"
+        )
+    return method
+
+
+def without_groups(parameters: Mapping[str, Any]) -> tuple[Method, Selection]:
+    """The task loss alone, and a rule that needs no gap: the last epoch or the highest AP."""
+    rule: Rule = "last" if parameters["select"] == "last" else "highest_ap"
+    method = build_method("erm", gap=parameters["gap"], loss=parameters["loss"])
+    return method, Selection(rule, operator.index(parameters["warmup"]))
+
+
+def training_settings(parameters: Mapping[str, Any], seed: int) -> TrainingSettings:
+    """The settings of the training loop."""
+    batch_size = parameters["batch_size"]
+    return TrainingSettings(
+        epochs=operator.index(parameters["epochs"]),
+        iterations=operator.index(parameters["iterations"]),
+        batch_size=None if batch_size is None else operator.index(batch_size),
+        learning_rate=float(parameters["learning_rate"]),
+        seed=seed,
+    )
+
+
+def _uses(method: str, weight: str) -> bool:
+    """Whether the method takes this weight; ``build_method`` refuses one it does not use."""
+    try:
+        build_method(method, **{weight: 1.0})  # type: ignore[arg-type] # a weight is a float
+    except OptionError:
+        return False
+    return True
+
+
+def _is_whole(value: object) -> bool:
+    """Whether the value is an integer of Python or numpy, and not a bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

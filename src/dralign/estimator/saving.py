@@ -1,0 +1,127 @@
+"""A fitted classifier as an artifact, and back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from dralign.artifact import Artifact
+from dralign.data.form import Form
+from dralign.errors import ArtifactError, DataError
+from dralign.study.environment import environment
+from dralign.training import EpochRecord
+
+if TYPE_CHECKING:
+    from dralign.estimator.classifier import DRAlignClassifier
+
+KEY = "classifier"
+
+
+def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
+    """Everything that ``fit`` learned.
+
+    Raises:
+        ArtifactError: if the network is one of the user's own.
+    """
+    if fitted.architecture_ is None:
+        raise ArtifactError(
+            "a network given as module can't be saved, because an artifact holds no code; "
+            "keep module_.state_dict() beside the code that makes the module"
+        )
+    parameters = {name: _plain(value) for name, value in fitted.get_params(deep=False).items()}
+    chosen = fitted.history_[fitted.chosen_epoch_]
+    names = getattr(fitted, "feature_names_in_", None)
+    return Artifact(
+        model=fitted.module_,
+        architecture=fitted.architecture_,
+        encoder=fitted.encoder_,
+        label=fitted.label_name_,
+        positive=str(fitted.classes_[1]),
+        sensitive=fitted.sensitive_names_,
+        group_names=fitted.group_names_,
+        training={
+            "dataset": "rows given to DRAlignClassifier.fit",
+            "method": {name: value for name, value in parameters.items() if value is not None},
+            "selection": fitted.selection_,
+            "epoch": fitted.chosen_epoch_,
+            "validation": chosen.validation,
+            "similarity": chosen.similarity,
+            "environment": dict(environment()),
+            KEY: {
+                "parameters": parameters,
+                "classes": fitted.classes_.tolist(),
+                "n_features": fitted.n_features_in_,
+                "feature_names": None if names is None else names.tolist(),
+                "history": [record.to_dict() for record in fitted.history_],
+                "mitigated": fitted.mitigated_,
+            },
+        },
+    )
+
+
+def learned(artifact: Artifact, path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters and the fitted attributes that an artifact holds.
+
+    Raises:
+        ArtifactError: if it was not written by ``DRAlignClassifier.save``.
+    """
+    if KEY not in artifact.training:
+        raise ArtifactError(
+            f"{path}: not saved by DRAlignClassifier.save; dralign.artifact.load_artifact reads "
+            "other saved networks"
+        )
+    try:
+        return _learned(artifact, Form(artifact.training[KEY], KEY))
+    except (DataError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path}: not a classifier of ours ({error})") from error
+
+
+def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, Any]]:
+    """As ``learned``.
+
+    Raises:
+        DataError: if an entry is not one of ours.
+    """
+    classes, n_features = form.entries("classes"), int(form.number("n_features"))
+    if len(set(classes)) != 2 or len(classes) != 2:
+        raise DataError("'classes' must be two labels")
+    if artifact.encoder is None:
+        raise DataError("there is no encoder")
+    history = tuple(map(EpochRecord.from_dict, form.entries("history")))
+    chosen = artifact.training["epoch"]
+    if not isinstance(chosen, int) or not 0 <= chosen < len(history):
+        raise DataError("'epoch' must be one of the history")
+    attributes = {
+        "classes_": np.array(classes),
+        "n_features_in_": n_features,
+        "encoder_": artifact.encoder,
+        "module_": artifact.model,
+        "architecture_": dict(artifact.architecture),
+        "history_": history,
+        "chosen_epoch_": chosen,
+        "selection_": str(artifact.training["selection"]),
+        "group_names_": artifact.group_names,
+        "label_name_": artifact.label,
+        "sensitive_names_": artifact.sensitive,
+        "mitigated_": form.flag("mitigated"),
+    }
+    if form.content.get("feature_names") is not None:
+        names = form.texts("feature_names")
+        if len(names) != n_features:
+            raise DataError(f"'feature_names' must be {n_features} names")
+        attributes["feature_names_in_"] = np.array(names, dtype=object)
+    parameters = form.content["parameters"]
+    if not isinstance(parameters, Mapping):
+        raise DataError("'parameters' must be a JSON object")
+    return dict(parameters), attributes
+
+
+def _plain(value: object) -> object:
+    """A parameter as JSON keeps it; the state of a random generator is not kept."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, torch.device):
+        return str(value)
+    return None if isinstance(value, np.random.RandomState) else value
