@@ -5,6 +5,7 @@ import math
 import sys
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,7 +14,7 @@ from dralign.report import ResultTable
 
 errors = Console(stderr=True, highlight=False)
 _warned: set[str] = set()
-WIDE = 120  # where no terminal sets a width, a table should not be squeezed into 80 columns
+WIDE = 132  # where no terminal sets a width, a table should not be squeezed into 80 columns
 
 
 def complain(message: str) -> None:
@@ -37,7 +38,13 @@ def warn_once(message: str) -> None:
 
 def print_table(table: ResultTable) -> None:
     """Prints a result table with its caption."""
-    shown = Table(caption=escape(table.caption), caption_justify="left", header_style="bold")
+    shown = Table(
+        caption=escape(table.caption),
+        caption_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+    )
     for place, name in enumerate(table.header):
         shown.add_column(escape(name), justify="left" if place == 0 else "right")
     for row in table.cells:
