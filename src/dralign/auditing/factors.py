@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from dralign.rationale import Layer, group_gradients, per_sample_loss
+from dralign.rationale.gradients import requiring_grad
 from dralign.rationale.rows import Rows
 
 # Numbers held for all rows (512 MB in float32), and gathered at a time.
@@ -88,7 +89,7 @@ class Passes:
         named = dict(self.model.named_parameters(remove_duplicate=False))
         leaves = [layer.weight(named) for layer in self.layers]
         found: list[list[Tensor]] = [[] for _ in self.layers]
-        with _requiring_grad(leaves):
+        with requiring_grad(leaves):
             for chosen in sets:
                 ((cell,),) = group_gradients(
                     self.model,
@@ -194,16 +195,3 @@ class Hook(Protocol):
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """What the module's caller gets."""
         ...
-
-
-@contextmanager
-def _requiring_grad(weights: Sequence[Tensor]) -> Iterator[None]:
-    """Frozen weights take part in the block; they are frozen again afterwards."""
-    frozen = [weight for weight in weights if not weight.requires_grad]
-    try:
-        for weight in frozen:
-            weight.requires_grad_(True)
-        yield
-    finally:
-        for weight in frozen:
-            weight.requires_grad_(False)

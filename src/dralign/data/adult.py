@@ -13,8 +13,13 @@ from dralign.data.columns import UNSEEN, numbers, one_hot, places, require_colum
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.encoding import TableEncoder, Unknown, warn_unknown
 from dralign.data.form import Form
-from dralign.data.splitting import assemble, check_seed, stratified_split
-from dralign.errors import DataError, OptionError, unknown
+from dralign.data.splitting import (
+    assemble,
+    check_seed,
+    choose_sensitive,
+    stratified_split,
+)
+from dralign.errors import DataError
 from dralign.groups import encode_groups
 
 if TYPE_CHECKING:
@@ -176,25 +181,13 @@ class PaperAdultEncoder:
 def load_adult(
     *, preparation: Preparation, seed: int, sensitive: Sequence[str], include_sensitive: bool
 ) -> Dataset:
-    """Adult as a dataset.
-
-    Raises:
-        OptionError: if the preparation, the seed, or a sensitive column for it, is unknown.
-    """
+    """Adult as a dataset; an unknown option is an OptionError."""
     check_seed(seed)
+    chosen = choose_sensitive(
+        "adult", preparation, sensitive, known=SENSITIVE, include_sensitive=include_sensitive
+    )
     if preparation == "paper":
-        if tuple(sensitive or ("sex",)) != ("sex",) or include_sensitive:
-            raise OptionError(
-                "adult: the paper's preparation has sex as its sensitive feature, kept out of the "
-                "inputs; use preparation 'standard' for others"
-            )
         return _paper(seed)
-    if preparation != "standard":
-        raise OptionError(unknown("preparation", preparation, ("paper", "standard")))
-    chosen = tuple(sensitive or ("sex",))
-    for name in chosen:
-        if name not in SENSITIVE:
-            raise OptionError(unknown("sensitive column of adult", name, SENSITIVE))
     return _standard(seed, chosen, include_sensitive)
 
 

@@ -14,8 +14,13 @@ from dralign.data.columns import numbers, places, require_columns
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.encoding import TableEncoder
 from dralign.data.form import Form
-from dralign.data.splitting import assemble, check_seed, stratified_split
-from dralign.errors import AssumptionWarning, DataError, OptionError, unknown
+from dralign.data.splitting import (
+    assemble,
+    check_seed,
+    choose_sensitive,
+    stratified_split,
+)
+from dralign.errors import AssumptionWarning, DataError
 from dralign.groups import encode_groups
 
 if TYPE_CHECKING:
@@ -162,25 +167,13 @@ def _paper_input(values: "pd.Series[Any]") -> np.ndarray:
 def load_german(
     *, preparation: Preparation, seed: int, sensitive: Sequence[str], include_sensitive: bool
 ) -> Dataset:
-    """German Credit as a dataset; 1 is good credit.
-
-    Raises:
-        OptionError: if the preparation, the seed, or a sensitive column for it, is unknown.
-    """
+    """German Credit as a dataset, 1 for good credit; an unknown option is an OptionError."""
     check_seed(seed)
+    chosen = choose_sensitive(
+        "german", preparation, sensitive, known=SENSITIVE, include_sensitive=include_sensitive
+    )
     if preparation == "paper":
-        if tuple(sensitive or ("sex",)) != ("sex",) or include_sensitive:
-            raise OptionError(
-                "german: the paper's preparation has sex as its sensitive feature, kept out of the "
-                "inputs; use preparation 'standard' for others"
-            )
         return _paper(seed)
-    if preparation != "standard":
-        raise OptionError(unknown("preparation", preparation, ("paper", "standard")))
-    chosen = tuple(sensitive or ("sex",))
-    for name in chosen:
-        if name not in SENSITIVE:
-            raise OptionError(unknown("sensitive column of german", name, SENSITIVE))
     return _standard(seed, chosen, include_sensitive)
 
 

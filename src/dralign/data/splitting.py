@@ -1,12 +1,13 @@
 """Splitting rows into training, validation and test, and building the dataset from them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from dralign.data.dataset import Dataset, Encoder, Split
-from dralign.errors import OptionError
+from dralign.errors import OptionError, unknown
 from dralign.groups import GroupCodes
 
 Rows = np.ndarray
@@ -23,6 +24,33 @@ def check_seed(seed: int) -> None:
         raise OptionError(f"seed: expected a whole number, got {seed!r}")
     if not 0 <= seed <= LARGEST_SEED:
         raise OptionError(f"seed: expected a number from 0 to {LARGEST_SEED}, got {seed}")
+
+
+def choose_sensitive(
+    dataset: str,
+    preparation: str,
+    sensitive: Sequence[str],
+    *,
+    known: Sequence[str],
+    include_sensitive: bool,
+) -> tuple[str, ...]:
+    """The sensitive columns of a built-in dataset; sex if none is given.
+
+    Raises:
+        OptionError: if the preparation, or a column for it, is unknown.
+    """
+    if preparation not in {"paper", "standard"}:
+        raise OptionError(unknown("preparation", preparation, ("paper", "standard")))
+    chosen = tuple(sensitive or ("sex",))
+    if preparation == "paper" and (chosen != ("sex",) or include_sensitive):
+        raise OptionError(
+            f"{dataset}: the paper's preparation has sex as its sensitive feature, kept out of the "
+            "inputs; use preparation 'standard' for others"
+        )
+    for name in chosen:
+        if name not in known:
+            raise OptionError(unknown(f"sensitive column of {dataset}", name, known))
+    return chosen
 
 
 def stratified_split(

@@ -25,6 +25,19 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@contextmanager
+def requiring_grad(weights: Sequence[Tensor]) -> Iterator[None]:
+    """Frozen weights take part in the block; they are frozen again afterwards."""
+    frozen = [weight for weight in weights if not weight.requires_grad]
+    try:
+        for weight in frozen:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight in frozen:
+            weight.requires_grad_(False)
+
+
 def group_gradients(
     model: nn.Module,
     x: Tensor,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from dralign.errors import ModelError, OptionError, unknown
 from dralign.rationale.ablation import Report, Target, plain_ablation
 from dralign.rationale.fast_ablation import fast_ablation, linear_stack
-from dralign.rationale.gradients import evaluation_mode, group_gradients
+from dralign.rationale.gradients import evaluation_mode, group_gradients, requiring_grad
 from dralign.rationale.layers import Granularity, Layer, LayerChoice, select_layers
 from dralign.rationale.rows import Rows, check_rows, random_state_kept, require_finite_loss
 
@@ -219,7 +219,7 @@ def _taylor(
     batch_rows: int,
 ) -> list[Floats]:
     """(G, m) first-order influences of the same removals that ablation would make (Eq. 8)."""
-    with _requiring_grad(weights):
+    with requiring_grad(weights):
         (groups,) = group_gradients(
             model,
             rows.x,
@@ -345,19 +345,6 @@ def _check_counts(method: Method, sample: int | None, batch_rows: int) -> None:
         raise OptionError(f"sample: expected at least 2 entries a layer, got {sample}")
     if sample is not None and method == "taylor":
         raise OptionError("sample: Taylor measures every entry at once; leave sample out")
-
-
-@contextmanager
-def _requiring_grad(weights: Sequence[Tensor]) -> Iterator[None]:
-    """Frozen weights take part in the block; they are frozen again afterwards."""
-    frozen = [weight for weight in weights if not weight.requires_grad]
-    try:
-        for weight in frozen:
-            weight.requires_grad_(True)
-        yield
-    finally:
-        for weight in frozen:
-            weight.requires_grad_(False)
 
 
 @contextmanager
