@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from dralign.errors import StudyError
@@ -29,5 +30,6 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
     except OSError as error:
         raise StudyError(f"{path}: can't be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error above says it better
+            temporary.unlink(missing_ok=True)
     return path
