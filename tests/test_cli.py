@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from dralign.cli import main
+from dralign.methods import METHOD_NAMES
 
 QUICK = ["--epochs", "2", "--iterations", "10", "--hidden", "8", "--batch-size", "20"]
 
@@ -78,6 +79,22 @@ def test_compare_on_a_users_table_ends_in_table_figure_and_report(people, tmp_pa
         ("dralign", 0.6),
     ]
     assert all(row["average_precision"]["n"] == 2 for row in result["rows"])
+
+
+@pytest.mark.parametrize(
+    ("gap", "left_out"),
+    [
+        ("demographic_parity", set()),
+        ("predictive_parity", {"mixup", "adversarial", "thresholds"}),
+    ],
+)
+def test_all_means_every_method_that_supports_the_gap(gap, left_out, people, tmp_path, capsys):
+    command = ["compare", *own(people), "--methods", "all", "--gap", gap, "--weights", "0.1"]
+    command += ["--seeds", "1", "--jobs", "1", "--out", str(tmp_path / "study"), "--json", *QUICK]
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {row["trial"]["method"] for row in result["rows"]} == set(METHOD_NAMES) - left_out
+    assert result["failed"] == 0
 
 
 def test_results_are_the_same_at_any_number_of_processes(people, tmp_path, capsys):

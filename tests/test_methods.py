@@ -149,7 +149,7 @@ def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_gro
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "fair"}, "unknown method 'fair'; known: erm, oversample, gap, mixup, "),
+        ({"name": "fair"}, "unknown method 'fair'; known: erm, oversample, gap, dralign, "),
         ({"name": "gap", "gap": "parity"}, "unknown gap 'parity'; known: demographic_parity"),
         ({"name": "gap", "fairness_weight": -1}, "fairness_weight: expected a number from 0 up"),
         ({"name": "gap", "fairness_weight": float("nan")}, "fairness_weight: expected a number"),

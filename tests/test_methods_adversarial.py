@@ -189,12 +189,12 @@ def test_a_fresh_adversary_can_not_tell_the_group_any_more():
     names = (("0", "1"), ("a",), "y", "1")
     data = Dataset("planted", "standard", *parts, *names)
     blind = Dataset("planted", "standard", *map(without_proxy, parts), *names)
-    settings = TrainingSettings(epochs=1, iterations=1000, batch_size=250)
+    settings = TrainingSettings(epochs=1, iterations=1200, batch_size=500)
     figures = {}
     for key, rows, method in (
         ("erm", data, build_method("erm")),
         ("blind", blind, build_method("erm")),
-        ("adversarial", data, build_method("adversarial", fairness_weight=1.0)),
+        ("adversarial", data, build_method("adversarial", fairness_weight=2.0)),
     ):
         torch.manual_seed(0)
         model = mlp(rows.n_inputs, hidden=16, depth=1)

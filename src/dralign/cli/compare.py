@@ -20,7 +20,8 @@ from rich.text import Text
 from dralign.cli import options
 from dralign.cli.console import errors, print_json, print_table, say, warn_once
 from dralign.errors import OptionError, unknown
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS
+from dralign.gaps import resolve_gap
+from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, supported_gaps
 from dralign.report import result_table, tradeoff_figure, write_report
 from dralign.report.files import write_atomically
 from dralign.study import (
@@ -42,7 +43,7 @@ def compare(
     data: options.Data,
     *,
     methods: Annotated[
-        str, typer.Option(help="Names with commas, or all.")
+        str, typer.Option(help="Names with commas, or all that support the gap.")
     ] = "erm,oversample,gap,dralign",
     gap: options.Gap = "demographic_parity",
     weights: Annotated[str, typer.Option(help="Fairness weights, with commas.")] = "0.2,0.4",
@@ -106,7 +107,9 @@ def compare(
     }
     specs = [
         TrialSpec(**cast("Any", {**shared, **setting, "seed": seed}))
-        for setting in _settings(methods, options.numbers("weights", weights), alignment_weight)
+        for setting in _settings(
+            _chosen(methods, gap), options.numbers("weights", weights), alignment_weight
+        )
         for seed in range(seeds)
     ]
     dataset = source.load(0)
@@ -132,8 +135,16 @@ def compare(
         raise typer.Exit(1)
 
 
+def _chosen(methods: str, gap: str) -> list[str]:
+    """The names of the methods; "all" means all that support the gap."""
+    if methods != "all":
+        return methods.split(",")
+    known = resolve_gap(gap).name
+    return [name for name in METHOD_NAMES if known in supported_gaps(name)]
+
+
 def _settings(
-    methods: str, weights: list[float], alignment_weight: float | None
+    methods: list[str], weights: list[float], alignment_weight: float | None
 ) -> list[dict[str, object]]:
     """The settings of each method: one, or one per fairness weight.
 
@@ -141,7 +152,7 @@ def _settings(
         OptionError: if a method is unknown.
     """
     settings: list[dict[str, object]] = []
-    for name in METHOD_NAMES if methods == "all" else methods.split(","):
+    for name in methods:
         if name not in METHOD_NAMES:
             raise OptionError(unknown("method", name, METHOD_NAMES))
         for weight in weights if name in WEIGHTED_METHODS else [0.0]:

@@ -21,11 +21,11 @@ METHOD_NAMES: Final = (
     "erm",
     "oversample",
     "gap",
+    "dralign",
     "mixup",
     "adversarial",
     "decorrelation",
     "thresholds",
-    "dralign",
 )
 WEIGHTED_METHODS: Final = frozenset({"gap", "mixup", "adversarial", "dralign"})
 

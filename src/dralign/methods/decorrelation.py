@@ -13,11 +13,14 @@ from dralign.sampling import Balance, Batch
 
 
 def decorrelate(x: Tensor, group: Tensor, *, n_groups: int) -> Tensor:
-    """The inputs without what the group explains linearly: x - x^_group + mean (Eq. 19).
+    """The inputs without the directions in which the groups' means differ (Eq. 19).
 
-    x^ is the least-squares fit of x on the one-hot group, which is the mean of each group; the mean
-    over the rows with a group is added back so that the inputs stay where they were. Afterwards
-    every column has covariance 0 with every group's indicator. Rows without a group are unchanged.
+    Afterwards every column, and so every linear score, has covariance 0 with every group's
+    indicator. With G groups present G - 1 directions are lost. The map is the same for all rows, so
+    it needs directions from rows with a group but applies to rows without one as well.
+
+    Taking each group's own mean out of its rows would do it too, but shows the group to a network:
+    a 0/1 column then has other values in each group. On Adult that widened the gap.
 
     Args:
         x: (n, ...) floating-point inputs.
@@ -25,21 +28,25 @@ def decorrelate(x: Tensor, group: Tensor, *, n_groups: int) -> Tensor:
         n_groups: the number of groups G.
 
     Returns:
-        (n, ...) inputs, of the type of ``x``.
+        (n, ...) inputs, of the type of ``x``; the mean over rows with a group is unchanged.
 
     Raises:
         DataError: if the inputs are not floating-point numbers.
     """
     if not x.is_floating_point():
         raise DataError(f"decorrelation: expected floating-point inputs, got {x.dtype}")
-    known = group >= 0
-    place = torch.where(known, group, n_groups)
-    total = x.new_zeros(n_groups + 1, *x.shape[1:]).index_add(0, place, x)
-    count = torch.bincount(place, minlength=n_groups + 1).clamp(min=1).to(x.dtype)
-    means = total / count.reshape(-1, *[1] * (x.ndim - 1))  # (groups + 1, ...)
-    overall = total[:-1].sum(0) / known.sum().clamp(min=1)
-    shift = torch.cat([overall - means[:-1], torch.zeros_like(means[-1:])])
-    return x + shift[place]
+    rows = x.flatten(1)  # (n, d)
+    member = (group == torch.arange(n_groups, device=group.device)[:, None]).to(x.dtype)
+    size = member.sum(1, keepdim=True)  # (G, 1)
+    centred = rows - member.sum(0) @ rows / size.sum().clamp(min=1)
+    # The root of the size weighs the groups; a group that is absent has a row of zeros.
+    apart = (member @ centred) / size.clamp(min=1).sqrt()  # (G, d)
+    _, lengths, directions = torch.linalg.svd(apart, full_matrices=False)
+    # Rounding leaves a last direction of a length that is not quite 0: it must not be removed.
+    slack = torch.finfo(x.dtype).eps * max(apart.shape) * centred.norm()
+    directions = directions * (lengths > slack)[:, None]
+    kept: Tensor = rows - centred @ directions.T @ directions  # (n, d)
+    return kept.reshape(x.shape)
 
 
 @dataclass(frozen=True)
@@ -47,8 +54,8 @@ class Decorrelation:
     """Minimises L_cls on uniform batches whose inputs are decorrelated from the group (A.14).
 
     The paper says no more than that inputs are adjusted "in each iteration". At prediction the
-    inputs are taken as they are, because the sensitive feature is not at hand then: the network
-    has learned without what the group explains, but sees it again.
+    inputs are taken as they are: the first layer had nothing to learn along the directions that
+    were removed, and keeps its initial weights there.
 
     Attributes:
         gap: the gap it is judged by; a batch is as large as that of a balanced method.
