@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from dralign.errors import OptionError
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, build_method, supported_gaps
+from dralign.methods import (
+    METHOD_NAMES,
+    WEIGHTED_METHODS,
+    build_method,
+    default_weights,
+    supported_gaps,
+)
 from dralign.models import mlp
 from dralign.rationale import per_sample_loss
 from dralign.sampling import Batch, Sampler
@@ -170,3 +176,18 @@ def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_gro
 def test_bad_options_say_what_is_known(options, message):
     with pytest.raises(OptionError, match=message):
         build_method(**options)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("erm",), (0, 0)),
+        (("gap",), (0.2, 0)),
+        (("dralign",), (0.2, 0.02)),
+        (("dralign", 0.5), (0.5, 0.05)),
+        (("dralign", 0.5, 0), (0.5, 0)),
+        (("dralign", 0, 0.3), (0, 0.3)),
+    ],
+)
+def test_weights_not_given_take_the_papers_share(given, expected):
+    assert default_weights(*given) == pytest.approx(expected)

@@ -21,7 +21,7 @@ from dralign.cli import options
 from dralign.cli.console import errors, print_json, print_table, say, warn_once
 from dralign.errors import OptionError, unknown
 from dralign.gaps import resolve_gap
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, supported_gaps
+from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, default_weights, supported_gaps
 from dralign.report import result_table, tradeoff_figure, write_report
 from dralign.report.files import write_atomically
 from dralign.study import (
@@ -35,8 +35,6 @@ from dralign.study import (
 )
 from dralign.study.trial import check_trial
 from dralign.training import Selection
-
-BETA_SHARE = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
 
 
 def compare(
@@ -155,15 +153,11 @@ def _settings(
     for name in methods:
         if name not in METHOD_NAMES:
             raise OptionError(unknown("method", name, METHOD_NAMES))
+        beta = alignment_weight if name == "dralign" else None
         for weight in weights if name in WEIGHTED_METHODS else [0.0]:
-            beta = BETA_SHARE * weight if alignment_weight is None else alignment_weight
-            settings.append(
-                {
-                    "method": name,
-                    "fairness_weight": weight,
-                    "alignment_weight": beta if name == "dralign" else 0.0,
-                }
-            )
+            chosen = default_weights(name, weight, beta)
+            keys = ("fairness_weight", "alignment_weight")
+            settings.append({"method": name, **dict(zip(keys, chosen, strict=True))})
     return settings
 
 

@@ -9,7 +9,7 @@ from dralign.artifact import Artifact, save_artifact
 from dralign.cli import options
 from dralign.cli.console import print_json, say
 from dralign.errors import OptionError
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS
+from dralign.methods import METHOD_NAMES, default_weights
 from dralign.study import TrialSpec, environment
 from dralign.study.trial import train_trial
 from dralign.training import EpochRecord
@@ -58,11 +58,7 @@ def train(
             "method 'thresholds' decides by the group of each row, which a saved network does not "
             "take; compare it with dralign compare"
         )
-    weighted = method in WEIGHTED_METHODS
-    lam = (0.2 if weighted else 0.0) if fairness_weight is None else fairness_weight
-    beta = (
-        (lam / 10 if method == "dralign" else 0.0) if alignment_weight is None else alignment_weight
-    )
+    lam, beta = default_weights(method, fairness_weight, alignment_weight)
     source = options.data_source(
         data,
         preparation=preparation,

@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dralign.errors import OptionError
-from dralign.methods import Method, build_method
+from dralign.methods import Method, build_method, default_weights
 from dralign.training import Rule, Selection, TrainingSettings
-
-DEFAULT_LAMBDA = 0.2
-BETA_SHARE = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
 
 _COUNTS = {"hidden": 1, "depth": 0, "epochs": 1, "iterations": 1, "batch_size": 1, "warmup": 0}
 _NUMBERS = (
@@ -55,11 +52,9 @@ def chosen_method(parameters: Mapping[str, Any]) -> Method:
         OptionError: if a name is unknown, a weight is negative or not used, or the method needs the
             groups to predict.
     """
-    lam, beta = parameters["fairness_weight"], parameters["alignment_weight"]
-    if lam is None:
-        lam = DEFAULT_LAMBDA if _uses(parameters["method"], "fairness_weight") else 0.0
-    if beta is None:
-        beta = BETA_SHARE * lam if _uses(parameters["method"], "alignment_weight") else 0.0
+    lam, beta = default_weights(
+        parameters["method"], parameters["fairness_weight"], parameters["alignment_weight"]
+    )
     method = build_method(
         parameters["method"],
         gap=parameters["gap"],
@@ -94,15 +89,6 @@ def training_settings(parameters: Mapping[str, Any], seed: int) -> TrainingSetti
         learning_rate=float(parameters["learning_rate"]),
         seed=seed,
     )
-
-
-def _uses(method: str, weight: str) -> bool:
-    """Whether the method takes this weight; ``build_method`` refuses one it does not use."""
-    try:
-        build_method(method, **{weight: 1.0})  # type: ignore[arg-type] # a weight is a float
-    except OptionError:
-        return False
-    return True
 
 
 def _is_whole(value: object) -> bool:

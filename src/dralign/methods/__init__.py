@@ -27,7 +27,9 @@ METHOD_NAMES: Final = (
     "decorrelation",
     "thresholds",
 )
-WEIGHTED_METHODS: Final = frozenset({"gap", "mixup", "adversarial", "dralign"})
+WEIGHTED_METHODS: Final = ("gap", "dralign", "mixup", "adversarial")
+DEFAULT_LAMBDA: Final = 0.2
+BETA_SHARE: Final = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
 
 _LIMITED_GAPS: Final[dict[str, tuple[GapName, ...]]] = {
     "mixup": ("demographic_parity", "equalized_odds"),
@@ -45,6 +47,7 @@ __all__ = [
     "Step",
     "StepResult",
     "build_method",
+    "default_weights",
     "supported_gaps",
 ]
 
@@ -58,6 +61,20 @@ def supported_gaps(method: str) -> tuple[GapName, ...]:
     if method not in METHOD_NAMES:
         raise OptionError(unknown("method", method, METHOD_NAMES))
     return _LIMITED_GAPS.get(method, GAP_NAMES)
+
+
+def default_weights(
+    method: str, fairness_weight: float | None = None, alignment_weight: float | None = None
+) -> tuple[float, float]:
+    """Lambda and beta, where one is not given and the method uses it: 0.2, and a tenth of lambda.
+
+    A weight that the method does not use is 0 if it is not given.
+    """
+    if fairness_weight is None:
+        fairness_weight = DEFAULT_LAMBDA if method in WEIGHTED_METHODS else 0.0
+    if alignment_weight is None:
+        alignment_weight = BETA_SHARE * fairness_weight if method == "dralign" else 0.0
+    return fairness_weight, alignment_weight
 
 
 def build_method(
