@@ -30,6 +30,7 @@ OTHER = {
     "iterations": 99,
     "batch_size": 500,
     "learning_rate": 1e-4,
+    "readings": True,
     "seed": 1,
 }
 

@@ -44,6 +44,8 @@ class TrialSpec:
         iterations: steps per epoch.
         batch_size: rows per block of a batch; None takes the dataset's own.
         learning_rate: of Adam.
+        readings: whether the record keeps every reading of the rationales that the paper's tables
+            may show (``dralign.rationale.readings``), for the epoch that the published rule picks.
         seed: of the split, the initialisation and the sampling.
     """
 
@@ -61,6 +63,7 @@ class TrialSpec:
     iterations: int = 100
     batch_size: int | None = None
     learning_rate: float = 1e-3
+    readings: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -1,15 +1,18 @@
 """From the settings of a trial to a trained network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from dralign import models
 from dralign.data import Dataset
+from dralign.rationale.readings import rationale_readings
 from dralign.study.spec import TrialSpec
 from dralign.training import (
     EpochRecord,
     History,
+    Selection,
     Training,
     check_groups,
     seeded,
@@ -54,7 +57,20 @@ def check_trial(spec: TrialSpec, dataset: Dataset) -> None:
 
 def run_trial(spec: TrialSpec) -> History:
     """The history of one trial; the same spec gives the same one on the CPU."""
-    return train_trial(spec)[2].history
+    dataset, _, run = train_trial(spec)
+    if not spec.readings:
+        return run.history
+    chosen = run.restore(Selection(), spec.gap)  # the published rule
+    readings = rationale_readings(
+        run.model,
+        dataset.train.x,
+        label=dataset.train.y,
+        group=dataset.train.group,
+        strata=spec.build_method().gap.strata,
+    )
+    return tuple(
+        replace(record, readings=readings) if record is chosen else record for record in run.history
+    )
 
 
 def _architecture(spec: TrialSpec, dataset: Dataset) -> Architecture:

@@ -1,7 +1,7 @@
 """What a training run leaves behind: one record per epoch, ready for JSON."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 Scores = dict[str, float]
@@ -21,6 +21,8 @@ class EpochRecord:
         seconds: time of the training steps alone.
         evaluation_seconds: time of the figures.
         skipped: groups or cells that were absent from a batch, added up over the steps.
+        readings: the paper's figures in all their readings (``dralign.rationale.readings``), on the
+            training rows; empty unless a trial asks for them, and then for its chosen epoch alone.
     """
 
     epoch: int
@@ -31,6 +33,7 @@ class EpochRecord:
     seconds: float
     evaluation_seconds: float
     skipped: int = 0
+    readings: Scores = field(default_factory=dict)
 
     def similarity_total(self, granularity: str) -> float:
         """The similarity added up over layers: 3.0 at most for three layers under DP."""

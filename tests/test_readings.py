@@ -11,7 +11,11 @@ from torch import nn
 from dralign.errors import GroupError
 from dralign.models import mlp
 from dralign.rationale import parity_scores
-from dralign.reproduce import clamped_similarity, parity_score_readings
+from dralign.rationale.readings import (
+    clamped_similarity,
+    parity_score_readings,
+    rationale_readings,
+)
 
 
 def case():
@@ -85,6 +89,40 @@ def test_clamp_bites_small_influences_only(granularity):
         norms = math.sqrt(sum(a * a for a in c0)) * math.sqrt(sum(b * b for b in c1))
         assert clamped[layer] == pytest.approx(dot / max(norms, 1e-2))
     assert any(clamped[layer] < scores.similarity[layer] for layer in clamped)
+
+
+def test_all_readings_add_the_similarities_of_the_strata():
+    model, x, y, group = case()
+    found = rationale_readings(model, x, label=y, group=group, strata=(0, 1))
+    assert not any(name.startswith("d_F") for name in found)
+    for granularity in ("unit", "parameter"):
+        per_label = [
+            parity_scores(
+                model,
+                x[y == value],
+                label=y[y == value],
+                group=group[y == value],
+                method="taylor",
+                granularity=granularity,
+            )
+            for value in (0, 1)
+        ]
+        for layer in ("0", "2"):
+            expected = sum(scores.similarity[layer] for scores in per_label)
+            assert found[f"similarity, {granularity}, exact, {layer}"] == pytest.approx(expected)
+        total = sum(scores.similarity_total for scores in per_label)
+        assert found[f"similarity, {granularity}, exact, total"] == pytest.approx(total)
+        clamped = sum(sum(clamped_similarity(scores).values()) for scores in per_label)
+        assert found[f"similarity, {granularity}, clamped, total"] == pytest.approx(clamped)
+
+
+def test_readings_over_all_rows_hold_the_twelve_of_the_parity_score():
+    model, x, y, group = case()
+    found = rationale_readings(model, x, label=y, group=group)
+    parity = parity_score_readings(model, x, label=y, group=group)
+    assert {k: v for k, v in found.items() if k.startswith("d_F")} == {
+        f"d_F, {name}": value for name, value in parity.items()
+    }
 
 
 def test_more_than_two_groups_are_refused():

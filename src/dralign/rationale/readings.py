@@ -6,8 +6,9 @@ weight or a unit nor whether the loss is a mean or a sum, and the framework vers
 code clamped the cosine. These readings are for studying its numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import torch
@@ -15,10 +16,60 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from dralign.errors import GroupError
-from dralign.rationale import LayerChoice, ParityScores, parity_scores
+from dralign.rationale.layers import Granularity, LayerChoice, select_layers
+from dralign.rationale.parity import ParityScores, parity_scores
 
 CLAMP = 1e-8  # the smallest product of two norms in the framework's old cosine similarity
 Influences = Mapping[str, Mapping[int, np.ndarray]]
+
+
+def rationale_readings(
+    model: nn.Module,
+    x: Tensor,
+    *,
+    label: Tensor,
+    group: Tensor,
+    strata: Sequence[int | None] = (None,),
+) -> dict[str, float]:
+    """Everything that Table 1, Table 7 and Fig. 4 may show of one network, by name.
+
+    - ``"similarity, <granularity>, <exact or clamped>, <layer or total>"``: the cosine of the two
+      groups' Taylor rationales (Eq. 8), added up over the strata; the total over layers too. At
+      most 1 per layer and stratum.
+    - the twelve readings of ``parity_score_readings``, each after ``"d_F, "``, where there is one
+      stratum of all rows (DP), which is what Table 1 has.
+
+    Args:
+        model: the network; it returns logits.
+        x: (n, ...) inputs.
+        label: (n,) labels.
+        group: (n,) int64 codes 0 or 1; rows coded -1 take no part.
+        strata: for each stratum the label its rows have; None for all rows.
+
+    Raises:
+        GroupError: if there are more than two groups, or one has fewer than 2 rows in a stratum.
+    """
+    readings: dict[str, float] = {}
+    for granularity in get_args(Granularity):
+        for stratum in strata:
+            rows = slice(None) if stratum is None else label == stratum
+            scores = parity_scores(
+                model,
+                x[rows],
+                label=label[rows],
+                group=group[rows],
+                method="taylor",
+                granularity=granularity,
+            )
+            forms = {"exact": scores.similarity, "clamped": clamped_similarity(scores)}
+            for form, similarity in forms.items():
+                for layer, value in {**similarity, "total": sum(similarity.values())}.items():
+                    key = f"similarity, {granularity}, {form}, {layer}"
+                    readings[key] = readings.get(key, 0.0) + value
+    if tuple(strata) == (None,):
+        found = parity_score_readings(model, x, label=label, group=group)
+        readings |= {f"d_F, {name}": value for name, value in found.items()}
+    return readings
 
 
 def parity_score_readings(
@@ -57,11 +108,18 @@ def parity_score_readings(
     joint = parity_scores(
         model, x, label=label, group=group, layers=layers, granularity="unit", unit_form="joint"
     )
-    unit = parity_scores(model, x, label=label, group=group, layers=layers, granularity="unit")
+    by_unit = {
+        layer.name: {
+            code: layer.by_unit(torch.from_numpy(influence)).sum(1).numpy()
+            for code, influence in single.influences[layer.name].items()
+        }
+        for layer in select_layers(model, layers)
+    }
+    entries = {"parameter": single.influences, "unit": by_unit, "unit removed": joint.influences}
     readings = {}
-    for entry, scores in (("parameter", single), ("unit", unit), ("unit removed", joint)):
+    for entry, influences in entries.items():
         for loss, factor in (("mean", (1, 1)), ("sum", (count[0] ** 2, count[1] ** 2))):
-            apart = _apart(scores.influences, factor)
+            apart = _apart(influences, factor)
             readings[f"{entry}, {loss}, absolute"] = float(np.abs(apart).sum())
             readings[f"{entry}, {loss}, squared"] = float(np.square(apart).sum())
     return readings
