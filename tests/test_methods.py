@@ -129,6 +129,20 @@ def test_only_the_last_layers_are_aligned_when_asked():
     assert not torch.allclose(whole[0], last[0])
 
 
+def test_alignment_every_third_step_has_three_times_its_weight():
+    batch = one_batch("group")
+    sparse = {"fairness_weight": 0.3, "alignment_weight": 0.1, "alignment_every": 3}
+    model = network().double()
+    step = build_method("dralign", **sparse).begin(model, n_groups=2, generator=torch.Generator())
+    aligned = gradients(build_method("dralign", fairness_weight=0.3, alignment_weight=0.3), batch)
+    between = gradients(build_method("gap", fairness_weight=0.3), batch)
+    for expected in (aligned, between, between, aligned):
+        model.zero_grad()
+        step(batch)
+        for parameter, wanted in zip(model.parameters(), expected, strict=True):
+            torch.testing.assert_close(parameter.grad, wanted)
+
+
 @pytest.mark.parametrize("n_groups", [2, 3])
 @pytest.mark.parametrize(
     ("name", "gap"), [(name, gap) for name in METHOD_NAMES for gap in supported_gaps(name)]
@@ -170,6 +184,8 @@ def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_gro
         ({"name": "dralign", "penalty": "cutmix"}, "unknown penalty 'cutmix'; known: gap, mixup"),
         ({"name": "gap", "penalty": "mixup"}, "penalty: only the method 'dralign' can swap it"),
         ({"name": "gap", "mixup_layer": "1"}, "mixup_layer: the method 'gap' does not mix"),
+        ({"name": "dralign", "alignment_every": 0}, "alignment_every: expected at least 1, got 0"),
+        ({"name": "gap", "alignment_every": 2}, "alignment_every: the method 'gap' does not align"),
         ({"name": "gap", "loss": "sum"}, "unknown loss convention 'sum'; known: batch_mean"),
     ],
 )

@@ -23,6 +23,7 @@ OTHER = {
     "alignment_weight": 0.04,
     "granularity": "parameter",
     "layers": ("0", "2"),
+    "alignment_every": 4,
     "loss": "group_sum",
     "hidden": 50,
     "depth": 1,

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from dralign.alignment.passes import double_backward_attention, forward_blocks
 from dralign.alignment.term import RationaleAlignment, at_least_float32
 from dralign.gaps import Gap, resolve_gap
 from dralign.groups import check_group
@@ -45,8 +46,11 @@ def aligned_backward(
     ``loss + beta * alignment.align(...)`` at less cost: 9 forward passes' worth in all, where
     plain training takes 3. The task loss is the mean cross-entropy over the rows.
 
-    Each group (or each cell, where the gap conditions on the label) is forwarded by itself: batch
-    normalisation sees one group at a time, and dropout draws a mask for each.
+    Each group (or each cell, where the gap conditions on the label) is forwarded by itself, once,
+    so dropout draws one mask for all passes of a step. A network with batch normalisation in
+    training mode is forwarded once jointly: all passes share the statistics of the whole batch, and
+    the running ones are updated once. That costs 15 forward passes' worth where all layers are
+    aligned, because each group's gradient passes through the rows of the others.
 
     Args:
         model: the network that ``alignment`` was made for; it returns logits.
@@ -110,59 +114,63 @@ def backward_in_blocks(
         The detached value of the whole loss.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    outputs = [model(batch.x[block.rows]) for block in batch.blocks]
-    losses = [
-        per_sample_loss(output, batch.y[block.rows]).mean()
-        for output, block in zip(outputs, batch.blocks, strict=True)
-    ]
-    gradients = [
-        torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-        for loss in losses
-    ]
-    shares = [1.0 if group_sum else (b.stop - b.start) / len(batch.y) for b in batch.blocks]
-    roots, cotangents, similarity = _alignment_roots(
-        model, batch, alignment, gap, parameters, gradients, alignment_weight
-    )
-    value = sum(part * loss.detach() for part, loss in zip(shares, losses, strict=True))
-    if fairness_weight:
-        difference = gap(probability(torch.cat(outputs)), batch.group, batch.y, n_groups)
-        roots.append(difference)
-        cotangents.append(torch.full_like(difference, fairness_weight))
-        value = value + fairness_weight * difference.detach()
-    if roots:
-        torch.autograd.backward(roots, cotangents, inputs=parameters)
-    for place, parameter in enumerate(parameters):
-        for part, per_block in zip(shares, gradients, strict=True):
-            if (gradient := per_block[place]) is not None:
-                _add_to_grad(parameter, gradient.detach(), part)
-    return value - alignment_weight * similarity
+    with double_backward_attention():
+        outputs = forward_blocks(model, batch)
+        losses = [
+            per_sample_loss(output, batch.y[block.rows]).mean()
+            for output, block in zip(outputs, batch.blocks, strict=True)
+        ]
+        shares = [1.0 if group_sum else (b.stop - b.start) / len(batch.y) for b in batch.blocks]
+        total = torch.stack([part * loss for part, loss in zip(shares, losses, strict=True)]).sum()
+        if fairness_weight:
+            prob = probability(torch.cat(outputs))
+            total = total + fairness_weight * gap(prob, batch.group, batch.y, n_groups)
+        roots, cotangents, similarity = _alignment_roots(
+            model, batch, losses, alignment, gap, alignment_weight
+        )
+        # One pass for everything: what the second derivatives and the task loss share is met once.
+        torch.autograd.backward(
+            [total, *roots], [torch.ones_like(total), *cotangents], inputs=parameters
+        )
+    return total.detach() - alignment_weight * similarity
 
 
 def _alignment_roots(
     model: nn.Module,
     batch: Batch,
+    losses: Sequence[Tensor],
     alignment: RationaleAlignment,
     gap: Gap,
-    parameters: Sequence[Tensor],
-    gradients: Sequence[Sequence[Tensor | None]],
     alignment_weight: float,
 ) -> tuple[list[Tensor], list[Tensor], Tensor]:
     """The group gradients with their cotangents; adds the direct part to ``.grad``.
+
+    Only gradients of the aligned layers' weights are asked for, so aligning the last layers of a
+    deep network costs little.
 
     Returns:
         The layers' group gradients, the cotangent of each, and the similarity.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
-    place_of = {id(parameter): place for place, parameter in enumerate(parameters)}
-    cells = [(block.group, block.label) for block in batch.blocks]
-    cotangents: dict[tuple[int, int], Tensor] = {}  # by block and parameter
+    layers = [(layer, layer.weight(named)) for layer in alignment.active_layers]
+    leaves = list({id(leaf): leaf for _, leaf in layers}.values())
+    place_of = {id(leaf): place for place, leaf in enumerate(leaves)}
+    cotangents: dict[tuple[int, int], Tensor] = {}  # by block and leaf
+    gradients: dict[int, tuple[Tensor | None, ...]] = {}  # by block
     similarity = torch.zeros((), device=batch.x.device)
     for label in gap.strata:
-        inside = [i for i, (g, y) in enumerate(cells) if g is not None and y == label]
+        inside = [
+            i
+            for i, block in enumerate(batch.blocks)
+            if block.group is not None and block.label == label
+        ]
         if len(inside) < 2:
             continue
-        for layer in alignment.active_layers:
-            leaf = layer.weight(named)
+        for i in inside:
+            gradients[i] = torch.autograd.grad(
+                losses[i], leaves, create_graph=True, allow_unused=True
+            )
+        for layer, leaf in layers:
             place = place_of[id(leaf)]
             present = [gradients[i][place] for i in inside]
             if all(gradient is None for gradient in present):
@@ -199,38 +207,22 @@ def similarity_and_cotangents(
     """
     dtype = at_least_float32(weight.dtype)
     w = layer.by_unit(layer.part(weight)).to(dtype)  # (units, fan-in)
-    grads = [layer.by_unit(layer.part(gradient)).to(dtype) for gradient in gradients]
-    products, scales, norms, rationales = [], [], [], []
-    for g in grads:
-        product = g * w
-        largest = product.abs().amax()
-        scale = torch.where(largest > 0, largest, torch.ones_like(largest))
-        product = product / scale  # norms of 1e-12 would lose their digits when squared twice
-        influence = product.square()
-        vector = influence.sum(1, keepdim=True) if granularity == "unit" else influence
-        norm = torch.linalg.vector_norm(vector)
-        norm = torch.where(norm > 0, norm, torch.ones_like(norm))
-        products.append(product)
-        scales.append(scale)
-        norms.append(norm)
-        rationales.append(vector / norm)
-    pairs = len(grads) * (len(grads) - 1) / 2
-    total = torch.stack(rationales).sum(0)
-    similarity = torch.zeros((), dtype=dtype, device=w.device)
-    cotangents, direct = [], torch.zeros_like(w)
-    for g, product, scale, norm, h in zip(grads, products, scales, norms, rationales, strict=True):
-        others = (total - h) / pairs
-        along = (others * h).sum()
-        similarity = similarity + along / 2  # every pair is met twice
-        slope = 2 * product * ((others - along * h) / (norm * scale))  # dS/dz_i
-        cotangents.append(layer.from_units(slope * w, layer.part(weight)).to(weight.dtype))
-        direct += slope * g
-    return similarity, cotangents, layer.from_units(direct, layer.part(weight)).to(weight.dtype)
-
-
-def _add_to_grad(parameter: Tensor, gradient: Tensor, factor: float) -> None:
-    """Adds ``factor * gradient`` to the parameter's ``.grad``."""
-    if parameter.grad is None:
-        parameter.grad = gradient * factor
-    else:
-        parameter.grad.add_(gradient, alpha=factor)
+    g = torch.stack([layer.by_unit(layer.part(x)).to(dtype) for x in gradients])  # (G, units, ...)
+    z = g * w
+    # The lengths are divided by the largest before they are squared: squaring twice would lose
+    # norms of 1e-12. Where all are 0, 1 takes the place of what is divided by.
+    unit = granularity == "unit"
+    length = torch.linalg.vector_norm(z, dim=2, keepdim=True) if unit else z.abs()
+    scale = length.amax((1, 2), keepdim=True)
+    scale = scale + (scale == 0)
+    influence = (length / scale).square_()
+    norm = torch.linalg.vector_norm(influence, dim=(1, 2), keepdim=True)
+    norm = norm + (norm == 0)
+    h = influence / norm
+    pairs = len(g) * (len(g) - 1) / 2
+    others = (h.sum(0) - h) / pairs
+    along = (others * h).sum((1, 2), keepdim=True)
+    slope = z.mul_((others - along * h) * (2 / (norm * scale * scale)))  # dS/dz_i
+    per_group = [layer.from_units(x, layer.part(weight)).to(weight.dtype) for x in slope * w]
+    direct = layer.from_units((slope * g).sum(0), layer.part(weight)).to(weight.dtype)
+    return along.sum() / 2, per_group, direct  # every pair was met twice

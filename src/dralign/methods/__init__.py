@@ -88,6 +88,7 @@ def build_method(
     loss: LossConvention = "batch_mean",
     penalty: Penalty = "gap",
     mixup_layer: str | None = None,
+    alignment_every: int = 1,
 ) -> Method:
     """The method of the given name; weights it does not use must be 0.
 
@@ -101,6 +102,7 @@ def build_method(
         loss: ``"batch_mean"`` as in the published code, or ``"group_sum"`` as in Algorithm 1.
         penalty: for ``dralign``, what lambda weighs: the gap, or Fair Mixup's penalty (A.8).
         mixup_layer: the name of the module whose output is mixed; None mixes the inputs.
+        alignment_every: for ``dralign``, the alignment term enters every k-th step.
 
     Raises:
         OptionError: if a name is unknown, the method does not support the gap, a weight is negative
@@ -110,6 +112,10 @@ def build_method(
     if loss not in get_args(LossConvention):
         raise OptionError(unknown("loss convention", loss, get_args(LossConvention)))
     _check_used(name, fairness_weight, alignment_weight, penalty, mixup_layer)
+    if alignment_every < 1:
+        raise OptionError(f"alignment_every: expected at least 1, got {alignment_every}")
+    if alignment_every > 1 and name != "dralign":
+        raise OptionError(f"alignment_every: the method {name!r} does not align anything")
     resolved = resolve_gap(gap)
     path = PathPenalty(resolved, mixup_layer)
     methods: dict[str, Method] = {
@@ -128,6 +134,7 @@ def build_method(
             layers,
             loss,
             path if penalty == "mixup" else None,
+            alignment_every,
         ),
     }
     return methods[name]

@@ -1,6 +1,7 @@
 """DRAlign: gap regularisation plus gradient-guided parity alignment (Eq. 9; Algorithms 1, 2)."""
 
 from dataclasses import dataclass
+from itertools import count
 from typing import ClassVar
 
 import torch
@@ -29,6 +30,8 @@ class DRAlign:
         layers: ``"all"``, the last k (Eq. 10), or names.
         loss: the loss convention.
         penalty: Fair Mixup's penalty in the place of the gap (A.8); None stands for the gap itself.
+        alignment_every: the alignment term enters every k-th step, from the first, with k times its
+            weight; the steps between cost what a step of gap regularisation costs.
     """
 
     name: ClassVar[str] = "dralign"
@@ -40,6 +43,7 @@ class DRAlign:
     layers: LayerChoice = "all"
     loss: LossConvention = "batch_mean"
     penalty: PathPenalty | None = None
+    alignment_every: int = 1
 
     @property
     def balance(self) -> Balance:
@@ -48,18 +52,22 @@ class DRAlign:
 
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:
         """The step function of one run of ``model``."""
+        unaligned = self._unaligned().begin(model, n_groups=n_groups, generator=generator)
         if not self.alignment_weight:
-            return self._unaligned().begin(model, n_groups=n_groups, generator=generator)
+            return unaligned
         alignment = RationaleAlignment(model, layers=self.layers, granularity=self.granularity)
         if self.penalty is not None:
             self.penalty.check(model)
+        steps = count()
 
         def step(batch: Batch) -> StepResult:
+            if next(steps) % self.alignment_every:
+                return unaligned(batch)
             loss = backward_in_blocks(
                 model,
                 batch,
                 alignment=alignment,
-                alignment_weight=self.alignment_weight,
+                alignment_weight=self.alignment_weight * self.alignment_every,
                 gap=self.gap,
                 fairness_weight=self.fairness_weight if self.penalty is None else 0.0,
                 n_groups=n_groups,

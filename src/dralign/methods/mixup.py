@@ -7,6 +7,7 @@ from typing import ClassVar, cast
 import torch
 from torch import Tensor, nn
 
+from dralign.alignment import running_statistics_kept
 from dralign.errors import DataError, ModelError
 from dralign.gaps import Gap
 from dralign.methods.base import LossConvention, Step, StepResult, balance_for, task_loss
@@ -64,7 +65,8 @@ class PathPenalty:
         """d/dgamma of the mean probability of the mixed rows of two blocks, with a graph."""
         rows = min(block.stop - block.start for block in pair)
         first, second = (batch.x[block.start : block.start + rows] for block in pair)
-        logits = self._mixed(model, first, second, gamma)
+        with running_statistics_kept(model):
+            logits = self._mixed(model, first, second, gamma)
         (slope,) = torch.autograd.grad(probability(logits).mean(), gamma, create_graph=True)
         return slope
 

@@ -34,11 +34,13 @@ def normalised_rationale(
 def mean_pairwise_similarity(rationales: Sequence[Tensor]) -> Tensor:
     """The mean cosine similarity over all pairs of groups, a scalar in [0, 1].
 
+    Each rationale meets the sum of the others, so the cost grows with the number of groups G and
+    not with the number of pairs: the sum over pairs is that of <h_i, sum of h_j over j != i> / 2.
+
     Args:
         rationales: at least two normalised rationales of the same layer. A zero one has
             similarity 0 with every other and takes no gradient.
     """
     stacked = torch.stack(list(rationales))  # (G, k)
-    gram = stacked @ stacked.T  # (G, G)
-    first, second = torch.triu_indices(len(stacked), len(stacked), offset=1, device=gram.device)
-    return gram[first, second].mean()
+    others = stacked.sum(0) - stacked
+    return (stacked * others).sum() / (len(stacked) * (len(stacked) - 1))

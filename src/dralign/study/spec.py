@@ -19,7 +19,15 @@ RECORD_FORMAT = 1
 Layers = Literal["all"] | int | tuple[str, ...]
 
 _FLOATS = ("fairness_weight", "alignment_weight", "learning_rate")
-_COUNTS = {"hidden": 1, "depth": 0, "epochs": 1, "iterations": 1, "batch_size": 1, "seed": 0}
+_COUNTS = {
+    "alignment_every": 1,
+    "hidden": 1,
+    "depth": 0,
+    "epochs": 1,
+    "iterations": 1,
+    "batch_size": 1,
+    "seed": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -37,6 +45,7 @@ class TrialSpec:
         alignment_weight: beta.
         granularity: of the rationales that are aligned, and of the similarity that is shown.
         layers: the layers to be aligned: all, the last k, or names.
+        alignment_every: the alignment term enters every k-th step.
         loss: the loss convention.
         hidden: units in each hidden layer of the perceptron.
         depth: the number of hidden layers.
@@ -56,6 +65,7 @@ class TrialSpec:
     alignment_weight: float = 0.0
     granularity: Granularity = "unit"
     layers: Layers = "all"
+    alignment_every: int = 1
     loss: LossConvention = "batch_mean"
     hidden: int = 200
     depth: int = 2
@@ -97,6 +107,7 @@ class TrialSpec:
             alignment_weight=self.alignment_weight,
             granularity=self.granularity,
             layers=self.layers,
+            alignment_every=self.alignment_every,
             loss=self.loss,
         )
 
