@@ -26,6 +26,9 @@ class RationaleAlignment:
     over the fan-in of each unit, as in the published code. The term is minus the sum over layers
     of the cosine similarity between groups (last term of Eq. 9).
 
+    The term is differentiated twice, so attention must be computed without its fused kernels: put
+    ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`` around the forward pass.
+
     Biases, normalisation layers and embeddings take no part. Frozen weights are skipped, as are
     weights that no loss reaches.
     """

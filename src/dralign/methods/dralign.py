@@ -31,7 +31,7 @@ class DRAlign:
         loss: the loss convention.
         penalty: Fair Mixup's penalty in the place of the gap (A.8); None stands for the gap itself.
         alignment_every: the alignment term enters every k-th step, from the first, with k times its
-            weight; the steps between cost what a step of gap regularisation costs.
+            weight (Eq. 21); the steps between cost what a step of gap regularisation costs.
     """
 
     name: ClassVar[str] = "dralign"
