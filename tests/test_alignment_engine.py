@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dralign.alignment import RationaleAlignment, aligned_backward
-from dralign.alignment.engine import similarity_and_cotangents
+from dralign.alignment.cotangents import similarity_and_cotangents
 from dralign.errors import GroupTypeError, OptionError
 from dralign.gaps import GAP_NAMES, resolve_gap
 from dralign.rationale import group_losses, per_sample_loss, probability, select_layers

@@ -1,31 +1,44 @@
 """The fast step: task loss, gap and alignment in one go, written to ``.grad``.
 
 The plain way (``RationaleAlignment.align`` and ``loss.backward()``) lets autograd trace the cosine
-and computes the task gradient a second time. Here the cotangents of the group gradients are
-written down in closed form, so that one backward pass carries everything.
+and meets the task loss a second time. Here the derivatives of the similarity with respect to the
+group gradients are written down (``cotangents``), so that one backward pass carries everything.
 
-For one layer let w be the weight, g_i the gradient of the mean loss of group i, z_i = g_i w,
-q_i = z_i^2 (summed over the fan-in at unit granularity) and h_i = q_i / |q_i|. The similarity S is
-the mean of <h_i, h_j> over pairs. With s_i the sum of the other h_j divided by the number of pairs,
-
-    dS/dq_i = d_i = (s_i - <s_i, h_i> h_i) / |q_i|,
-    dS/dg_i = 2 z_i d_i w,        dS/dw = sum_i 2 z_i d_i g_i  (the direct part),
-
-and the gradient of S with respect to all parameters is sum_i H_i (dS/dg_i) plus the direct part,
-H_i being the Hessian of group i's loss.
+The group gradients may be sums over parts of the batch that are forwarded one after the other, and
+over processes. Each part goes backward with the derivatives at the sums, weighted by its share of
+the group's rows, and the parts add up to the step of the whole batch.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment.passes import double_backward_attention, forward_blocks
-from dralign.alignment.term import RationaleAlignment, at_least_float32
+from dralign.alignment.cotangents import similarity_and_cotangents
+from dralign.alignment.passes import (
+    double_backward_attention,
+    forward_blocks,
+    random_state,
+    random_state_set,
+    running_statistics_kept,
+)
+from dralign.alignment.processes import (
+    add_up,
+    collect,
+    gradients_added_up,
+    rank,
+    require_same,
+)
+from dralign.alignment.term import RationaleAlignment
+from dralign.errors import OptionError
 from dralign.gaps import Gap, resolve_gap
 from dralign.groups import check_group
-from dralign.rationale import Granularity, Layer, per_sample_loss, probability
+from dralign.rationale import per_sample_loss, probability
 from dralign.sampling import Batch, batch_in_blocks
+
+Key = tuple[int, int]  # the number of a block, and of a leaf parameter
 
 
 def aligned_backward(
@@ -39,6 +52,8 @@ def aligned_backward(
     alignment_weight: float,
     gap: str = "demographic_parity",
     fairness_weight: float = 0.0,
+    micro_batch: int | None = None,
+    loss_scale: float = 1.0,
 ) -> Tensor:
     """Adds the gradient of task loss + lambda * gap + beta * alignment to ``.grad`` (Eq. 9).
 
@@ -52,6 +67,11 @@ def aligned_backward(
     the running ones are updated once. That costs 15 forward passes' worth where all layers are
     aligned, because each group's gradient passes through the rows of the others.
 
+    Where torch.distributed is initialised, the rows of all processes make up the batch: group
+    gradients are averaged over the processes before the cosine, every process gets the same
+    ``.grad``, and N processes with 1 / N of the rows take the step of one with all. The model must
+    not be wrapped in DistributedDataParallel, whose hooks give wrong second derivatives.
+
     Args:
         model: the network that ``alignment`` was made for; it returns logits.
         x: (n, ...) inputs.
@@ -62,11 +82,17 @@ def aligned_backward(
         alignment_weight: beta.
         gap: the name of the gap, which also says which groups are aligned with which.
         fairness_weight: lambda; with 0 the gap is not computed.
+        micro_batch: rows to forward at a time, for batches that don't fit in memory; None takes
+            all. The rationale is still that of the whole batch, which costs a forward and a
+            backward pass more; batch normalisation then sees one part at a time.
+        loss_scale: what the losses are multiplied by before they go backward, and ``.grad`` with
+            them, as half precision needs it (``torch.amp.GradScaler.get_scale()``).
 
     Returns:
         The detached value of the whole loss.
 
     Raises:
+        DataError: if the processes hold rows of different groups (or labels).
         OptionError: if ``gap`` is unknown.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a code is out of range.
@@ -83,6 +109,8 @@ def aligned_backward(
         gap=chosen,
         fairness_weight=fairness_weight,
         n_groups=n_groups,
+        micro_batch=micro_batch,
+        loss_scale=loss_scale,
     )
 
 
@@ -96,6 +124,8 @@ def backward_in_blocks(
     fairness_weight: float,
     n_groups: int,
     group_sum: bool = False,
+    micro_batch: int | None = None,
+    loss_scale: float = 1.0,
 ) -> Tensor:
     """``aligned_backward`` for rows that already lie in blocks; used by the trainer.
 
@@ -109,120 +139,216 @@ def backward_in_blocks(
         n_groups: the number of groups.
         group_sum: the task loss is the sum of the blocks' means (Algorithm 1), not the mean over
             rows.
+        micro_batch: as in ``aligned_backward``.
+        loss_scale: as in ``aligned_backward``.
 
     Returns:
         The detached value of the whole loss.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    with double_backward_attention():
-        outputs = forward_blocks(model, batch)
-        losses = [
-            per_sample_loss(output, batch.y[block.rows]).mean()
-            for output, block in zip(outputs, batch.blocks, strict=True)
-        ]
-        shares = [1.0 if group_sum else (b.stop - b.start) / len(batch.y) for b in batch.blocks]
-        total = torch.stack([part * loss for part, loss in zip(shares, losses, strict=True)]).sum()
-        if fairness_weight:
-            prob = probability(torch.cat(outputs))
-            total = total + fairness_weight * gap(prob, batch.group, batch.y, n_groups)
-        roots, cotangents, similarity = _alignment_roots(
-            model, batch, losses, alignment, gap, alignment_weight
-        )
-        # One pass for everything: what the second derivatives and the task loss share is met once.
-        torch.autograd.backward(
-            [total, *roots], [torch.ones_like(total), *cotangents], inputs=parameters
-        )
-    return total.detach() - alignment_weight * similarity
+    with double_backward_attention(), gradients_added_up(parameters):
+        step = _Step(model, batch, alignment, gap, loss_scale)
+        parts = _split(batch, micro_batch)
+        passes = [step.forward(batch)] if len(parts) == 1 else step.rehearse(parts)
+        similarity, cotangents = step.similarity(passes, -alignment_weight)
+        everyone = _Everyone(passes, parts) if fairness_weight else None
+        shares = [1.0 if group_sum else rows / sum(step.rows) for rows in step.rows]
+        value = torch.zeros((), device=batch.x.device)
+        for place, part in enumerate(parts):
+            now = passes[0] if len(parts) == 1 else step.repeat(part, passes[place])
+            total = torch.stack([s * x for s, x in zip(shares, now.losses, strict=True)]).sum()
+            value = value + total.detach()
+            if everyone is not None:
+                difference = gap(*everyone.seen_from(place, now.prob), n_groups)
+                total = total + fairness_weight * difference
+            keys = [key for key in now.gradients if key in cotangents]
+            # One pass for everything: what the second derivatives and the task loss share is met
+            # once.
+            torch.autograd.backward(
+                [loss_scale * total, *(now.gradients[key] for key in keys)],
+                [torch.ones_like(total), *(cotangents[key] for key in keys)],
+                inputs=parameters,
+            )
+    add_up([value])
+    if everyone is not None:
+        value = value + fairness_weight * difference.detach()
+    return value - alignment_weight * similarity
 
 
-def _alignment_roots(
-    model: nn.Module,
-    batch: Batch,
-    losses: Sequence[Tensor],
-    alignment: RationaleAlignment,
-    gap: Gap,
-    alignment_weight: float,
-) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """The group gradients with their cotangents; adds the direct part to ``.grad``.
+@dataclass(frozen=True)
+class _Pass:
+    """A part of the batch that went through the network.
 
-    Only gradients of the aligned layers' weights are asked for, so aligning the last layers of a
-    deep network costs little.
-
-    Returns:
-        The layers' group gradients, the cotangent of each, and the similarity.
+    Attributes:
+        losses: each block's loss, added up over the part and divided by the rows of the whole
+            block, so that the parts add up to the mean.
+        prob: (n,) probabilities.
+        gradients: by block and leaf the gradient of the block's loss times the loss scale; of the
+            blocks that are compared, and the leaves that are reached.
+        state: of the random generators when it began.
     """
-    named = dict(model.named_parameters(remove_duplicate=False))
-    layers = [(layer, layer.weight(named)) for layer in alignment.active_layers]
-    leaves = list({id(leaf): leaf for _, leaf in layers}.values())
-    place_of = {id(leaf): place for place, leaf in enumerate(leaves)}
-    cotangents: dict[tuple[int, int], Tensor] = {}  # by block and leaf
-    gradients: dict[int, tuple[Tensor | None, ...]] = {}  # by block
-    similarity = torch.zeros((), device=batch.x.device)
-    for label in gap.strata:
+
+    losses: list[Tensor]
+    prob: Tensor
+    gradients: dict[Key, Tensor]
+    state: list[Tensor]
+
+
+class _Step:
+    """What stays the same while the parts of a batch go through the network.
+
+    Attributes:
+        rows: the number of rows of each block, over all parts and processes.
+        compared: for each stratum the blocks whose rationales are compared.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        batch: Batch,
+        alignment: RationaleAlignment,
+        gap: Gap,
+        loss_scale: float,
+    ) -> None:
+        """Finds the leaf parameters of the layers and counts rows; nothing is run yet."""
+        self.model, self.scale, self.granularity = model, loss_scale, alignment.granularity
+        named = dict(model.named_parameters(remove_duplicate=False))
+        self.layers = [(layer, layer.weight(named)) for layer in alignment.active_layers]
+        self.leaves = list({id(leaf): leaf for _, leaf in self.layers}.values())
+        self.rows = _count_rows(batch)
         inside = [
-            i
-            for i, block in enumerate(batch.blocks)
-            if block.group is not None and block.label == label
+            [i for i, b in enumerate(batch.blocks) if b.group is not None and b.label == label]
+            for label in gap.strata
         ]
-        if len(inside) < 2:
-            continue
-        for i in inside:
-            gradients[i] = torch.autograd.grad(
-                losses[i], leaves, create_graph=True, allow_unused=True
+        self.compared = [blocks for blocks in inside if len(blocks) > 1]
+
+    def forward(self, part: Batch, *, graph: bool = True) -> _Pass:
+        """Forwards a part; with ``graph`` its gradients can be differentiated again."""
+        state = random_state(self.model)
+        outputs = forward_blocks(self.model, part)
+        losses = [
+            per_sample_loss(output, part.y[block.rows]).sum() / rows
+            for output, block, rows in zip(outputs, part.blocks, self.rows, strict=True)
+        ]
+        gradients = {
+            (block, place): gradient
+            for block in chain(*self.compared)
+            for place, gradient in enumerate(
+                torch.autograd.grad(
+                    self.scale * losses[block],
+                    self.leaves,
+                    create_graph=graph,
+                    retain_graph=True,
+                    allow_unused=True,
+                )
             )
-        for layer, leaf in layers:
-            place = place_of[id(leaf)]
-            present = [gradients[i][place] for i in inside]
-            if all(gradient is None for gradient in present):
-                continue
-            whole = [torch.zeros_like(leaf) if g is None else g.detach() for g in present]
-            value, per_group, direct = similarity_and_cotangents(
-                layer, leaf.detach(), whole, alignment.granularity
-            )
-            similarity = similarity + value
-            if leaf.grad is None:
-                leaf.grad = torch.zeros_like(leaf)
-            layer.part(leaf.grad).add_(direct, alpha=-alignment_weight)
-            for i, gradient, cotangent in zip(inside, present, per_group, strict=True):
-                if gradient is not None:
-                    target = cotangents.setdefault((i, place), torch.zeros_like(leaf))
-                    layer.part(target).add_(cotangent, alpha=-alignment_weight)
-    roots = [gradients[i][place] for i, place in cotangents]
-    return [root for root in roots if root is not None], list(cotangents.values()), similarity
+            if gradient is not None
+        }
+        return _Pass(losses, probability(torch.cat(outputs)), gradients, state)
+
+    def rehearse(self, parts: Sequence[Batch]) -> list[_Pass]:
+        """Forwards all parts for their values alone; only one graph is held at a time."""
+        passes = []
+        with running_statistics_kept(self.model):
+            for part in parts:
+                full = self.forward(part, graph=False)
+                losses = [loss.detach() for loss in full.losses]
+                passes.append(_Pass(losses, full.prob.detach(), full.gradients, full.state))
+        return passes
+
+    def repeat(self, part: Batch, rehearsed: _Pass) -> _Pass:
+        """Forwards a part again, with the dropout masks of its rehearsal."""
+        with random_state_set(self.model, rehearsed.state):
+            return self.forward(part)
+
+    def similarity(
+        self, passes: Sequence[_Pass], weight: float
+    ) -> tuple[Tensor, dict[Key, Tensor]]:
+        """The similarity, and the cotangent of each group gradient of ``weight`` times it.
+
+        The direct part, which needs no backward pass, is added to ``.grad`` here.
+        """
+        gradients = {
+            key: torch.stack([p.gradients[key].detach() for p in passes]).sum(0) / self.scale
+            for key in passes[0].gradients
+        }
+        add_up(list(gradients.values()))
+        place_of = {id(leaf): place for place, leaf in enumerate(self.leaves)}
+        cotangents: dict[Key, Tensor] = {}
+        similarity = torch.zeros((), device=passes[0].prob.device)
+        for blocks in self.compared:
+            for layer, leaf in self.layers:
+                keys = [(block, place_of[id(leaf)]) for block in blocks]
+                if not any(key in gradients for key in keys):
+                    continue
+                whole = [
+                    gradients[key] if key in gradients else torch.zeros_like(leaf) for key in keys
+                ]
+                value, per_group, direct = similarity_and_cotangents(
+                    layer, leaf.detach(), whole, self.granularity
+                )
+                similarity = similarity + value
+                if rank() == 0:
+                    leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+                    layer.part(leaf.grad).add_(direct, alpha=weight * self.scale)
+                for key, cotangent in zip(keys, per_group, strict=True):
+                    target = cotangents.setdefault(key, torch.zeros_like(leaf))
+                    layer.part(target).add_(cotangent, alpha=weight)
+        return similarity, cotangents
 
 
-def similarity_and_cotangents(
-    layer: Layer, weight: Tensor, gradients: Sequence[Tensor], granularity: Granularity
-) -> tuple[Tensor, list[Tensor], Tensor]:
-    """The mean pairwise similarity S of one layer and its derivatives, in closed form.
+class _Everyone:
+    """The probabilities of all rows of a step: of every part and of every process."""
 
-    Args:
-        layer: the layer.
-        weight: its leaf parameter.
-        gradients: for each of two or more groups the gradient of the leaf.
-        granularity: of the rationales.
+    def __init__(self, passes: Sequence[_Pass], parts: Sequence[Batch]) -> None:
+        """Exchanges them."""
+        self._parts = [p.prob.detach() for p in passes]
+        self._prob = collect(torch.cat(self._parts))
+        self._group = torch.cat(collect(torch.cat([part.group for part in parts])))
+        self._label = torch.cat(collect(torch.cat([part.y for part in parts])))
 
-    Returns:
-        S; dS/dg_i for each group; dS/dw, the direct part. All in the shape of the layer's part.
+    def seen_from(self, place: int, prob: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities, groups and labels; a graph leads to one part of this process alone."""
+        own = torch.cat([*self._parts[:place], prob, *self._parts[place + 1 :]])
+        before, after = self._prob[: rank()], self._prob[rank() + 1 :]
+        return torch.cat([*before, own, *after]), self._group, self._label
+
+
+def _count_rows(batch: Batch) -> list[float]:
+    """The number of rows of each block, over all processes."""
+    codes = [
+        -1 if code is None else code
+        for block in batch.blocks
+        for code in (block.group, block.label)
+    ]
+    require_same(torch.tensor(codes, device=batch.x.device))
+    rows = torch.tensor([float(b.stop - b.start) for b in batch.blocks], device=batch.x.device)
+    add_up([rows])
+    return rows.tolist()
+
+
+def _split(batch: Batch, micro_batch: int | None) -> list[Batch]:
+    """Parts of about ``micro_batch`` rows, each with rows of every block.
+
+    Raises:
+        OptionError: if ``micro_batch`` is below 1.
     """
-    dtype = at_least_float32(weight.dtype)
-    w = layer.by_unit(layer.part(weight)).to(dtype)  # (units, fan-in)
-    g = torch.stack([layer.by_unit(layer.part(x)).to(dtype) for x in gradients])  # (G, units, ...)
-    z = g * w
-    # The lengths are divided by the largest before they are squared: squaring twice would lose
-    # norms of 1e-12. Where all are 0, 1 takes the place of what is divided by.
-    unit = granularity == "unit"
-    length = torch.linalg.vector_norm(z, dim=2, keepdim=True) if unit else z.abs()
-    scale = length.amax((1, 2), keepdim=True)
-    scale = scale + (scale == 0)
-    influence = (length / scale).square_()
-    norm = torch.linalg.vector_norm(influence, dim=(1, 2), keepdim=True)
-    norm = norm + (norm == 0)
-    h = influence / norm
-    pairs = len(g) * (len(g) - 1) / 2
-    others = (h.sum(0) - h) / pairs
-    along = (others * h).sum((1, 2), keepdim=True)
-    slope = z.mul_((others - along * h) * (2 / (norm * scale * scale)))  # dS/dz_i
-    per_group = [layer.from_units(x, layer.part(weight)).to(weight.dtype) for x in slope * w]
-    direct = layer.from_units((slope * g).sum(0), layer.part(weight)).to(weight.dtype)
-    return along.sum() / 2, per_group, direct  # every pair was met twice
+    if micro_batch is None:
+        return [batch]
+    if micro_batch < 1:
+        raise OptionError(f"micro_batch: expected at least 1 row, got {micro_batch}")
+    wanted = -(-len(batch.y) // micro_batch)
+    n_parts = max(1, min(wanted, *(block.stop - block.start for block in batch.blocks)))
+    if n_parts == 1:
+        return [batch]
+    rows = torch.arange(len(batch.y), device=batch.x.device)
+    chunks = [rows[block.rows].tensor_split(n_parts) for block in batch.blocks]
+    parts = []
+    for of_each_block in zip(*chunks, strict=True):
+        start, blocks = 0, []
+        for block, chunk in zip(batch.blocks, of_each_block, strict=True):
+            blocks.append(replace(block, start=start, stop=start + len(chunk)))
+            start += len(chunk)
+        taken = torch.cat(of_each_block)
+        parts.append(Batch(batch.x[taken], batch.y[taken], batch.group[taken], tuple(blocks)))
+    return parts

@@ -1,0 +1,73 @@
+"""What the processes of one step share, with torch.distributed; one process alone pays nothing."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from dralign.errors import DataError
+
+
+def n_processes() -> int:
+    """How many processes take a step together: 1 unless torch.distributed is initialised."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if n_processes() > 1 else 0
+
+
+def add_up(tensors: Sequence[Tensor]) -> None:
+    """Each tensor becomes its sum over the processes, in one exchange."""
+    if n_processes() == 1 or not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    for tensor, summed in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(summed.view_as(tensor))
+
+
+def collect(rows: Tensor) -> list[Tensor]:
+    """The rows of every process by rank, without a graph; (n_r,) each."""
+    if n_processes() == 1:
+        return [rows.detach()]
+    sizes = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(n_processes())]
+    dist.all_gather(sizes, torch.tensor([len(rows)], device=rows.device))
+    longest = int(torch.cat(sizes).max())
+    padded = torch.zeros(longest, dtype=rows.dtype, device=rows.device)
+    padded[: len(rows)] = rows.detach()
+    found = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(found, padded)
+    return [part[: int(size)] for part, size in zip(found, sizes, strict=True)]
+
+
+def require_same(layout: Tensor) -> None:
+    """Checks that a vector is the same in every process.
+
+    Raises:
+        DataError: if it is not.
+    """
+    if any(not torch.equal(other, layout) for other in collect(layout)):
+        raise DataError(
+            "the processes of a step hold rows of different groups (or labels); "
+            "draw a balanced batch in each"
+        )
+
+
+@contextmanager
+def gradients_added_up(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """What the block adds to ``.grad`` is added up over the processes."""
+    if n_processes() == 1:
+        yield
+        return
+    before = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    yield
+    add_up([parameter.grad for parameter in parameters if parameter.grad is not None])
+    for parameter, old in zip(parameters, before, strict=True):
+        if old is not None:
+            parameter.grad = old if parameter.grad is None else old.add_(parameter.grad)
