@@ -10,6 +10,7 @@ from dralign.alignment.cotangents import similarity_and_cotangents
 from dralign.errors import GroupTypeError, OptionError
 from dralign.gaps import GAP_NAMES, resolve_gap
 from dralign.rationale import group_losses, per_sample_loss, probability, select_layers
+from dralign.sampling import batch_in_blocks
 
 
 class Attention(nn.Module):
@@ -197,24 +198,29 @@ def test_rows_of_units_find_their_way_back(transposed_groups):
     assert torch.equal(layer.from_units(units, part), part)
 
 
-def test_step_takes_about_three_times_the_work_of_plain_training():
-    """FLOPs, not time: the cost model of 9 forward passes against 3."""
+@pytest.mark.parametrize(("every", "ratio"), [(1, 2.72), (4, 1.43), (8, 1.22)])
+def test_work_of_a_step_beside_a_gap_step(every, ratio):
+    """FLOPs, not time: 9 forward passes against 3, on every k-th step."""
     from torch.utils.flop_counter import FlopCounterMode
 
+    from dralign.methods import build_method
     from dralign.models import mlp
 
-    torch.manual_seed(0)
-    model = mlp(120)
     x, y = torch.randn(1000, 120), torch.arange(1000) // 2 % 2
     group = torch.from_numpy(np.arange(1000) % 2)
-    with FlopCounterMode(display=False) as plain:
-        per_sample_loss(model(x), y).mean().backward()
-    with FlopCounterMode(display=False) as aligned:
-        aligned_backward(
-            model, x, label=y, group=group, n_groups=2, fairness_weight=0.1,
-            alignment=RationaleAlignment(model), alignment_weight=0.1,
-        )  # fmt: skip
-    assert aligned.get_total_flops() / plain.get_total_flops() == pytest.approx(2.72, abs=0.02)
+    batch = batch_in_blocks(x, y, group, n_groups=2, by_label=False)
+
+    def flops(name: str, **options: float) -> int:
+        torch.manual_seed(0)
+        method = build_method(name, fairness_weight=0.1, **options)
+        step = method.begin(mlp(120), n_groups=2, generator=torch.Generator())
+        with FlopCounterMode(display=False) as counter:
+            for _ in range(8):
+                step(batch)
+        return counter.get_total_flops()
+
+    aligned = flops("dralign", alignment_weight=0.1, alignment_every=every)
+    assert aligned / flops("gap") == pytest.approx(ratio, abs=0.01)
 
 
 def test_bad_group_and_gap_are_refused():
