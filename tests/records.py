@@ -43,7 +43,7 @@ def specs(seeds=range(3), weights=(0.2, 0.5), data=ADULT, **settings):
 
 def history(spec: TrialSpec) -> History:
     """A course of training that depends on the spec alone."""
-    base_ap, base_gap, cost, saving = _METHODS[spec.method]
+    base_ap, base_gap, cost, saving = _METHODS.get(spec.method, _METHODS["gap"])
     rng = np.random.default_rng(
         [spec.seed, len(spec.method), round(1000 * spec.fairness_weight), spec.hidden]
     )
@@ -93,3 +93,17 @@ def records(trials=None, **changes) -> list[TrialRecord]:
         )
         found.append(replace(record, **changes))
     return found
+
+
+def point(ap, soft, *, hard=0.1, seed=0, similarity=None, seconds=1.0, **settings) -> TrialRecord:
+    """A one-epoch trial with the given test figures; validation figures are far from them."""
+    spec = TrialSpec(ADULT, settings.pop("method", "gap"), seed=seed, epochs=1, **settings)
+    found = records([spec])[0]
+    epoch = replace(
+        found.history[0],
+        test={"average_precision": ap, f"soft_{spec.gap}": soft, f"hard_{spec.gap}": hard},
+        seconds=seconds,
+    )
+    if similarity is not None:
+        epoch = replace(epoch, similarity=similarity)
+    return replace(found, history=(epoch,))

@@ -171,7 +171,7 @@ def broken(tmp_path: Path, **columns: object) -> Path:
 
 
 BAD_DATA = {
-    "unknown dataset": (lambda _: ["adults"], "unknown dataset 'adults'; known: adult, german"),
+    "unknown dataset": (lambda _: ["adults"], "unknown dataset 'adults'; known: adult, german, compas"),
     "no file": (lambda _: ["gone.csv", "--label", "a", "--sensitive", "b"], "gone.csv: no such"),
     "no label given": (lambda p: own(p, **{"--label": ""}), "--label"),
     "no groups given": (lambda p: own(p, **{"--sensitive": ""}), "--sensitive"),
@@ -179,7 +179,7 @@ BAD_DATA = {
     "unknown column": (lambda p: own(p, **{"--sensitive": "sex"}), "no column 'sex'"),
     "label of three": (
         lambda p: own(broken(p.parent, loan=["a", "b", "c"] * 80)),
-        "expected two values, got 3: 'a', 'b', 'c'",
+        "no value 'granted'; it has 'a', 'b', 'c'",
     ),
     "label missing": (
         lambda p: own(broken(p.parent, loan=["granted", None, "refused"] * 80)),

@@ -187,6 +187,7 @@ def test_paper_german_is_adf_s_encoding():
         "equalized_odds": 125,
         "equal_opportunity": 125,
         "predictive_parity": 125,
+        "printed_predictive_parity": 125,
     }
 
 
@@ -255,7 +256,7 @@ def test_the_seed_decides_the_split(name, preparation):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "credit"}, "unknown dataset 'credit'; known: adult, german"),
+        ({"name": "credit"}, "unknown dataset 'credit'; known: adult, german, compas"),
         ({"preparation": "raw"}, "unknown preparation 'raw'; known: paper, standard"),
         ({"sensitive": "race"}, "use preparation 'standard'"),
         ({"include_sensitive": True}, "use preparation 'standard'"),

@@ -24,13 +24,14 @@ FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "equalized_odds": equalized_odds_gap,
     "equal_opportunity": equal_opportunity_gap,
     "predictive_parity": predictive_parity_gap,
+    "printed_predictive_parity": demographic_parity_gap,
 }
 every_gap = pytest.mark.parametrize("name", GAP_NAMES)
 every_aggregate = pytest.mark.parametrize("aggregate", ["max", "mean"])
 
 
 def call(name: str, prob, group, label, n_groups: int, **options) -> Tensor:
-    if name != "demographic_parity":
+    if FUNCTIONS[name] is not demographic_parity_gap:
         options["label"] = label
     return FUNCTIONS[name](prob, group, n_groups=n_groups, **options)
 
@@ -61,7 +62,8 @@ def oracle(name: str, prob, group, label, n_groups: int, aggregate: str) -> floa
 
     if name == "predictive_parity":
         return over_pairs(lambda f, y: y * f, lambda f, y: f, lambda y: True)
-    labels = {"demographic_parity": [{0, 1}], "equalized_odds": [{0}, {1}]}.get(name, [{1}])
+    kept_labels = {"equalized_odds": [{0}, {1}], "equal_opportunity": [{1}]}
+    labels = kept_labels.get(name, [{0, 1}])
     return sum(
         over_pairs(lambda f, y: f, lambda f, y: 1, lambda y, kept=kept: y in kept)
         for kept in labels
@@ -92,6 +94,7 @@ def test_values_worked_out_by_hand():
         "equalized_odds": 0.9,  # .4 + .5, a sum and not a maximum
         "equal_opportunity": 0.5,
         "predictive_parity": 0.4 / 0.6 - 0.9 / 1.5,
+        "printed_predictive_parity": 0.45,
     })  # fmt: skip
 
 
@@ -146,6 +149,20 @@ def test_empty_cell_drops_its_stratum_only():
     (gradient,) = torch.autograd.grad(gap, prob)
     assert gradient.tolist() == [-1, 0, 1]
     assert equal_opportunity_gap(prob, group, label=label, n_groups=2).item() == 0
+
+
+def test_printed_predictive_parity_is_the_formula_of_the_appendix():
+    """A.11: a cell weighs as much as it has rows in the batch; with an absolute value."""
+    prob, group, label = batch(50, 2, 5)
+    means = []
+    for a in (0, 1):
+        cells = [prob[(group == a) & (label == y)] for y in (0, 1)]
+        sizes = [len(cell) for cell in cells]
+        weighted = sum(cell.mean() * size for cell, size in zip(cells, sizes, strict=True))
+        means.append(weighted / sum(sizes))
+    gap = resolve_gap("printed_predictive_parity")
+    assert gap(prob, group, label, 2).item() == pytest.approx(abs(means[0] - means[1]).item())
+    assert gap(prob, 1 - group, label, 2).item() == gap(prob, group, label, 2).item() > 0
 
 
 def test_predictive_parity_leaves_out_a_group_whose_probabilities_are_zero():
@@ -223,6 +240,7 @@ def test_resolved_gap_knows_its_strata():
         "equalized_odds": (0, 1),
         "equal_opportunity": (1,),
         "predictive_parity": (0, 1),
+        "printed_predictive_parity": (0, 1),
     }
     unconditional = [name for name, gap in known.items() if not gap.conditions_on_label]
     assert unconditional == ["demographic_parity"]

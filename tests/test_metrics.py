@@ -24,6 +24,7 @@ from dralign.errors import (
 from dralign.gaps import GAP_NAMES
 
 SEEDS = range(5)
+PRINTED = "printed_predictive_parity"
 
 
 def sample(n_groups: int = 2, seed: int = 0, n: int = 300):
@@ -299,12 +300,30 @@ def test_record_equals_the_single_functions(n_groups):
             y, prob, sensitive_features=group
         )
         for name in GAP_NAMES
+        if name != PRINTED
         for form, prefix in (("soft", "soft_"), ("hard", ""))
     }
+    for form in ("soft", "hard"):
+        gaps[f"{form}_{PRINTED}"] = record[f"{form}_{PRINTED}"]  # it has no function of its own
     singles = ("average_precision", "accuracy", "balanced_accuracy")
     assert record == pytest.approx(
         {name: getattr(metrics, name)(y, prob) for name in singles} | gaps
     )
+
+
+@pytest.mark.parametrize("n_groups", [2, 3])
+def test_printed_predictive_parity_is_that_of_the_batches_it_is_trained_on(n_groups):
+    """Rows repeated until every cell has the same number of them: there it is the DP gap."""
+    y, prob, group = sample(n_groups, n=120)
+    codes = np.unique(group, return_inverse=True)[1]
+    cells = [np.flatnonzero((codes == a) & (y == v)) for a in range(n_groups) for v in (0, 1)]
+    size = np.lcm.reduce([len(cell) for cell in cells])
+    balanced = np.concatenate([np.tile(cell, size // len(cell)) for cell in cells])
+    record = metrics.evaluate(y, prob, codes, n_groups=n_groups)
+    drawn = metrics.evaluate(y[balanced], prob[balanced], codes[balanced], n_groups=n_groups)
+    for form in ("soft", "hard"):
+        assert record[f"{form}_{PRINTED}"] == pytest.approx(drawn[f"{form}_demographic_parity"])
+        assert record[f"{form}_{PRINTED}"] != pytest.approx(record[f"{form}_demographic_parity"])
 
 
 def test_record_counts_missing_groups_in_the_accuracies_only():
@@ -327,6 +346,8 @@ def test_record_is_nan_where_undefined():
         "soft_equal_opportunity",
         "hard_equal_opportunity",
         "hard_predictive_parity",
+        f"soft_{PRINTED}",
+        f"hard_{PRINTED}",
     }
 
 

@@ -19,6 +19,7 @@ NAMES = [
     "equal_opportunity_gap",
     "equalized_odds_gap",
     "fetch_adult",
+    "fetch_compas",
     "fetch_german",
     "group_losses",
     "parity_scores",

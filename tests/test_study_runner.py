@@ -12,7 +12,7 @@ import torch
 
 import records as made_up
 import study_runs as runs
-from dralign.errors import OptionError, StudyError
+from dralign.errors import OptionError
 from dralign.study import Ledger, TrialSpec, run_study, unfinished
 
 SPECS = made_up.specs(seeds=range(2), weights=(0.2,))
@@ -126,16 +126,6 @@ def test_an_error_while_reporting_leaves_the_finished_ones(ledger, jobs, recwarn
     assert len(ledger.done_hashes()) == 2
     assert not recwarn.list
     assert run_study(SEEDS, ledger, jobs=jobs, run=runs.quick).done == 4
-
-
-def test_a_worker_that_dies_is_one_clear_line_and_the_command_continues(ledger):
-    with pytest.raises(StudyError, match=r"a worker process died .*; \d of 6 trials are kept; run"):
-        run_study(SEEDS, ledger, jobs=2, run=runs.dies)
-    kept = len(ledger.done_hashes())
-    assert kept < 6
-    outcome = run_study(SEEDS, ledger, jobs=2, run=runs.quick)
-    assert (outcome.done, outcome.skipped) == (6 - kept, kept)
-    assert [record.spec.seed for record in ledger.records(status="failed")] == []
 
 
 def test_ctrl_c_in_a_terminal_stops_all_processes_quietly(tmp_path):

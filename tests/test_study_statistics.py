@@ -10,26 +10,9 @@ from scipy import stats
 import records as made_up
 from dralign.study import Interval, TrialSpec, learning_curves, summarise
 from dralign.training import Selection
+from records import point as record
 
 LAST = Selection(rule="last", warmup=0)
-
-
-def record(ap, soft, *, hard=0.1, seed=0, similarity=None, seconds=1.0, **settings):
-    """A one-epoch trial with the given test figures; validation figures are far from them."""
-    spec = TrialSpec(made_up.ADULT, settings.pop("method", "gap"), seed=seed, epochs=1, **settings)
-    found = made_up.records([spec])[0]
-    epoch = replace(
-        found.history[0],
-        test={
-            "average_precision": ap,
-            f"soft_{spec.gap}": soft,
-            f"hard_{spec.gap}": hard,
-        },
-        seconds=seconds,
-    )
-    if similarity is not None:
-        epoch = replace(epoch, similarity=similarity)
-    return replace(found, history=(epoch,))
 
 
 @pytest.mark.parametrize("n", [2, 3, 10])
@@ -191,3 +174,10 @@ def test_a_learning_curve_is_the_mean_over_seeds_of_each_epoch():
                 ("similarity", [sum(e.similarity["unit"].values()) for e in at]),
             ):
                 assert getattr(curve, name)[epoch].mean == pytest.approx(np.mean(values))
+
+
+def test_readings_make_no_row_of_their_own():
+    plain, read, other = record(0.8, 0.1), record(0.8, 0.1, readings=True), record(0.7, 0.2, seed=1)
+    (row,) = summarise([read, plain, other], selection=LAST)
+    assert (row.n, row.seeds) == (2, (0, 1))
+    assert list(learning_curves([read, plain, other])) == [row.setting]

@@ -7,7 +7,7 @@ shows the doors: a term for a training loop, a command line, and the parts they 
 from typing import TYPE_CHECKING
 
 from dralign.alignment import RationaleAlignment, aligned_backward
-from dralign.data import fetch_adult, fetch_german
+from dralign.data import fetch_adult, fetch_compas, fetch_german
 from dralign.gaps import (
     demographic_parity_gap,
     equal_opportunity_gap,
@@ -33,6 +33,7 @@ __all__ = [
     "equal_opportunity_gap",
     "equalized_odds_gap",
     "fetch_adult",
+    "fetch_compas",
     "fetch_german",
     "group_losses",
     "parity_scores",

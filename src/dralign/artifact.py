@@ -35,10 +35,11 @@ class Artifact:
         architecture: what ``dralign.models.build`` needs.
         encoder: turns raw rows into inputs; None where inputs are given as they are.
         label: the name of the label column.
-        positive: how label 1 is written in the raw data.
+        positive: how label 1 is written in the raw data; empty with more than two classes.
         sensitive: the sensitive columns of the training data; not needed for prediction.
         group_names: the groups they make.
         training: how it was trained and chosen, and its figures; JSON-ready.
+        class_names: with more than two classes, how the labels 0, 1, ... are written.
     """
 
     model: nn.Module
@@ -49,12 +50,16 @@ class Artifact:
     sensitive: tuple[str, ...]
     group_names: tuple[str, ...]
     training: Mapping[str, Any]
+    class_names: tuple[str, ...] = ()
 
     def predict_proba(self, rows: object) -> Tensor:
-        """The probability of the positive label for raw rows, (n,) float32 in [0, 1].
+        """Probabilities for raw rows, float32 in [0, 1].
 
         Args:
             rows: a DataFrame with the columns of training; (n, d) inputs if there is no encoder.
+
+        Returns:
+            (n,) of the positive label; (n, C) of each of more than two classes.
 
         Raises:
             DataError: if a column is missing or can't be read.
@@ -73,6 +78,7 @@ class Artifact:
             "positive": self.positive,
             "sensitive": list(self.sensitive),
             "group_names": list(self.group_names),
+            "class_names": list(self.class_names),
             "training": dict(self.training),
         }
 
@@ -135,6 +141,10 @@ def load_artifact(folder: str | Path) -> Artifact:
         model = _model(architecture, weights)
         if encoder is not None and len(encoder.feature_names) != architecture["n_inputs"]:
             raise ArtifactError("the encoder does not make as many inputs as the network takes")
+        classes = tuple(map(str, description.get("class_names", ())))
+        outputs = architecture.get("n_outputs", 1)
+        if len(classes) != (outputs if outputs > 2 else 0):
+            raise ArtifactError("the network does not have one output for each class")
         return Artifact(
             model=model,
             architecture=architecture,
@@ -144,6 +154,7 @@ def load_artifact(folder: str | Path) -> Artifact:
             sensitive=tuple(map(str, description["sensitive"])),
             group_names=tuple(map(str, description["group_names"])),
             training=dict(description["training"]),
+            class_names=classes,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = (
@@ -159,9 +170,11 @@ def model_card(artifact: Artifact) -> str:
         f"| {name.replace('_', ' ')} | {value:.4f} |"
         for name, value in dict(training.get("test", {})).items()
     )
+    classes = ", ".join(f"`{name}`" for name in artifact.class_names)
+    what = f"as one of {classes}" if classes else f"= `{artifact.positive}`"
     return f"""# Model card
 
-Predicts `{artifact.label}` = `{artifact.positive}`; saved by dralign.
+Predicts `{artifact.label}` {what}; saved by dralign.
 
 - Network: {json.dumps(dict(artifact.architecture))}
 - Trained with: {_settings(training.get("trial", {}))}

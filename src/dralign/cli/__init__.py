@@ -9,7 +9,10 @@ import typer
 from dralign.cli.audit import audit
 from dralign.cli.compare import compare
 from dralign.cli.console import complain, warn_once
+from dralign.cli.data import data
+from dralign.cli.export import export
 from dralign.cli.predict import predict
+from dralign.cli.sweep import sweep
 from dralign.cli.train import train
 from dralign.errors import DralignError
 
@@ -22,8 +25,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Train classifiers whose decision rationale differs less between groups, and judge them.",
 )
-for command in (compare, train, predict, audit):
+for command in (compare, sweep, export, train, predict, audit):
     app.command()(command)
+app.add_typer(data, name="data")
 
 
 @app.callback(invoke_without_command=True)

@@ -20,7 +20,7 @@ from dralign.cli import options
 from dralign.cli.console import errors, print_json, say
 from dralign.data import DataSource, read_table
 from dralign.data.columns import require_columns
-from dralign.data.frame import binary_label, table_groups
+from dralign.data.frame import binary_label, class_label, table_groups
 from dralign.errors import ArtifactError, DataError, ModelError, OptionError
 from dralign.groups import GroupCodes
 
@@ -145,7 +145,10 @@ def _from_artifact(
     chosen = columns["sensitive"] or artifact.sensitive
     require_columns(frame, [target, *chosen], where=table)
     positive = columns["positive"] or (artifact.positive if target == artifact.label else "")
-    y, _ = binary_label(frame[target], positive)
+    if artifact.class_names and target == artifact.label:
+        y = class_label(frame[target], artifact.class_names)
+    else:
+        y, _ = binary_label(frame[target], positive)
     x = _numbers(frame, [])[0] if artifact.encoder is None else artifact.encoder.transform(frame)
     return _Case(
         artifact.model,
@@ -170,7 +173,7 @@ def _built_in(
     known = trial.get("data", {}) if isinstance(trial, dict) else {}
     source = DataSource(name, data_home=data_home)
     if isinstance(known, dict) and known.get("name") == name:
-        source = DataSource.from_dict(known)
+        source = replace(DataSource.from_dict(known), data_home=data_home)
     if columns["sensitive"]:
         source = replace(source, sensitive=columns["sensitive"])
     seed = trial.get("seed", 0) if isinstance(trial, dict) else 0

@@ -5,20 +5,10 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Group
-from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from dralign.cli import options
-from dralign.cli.console import errors, print_json, print_table, say, warn_once
+from dralign.cli.console import print_json, print_table, say, warn_once
+from dralign.cli.progress import run_trials
 from dralign.errors import OptionError, unknown
 from dralign.gaps import resolve_gap
 from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, default_weights, supported_gaps
@@ -29,12 +19,9 @@ from dralign.study import (
     Row,
     TrialRecord,
     TrialSpec,
-    identify,
-    run_study,
     summarise,
 )
 from dralign.study.trial import check_trial
-from dralign.training import Selection
 
 
 def compare(
@@ -103,19 +90,20 @@ def compare(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
     }
+    chosen_weights = options.numbers("weights", weights)
+    dataset = source.load(0)
     specs = [
         TrialSpec(**cast("Any", {**shared, **setting, "seed": seed}))
         for setting in _settings(
-            _chosen(methods, gap), options.numbers("weights", weights), alignment_weight
+            _chosen(methods, gap, dataset.n_classes), chosen_weights, alignment_weight
         )
         for seed in range(seeds)
     ]
-    dataset = source.load(0)
     for spec in specs[::seeds]:  # what is wrong is said now, and not by every trial
         check_trial(spec, dataset)
     folder = out or Path("studies") / f"{Path(data).stem}-{gap}"
     with Ledger(folder / "study.sqlite") as ledger:
-        records = _run(specs, ledger, jobs, rule)
+        records = run_trials(specs, ledger, rule=rule, jobs=jobs)
     failed = [record for record in records if record.status == "failed"]
     for message in dict.fromkeys(text for record in records for text in record.warnings):
         warn_once(message)
@@ -133,12 +121,12 @@ def compare(
         raise typer.Exit(1)
 
 
-def _chosen(methods: str, gap: str) -> list[str]:
-    """The names of the methods; "all" means all that support the gap."""
+def _chosen(methods: str, gap: str, n_classes: int) -> list[str]:
+    """The names of the methods; "all" means all that support the gap and the classes."""
     if methods != "all":
         return methods.split(",")
-    known = resolve_gap(gap).name
-    return [name for name in METHOD_NAMES if known in supported_gaps(name)]
+    known = resolve_gap(gap, n_classes=n_classes).name
+    return [name for name in METHOD_NAMES if known in supported_gaps(name, n_classes)]
 
 
 def _settings(
@@ -159,47 +147,6 @@ def _settings(
             keys = ("fairness_weight", "alignment_weight")
             settings.append({"method": name, **dict(zip(keys, chosen, strict=True))})
     return settings
-
-
-def _run(
-    specs: list[TrialSpec], ledger: Ledger, jobs: int | None, rule: Selection
-) -> list[TrialRecord]:
-    """Runs what is not in the ledger yet, showing progress; the records of all specs."""
-    progress = Progress(
-        TextColumn("[bold]trials"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=errors,
-    )
-    bar = progress.add_task("trials", total=len(specs))
-    best = Text("")
-    trials = identify(specs)
-    records = {record.hash: record for record in ledger.records(trials, status="done")}
-    progress.update(bar, completed=len(records))
-
-    def on_record(record: TrialRecord) -> None:
-        records[record.hash] = record
-        progress.advance(bar)
-        best.plain = _front(summarise(records.values(), selection=rule))
-        if not errors.is_terminal:
-            say(f"{len(records)} of {len(specs)}: {record.spec.method}, seed {record.spec.seed}")
-
-    with Live(Group(progress, best), console=errors, refresh_per_second=4, transient=True):
-        run_study(specs, ledger, jobs=jobs, on_record=on_record)
-    return list(records.values())
-
-
-def _front(rows: list[Row]) -> str:
-    """The non-dominated settings so far, one line each."""
-    return "\n".join(
-        f"  {row.spec.method} λ={row.spec.fairness_weight:g}: "
-        f"AP {row.average_precision.mean:.3f}, soft gap {row.soft_gap.mean:.3f} (n={row.n})"
-        for row in rows
-        if row.non_dominated
-    )
 
 
 def _write(folder: Path, records: list[TrialRecord], rows: list[Row]) -> dict[str, str]:

@@ -9,7 +9,9 @@ from dralign.data import DataSource
 from dralign.errors import OptionError
 from dralign.training import Selection
 
-Data = Annotated[str, typer.Argument(help="adult, german, or a CSV or Parquet file of your own.")]
+Data = Annotated[
+    str, typer.Argument(help="adult, german, compas, or a CSV or Parquet file of your own.")
+]
 Preparation = Annotated[
     str | None,
     typer.Option(help="paper (as published) or standard; only of the built-in datasets."),
@@ -22,7 +24,12 @@ IncludeSensitive = Annotated[
     bool, typer.Option("--include-sensitive", help="Keep the sensitive columns among the inputs.")
 ]
 Label = Annotated[str | None, typer.Option(help="The column to predict, in a file of your own.")]
-Positive = Annotated[str | None, typer.Option(help="The label value that counts as positive.")]
+Positive = Annotated[
+    str | None,
+    typer.Option(
+        help="The label value that counts as positive; without it, three and more are classes."
+    ),
+]
 DataHome = Annotated[
     Path | None,
     typer.Option(envvar="DRALIGN_DATA", help="Folder of the datasets that are not built in."),
@@ -30,7 +37,8 @@ DataHome = Annotated[
 Gap = Annotated[
     str,
     typer.Option(
-        help="demographic_parity, equalized_odds, equal_opportunity or predictive_parity."
+        help="demographic_parity, equalized_odds, equal_opportunity, predictive_parity or "
+        "printed_predictive_parity; the first two also with more than two classes."
     ),
 ]
 Granularity = Annotated[

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from dralign.artifact import load_artifact
@@ -23,7 +24,8 @@ def predict(
     """Score a table with a saved network; sensitive columns and label are not needed.
 
     The result has a row per row of the table, in its order: the probability of the positive label,
-    and 1 where it is at least 0.5.
+    and 1 where it is at least 0.5. With more than two classes it is the probability of each, and
+    the likeliest.
 
     Example: `dralign predict net people.csv --out scores.csv`
     """
@@ -31,7 +33,11 @@ def predict(
 
     network = load_artifact(artifact)
     prob = network.predict_proba(read_table(table)).numpy()
-    scores = pd.DataFrame({"probability": prob, "decision": (prob >= 0.5).astype(int)})
+    if classes := network.class_names:
+        scores = pd.DataFrame(prob, columns=[f"probability_{name}" for name in classes])
+        scores["prediction"] = np.array(classes)[prob.argmax(1)]
+    else:
+        scores = pd.DataFrame({"probability": prob, "decision": (prob >= 0.5).astype(int)})
     if json:
         print_json(scores.to_dict(orient="list"))
     elif out is None:

@@ -105,6 +105,7 @@ def train(
         sensitive=dataset.sensitive,
         group_names=dataset.group_names,
         training=trained,
+        class_names=dataset.class_names,
     )
     folder = save_artifact(artifact, out)
     if json:

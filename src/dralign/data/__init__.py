@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dralign.data.adult import PaperAdultEncoder, fetch_adult
+from dralign.data.compas import fetch_compas
 from dralign.data.dataset import Dataset, Encoder, Split
 from dralign.data.encoding import TableEncoder
 from dralign.data.form import Form
@@ -22,6 +23,7 @@ __all__ = [
     "TableEncoder",
     "encoder_from_dict",
     "fetch_adult",
+    "fetch_compas",
     "fetch_german",
     "load",
     "load_table",
@@ -47,17 +49,20 @@ def load(
     """A built-in dataset, ready for training.
 
     Args:
-        name: ``"adult"`` or ``"german"`` (the paper's Credit).
+        name: ``"adult"``, ``"german"`` (the paper's Credit) or ``"compas"``.
         preparation: ``"paper"``, as the published code prepares it, or ``"standard"``: the official
             split where there is one, missing values as a category, train-fitted scaling and
             one-hot.
         seed: of the split.
-        sensitive: the column(s) that make the groups, crossed if several: ``"sex"`` (the default),
-            ``"race"`` (Adult) or ``"age"`` (German; 25 and younger, or older).
+        sensitive: the column(s) that make the groups, crossed if several: ``"sex"`` (the default of
+            Adult and German), ``"race"`` (Adult; the default of COMPAS) or ``"age"`` (German; 25
+            and younger, or older).
         include_sensitive: whether the sensitive columns are inputs too.
-        data_home: the folder of datasets that are not built in.
+        data_home: the folder of datasets that are not in the package (COMPAS); DRALIGN_DATA, and
+            then the cache, if not given.
 
     Raises:
+        DataError: if files of the dataset are not there.
         OptionError: if the name, the preparation or a sensitive column is unknown.
     """
     if name not in BUILT_IN:

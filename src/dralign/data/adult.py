@@ -55,6 +55,7 @@ PAPER_BATCHES = (
     ("equalized_odds", 500),
     ("equal_opportunity", 500),
     ("predictive_parity", 500),
+    ("printed_predictive_parity", 500),
 )
 
 

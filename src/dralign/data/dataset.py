@@ -76,10 +76,12 @@ class Dataset:
         group_names: the name of group code 0, 1, ...
         sensitive: the sensitive column(s) that make the groups.
         label: the name of the label column.
-        positive: how the value coded 1 is written in the raw data.
+        positive: how the value coded 1 is written in the raw data; empty with more than two
+            classes.
         encoder: turns raw rows into inputs; None where inputs are given as they are.
         batch_sizes: rows per block of a batch (a group under DP, a cell under EO, EOP and PP), by
             gap name, where the source states them; other gaps take the trainer's default.
+        class_names: with more than two classes, how the values coded 0, 1, ... are written.
     """
 
     name: str
@@ -93,6 +95,7 @@ class Dataset:
     positive: str
     encoder: Encoder | None = None
     batch_sizes: tuple[tuple[str, int], ...] = ()
+    class_names: tuple[str, ...] = ()
 
     @property
     def n_inputs(self) -> int:
@@ -103,3 +106,8 @@ class Dataset:
     def n_groups(self) -> int:
         """The number of groups."""
         return len(self.group_names)
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes of the label."""
+        return len(self.class_names) or 2

@@ -3,12 +3,13 @@
 import re
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dralign.data.columns import distinct_texts, require_columns
+from dralign.data.columns import distinct_texts, places, require_columns
 from dralign.data.dataset import Dataset
 from dralign.data.encoding import TableEncoder
 from dralign.data.reading import UNNAMED, read_table
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MANY_VALUES = 100
 MOST_VALUES = 1_000
 MANY_GROUPS = 50
+MANY_CLASSES = 50
 FEW_ROWS = 100  # below this, all different and close together can be chance
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
 
@@ -43,8 +45,10 @@ def load_table(
 
     Args:
         path: the file.
-        label: the column to predict; it has two values.
-        positive: the value that counts as 1, as it is written; not needed for 0/1 and booleans.
+        label: the column to predict. With more than two values and no ``positive`` each of them is
+            a class.
+        positive: the value that counts as 1, as it is written; not needed for 0/1 and booleans. The
+            others count as 0.
         sensitive: the column(s) that make the groups.
         include_sensitive: whether they are inputs too.
         seed: of the split.
@@ -64,9 +68,9 @@ def load_table(
         raise OptionError(f"column {label!r} can't be both label and sensitive")
     frame = read_table(path)
     require_columns(frame, [label, *sensitive], where=str(path))
-    y, shown = binary_label(frame[label], positive)
+    y, shown, classes = coded_label(frame[label], positive)
     groups = table_groups(frame, sensitive)
-    rows = stratified_split(groups.codes.numpy() * 2 + y, seed)
+    rows = stratified_split(groups.codes.numpy() * (len(classes) or 2) + y, seed)
     if not all(map(len, rows)):
         raise DataError(f"{path}: {len(frame)} rows are too few for three parts")
     require_groups(groups.codes[rows[0]], groups.names, where="training")
@@ -86,26 +90,44 @@ def load_table(
         sensitive=tuple(sensitive),
         label=label,
         positive=shown,
+        class_names=classes,
     )
 
 
-def binary_label(values: "pd.Series[Any]", positive: str) -> tuple[np.ndarray, str]:
-    """The label as 0 and 1, and how 1 is written.
+def coded_label(values: "pd.Series[Any]", positive: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
+    """The label as 0 and 1, or as classes 0..C-1 in the order of their values.
+
+    Returns:
+        (n,) codes, how 1 is written (empty with classes), and the names of the classes (none with
+        two values).
 
     Raises:
-        DataError: if values are missing, there are not two of them, or it is not clear which is 1.
+        DataError: if values are missing, there are too many or only one of them, or it is not clear
+            which is 1.
+    """
+    place, texts, found = _label_values(values)
+    if positive or len(found) <= 2:
+        return *binary_label(values, positive), ()
+    if len(found) > MANY_CLASSES:
+        raise DataError(
+            f"label {values.name!r}: {len(found)} different values ({_some(found)}), at most "
+            f"{MANY_CLASSES} can be classes; put them into bins first, or give the one that counts "
+            "as positive with --positive"
+        )
+    order = {text: code for code, text in enumerate(found)}
+    return np.array([order[text] for text in texts])[place], "", tuple(found)
+
+
+def binary_label(values: "pd.Series[Any]", positive: str) -> tuple[np.ndarray, str]:
+    """The label as 0 and 1, and how 1 is written; of more than two values all others are 0.
+
+    Raises:
+        DataError: if values are missing, there is only one, or it is not clear which is 1.
     """
     name = values.name
-    if values.isna().any():
-        raise DataError(
-            f"label {name!r}: {int(values.isna().sum())} of {len(values)} rows have no value; "
-            "remove these rows first"
-        )
-    place, texts = distinct_texts(values)
-    found = sorted(set(texts))
-    if len(found) != 2:
-        some = ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
-        raise DataError(f"label {name!r}: expected two values, got {len(found)}: {some}")
+    place, texts, found = _label_values(values)
+    if len(found) < 2 or (len(found) > 2 and not positive):
+        raise DataError(f"label {name!r}: expected two values, got {len(found)}: {_some(found)}")
     if positive == "":
         if [text.lower() for text in found] not in (["0", "1"], ["false", "true"]):
             raise DataError(
@@ -115,10 +137,50 @@ def binary_label(values: "pd.Series[Any]", positive: str) -> tuple[np.ndarray, s
         positive = found[1]
     chosen = _as_read(positive, found)
     if chosen not in found:
-        raise DataError(
-            f"label {name!r}: no value {positive!r}; it has {found[0]!r} and {found[1]!r}"
+        known = " and ".join(map(repr, found)) if len(found) == 2 else _some(found)
+        raise DataError(f"label {name!r}: no value {positive!r}; it has {known}")
+    if len(found) > 2:
+        warnings.warn(
+            f"label {name!r}: {chosen!r} counts as 1, the other {len(found) - 1} values as 0",
+            DralignWarning,
+            stacklevel=3,
         )
     return (np.array(texts) == chosen)[place], chosen
+
+
+def class_label(values: "pd.Series[Any]", names: Sequence[str]) -> np.ndarray:
+    """(n,) int64 codes of a label whose classes are known.
+
+    Raises:
+        DataError: if a value is missing or not among the classes.
+    """
+    _, _, found = _label_values(values)
+    if new := [text for text in found if text not in names]:
+        raise DataError(f"label {values.name!r}: {new[0]!r} is not among: {_some(names)}")
+    return places(values, names)
+
+
+def _label_values(values: "pd.Series[Any]") -> tuple[np.ndarray, list[str], list[str]]:
+    """Each row's place among the texts, the texts, and the different ones in order.
+
+    Raises:
+        DataError: if values are missing.
+    """
+    if values.isna().any():
+        raise DataError(
+            f"label {values.name!r}: {int(values.isna().sum())} of {len(values)} rows have no "
+            "value; remove these rows first"
+        )
+    place, texts = distinct_texts(values)
+    found = sorted(set(texts))
+    with suppress(ValueError):
+        found.sort(key=float)  # 10 comes after 9
+    return place, texts, found
+
+
+def _some(found: Sequence[str]) -> str:
+    """The first values, for a message."""
+    return ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
 
 
 def table_groups(frame: "pd.DataFrame", sensitive: Sequence[str]) -> GroupCodes:

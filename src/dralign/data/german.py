@@ -78,6 +78,7 @@ PAPER_BATCHES = (
     ("equalized_odds", 125),
     ("equal_opportunity", 125),
     ("predictive_parity", 125),
+    ("printed_predictive_parity", 125),
 )
 ASSUMPTIONS = (
     "german, paper preparation: the paper states 500 training rows only; assumed are 250 "

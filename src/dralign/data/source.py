@@ -8,14 +8,21 @@ from typing import Any, cast
 
 from dralign.data.adult import load_adult
 from dralign.data.canonical import SHA256
+from dralign.data.compas import FILE as COMPAS
+from dralign.data.compas import load_compas
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.form import Form
 from dralign.data.frame import load_table
 from dralign.data.german import load_german
 from dralign.errors import DataError, OptionError
 
-BUILT_IN = {"adult": load_adult, "german": load_german}
-FILES = {"adult": ("adult.data", "adult.test"), "german": ("german.data",)}
+BUILT_IN = {"adult": load_adult, "german": load_german, "compas": load_compas}
+# The sums of the published files, which stand for the content of a built-in dataset.
+CONTENT = {
+    "adult": (SHA256["adult.data"], SHA256["adult.test"]),
+    "german": (SHA256["german.data"],),
+    "compas": (COMPAS.sha256,),
+}
 
 
 @dataclass(frozen=True)
@@ -23,14 +30,15 @@ class DataSource:
     """Where rows come from and how they are prepared.
 
     Attributes:
-        name: ``"adult"``, ``"german"``, or the path of a file.
+        name: ``"adult"``, ``"german"``, ``"compas"``, or the path of a file.
         preparation: ``"paper"`` or ``"standard"``; empty for the default (paper for the built-in
             datasets; files have only one).
         sensitive: the column(s) that make the groups; empty for the dataset's default.
         include_sensitive: whether they are inputs too.
         label: the column to predict, of a file.
         positive: the value that counts as 1, of a file.
-        data_home: the folder of datasets that are not built in; not part of what is compared.
+        data_home: the folder of datasets that are not in the package; empty for DRALIGN_DATA's and
+            the cache. Not part of what is compared.
     """
 
     name: str
@@ -70,11 +78,13 @@ class DataSource:
         Whatever is wrong with the data is a DataError, GroupError or OptionError of one line.
         """
         if self.name in BUILT_IN:
+            where = {"data_home": self.data_home} if self.name == COMPAS.dataset else {}
             return BUILT_IN[self.name](
                 preparation=cast("Preparation", self.preparation),  # the loader checks it
                 seed=seed,
                 sensitive=self.sensitive,
                 include_sensitive=self.include_sensitive,
+                **where,
             )
         self._require_a_file()
         return load_table(
@@ -93,7 +103,7 @@ class DataSource:
             DataError: if the file can't be read.
         """
         if self.name in BUILT_IN:
-            return hashlib.sha256("".join(SHA256[f] for f in FILES[self.name]).encode()).hexdigest()
+            return hashlib.sha256("".join(CONTENT[self.name]).encode()).hexdigest()
         self._require_a_file()
         try:
             with Path(self.name).open("rb") as file:

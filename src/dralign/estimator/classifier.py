@@ -15,7 +15,7 @@ from dralign.artifact import load_artifact, save_artifact
 from dralign.data import Dataset
 from dralign.data.columns import require_columns
 from dralign.errors import ArtifactError, DataError, DralignWarning, UndefinedMetricWarning
-from dralign.estimator.inputs import coded_groups, column_names, training_data, two_classes
+from dralign.estimator.inputs import class_codes, coded_groups, column_names, training_data
 from dralign.estimator.network import Module, check_network, initial_network
 from dralign.estimator.parameters import (
     check_numbers,
@@ -35,13 +35,14 @@ _UNGROUPED_FIGURES = ("average_precision", "accuracy", "balanced_accuracy")
 
 
 class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
-    """A two-class network trained by a method of ``dralign.methods``; it predicts without groups.
+    """A network trained by a method of ``dralign.methods``; it predicts without groups.
 
     ``X`` is an array of numbers, or a pandas DataFrame whose columns may hold text and missing
     values. Either way columns of numbers are standardised; text, booleans and categories become
     one-hot, a missing value of a DataFrame is kept as such, and its columns that can't help (dates,
-    keys, a single value) are left out with a warning. The second of the two labels in sorted order
-    is the positive one, for which average precision and the gaps are counted.
+    keys, a single value) are left out with a warning. The second of two labels in sorted order is
+    the positive one, for which average precision and the gaps are counted; of more than two labels
+    each is a class, as Eq. 23 says.
 
     ``fit`` keeps ``validation_fraction`` of every cell (a group within a label) back and chooses
     an epoch by it. It asks metadata routing for ``sensitive_features``. Torch's thread settings
@@ -57,8 +58,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         loss: the loss convention, as in ``build_method``.
         hidden: units in each hidden layer of the perceptron.
         depth: the number of its hidden layers.
-        module: a network of one's own in place of the perceptron, returning one logit a row: a
-            module, of which a copy is trained, or a function that takes the number of inputs.
+        module: a network of one's own in place of the perceptron, returning one logit a row (C for
+            C > 2 classes): a module, of which a copy is trained, or a function that takes the
+            number of inputs.
         epochs: epochs, each ending in an evaluation on the rows kept back.
         iterations: steps per epoch.
         batch_size: rows per group (per cell, for gaps that condition on the label) in a batch;
@@ -74,7 +76,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         device: where to train and predict.
 
     Attributes:
-        classes_: (2,) the labels; the second is the positive one.
+        classes_: (C,) the labels; the second of two is the positive one.
         n_features_in_: the number of columns of X.
         feature_names_in_: their names, if X had names.
         encoder_: turns columns into inputs.
@@ -142,7 +144,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
 
         Args:
             X: (n, d) array of numbers or DataFrame.
-            y: (n,) labels, of two different values.
+            y: (n,) labels, of two or more different values.
             sensitive_features: what makes the groups: (n,) or (n, c) values of any type, several
                 columns crossed. A row with a missing value is in no group. None trains the task
                 loss alone (``method="erm"``) with a warning.
@@ -155,11 +157,12 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         """
         parameters = self.get_params(deep=False)
         check_numbers(parameters)
-        method = chosen_method(parameters)
+        chosen_method(parameters)  # complains about parameters before it looks at the data
         selection = Selection(self.select, self.warmup, self.bound)
         table = self._table(X, reset=True)
-        self.classes_, labels = two_classes(y)
+        self.classes_, labels = class_codes(y)
         check_consistent_length(table, labels)
+        method = chosen_method(parameters, len(self.classes_))
         groups = None
         if sensitive_features is not None:
             groups = coded_groups(sensitive_features, len(labels))
@@ -169,7 +172,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
                 DralignWarning,
                 stacklevel=2,
             )
-            method, selection = without_groups(parameters)
+            method, selection = without_groups(parameters, len(self.classes_))
         self.mitigated_ = method.name != "erm"
         self.group_names_ = () if groups is None else groups.names
         self.label_name_ = column_names(y, "y")[0]
@@ -179,6 +182,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             table,
             labels,
             groups,
+            classes=self.classes_,
             fraction=self.validation_fraction,
             seed=seed,
             leave_out=hasattr(X, "columns"),
@@ -187,24 +191,25 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         return self
 
     def predict_proba(self, X: object) -> np.ndarray:  # noqa: N803
-        """(n, 2) float32 probabilities of ``classes_``; no sensitive features are needed.
+        """(n, C) float32 probabilities of ``classes_``; no sensitive features are needed.
 
         Raises:
             DataError: if a column can't be read.
         """
         check_is_fitted(self)
         inputs = self.encoder_.transform(self._table(X, reset=False))
-        positive = predict_probability(self.module_, torch.from_numpy(inputs)).numpy()
-        return np.column_stack([1 - positive, positive])
+        prob = predict_probability(self.module_, torch.from_numpy(inputs)).numpy()
+        return np.column_stack([1 - prob, prob]) if prob.ndim == 1 else prob
 
     def predict(self, X: object) -> np.ndarray:  # noqa: N803
-        """(n,) labels: the positive one where its probability is at least 0.5.
+        """(n,) labels: the likeliest; of two the positive one if its probability is 0.5 or more.
 
         Raises:
             DataError: if a column can't be read.
         """
-        positive = self.predict_proba(X)[:, 1] >= 0.5
-        labels: np.ndarray = self.classes_[positive.astype(int)]
+        prob = self.predict_proba(X)
+        chosen = (prob[:, 1] >= 0.5).astype(int) if prob.shape[1] == 2 else prob.argmax(1)
+        labels: np.ndarray = self.classes_[chosen]
         return labels
 
     def save(self, path: str | Path) -> Path:
@@ -237,11 +242,6 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             setattr(loaded, name, value)
         return loaded
 
-    def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - scikit-learn has no types
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
-
     def _table(self, X: Any, *, reset: bool) -> "pd.DataFrame":  # noqa: ANN401, N803
         """X as a table, its columns under the names that the encoder knows.
 
@@ -272,9 +272,11 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
     def _train(self, data: Dataset, method: Method, selection: Selection, seed: int) -> None:
         """Trains a network and keeps it with the weights of the chosen epoch."""
         sizes = {"hidden": int(self.hidden), "depth": int(self.depth)}
+        if data.n_classes > 2:
+            sizes["n_outputs"] = data.n_classes
         architecture = {"name": "mlp", "n_inputs": data.n_inputs, **sizes}
         self.module_ = initial_network(self.module, architecture, seed=seed, device=self.device)
-        check_network(self.module_, data.train.x[:2])
+        check_network(self.module_, data.train.x[:2], data.n_classes)
         with warnings.catch_warnings():
             # There are no test rows, and without groups the training loop has two stand-ins.
             silent = ".* has no test rows" if self.group_names_ else ""

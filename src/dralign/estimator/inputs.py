@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.multiclass import check_classification_targets
 
 from dralign.data import Dataset, Split, TableEncoder
 from dralign.data.frame import usable_columns
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 Rows = np.ndarray
 
 
-def two_classes(y: object) -> tuple[np.ndarray, np.ndarray]:
-    """The two labels in sorted order, and for every row which of them it has.
+def class_codes(y: object) -> tuple[np.ndarray, np.ndarray]:
+    """The different labels in sorted order, and for every row which of them it has.
 
     Returns:
-        (2,) labels and (n,) int64 codes 0 or 1.
+        (C,) labels and (n,) int64 codes 0..C-1.
 
     Raises:
         DataError: if a value is missing or there are not two different ones.
@@ -36,15 +36,9 @@ def two_classes(y: object) -> tuple[np.ndarray, np.ndarray]:
     if missing:
         raise DataError(f"y: {missing} of {len(values)} rows have no value (NaN or None)")
     check_classification_targets(values)
-    kind = type_of_target(values, input_name="y", raise_unknown=True)
-    if kind != "binary":
-        # scikit-learn's checks ask for these words.
-        raise DataError(
-            f"Only binary classification is supported. The type of the target is {kind}."
-        )
     classes, codes = np.unique(values, return_inverse=True)
     if len(classes) < 2:
-        raise DataError(f"y: expected two classes, got one class: {classes.tolist()[0]!r}")
+        raise DataError(f"y: expected two classes or more, got one class: {classes.tolist()[0]!r}")
     return classes, codes.astype(np.int64)
 
 
@@ -73,6 +67,7 @@ def training_data(
     labels: np.ndarray,
     groups: GroupCodes | None,
     *,
+    classes: np.ndarray,
     fraction: float,
     seed: int,
     leave_out: bool,
@@ -83,8 +78,9 @@ def training_data(
 
     Args:
         table: the columns of X.
-        labels: (n,) codes 0 and 1.
+        labels: (n,) codes 0..C-1.
         groups: the coded groups; None stands for two that mean nothing.
+        classes: (C,) what the codes stand for.
         fraction: the share of every cell, or of every label without groups, that is kept back.
         seed: of the split.
         leave_out: whether columns that can't help are left out, as ``usable_columns`` says.
@@ -92,7 +88,7 @@ def training_data(
     Raises:
         DataError: if there are too few rows to keep any back.
     """
-    cells = labels if groups is None else groups.codes.numpy() * 2 + labels
+    cells = labels if groups is None else groups.codes.numpy() * len(classes) + labels
     validation, *rest = stratified_split(cells, seed, (fraction, 1 - fraction))
     training = np.sort(np.concatenate(rest))
     if groups is None:
@@ -119,6 +115,7 @@ def training_data(
         sensitive=(),
         label="y",
         positive="1",
+        class_names=tuple(map(str, classes)) if len(classes) > 2 else (),
     )
     return data, encoder
 

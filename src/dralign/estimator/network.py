@@ -49,8 +49,8 @@ def initial_network(
         raise OptionError(f"device: {device!r} can't be used ({error})") from error
 
 
-def check_network(model: nn.Module, rows: Tensor) -> None:
-    """Checks that the network takes these inputs and gives one logit for each.
+def check_network(model: nn.Module, rows: Tensor, n_classes: int) -> None:
+    """Checks that the network takes these inputs and gives one logit for each, or C of C classes.
 
     Raises:
         ModelError: if it does not.
@@ -63,5 +63,10 @@ def check_network(model: nn.Module, rows: Tensor) -> None:
             f"module: can't take the {rows.shape[1]} inputs made from X "
             f"({str(error) or 'it has no parameters'})"
         ) from error
-    if shape not in {(len(rows),), (len(rows), 1)}:
+    if n_classes > 2 and shape != (len(rows), n_classes):
+        raise ModelError(
+            f"module: expected a logit for each of {n_classes} classes, shape "
+            f"({len(rows)}, {n_classes}), got {shape}"
+        )
+    if n_classes == 2 and shape not in {(len(rows),), (len(rows), 1)}:
         raise ModelError(f"module: expected one logit a row, shape ({len(rows)}, 1), got {shape}")

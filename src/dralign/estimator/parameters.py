@@ -45,12 +45,12 @@ def check_numbers(parameters: Mapping[str, Any]) -> None:
         )
 
 
-def chosen_method(parameters: Mapping[str, Any]) -> Method:
+def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
     """The method, with default weights where none are given and the method uses them.
 
     Raises:
-        OptionError: if a name is unknown, a weight is negative or not used, or the method needs the
-            groups to predict.
+        OptionError: if a name is unknown, a weight is negative or not used, the method does not
+            take as many classes, or it needs the groups to predict.
     """
     lam, beta = default_weights(
         parameters["method"], parameters["fairness_weight"], parameters["alignment_weight"]
@@ -63,6 +63,7 @@ def chosen_method(parameters: Mapping[str, Any]) -> Method:
         granularity=parameters["granularity"],
         layers=parameters["layers"],
         loss=parameters["loss"],
+        n_classes=n_classes,
     )
     if method.post_process is not None:
         raise OptionError(
@@ -72,10 +73,12 @@ def chosen_method(parameters: Mapping[str, Any]) -> Method:
     return method
 
 
-def without_groups(parameters: Mapping[str, Any]) -> tuple[Method, Selection]:
+def without_groups(parameters: Mapping[str, Any], n_classes: int) -> tuple[Method, Selection]:
     """The task loss alone, and a rule that needs no gap: the last epoch or the highest AP."""
     rule: Rule = "last" if parameters["select"] == "last" else "highest_ap"
-    method = build_method("erm", gap=parameters["gap"], loss=parameters["loss"])
+    method = build_method(
+        "erm", gap=parameters["gap"], loss=parameters["loss"], n_classes=n_classes
+    )
     return method, Selection(rule, operator.index(parameters["warmup"]))
 
 

@@ -32,13 +32,14 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
         )
     parameters = {name: _plain(value) for name, value in fitted.get_params(deep=False).items()}
     chosen = fitted.history_[fitted.chosen_epoch_]
+    several = len(fitted.classes_) > 2
     names = getattr(fitted, "feature_names_in_", None)
     return Artifact(
         model=fitted.module_,
         architecture=fitted.architecture_,
         encoder=fitted.encoder_,
         label=fitted.label_name_,
-        positive=str(fitted.classes_[1]),
+        positive="" if several else str(fitted.classes_[1]),
         sensitive=fitted.sensitive_names_,
         group_names=fitted.group_names_,
         training={
@@ -58,6 +59,7 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
                 "mitigated": fitted.mitigated_,
             },
         },
+        class_names=tuple(map(str, fitted.classes_)) if several else (),
     )
 
 
@@ -85,8 +87,8 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         DataError: if an entry is not one of ours.
     """
     classes, n_features = form.entries("classes"), int(form.number("n_features"))
-    if len(set(classes)) != 2 or len(classes) != 2:
-        raise DataError("'classes' must be two labels")
+    if len(set(classes)) != len(classes) or len(classes) != (len(artifact.class_names) or 2):
+        raise DataError("'classes' must be two different labels, or one for each class")
     if artifact.encoder is None:
         raise DataError("there is no encoder")
     history = tuple(map(EpochRecord.from_dict, form.entries("history")))

@@ -3,7 +3,7 @@
 from typing import Final, Literal, get_args
 
 from dralign.errors import OptionError, unknown
-from dralign.gaps import GAP_NAMES, GapName, resolve_gap
+from dralign.gaps import CLASS_GAPS, GAP_NAMES, GapName, resolve_gap
 from dralign.methods.adversarial import Adversarial
 from dralign.methods.base import LossConvention, Method, PostProcess, Step, StepResult
 from dralign.methods.decorrelation import Decorrelation
@@ -31,6 +31,7 @@ WEIGHTED_METHODS: Final = ("gap", "dralign", "mixup", "adversarial")
 DEFAULT_LAMBDA: Final = 0.2
 BETA_SHARE: Final = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
 
+_TWO_CLASSES: Final = ("adversarial", "thresholds")
 _LIMITED_GAPS: Final[dict[str, tuple[GapName, ...]]] = {
     "mixup": ("demographic_parity", "equalized_odds"),
     "adversarial": ("demographic_parity", "equalized_odds", "equal_opportunity"),
@@ -52,15 +53,20 @@ __all__ = [
 ]
 
 
-def supported_gaps(method: str) -> tuple[GapName, ...]:
+def supported_gaps(method: str, n_classes: int = 2) -> tuple[GapName, ...]:
     """The names of the gaps that a method can be trained for or, without a gap term, judged by.
+
+    None where the method does not take as many classes.
 
     Raises:
         OptionError: if the method is unknown.
     """
     if method not in METHOD_NAMES:
         raise OptionError(unknown("method", method, METHOD_NAMES))
-    return _LIMITED_GAPS.get(method, GAP_NAMES)
+    names = _LIMITED_GAPS.get(method, GAP_NAMES)
+    if n_classes == 2:
+        return names
+    return () if method in _TWO_CLASSES else tuple(name for name in names if name in CLASS_GAPS)
 
 
 def default_weights(
@@ -89,6 +95,7 @@ def build_method(
     penalty: Penalty = "gap",
     mixup_layer: str | None = None,
     alignment_every: int = 1,
+    n_classes: int = 2,
 ) -> Method:
     """The method of the given name; weights it does not use must be 0.
 
@@ -103,10 +110,11 @@ def build_method(
         penalty: for ``dralign``, what lambda weighs: the gap, or Fair Mixup's penalty (A.8).
         mixup_layer: the name of the module whose output is mixed; None mixes the inputs.
         alignment_every: for ``dralign``, the alignment term enters every k-th step.
+        n_classes: the number of classes of the label.
 
     Raises:
-        OptionError: if a name is unknown, the method does not support the gap, a weight is negative
-            or not finite, or an option is not used by the method.
+        OptionError: if a name is unknown, the method does not support the gap or the classes, a
+            weight is negative or not finite, or an option is not used by the method.
     """
     _check_gap(name, gap, penalty)
     if loss not in get_args(LossConvention):
@@ -116,7 +124,12 @@ def build_method(
         raise OptionError(f"alignment_every: expected at least 1, got {alignment_every}")
     if alignment_every > 1 and name != "dralign":
         raise OptionError(f"alignment_every: the method {name!r} does not align anything")
-    resolved = resolve_gap(gap)
+    if n_classes > 2 and name in _TWO_CLASSES:
+        raise OptionError(
+            f"method: {name!r} needs two classes, the label has {n_classes}; choose another, or "
+            "say which value is positive"
+        )
+    resolved = resolve_gap(gap, n_classes=n_classes)
     path = PathPenalty(resolved, mixup_layer)
     methods: dict[str, Method] = {
         "erm": Erm(resolved, loss),

@@ -86,6 +86,13 @@ def task_loss(logits: Tensor, batch: Batch, convention: LossConvention) -> Tenso
     return torch.stack([losses[block.rows].mean() for block in batch.blocks]).sum()
 
 
+def absent_cells(batch: Batch, gap: Gap, n_groups: int) -> int:
+    """How many of the groups or cells that a gap compares have no rows in a balanced batch."""
+    present = [block for block in batch.blocks if block.group is not None]
+    cells = n_groups * len(gap.strata)
+    return cells - sum(block.label in gap.strata for block in present)
+
+
 def balance_for(gap: Gap) -> Balance:
     """How balanced methods draw for a gap: by group, or by cell if it conditions on the label."""
     return "cell" if gap.conditions_on_label else "group"

@@ -9,7 +9,7 @@ from torch import nn
 
 from dralign.alignment import RationaleAlignment, backward_in_blocks
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, balance_for
+from dralign.methods.base import LossConvention, Step, StepResult, absent_cells, balance_for
 from dralign.methods.gap import GapRegularisation
 from dralign.methods.mixup import FairMixup, PathPenalty
 from dralign.rationale import Granularity, LayerChoice
@@ -74,7 +74,7 @@ class DRAlign:
                 group_sum=self.loss == "group_sum",
             )
             if self.penalty is None or not self.fairness_weight:
-                return StepResult(loss)
+                return StepResult(loss, absent_cells(batch, self.gap, n_groups))
             penalty, used = self.penalty(model, batch, generator=generator)
             if used:
                 (self.fairness_weight * penalty).backward()

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, balance_for, task_loss
+from dralign.methods.base import (
+    LossConvention,
+    Step,
+    StepResult,
+    absent_cells,
+    balance_for,
+    task_loss,
+)
 from dralign.rationale import probability
 from dralign.sampling import Balance, Batch
 
@@ -41,11 +48,12 @@ class GapRegularisation:
 
         def step(batch: Batch) -> StepResult:
             logits = model(batch.x)
-            loss = task_loss(logits, batch, self.loss)
+            loss, skipped = task_loss(logits, batch, self.loss), 0
             if self.fairness_weight:
+                skipped = absent_cells(batch, self.gap, n_groups)
                 gap = self.gap(probability(logits), batch.group, batch.y, n_groups)
                 loss = loss + self.fairness_weight * gap
             loss.backward()
-            return StepResult(loss.detach())
+            return StepResult(loss.detach(), skipped)
 
         return step

@@ -51,7 +51,7 @@ class PathPenalty:
                 continue
             slopes = torch.stack(
                 [
-                    self._slope(model, batch, pair, gamma.requires_grad_()).abs()
+                    self._slopes(model, batch, pair, gamma.requires_grad_()).abs()
                     for pair in combinations(inside, 2)
                 ]
             )
@@ -59,16 +59,22 @@ class PathPenalty:
             used += len(inside)
         return total, used
 
-    def _slope(
+    def _slopes(
         self, model: nn.Module, batch: Batch, pair: tuple[Block, Block], gamma: Tensor
     ) -> Tensor:
-        """d/dgamma of the mean probability of the mixed rows of two blocks, with a graph."""
+        """d/dgamma of the mean probability of the mixed rows of two blocks, with a graph.
+
+        A scalar; of more than two classes (C,).
+        """
         rows = min(block.stop - block.start for block in pair)
         first, second = (batch.x[block.start : block.start + rows] for block in pair)
         with running_statistics_kept(model):
             logits = self._mixed(model, first, second, gamma)
-        (slope,) = torch.autograd.grad(probability(logits).mean(), gamma, create_graph=True)
-        return slope
+        mean = probability(logits).mean(0)
+        slopes = [
+            torch.autograd.grad(each, gamma, create_graph=True)[0] for each in mean.reshape(-1)
+        ]
+        return torch.stack(slopes).reshape(mean.shape)
 
     def _mixed(self, model: nn.Module, first: Tensor, second: Tensor, gamma: Tensor) -> Tensor:
         """The logits of the mixed rows.

@@ -42,6 +42,24 @@ def labels_and_probabilities(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tu
     return y, f
 
 
+def classes_and_probabilities(y_true: npt.ArrayLike, prob: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Labels 0..C-1 and (n, C) probabilities of the same rows.
+
+    Raises:
+        DataError: if lengths differ, a label is not one of these, or a value is not in [0, 1].
+    """
+    y = _vector("y_true", y_true)
+    f = np.stack([_vector("y_pred", column) for column in np.asarray(prob).T], axis=1)
+    if len(y) != len(f):
+        raise DataError(f"y_true and y_pred differ in length: {len(y)} and {len(f)}")
+    n_classes = f.shape[1]
+    if not np.isin(y, np.arange(n_classes)).all():
+        raise DataError(f"y_true: expected labels 0 to {n_classes - 1}, got {_some(y)}")
+    if not ((f >= 0) & (f <= 1)).all():  # also without NaN
+        raise DataError("y_pred: expected probabilities in [0, 1]")
+    return y, f
+
+
 def labels_and_scores(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Floats, Floats]:
     """Labels and finite scores of the same rows.
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from dralign.metrics.arrays import Codes, Floats
 
-# What each gap compares between groups: means of a value, weighted, where f is the probability
+# What a gap compares between groups: means of a value, weighted, where f is the probability
 # (soft) or the decision (hard). Equalized odds compares two, at label 0 and at label 1.
 GAP_TERMS: Final[dict[str, Callable[[Floats, Floats], tuple[tuple[Floats, Floats], ...]]]] = {
     "demographic_parity": lambda _, f: ((f, np.ones_like(f)),),
@@ -15,6 +15,9 @@ GAP_TERMS: Final[dict[str, Callable[[Floats, Floats], tuple[tuple[Floats, Floats
     "equal_opportunity": lambda y, f: ((f, y),),
     "predictive_parity": lambda y, f: ((y, f),),
 }
+
+GAPS: Final = (*GAP_TERMS, "printed_predictive_parity")
+CLASS_GAPS: Final = ("demographic_parity", "equalized_odds")  # those of more than two classes
 
 
 def weighted_mean(value: Floats, weight: Floats) -> float:
@@ -34,9 +37,37 @@ def group_means(value: Floats, weight: Floats, codes: Codes, n_groups: int) -> F
 
 
 def gap_rates(gap: str, y: Floats, f: Floats, codes: Codes, n_groups: int) -> tuple[Floats, ...]:
-    """The rates that a gap compares, each (n_groups,)."""
+    """The rates that a gap compares, each (n_groups,).
+
+    The printed predictive parity compares what its batches have, in which a group's labels weigh
+    the same (Eq. 22): the mean of the two rates of equalized odds.
+    """
+    if gap == "printed_predictive_parity":
+        at_0, at_1 = gap_rates("equalized_odds", y, f, codes, n_groups)
+        return ((at_0 + at_1) / 2,)
     terms = GAP_TERMS[gap](y, f)
     return tuple(group_means(value, weight, codes, n_groups) for value, weight in terms)
+
+
+def class_gap(gap: str, y: Floats, f: Floats, codes: Codes, n_groups: int) -> float:
+    """The gap of C classes (Eq. 23), demographic parity or equalized odds; NaN if undefined.
+
+    Args:
+        gap: which of the two.
+        y: (n,) labels 0..C-1.
+        f: (n, C) probabilities, or decisions as a one in the column of the class.
+        codes: (n,) group codes.
+        n_groups: the number of groups.
+    """
+    n_classes = f.shape[1]
+    if gap == "demographic_parity":
+        strata = [np.ones(len(y))]
+    else:
+        strata = [(y == label).astype(np.float64) for label in range(n_classes)]
+    return sum(
+        float(np.max([spread(group_means(f[:, c], w, codes, n_groups)) for c in range(n_classes)]))
+        for w in strata
+    )
 
 
 def spread(rates: Floats) -> float:

@@ -30,16 +30,16 @@ def per_sample_loss(logits: Tensor, label: Tensor) -> Tensor:
 
 
 def probability(logits: Tensor) -> Tensor:
-    """The predicted probability of label 1, (n,), in [0, 1], from (n,), (n, 1) or (n, 2) logits.
+    """Predicted probabilities in [0, 1].
 
-    Raises:
-        ModelError: if the logits are those of more than two classes.
+    Returns:
+        (n,) of label 1, from (n,), (n, 1) or (n, 2) logits; (n, C) of every class, from (n, C)
+        logits of more than two.
     """
     if logits.ndim == 1 or logits.shape[1] == 1:
         return torch.sigmoid(logits.reshape(-1))
-    if logits.shape[1] == 2:
-        return torch.softmax(logits, dim=1)[:, 1]
-    raise ModelError(f"expected the logits of two classes, got {logits.shape[1]}")
+    each = torch.softmax(logits, dim=1)
+    return each[:, 1] if logits.shape[1] == 2 else each
 
 
 def group_losses(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _BELOW = 10
 _GREY = "#6b7280"
-_LAYER_COLOURS = ("#1e3a8a", "#2563eb", "#93c5fd", "#0f766e", "#2dd4bf", "#a7f3d0")
+_INK = "#374151"
+_COLUMNS = 4
 _GRID = {"gridcolor": "#eceff3", "zeroline": False, "linecolor": "#9ca3af", "ticks": "outside"}
 _FIGURES = ("average_precision", "soft_gap", "similarity")
 
@@ -42,10 +43,8 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
             name="non-dominated",
             hoverinfo="skip",
         )
-    variants: dict[str, int] = {}
-    for label, rows in panel.curves().items():
+    for label, rows, line in _lines(panel):
         style = method_style(rows[0].spec.method)
-        variant = variants[style.colour] = variants.get(style.colour, -1) + 1
         figure.add_scatter(
             x=_means([row.average_precision for row in rows]),
             y=_means([row.soft_gap for row in rows]),
@@ -54,10 +53,11 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
             mode="lines+markers+text" if len(rows) > 1 else "markers",
             text=panel.point_labels(rows),
             textposition=style.label_side,
-            textfont={"size": 11, "color": style.colour},
+            textfont={"size": 11, "color": _INK},
             marker={"symbol": style.symbol, "size": 11, "line": {"width": 1, "color": "white"}},
-            line={"color": style.colour, "width": 2, "dash": _DASHES[variant % len(_DASHES)]},
+            line=line,
             name=html.escape(label),
+            meta=rows[0].spec.method,
             hovertext=[_hover(row, panel.varying) for row in rows],
             hoverinfo="text",
         )
@@ -87,67 +87,91 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
 
     titles = ("average precision", f"{GAP_LABELS[panel.gap]} gap, soft", "similarity, total")
     figure = make_subplots(rows=1, cols=3, subplot_titles=titles, horizontal_spacing=0.06)
-    for rows in panel.curves().values():
-        style = method_style(rows[0].spec.method)
+    for label, rows, line in _lines(panel):
         for place, row in enumerate(rows):
             name = _setting_label(row, panel.varying)
-            width = f" ± %{{customdata:.3f}} (n={row.n})" if row.n > 1 else " (n=1)"
+            width = f" ± %{{customdata}} (n={row.n})" if row.n > 1 else " (n=1)"
             for column, key in enumerate(_FIGURES, start=1):
                 intervals = getattr(curves[row.setting], key)
                 figure.add_scatter(
                     row=1,
                     col=column,
-                    x=list(range(len(intervals))),
-                    y=_means(intervals),
+                    y=_means(intervals, digits=4),  # its places are the epochs
                     mode="lines",
-                    line={
-                        "color": style.colour,
-                        "width": 2,
-                        "dash": _DASHES[place % len(_DASHES)],
-                    },
-                    name=name,
-                    legendgroup=name,
-                    showlegend=column == 1,
-                    customdata=[_finite(interval.half_width) for interval in intervals],
+                    line=line,
+                    opacity=0.35 + 0.65 * (place + 1) / len(rows),
+                    name=html.escape(label),
+                    legendgroup=label,
+                    showlegend=column == 1 and place == len(rows) - 1,
+                    meta=row.spec.method,
+                    customdata=[_finite(one.half_width, digits=2) for one in intervals],
                     hovertemplate=f"<b>{name}</b><br>epoch %{{x}}: %{{y:.3f}}{width}"
                     "<extra></extra>",
                 )
     figure.update_xaxes(title="epoch", **_GRID)
     figure.update_yaxes(**_GRID)
-    figure.update_annotations(font={"size": 13})
-    return _look(figure, height=420, entries=len(panel.rows))
+    return _look(figure, height=420, entries=len(panel.curves()))
 
 
 def layer_chart(panel: Panel) -> "go.Figure":
-    """Similarity of the rationales, a bar for each setting that is stacked from its layers."""
-    import plotly.graph_objects as go
+    """Similarity of the rationales against lambda, a field for each layer and one for all."""
+    from plotly.subplots import make_subplots
 
-    labels = [_setting_label(row, panel.varying) for row in panel.rows]
     layers = list(dict.fromkeys(name for row in panel.rows for name, _ in row.layer_similarity))
-    figure = go.Figure()
-    for place, layer in enumerate(layers):
-        found = [dict(row.layer_similarity).get(layer) for row in panel.rows]
-        name = f"layer {place + 1} ({html.escape(layer)})"
-        figure.add_bar(
-            x=[None if interval is None else _finite(interval.mean) for interval in found],
-            y=labels,
-            orientation="h",
-            name=name,
-            marker={"color": _LAYER_COLOURS[place % len(_LAYER_COLOURS)]},
-            hovertext=[
-                f"<b>{label}</b><br>{name}: {format_interval(interval)}"
-                f"<br>all layers: {format_interval(row.similarity)}"
-                if interval is not None
-                else ""
-                for label, interval, row in zip(labels, found, panel.rows, strict=True)
-            ],
-            hoverinfo="text",
-        )
-    grains = "/".join(sorted({row.spec.granularity for row in panel.rows}))
-    figure.update_layout(barmode="stack", bargap=0.35)
-    figure.update_xaxes(title=f"similarity per {grains}, added up over layers", **_GRID)
-    figure.update_yaxes(autorange="reversed", type="category", automargin=True, ticksuffix="  ")
-    return _look(figure, height=150 + 30 * len(panel.rows), entries=len(layers))
+    titles = [f"layer {place} ({html.escape(name)})" for place, name in enumerate(layers, start=1)]
+    n_rows = -(-(len(layers) + 1) // _COLUMNS)
+    height = 110 + 250 * n_rows
+    figure = make_subplots(
+        rows=n_rows,
+        cols=min(_COLUMNS, len(layers) + 1),
+        subplot_titles=[*titles, "all layers, added up"],
+        horizontal_spacing=0.05,
+        vertical_spacing=70 / height,
+    )
+    for label, rows, line in _lines(panel):
+        style = method_style(rows[0].spec.method)
+        for place in range(len(layers) + 1):
+            found = [
+                row.similarity
+                if place == len(layers)
+                else dict(row.layer_similarity).get(layers[place], Interval.of([]))
+                for row in rows
+            ]
+            figure.add_scatter(
+                row=place // _COLUMNS + 1,
+                col=place % _COLUMNS + 1,
+                x=[row.spec.fairness_weight for row in rows],
+                y=_means(found),
+                error_y=_bars(found),
+                mode="lines+markers",
+                line=line,
+                marker={"symbol": style.symbol, "size": 8},
+                name=html.escape(label),
+                legendgroup=label,
+                showlegend=place == len(layers),
+                meta=rows[0].spec.method,
+                hovertext=[
+                    f"<b>{_setting_label(row, panel.varying)}</b><br>{format_interval(one)}"
+                    for row, one in zip(rows, found, strict=True)
+                ],
+                hoverinfo="text",
+            )
+    figure.update_xaxes(title={"text": "λ", "standoff": 2}, **_GRID)
+    figure.update_yaxes(**_GRID)
+    return _look(figure, height=height, entries=len(panel.curves()))
+
+
+def _lines(panel: Panel) -> list[tuple[str, list[Row], dict[str, Any]]]:
+    """Label, rows and line of each curve; curves of one method differ in their dashes."""
+    variants: dict[str, int] = {}
+    found = []
+    for label, rows in panel.curves().items():
+        method = rows[0].spec.method
+        variant = variants[method] = variants.get(method, -1) + 1
+        dash = _DASHES[variant % len(_DASHES)]
+        line = {"color": method_style(method).colour, "width": 2, "dash": dash}
+        found.append((label, rows, line))
+    return found
 
 
 def _setting_label(row: Row, varying: Sequence[str]) -> str:
@@ -176,8 +200,9 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
 def _look(figure: "go.Figure", *, height: int, entries: int) -> "go.Figure":
     """The common look of all charts; a legend of many entries scrolls at the side."""
     below = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0}
+    figure.update_annotations(font={"size": 13})
     figure.update_layout(
-        template="plotly_white",
+        template="none",  # a whole template would be repeated in every chart of the page
         height=height,
         margin={"l": 64, "r": 36, "t": 28, "b": 96 if entries <= _BELOW else 56},
         font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
@@ -195,9 +220,9 @@ def _look(figure: "go.Figure", *, height: int, entries: int) -> "go.Figure":
     return figure
 
 
-def _means(intervals: Sequence[Interval]) -> list[float | None]:
+def _means(intervals: Sequence[Interval], digits: int = 6) -> list[float | None]:
     """The means, with a hole where there is none."""
-    return [_finite(interval.mean) for interval in intervals]
+    return [_finite(interval.mean, digits) for interval in intervals]
 
 
 def _bars(intervals: Sequence[Interval]) -> dict[str, Any]:
@@ -206,6 +231,6 @@ def _bars(intervals: Sequence[Interval]) -> dict[str, Any]:
     return {"type": "data", "array": widths, "thickness": 1.2, "width": 3}
 
 
-def _finite(value: float) -> float | None:
+def _finite(value: float, digits: int = 6) -> float | None:
     """The value, short enough for a page that holds many; JSON has no NaN."""
-    return None if math.isnan(value) else float(f"{value:.6g}")
+    return None if math.isnan(value) else float(f"{value:.{digits}g}")

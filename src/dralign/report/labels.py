@@ -12,6 +12,7 @@ GAP_LABELS = {
     "equalized_odds": "equalized odds",
     "equal_opportunity": "equal opportunity",
     "predictive_parity": "predictive parity",
+    "printed_predictive_parity": "predictive parity as printed",
 }
 
 # Okabe and Ito's colours can be told apart with every common colour vision; shapes help in print.

@@ -14,6 +14,7 @@ from dralign.study.record import Status, TrialRecord
 
 APPLICATION = int.from_bytes(b"DRAL", "big")  # marks the file as ours (SQLite's application_id)
 SCHEMA = 1
+FILE_NAME = "study.sqlite"  # in the folder of a study
 
 _CREATE = """
 CREATE TABLE trial (
@@ -28,6 +29,12 @@ INSERT INTO trial (hash, status, record) VALUES (?, ?, ?)
 ON CONFLICT (hash) DO UPDATE SET status = excluded.status, record = excluded.record
 WHERE trial.status = 'failed'
 """
+
+
+def ledger_path(study: Path | str) -> Path:
+    """The ledger of a study that is given by its folder, or by the file itself."""
+    path = Path(study)
+    return path if path.suffix == ".sqlite" else path / FILE_NAME
 
 
 class Ledger:

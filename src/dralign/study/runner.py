@@ -1,28 +1,34 @@
 """Running the trials of a study: many processes, one ledger, nothing done twice."""
 
-import os
-import signal
 import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import BrokenExecutor
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import torch
 
-from dralign.errors import DralignError, OptionError, StudyError
+from dralign.errors import DralignError, OptionError
 from dralign.study.environment import environment
 from dralign.study.ledger import Ledger
+from dralign.study.pools import Pool, check_address, open_pool
 from dralign.study.record import TrialRecord
 from dralign.study.spec import Trial, TrialSpec, identify
 from dralign.study.trial import run_trial
 from dralign.training import History
 
+RETRIES: Final = 3  # of a trial whose worker died; the last one alone
 Run = Callable[[TrialSpec], History]
+
+# Random state, warnings and threads belong to the process, and a Dask worker may have several
+# threads: there trials take turns.
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def run_study(
     ledger: Ledger,
     *,
     jobs: int | None = None,
+    dask: str | None = None,
     on_record: Callable[[TrialRecord], None] | None = None,
     run: Run = run_trial,
 ) -> StudyOutcome:
@@ -63,81 +70,113 @@ def run_study(
     processes. A trial that raises is recorded as failed and tried again by the next call.
     Interrupting the call, or losing it, costs only the trials that are under way.
 
+    When a worker dies, the trials that were under way are tried again, at most ``RETRIES`` times
+    each and the last time one by one: whichever then kills its worker is recorded as failed.
+
     Args:
         specs: the trials; equal ones are run once.
         ledger: where the records go; only this process writes to it.
         jobs: processes at a time; None takes the number of CPUs this process may use. With 1 the
             trials run in this process.
+        dask: a Dask cluster to run on: ``"local"``, with ``jobs`` processes, or the address of a
+            scheduler, whose workers need this version of dralign and the same files.
         on_record: called with each record once it is in the ledger.
         run: what runs a trial; a function that other processes can import.
 
     Raises:
-        OptionError: if ``jobs`` is below 1.
-        StudyError: if a worker process dies or the ledger can't be written; what is in the ledger
-            stays.
+        OptionError: if ``jobs`` is below 1 or given for a running cluster, or ``dask`` is neither
+            ``"local"`` nor an address.
+        StudyError: if the ledger can't be written or the cluster can't be used; what is in the
+            ledger stays.
     """
-    import joblib
-
     if jobs is not None and jobs < 1:
         raise OptionError(f"jobs: expected at least 1, got {jobs}")
+    if dask is not None:
+        check_address(dask)
+    if jobs is not None and dask not in {None, "local"}:
+        raise OptionError("jobs: a running Dask cluster has its own number of workers")
     trials = identify(specs)
     finished = ledger.done_hashes() & trials.keys()
     todo = {digest: trial for digest, trial in trials.items() if digest not in finished}
     n_done, failed = 0, list[TrialRecord]()
-    try:
-        with _results(todo, min(jobs or joblib.cpu_count(), len(todo)), run) as records:
-            for record in records:
-                ledger.add(record)
-                if record.status == "done":
-                    n_done += 1
-                else:
-                    failed.append(record)
-                if on_record is not None:
-                    on_record(record)
-    except BrokenExecutor as error:
-        kept = len(finished) + n_done
-        raise StudyError(
-            f"a worker process died (out of memory, or killed); {kept} of {len(trials)} trials "
-            "are kept; run the same command again to continue"
-        ) from error
+    with closing(_records(todo, jobs, dask, run)) as records:
+        for record in records:
+            ledger.add(record)
+            if record.status == "done":
+                n_done += 1
+            else:
+                failed.append(record)
+            if on_record is not None:
+                on_record(record)
     return StudyOutcome(tuple(trials), len(finished), n_done, tuple(failed))
 
 
-@contextmanager
-def _results(todo: Mapping[str, Trial], jobs: int, run: Run) -> Iterator[Iterator[TrialRecord]]:
-    """The records of the trials as they end; leaving the block early stops the workers."""
+def _records(
+    todo: Mapping[str, Trial], jobs: int | None, dask: str | None, run: Run
+) -> Generator[TrialRecord]:
+    """The records of the trials as they end; closing it early stops the workers."""
     import joblib
 
+    width = jobs or joblib.cpu_count()
     if not todo:
-        yield iter(())
         return
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        # Batches of one: a finished trial is reported at once and none waits behind another.
-        parallel = joblib.Parallel(
-            n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch="2*n_jobs"
-        )
-        records = parallel(
-            joblib.delayed(_attempt)(run, digest, trial, os.getpid())
-            for digest, trial in todo.items()
-        )
-        try:
-            yield records
-        finally:
-            with warnings.catch_warnings():  # joblib warns about a generator that is left early
-                warnings.simplefilter("ignore")
-                records.close()
+    if width == 1 and dask is None:
+        for digest, trial in todo.items():
+            yield _attempt(run, digest, trial)
+        return
+    with open_pool(min(width, len(todo)), dask) as pool:
+        yield from _survivors(todo, pool, run)
 
 
-def _attempt(run: Run, digest: str, trial: Trial, coordinator: int) -> TrialRecord:
+def _survivors(todo: Mapping[str, Trial], pool: Pool, run: Run) -> Iterator[TrialRecord]:
+    """The records of the trials, whatever becomes of the workers."""
+    queue, suspects = deque(todo), deque[str]()
+    deaths = Counter[str]()
+    # Twice as many as there are workers, so that none waits for its next trial.
+    for digest, future in _attempts(queue, 2 * pool.width, todo, pool, run):
+        if lost := pool.deaths(future):
+            deaths[digest] += lost
+            # At the end of the queue the next attempt has other company.
+            (queue if deaths[digest] < RETRIES else suspects).append(digest)
+        else:
+            yield future.result()
+    for digest, future in _attempts(suspects, 1, todo, pool, run):
+        if lost := pool.deaths(future):
+            yield _killed(digest, todo[digest], deaths[digest] + lost)
+        else:
+            yield future.result()
+
+
+def _attempts(
+    queue: deque[str], limit: int, todo: Mapping[str, Trial], pool: Pool, run: Run
+) -> Iterator[tuple[str, Future[TrialRecord]]]:
+    """Runs what is in the queue, also what is added meanwhile; each attempt as it ends.
+
+    Args:
+        queue: the hashes of trials.
+        limit: how many are handed to the pool at a time.
+        todo: the trials by hash.
+        pool: where they run.
+        run: what runs a trial.
+    """
+    flying: dict[Future[TrialRecord], str] = {}
+    while queue or flying:
+        while queue and len(flying) < limit:
+            digest = queue.popleft()
+            flying[pool.submit(_attempt, run, digest, todo[digest])] = digest
+        ended, _ = wait(flying, timeout=10, return_when=FIRST_COMPLETED)
+        if not ended:
+            pool.check()
+        for future in ended:
+            yield flying.pop(future), future
+
+
+def _attempt(run: Run, digest: str, trial: Trial) -> TrialRecord:
     """Runs one trial; whatever it raises becomes a failed record."""
-    in_main_thread = threading.current_thread() is threading.main_thread()  # or signal() refuses
-    if os.getpid() != coordinator and in_main_thread:
-        # Ctrl-C in a terminal reaches every process; only the coordinator acts on it.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
     start = time.perf_counter()
     history: History = ()
     error = ""
-    with _one_thread(), warnings.catch_warnings(record=True) as caught:
+    with _one_at_a_time, _one_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             history = run(trial.spec)
@@ -154,6 +193,19 @@ def _attempt(run: Run, digest: str, trial: Trial, coordinator: int) -> TrialReco
         seconds=time.perf_counter() - start,
         warnings=tuple(dict.fromkeys(_one_line(str(warning.message)) for warning in caught)),
         environment=dict(versions),
+    )
+
+
+def _killed(digest: str, trial: Trial, deaths: int) -> TrialRecord:
+    """The record of a trial that kills its workers."""
+    return TrialRecord(
+        hash=digest,
+        fingerprint=trial.fingerprint,
+        spec=trial.spec.portable(),
+        status="failed",
+        error=f"the worker process died {deaths} times, at last with no other trial beside it "
+        "(out of memory, or killed)",
+        environment=dict(environment()),
     )
 
 

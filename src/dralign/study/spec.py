@@ -98,8 +98,8 @@ class TrialSpec:
         """Stores a normalised value in the frozen instance."""
         object.__setattr__(self, name, value)
 
-    def build_method(self) -> Method:
-        """The method that these settings describe."""
+    def build_method(self, n_classes: int = 2) -> Method:
+        """The method that these settings describe, for a label of so many classes."""
         return build_method(
             self.method,
             gap=self.gap,
@@ -109,6 +109,7 @@ class TrialSpec:
             layers=self.layers,
             alignment_every=self.alignment_every,
             loss=self.loss,
+            n_classes=n_classes,
         )
 
     def training_settings(self) -> TrainingSettings:

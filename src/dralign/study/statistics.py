@@ -13,7 +13,7 @@ from dralign.training import EpochRecord, Selection
 from dralign.training.history import Scores
 
 CONFIDENCE = 0.95
-Setting = tuple[TrialSpec, str]  # a spec with seed 0, and the fingerprint of the data
+Setting = tuple[TrialSpec, str]  # a spec as ``setting_of`` gives it, and the data's fingerprint
 
 
 @dataclass(frozen=True)
@@ -87,21 +87,27 @@ class Row:
     @property
     def setting(self) -> Setting:
         """What the trials have in common."""
-        return replace(self.spec, seed=0), self.fingerprint
+        return setting_of(self.spec), self.fingerprint
+
+
+def setting_of(spec: TrialSpec) -> TrialSpec:
+    """What the trials of a row share: seed 0, and no readings, which leave training as it is."""
+    return replace(spec, seed=0, readings=False)
 
 
 def group_by_setting(records: Iterable[TrialRecord]) -> dict[Setting, list[TrialRecord]]:
     """The finished trials of each setting, by seed.
 
-    Settings come in the order of data, gap, method and weights; failed trials are left out.
+    Settings come in the order of data, gap, method and weights; failed trials are left out. Of two
+    trials with and without readings and otherwise the same, the one with readings is taken.
     """
-    groups: dict[Setting, list[TrialRecord]] = {}
-    for record in records:
+    groups: dict[Setting, dict[int, TrialRecord]] = {}
+    for record in sorted(records, key=lambda record: record.spec.readings):
         if record.status == "done":
-            key = (replace(record.spec, seed=0), record.fingerprint)
-            groups.setdefault(key, []).append(record)
+            trials = groups.setdefault((setting_of(record.spec), record.fingerprint), {})
+            trials[record.spec.seed] = record
     return {
-        key: sorted(groups[key], key=lambda record: record.spec.seed)
+        key: [groups[key][seed] for seed in sorted(groups[key])]
         for key in sorted(groups, key=_order)
     }
 

@@ -36,7 +36,8 @@ def train_trial(
     with seeded(spawn_seeds(spec.seed).initialisation):
         model = models.build(architecture)
     settings = spec.training_settings()
-    result = train(model, dataset, spec.build_method(), settings, on_epoch=on_epoch)
+    method = spec.build_method(dataset.n_classes)
+    result = train(model, dataset, method, settings, on_epoch=on_epoch)
     return dataset, architecture, result
 
 
@@ -45,10 +46,11 @@ def check_trial(spec: TrialSpec, dataset: Dataset) -> None:
 
     Raises:
         GroupError: if training rows that the gap needs are missing.
-        OptionError: if the network does not have the layers that are to be aligned.
+        OptionError: if the network does not have the layers that are to be aligned, or the method
+            or gap does not take as many classes.
         ModelError: if a layer is not known by that name.
     """
-    method = spec.build_method()
+    method = spec.build_method(dataset.n_classes)
     check_groups(dataset, method.gap)
     with torch.device("meta"):
         model = models.build(_architecture(spec, dataset))
@@ -66,7 +68,7 @@ def run_trial(spec: TrialSpec) -> History:
         dataset.train.x,
         label=dataset.train.y,
         group=dataset.train.group,
-        strata=spec.build_method().gap.strata,
+        strata=spec.build_method(dataset.n_classes).gap.strata,
     )
     return tuple(
         replace(record, readings=readings) if record is chosen else record for record in run.history
@@ -75,9 +77,11 @@ def run_trial(spec: TrialSpec) -> History:
 
 def _architecture(spec: TrialSpec, dataset: Dataset) -> Architecture:
     """The perceptron of a trial."""
+    outputs = {"n_outputs": dataset.n_classes} if dataset.n_classes > 2 else {}
     return {
         "name": "mlp",
         "n_inputs": dataset.n_inputs,
         "hidden": spec.hidden,
         "depth": spec.depth,
+        **outputs,
     }

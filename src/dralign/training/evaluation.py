@@ -25,7 +25,11 @@ BLOCK = 16384
 
 
 def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
-    """The probability of label 1 for every row, (n,) float32 on the CPU, in evaluation mode."""
+    """The probability of label 1, or of each class, for every row, in evaluation mode.
+
+    Returns:
+        (n,), or (n, C) with more than two classes; float32 on the CPU.
+    """
     device = next(model.parameters()).device
     with evaluation_mode(model), torch.inference_mode():
         parts = [probability(model(block.to(device))).float().cpu() for block in x.split(BLOCK)]

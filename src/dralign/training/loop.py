@@ -164,7 +164,7 @@ def check_groups(dataset: Dataset, gap: Gap) -> None:
         split = dataset.train if where == "training" else getattr(dataset, where)
         for code, name in enumerate(dataset.group_names):
             labels = split.y[split.group == code]
-            for value in (0, 1):
+            for value in range(dataset.n_classes):
                 if not bool((labels == value).any()):
                     warnings.warn(
                         f"group {name!r} has no {where} rows with label {value}: "

@@ -1,0 +1,86 @@
+"""``dralign data``: which datasets there are, getting those not in the package, checking them."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from dralign.cli import options
+from dralign.cli.console import print_json, say
+from dralign.data import catalogue
+from dralign.data.local import download
+
+data = typer.Typer(
+    no_args_is_help=True,
+    help="Datasets: list them, get those that are not in the package, check their files.",
+)
+Name = Annotated[str, typer.Argument(help="As dralign data list shows it.")]
+
+
+@data.command("list")
+def list_datasets(*, data_home: options.DataHome = None, json: options.Json = False) -> None:
+    """List the datasets known by name: rows, where they lie, licence and source.
+
+    Example: `dralign data list --data-home ~/datasets`
+    """
+    rows = [_row(one, place=one.place(data_home)) for one in catalogue.ENTRIES]
+    if json:
+        print_json(rows)
+        return
+    for row in rows:
+        typer.echo(f"{row['name']:8} {row['rows']:>8,} rows  {row['place']}")
+        typer.echo(f"{'':8} {row['source']}; licence: {row['licence']}")
+
+
+@data.command()
+def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json = False) -> None:
+    """Download a dataset that is not in the package, and check it.
+
+    It goes into the folder --data-home (or DRALIGN_DATA), or into the user's cache.
+
+    Example: `dralign data fetch compas`
+    """
+    chosen = catalogue.entry(name)
+    place = "built in"
+    if chosen.published is not None:
+        place = str(download(chosen.published, data_home))
+    if json:
+        print_json(_row(chosen, place=place))
+    elif chosen.published is None:
+        say(f"{name} is built in, there is nothing to fetch")
+    else:
+        say(f"{place}: the published file ({chosen.source}; licence: {chosen.licence})")
+
+
+@data.command()
+def verify(
+    name: Annotated[
+        str | None, typer.Argument(help="One dataset; all that are there if not given.")
+    ] = None,
+    *,
+    data_home: options.DataHome = None,
+    json: options.Json = False,
+) -> None:
+    """Check the files of the datasets against their published checksums; exit code 1 if wrong.
+
+    Example: `dralign data verify compas --data-home ~/datasets`
+    """
+    chosen = (
+        [catalogue.entry(name)]
+        if name
+        else [e for e in catalogue.ENTRIES if e.place(data_home) != "missing"]
+    )
+    found = [(one, one.verify(data_home)) for one in chosen]
+    if json:
+        print_json([_row(one, place=one.place(data_home), wrong=wrong) for one, wrong in found])
+    else:
+        for one, wrong in found:
+            typer.echo(f"{one.name:8} {wrong or f'as published ({one.place(data_home)})'}")
+    if any(wrong for _, wrong in found):
+        raise typer.Exit(1)
+
+
+def _row(one: catalogue.Entry, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    """A dataset as it stands in the JSON output."""
+    shown = asdict(one)
+    return {key: shown[key] for key in ("name", "rows", "licence", "source")} | more

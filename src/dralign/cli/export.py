@@ -1,0 +1,43 @@
+"""``dralign export``: the records of a study as a flat table in a file."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from dralign.cli import options
+from dralign.cli.console import print_json, say
+from dralign.errors import OptionError
+from dralign.report.files import write_atomically
+from dralign.study import Ledger, ledger_path, record_table
+from dralign.study.export import Per
+
+
+def export(
+    study: Annotated[Path, typer.Argument(help="The folder of a study, or its ledger.")],
+    *,
+    out: Annotated[Path, typer.Option(help="The file to write: .parquet or .csv.")],
+    per: Annotated[
+        str, typer.Option(help="A row for each epoch, or for each trial at its selected epoch.")
+    ] = "epoch",
+    select: options.Select = "smallest_gap",
+    warmup: options.Warmup = 1,
+    bound: options.Bound = None,
+    json: options.Json = False,
+) -> None:
+    """Write the records of a study to a Parquet or CSV file, also while it is running.
+
+    Example: `dralign export studies/adult --out adult.parquet --per trial`.
+    """
+    if out.suffix not in {".parquet", ".csv"}:
+        raise OptionError(f"--out: expected a .parquet or .csv file, got {str(out)!r}")
+    rule = options.selection(select, warmup, bound)
+    with Ledger(ledger_path(study), create=False) as ledger:
+        records = ledger.records()
+    table = record_table(records, per=cast("Per", per), selection=rule)
+    write = table.to_parquet if out.suffix == ".parquet" else table.to_csv
+    write_atomically(out, lambda file: write(file, index=False))
+    if json:
+        print_json({"trials": len(records), "rows": len(table), "file": str(out)})
+    else:
+        say(f"written: {out} ({len(table)} rows, {len(records)} trials)")

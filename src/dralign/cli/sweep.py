@@ -1,0 +1,106 @@
+"""``dralign sweep``: runs the trials of a plan, and continues where an earlier call stopped."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dralign.cli import options
+from dralign.cli.console import print_json, say, warn_once
+from dralign.cli.progress import run_trials
+from dralign.errors import DralignError, OptionError
+from dralign.report.files import write_atomically
+from dralign.study import Ledger, Plan, TrialRecord, TrialSpec, ledger_path, load_plan, unfinished
+from dralign.study.trial import check_trial
+from dralign.training import Selection
+
+SHOWN_FAILURES = 10
+
+
+def sweep(
+    plan: Annotated[Path, typer.Argument(help="A TOML file; docs/studies.md describes it.")],
+    *,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the study; studies/ and the plan's name.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")] = None,
+    dask: Annotated[
+        str | None, typer.Option(help="Run on a Dask cluster: local, or tcp://host:port.")
+    ] = None,
+    data_home: options.DataHome = None,
+    json: options.Json = False,
+) -> None:
+    """Run the trials of a plan on all CPUs or on a Dask cluster.
+
+    Every finished trial is kept; the same command continues where an interrupted one stopped, and
+    a plan that has grown runs only what is new.
+
+    Example: `dralign sweep plans/adult.toml --out studies/adult`, then
+    `dralign report studies/adult`.
+    """
+    described = load_plan(plan, data_home=str(data_home) if data_home else "")
+    folder = out or Path("studies") / described.name
+    specs = list(described.trials)
+    with Ledger(ledger_path(folder)) as ledger:
+        todo = unfinished(specs, ledger)
+        _check(plan, [trial.spec for trial in todo.values()])
+        # The plan stays beside its results: they do not tell what was assumed.
+        write_atomically(folder / "plan.toml", lambda file: file.write_bytes(plan.read_bytes()))
+        records = run_trials(specs, ledger, rule=Selection(), jobs=jobs, dask=dask)
+    failed = [record for record in records if record.status == "failed"]
+    for message in dict.fromkeys(text for record in records for text in record.warnings):
+        warn_once(message)
+    skipped = len(records) - len(todo)
+    if json:
+        print_json(_result(described, records, failed, skipped, ledger.path))
+    else:
+        for record in failed[:SHOWN_FAILURES]:
+            say(f"failed: {_named(record)}: {record.error}")
+        typer.echo(
+            f"{described.name}: {len(records)} trials, {len(records) - len(failed)} done "
+            f"({skipped} of them before), {len(failed)} failed; kept in {ledger.path}"
+        )
+    if failed:
+        raise typer.Exit(1)
+
+
+def _check(plan: Path, specs: Iterable[TrialSpec]) -> None:
+    """Finds out now, and not in every trial, what does not fit the data.
+
+    Raises:
+        OptionError: if a trial can't be run.
+    """
+    try:
+        datasets = {spec.data: spec.data.load(0) for spec in {s.data: s for s in specs}.values()}
+        for spec in {replace(spec, seed=0) for spec in specs}:
+            check_trial(spec, datasets[spec.data])
+    except DralignError as error:
+        raise OptionError(f"{plan}: {error}") from error
+
+
+def _named(record: TrialRecord) -> str:
+    """A trial in a few words."""
+    spec = record.spec
+    return (
+        f"{spec.data.name}, {spec.gap}, {spec.method}, λ={spec.fairness_weight:g}, seed {spec.seed}"
+    )
+
+
+def _result(
+    plan: Plan, records: list[TrialRecord], failed: list[TrialRecord], skipped: int, ledger: Path
+) -> dict[str, Any]:
+    """How the sweep ended, for other programs."""
+    return {
+        "name": plan.name,
+        "assumed": plan.assumed,
+        "trials": len(records),
+        "done": len(records) - len(failed),
+        "skipped": skipped,
+        "failed": [
+            {"hash": record.hash, "trial": record.spec.to_dict(), "error": record.error}
+            for record in failed
+        ],
+        "ledger": str(ledger),
+    }

@@ -1,0 +1,84 @@
+"""The datasets that are known by name: what they are, and whether their files are right."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dralign.data import canonical, compas
+from dralign.data.local import PublishedFile, find, verified_bytes
+from dralign.errors import DataError, OptionError, unknown
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One dataset.
+
+    Attributes:
+        name: what it is called.
+        rows: rows of the published table, before any preparation.
+        licence: of the source.
+        source: who made it, as it is to be cited.
+        embedded: the files of it in the package.
+        published: the file of it that is not in the package; None if there is none.
+    """
+
+    name: str
+    rows: int
+    licence: str
+    source: str
+    embedded: tuple[str, ...] = ()
+    published: PublishedFile | None = None
+
+    def place(self, data_home: str | Path | None = None) -> str:
+        """``"built in"``, the path where it lies, or ``"missing"``."""
+        if self.published is None:
+            return "built in"
+        return str(find(self.published, data_home) or "missing")
+
+    def verify(self, data_home: str | Path | None = None) -> str:
+        """What is wrong with the files, in one line; empty if nothing is."""
+        try:
+            for name in self.embedded:
+                canonical.embedded_bytes(name)
+            if self.published is not None:
+                verified_bytes(self.published, data_home)
+        except DataError as error:
+            return str(error)
+        return ""
+
+
+ENTRIES = (
+    Entry(
+        "adult",
+        48_842,
+        "CC BY 4.0",
+        "Becker and Kohavi (1996), UCI, https://doi.org/10.24432/C5XW20",
+        embedded=("adult.data", "adult.test"),
+    ),
+    Entry(
+        "german",
+        1_000,
+        "CC BY 4.0",
+        "Hofmann (1994), UCI, https://doi.org/10.24432/C5NC77",
+        embedded=("german.data",),
+    ),
+    Entry(
+        "compas",
+        7_214,
+        "none given; not to be passed on",
+        "Larson, Mattu, Kirchner and Angwin (2016), ProPublica, "
+        "https://github.com/propublica/compas-analysis",
+        published=compas.FILE,
+    ),
+)
+
+
+def entry(name: str) -> Entry:
+    """The dataset of that name.
+
+    Raises:
+        OptionError: if there is none.
+    """
+    for one in ENTRIES:
+        if one.name == name:
+            return one
+    raise OptionError(unknown("dataset", name, (one.name for one in ENTRIES)))

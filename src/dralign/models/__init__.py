@@ -1,0 +1,62 @@
+"""Networks: the paper's multi-layer perceptron, AlexNet and ResNet-18."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from dralign.errors import OptionError, unknown
+from dralign.models.perceptron import mlp
+from dralign.models.pretrained import load_weights
+from dralign.models.vision import alexnet, resnet18
+
+__all__ = ["NETWORKS", "alexnet", "build", "load_weights", "mlp", "resnet18"]
+
+
+@dataclass(frozen=True)
+class _Network:
+    """A way to make a network, and the sizes it takes."""
+
+    make: Callable[..., nn.Module]
+    sizes: tuple[str, ...]
+    needed: tuple[str, ...] = ()
+
+
+NETWORKS = {
+    "mlp": _Network(mlp, ("n_inputs", "hidden", "depth", "n_outputs"), needed=("n_inputs",)),
+    "alexnet": _Network(alexnet, ("classifier_width", "n_outputs")),
+    "resnet18": _Network(resnet18, ("n_outputs",)),
+}
+
+
+def build(architecture: Mapping[str, object]) -> nn.Module:
+    """The network that an architecture describes, as kept in records and artifacts.
+
+    Args:
+        architecture: ``{"name": "mlp", "n_inputs": ..., "hidden": ..., "depth": ...,
+            "n_outputs": ...}``, ``{"name": "alexnet", "classifier_width": ..., "n_outputs": ...}``
+            or ``{"name": "resnet18", "n_outputs": ...}``; what is left out takes its default.
+
+    Raises:
+        OptionError: if the name or an entry is unknown, or a size is not a whole number in range.
+        ModelError: if torchvision is needed and can't be used.
+    """
+    sizes = dict(architecture)
+    name = sizes.pop("name", None)
+    if not isinstance(name, str) or name not in NETWORKS:
+        raise OptionError(unknown("architecture", name, NETWORKS))
+    network = NETWORKS[name]
+    for key, value in sizes.items():
+        if key not in network.sizes:
+            raise OptionError(unknown(f"size of {_a(name)}", key, network.sizes))
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise OptionError(f"{key}: expected a whole number, got {value!r}")
+    for key in network.needed:
+        if key not in sizes:
+            raise OptionError(f"{_a(name)} needs {key}")
+    return network.make(**sizes)
+
+
+def _a(name: str) -> str:
+    """The name with its article."""
+    return f"{'an' if name in {'mlp', 'alexnet'} else 'a'} {name}"

@@ -1,0 +1,68 @@
+"""Pretrained weights of a network, from a file of one's own."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from dralign.errors import ModelError
+
+HEADS = ("classifier.", "fc.")  # of AlexNet and ResNet-18 in torchvision
+
+
+def load_weights(network: nn.Module, path: str | Path) -> tuple[str, ...]:
+    """Puts the weights of a file into ``network``, in place.
+
+    The file is a safetensors file, or a state_dict that torch saved (read with
+    ``weights_only=True``: tensors only, no code is run). Layers of the head whose shape differs,
+    such as the 1,000 outputs of an ImageNet network, keep the weights they have.
+
+    Args:
+        network: AlexNet, ResNet-18, or a network whose head is called ``classifier`` or ``fc``.
+        path: the file.
+
+    Returns:
+        The names of the weights that were not taken.
+
+    Raises:
+        ModelError: if the file can't be read, or its weights are those of another network.
+    """
+    place = Path(path)
+    state, own = _state(place), network.state_dict()
+    strange = [name for name in state if name not in own]
+    if strange:
+        raise ModelError(f"{place}: not weights of this network (it has no {strange[0]!r})")
+    kept = [name for name, x in own.items() if name not in state or state[name].shape != x.shape]
+    for name in kept:
+        if not name.startswith(HEADS):
+            found = f"shape {tuple(state[name].shape)}" if name in state else "nothing"
+            raise ModelError(
+                f"{place}: {found} for {name!r}, expected shape {tuple(own[name].shape)}; only "
+                "layers of the head may differ"
+            )
+    network.load_state_dict(
+        {name: x for name, x in state.items() if name not in kept}, strict=False
+    )
+    return tuple(kept)
+
+
+def _state(place: Path) -> dict[str, Tensor]:
+    """The tensors of the file by name.
+
+    Raises:
+        ModelError: if it is not a file of tensors.
+    """
+    from safetensors.torch import load
+
+    try:
+        if place.suffix == ".safetensors":
+            return dict(load(place.read_bytes()))
+        state = torch.load(place, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"{place}: {error.strerror or error}") from error
+    except Exception as error:  # a damaged file makes the readers raise many kinds
+        reason = " ".join(str(error).split())[:150]
+        raise ModelError(f"{place}: truncated, or not a file of weights ({reason})") from error
+    if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
+        raise ModelError(f"{place}: expected a state_dict, names with tensors")
+    return state

@@ -1,0 +1,411 @@
+"""Two methods of a study against each other: at equal weight, at matched precision, as fronts."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Final, Literal, get_args
+
+from dralign.errors import OptionError, unknown
+from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS
+from dralign.study.fronts import Point, front, gap_at, hypervolume
+from dralign.study.record import TrialRecord
+from dralign.study.significance import PValues, Ratio, holm, p_values, ratio_of_means
+from dralign.study.spec import TrialSpec
+from dralign.study.statistics import Interval, group_by_setting
+from dralign.training import Selection
+
+Form = Literal["soft", "hard"]
+Figure = Literal["average_precision", "gap", "hypervolume"]
+At = Literal["weight", "average_precision", "front"]
+Weights = tuple[float, float]  # lambda and beta
+
+# What one method may set as it likes and still be compared with another; all else must be equal.
+OWN_SETTINGS: Final = frozenset(
+    {
+        "method",
+        "fairness_weight",
+        "alignment_weight",
+        "granularity",
+        "layers",
+        "alignment_every",
+        "penalty",
+        "mixup_layer",
+        "readings",
+        "seed",
+    }
+)
+_STEPS: Final = (0.005, 0.01, 0.02, 0.05, 0.1)
+_MOST_LEVELS: Final = 6
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One figure of two methods, compared over seeds.
+
+    Attributes:
+        figure: average precision (higher is better), the absolute gap (lower), or the hypervolume
+            of the fronts (higher).
+        at: where: at one setting of each (``"weight"``), at one average precision on each seed's
+            front (``"average_precision"``), or over whole fronts (``"front"``).
+        level: the first method's fairness weight (the second's if the first has none), the average
+            precision, or NaN.
+        first_weights: lambda and beta of the first method, if ``at`` is ``"weight"``.
+        second_weights: those of the second.
+        seeds: the seeds that both methods were run with.
+        first: the first method's figure over all its seeds that have it.
+        second: the same of the second.
+        difference: first minus second, over the seeds where both have it; its ``n`` says how many.
+        ratio: the mean of the first over that of the second, on the same seeds.
+        p: p-values that the two do not differ.
+        holm: the same, corrected over all contrasts of one call, each kind of test by itself.
+    """
+
+    figure: Figure
+    at: At
+    level: float
+    first_weights: Weights | None
+    second_weights: Weights | None
+    seeds: int
+    first: Interval
+    second: Interval
+    difference: Interval
+    ratio: Ratio
+    p: PValues
+    holm: PValues = field(default_factory=PValues)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two methods on the same data, judged by the same gap, under the same training settings.
+
+    Attributes:
+        first: a trial of the first method that stands for its settings; weights and seed are 0.
+        second: the same of the second.
+        fingerprint: of the data.
+        selection: the rule that chose each trial's epoch.
+        form: whether gaps are soft (of probabilities) or hard (of decisions at 0.5).
+        reference: the lowest average precision and the largest gap that count in the hypervolume.
+        contrasts: what was compared.
+    """
+
+    first: TrialSpec
+    second: TrialSpec
+    fingerprint: str
+    selection: Selection
+    form: Form
+    reference: Point
+    contrasts: tuple[Contrast, ...]
+
+    def find(self, figure: Figure, at: At, level: float = math.nan) -> list[Contrast]:
+        """The contrasts of a figure; a level narrows them to that weight or average precision."""
+        return [
+            one
+            for one in self.contrasts
+            if (one.figure, one.at) == (figure, at)
+            and (math.isnan(level) or math.isclose(one.level, level))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-ready form; undefined figures are NaN."""
+        return {
+            "first": self.first.to_dict(),
+            "second": self.second.to_dict(),
+            "fingerprint": self.fingerprint,
+            "selection": str(self.selection),
+            "form": self.form,
+            "reference": {"average_precision": self.reference[0], "gap": self.reference[1]},
+            "contrasts": [asdict(contrast) for contrast in self.contrasts],
+        }
+
+
+def compare_methods(
+    records: Iterable[TrialRecord],
+    first: str,
+    second: str,
+    *,
+    selection: Selection,
+    form: Form = "soft",
+    at: Sequence[float] | None = None,
+    reference: Point | None = None,
+) -> list[Comparison]:
+    """Compares two methods wherever a study has both under the same settings.
+
+    One comparison comes for each data set, gap, network and so on that both were run with, and
+    for each variant of a method (``OWN_SETTINGS``). Gaps are absolute for each seed.
+
+    - At equal weight: average precision and gap of every setting of the first method against the
+      second's at the same fairness weight, or against the only setting of a method without weights.
+      Where both methods have several alignment weights, they must be equal too.
+    - At matched average precision: the gap, read for each seed on the straight lines of its own
+      front. Seeds whose front does not reach the level on either side are left out, never
+      extrapolated; ``difference.n`` of ``seeds`` says how many remained.
+    - Fronts: the hypervolume, for seeds that have every setting of their method.
+
+    Args:
+        records: of a study; failed ones are left out.
+        first: a method.
+        second: another.
+        selection: chooses each trial's epoch.
+        form: soft or hard gaps.
+        at: average precisions to match at; None takes up to six round ones that the fronts of at
+            least two seeds reach.
+        reference: of the hypervolume; None takes average precision 0 and the largest gap that
+            ``erm`` shows in any seed, or gap 1 where the study has no ``erm``.
+
+    Returns:
+        The comparisons; ``Contrast.holm`` is corrected over all of them.
+
+    Raises:
+        OptionError: if a method is unknown, both are the same, or the form is unknown.
+    """
+    for name in (first, second):
+        if name not in METHOD_NAMES:
+            raise OptionError(unknown("method", name, METHOD_NAMES))
+    if first == second:
+        raise OptionError(f"compare: expected two methods, got {first!r} twice")
+    found = [
+        _compare(a, b, erm, selection, form, at, reference)
+        for sides in _comparable(records, selection, form)
+        for erm in [_find(sides, "erm")]
+        for a in _find(sides, first)
+        for b in _find(sides, second)
+    ]
+    return _corrected(found)
+
+
+def compare_with_baseline(
+    records: Iterable[TrialRecord],
+    baseline: str | None = None,
+    *,
+    selection: Selection,
+    form: Form = "soft",
+) -> list[Comparison]:
+    """Compares every other method with a baseline, as in ``compare_methods``.
+
+    Args:
+        records: of a study.
+        baseline: a method; None takes ``gap``, or else ``erm``, or else ``oversample``, whichever
+            there is first under the same settings.
+        selection: chooses each trial's epoch.
+        form: soft or hard gaps.
+
+    Returns:
+        The comparisons, none where there is no baseline; corrected over all of them.
+
+    Raises:
+        OptionError: if the baseline or the form is unknown.
+    """
+    if baseline is not None and baseline not in METHOD_NAMES:
+        raise OptionError(unknown("method", baseline, METHOD_NAMES))
+    candidates = ("gap", "erm", "oversample") if baseline is None else (baseline,)
+    found = []
+    for sides in _comparable(records, selection, form):
+        present = {side.spec.method for side in sides}
+        chosen = next((name for name in candidates if name in present), "")
+        erm = _find(sides, "erm")
+        found += [
+            _compare(a, b, erm, selection, form, None, None)
+            for b in _find(sides, chosen)
+            for a in sides
+            if a.spec.method != chosen
+        ]
+    return _corrected(found)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The trials of one method: average precision and gap by weights and seed."""
+
+    spec: TrialSpec
+    fingerprint: str
+    points: Mapping[Weights, Mapping[int, Point]]
+
+    def seeds(self) -> set[int]:
+        """The seeds of any setting."""
+        return {seed for points in self.points.values() for seed in points}
+
+    def of_seed(self, seed: int) -> list[Point]:
+        """The points of a seed."""
+        return [points[seed] for points in self.points.values() if seed in points]
+
+    def fronts(self) -> dict[int, list[Point]]:
+        """The front of each seed."""
+        return {seed: front(self.of_seed(seed)) for seed in sorted(self.seeds())}
+
+    def hypervolumes(self, reference: Point) -> dict[int, float]:
+        """The hypervolume of each seed that has every setting."""
+        whole = {seed: self.of_seed(seed) for seed in sorted(self.seeds())}
+        return {
+            seed: hypervolume(points, reference)
+            for seed, points in whole.items()
+            if len(points) == len(self.points)
+        }
+
+
+def _comparable(
+    records: Iterable[TrialRecord], selection: Selection, form: Form
+) -> list[list[_Side]]:
+    """The sides that may be compared with each other: they differ in ``OWN_SETTINGS`` alone.
+
+    Raises:
+        OptionError: if the form is unknown.
+    """
+    if form not in get_args(Form):
+        raise OptionError(unknown("form of the gap", form, get_args(Form)))
+    sides: dict[tuple[TrialSpec, str], dict[Weights, dict[int, Point]]] = {}
+    for (spec, fingerprint), trials in group_by_setting(records).items():
+        weights = (spec.fairness_weight, spec.alignment_weight)
+        key = (replace(spec, fairness_weight=0.0, alignment_weight=0.0), fingerprint)
+        sides.setdefault(key, {})[weights] = {
+            trial.spec.seed: _point(trial, selection, form) for trial in trials
+        }
+    groups: dict[object, list[_Side]] = {}
+    for (spec, fingerprint), points in sides.items():
+        shared = tuple(
+            getattr(spec, entry.name)
+            for entry in fields(TrialSpec)
+            if entry.name not in OWN_SETTINGS
+        )
+        groups.setdefault((shared, fingerprint), []).append(_Side(spec, fingerprint, points))
+    return list(groups.values())
+
+
+def _point(trial: TrialRecord, selection: Selection, form: Form) -> Point:
+    """Average precision and absolute gap on the test rows, at the chosen epoch."""
+    test = selection.choose(trial.history, trial.spec.gap).test
+    return test["average_precision"], abs(test[f"{form}_{trial.spec.gap}"])
+
+
+def _find(sides: Iterable[_Side], method: str) -> list[_Side]:
+    """The sides of a method."""
+    return [side for side in sides if side.spec.method == method]
+
+
+def _compare(
+    first: _Side,
+    second: _Side,
+    erm: Sequence[_Side],
+    selection: Selection,
+    form: Form,
+    at: Sequence[float] | None,
+    reference: Point | None,
+) -> Comparison:
+    """All contrasts of two sides, not corrected yet."""
+    if reference is None:
+        gaps = [gap for side in erm for seed in side.seeds() for _, gap in side.of_seed(seed)]
+        reference = (0.0, max((gap for gap in gaps if not math.isnan(gap)), default=1.0))
+    contrasts = [
+        *_at_weights(first, second),
+        *_at_precisions(first, second, at),
+        _contrast(
+            "hypervolume",
+            "front",
+            math.nan,
+            first.hypervolumes(reference),
+            second.hypervolumes(reference),
+            len(first.seeds() & second.seeds()),
+        ),
+    ]
+    return Comparison(
+        first.spec, second.spec, first.fingerprint, selection, form, reference, tuple(contrasts)
+    )
+
+
+def _at_weights(first: _Side, second: _Side) -> list[Contrast]:
+    """Gap and average precision at equal fairness weight."""
+    pairs = [
+        (ours, theirs)
+        for ours in first.points
+        for theirs in second.points
+        if not {first.spec.method, second.spec.method} <= set(WEIGHTED_METHODS)
+        or (ours[0] == theirs[0] and (not (ours[1] and theirs[1]) or ours[1] == theirs[1]))
+    ]
+    figures: tuple[tuple[Figure, int], ...] = (("gap", 1), ("average_precision", 0))
+    return [
+        _contrast(
+            figure,
+            "weight",
+            ours[0] or theirs[0],
+            {seed: point[place] for seed, point in first.points[ours].items()},
+            {seed: point[place] for seed, point in second.points[theirs].items()},
+            len(first.points[ours].keys() & second.points[theirs].keys()),
+            weights=(ours, theirs),
+        )
+        for ours, theirs in pairs
+        for figure, place in figures
+    ]
+
+
+def _at_precisions(first: _Side, second: _Side, at: Sequence[float] | None) -> list[Contrast]:
+    """The gap at matched average precisions."""
+    ours, theirs = first.fronts(), second.fronts()
+    shared = sorted(ours.keys() & theirs.keys())
+    levels = _levels([(ours[s], theirs[s]) for s in shared]) if at is None else list(at)
+    return [
+        _contrast(
+            "gap",
+            "average_precision",
+            level,
+            {seed: gap_at(found, level) for seed, found in ours.items()},
+            {seed: gap_at(found, level) for seed, found in theirs.items()},
+            len(shared),
+        )
+        for level in levels
+    ]
+
+
+def _levels(pairs: Sequence[tuple[list[Point], list[Point]]]) -> list[float]:
+    """At most six round average precisions that both fronts of at least two seeds reach."""
+    ranges = [(max(a[0][0], b[0][0]), min(a[-1][0], b[-1][0])) for a, b in pairs if a and b]
+    for step in _STEPS:
+        grid = [round(place * step, 3) for place in range(round(1 / step) + 1)]
+        found = [x for x in grid if sum(low <= x <= high for low, high in ranges) >= 2]
+        if len(found) <= _MOST_LEVELS:
+            return found
+    return found
+
+
+def _contrast(
+    figure: Figure,
+    at: At,
+    level: float,
+    first: Mapping[int, float],
+    second: Mapping[int, float],
+    seeds: int,
+    *,
+    weights: tuple[Weights, Weights] | None = None,
+) -> Contrast:
+    """The contrast of two figures by seed; undefined ones (NaN) are left out."""
+    a, b = (
+        {seed: value for seed, value in side.items() if not math.isnan(value)}
+        for side in (first, second)
+    )
+    both = sorted(a.keys() & b.keys())
+    own, other = weights or (None, None)
+    return Contrast(
+        figure,
+        at,
+        level,
+        own,
+        other,
+        seeds,
+        Interval.of(a.values()),
+        Interval.of(b.values()),
+        Interval.of(a[seed] - b[seed] for seed in both),
+        ratio_of_means([a[seed] for seed in both], [b[seed] for seed in both]),
+        p_values(a, b),
+    )
+
+
+def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparisons with Holm's correction over all their contrasts, for each kind of test."""
+    contrasts = [contrast for one in comparisons for contrast in one.contrasts]
+    kinds = [entry.name for entry in fields(PValues)]
+    by_kind = [holm([getattr(contrast.p, kind) for contrast in contrasts]) for kind in kinds]
+    corrected = iter(
+        replace(contrast, holm=PValues(*values))
+        for contrast, *values in zip(contrasts, *by_kind, strict=True)
+    )
+    return [
+        replace(one, contrasts=tuple(next(corrected) for _ in one.contrasts)) for one in comparisons
+    ]

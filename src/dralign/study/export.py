@@ -1,0 +1,91 @@
+"""The records of a study as one flat table, for other programs."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from dralign.errors import OptionError, unknown
+from dralign.study.record import TrialRecord
+from dralign.training import EpochRecord, Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Per = Literal["epoch", "trial"]
+
+
+def record_table(
+    records: Iterable[TrialRecord], *, per: Per = "epoch", selection: Selection | None = None
+) -> "pd.DataFrame":
+    """One row for each epoch of each trial, or for each trial at the epoch that a rule chooses.
+
+    A failed trial has one row, without figures and with its ``error``.
+
+    Args:
+        records: of a study.
+        per: ``"epoch"`` or ``"trial"``.
+        selection: the rule for ``"trial"``; the published one if not given.
+
+    Returns:
+        A DataFrame in the order of the records. First the settings (lists as texts with commas),
+        then ``status``, ``error`` and ``trial_seconds``, then the figures: ``validation_*`` and
+        ``test_*`` by the names of ``dralign.metrics.evaluate``, ``similarity_<granularity>`` in
+        all and per layer, ``readings_*``. Gaps keep the form they have in the records.
+
+    Raises:
+        OptionError: if ``per`` is neither.
+    """
+    import pandas as pd
+
+    if per not in get_args(Per):
+        raise OptionError(unknown("kind of row", per, get_args(Per)))
+    rule = selection or Selection()
+    rows: list[dict[str, Any]] = []
+    for record in records:
+        settings = _settings(record)
+        if record.status == "failed":
+            rows.append(settings)
+            continue
+        chosen = rule.choose(record.history, record.spec.gap)
+        if per == "trial":
+            rows.append({**settings, "selection": str(rule), **_figures(chosen)})
+        else:
+            rows += [{**settings, **_figures(epoch)} for epoch in record.history]
+    return pd.DataFrame(rows)
+
+
+def _settings(record: TrialRecord) -> dict[str, Any]:
+    """What a trial is and how it ended."""
+    form = record.spec.to_dict()
+    data = form.pop("data")
+    flat = {"dataset": data.pop("name"), **data, **form}
+    return {
+        "hash": record.hash,
+        "fingerprint": record.fingerprint,
+        **{key: _text(value) if isinstance(value, list) else value for key, value in flat.items()},
+        "layers": _text(form["layers"]),  # a count or names: a column has one type
+        "status": record.status,
+        "error": record.error,
+        "trial_seconds": record.seconds,
+    }
+
+
+def _text(value: object) -> str:
+    """A list as the command line takes it, with commas."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _figures(epoch: EpochRecord) -> dict[str, Any]:
+    """The figures of an epoch, flat."""
+    figures: dict[str, Any] = {
+        "epoch": epoch.epoch,
+        "training_loss": epoch.loss,  # a setting is called loss
+        "seconds": epoch.seconds,
+        "evaluation_seconds": epoch.evaluation_seconds,
+        "skipped": epoch.skipped,
+    }
+    for part in ("validation", "test", "readings"):
+        figures |= {f"{part}_{name}": value for name, value in getattr(epoch, part).items()}
+    for granularity, layers in epoch.similarity.items():
+        figures[f"similarity_{granularity}"] = epoch.similarity_total(granularity)
+        figures |= {f"similarity_{granularity}_{name}": value for name, value in layers.items()}
+    return figures

@@ -1,0 +1,221 @@
+"""Two methods against each other: what is paired with what, and what is counted."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dralign.errors import OptionError
+from dralign.study import (
+    Interval,
+    TrialSpec,
+    compare_methods,
+    compare_with_baseline,
+    front,
+    gap_at,
+    holm,
+    hypervolume,
+    p_values,
+)
+from dralign.study.comparison import OWN_SETTINGS
+from dralign.training import Selection
+from records import point
+
+LAST = Selection(rule="last", warmup=0)
+WEIGHTS = (0.2, 0.3, 0.5)
+
+
+def method(name, seeds=range(4), *, better=0.0, weights=WEIGHTS, **settings):
+    """A method whose front gets lower and falls with its weight, each seed a little elsewhere."""
+    found = []
+    for weight in weights:
+        for seed in seeds:
+            noise = np.random.default_rng([seed, round(100 * weight), len(name)]).normal(0, 1, 2)
+            ap = 0.8 - 0.1 * weight + 0.001 * noise[0]
+            gap = (0.15 - 0.2 * weight) * (1 - better) + 0.002 * noise[1]
+            sign = -1 if seed % 2 else 1  # gaps are signed; they must be made absolute first
+            if name == "dralign":
+                settings["alignment_weight"] = weight / 10
+            found.append(
+                point(ap, sign * gap, seed=seed, method=name, fairness_weight=weight, **settings)
+            )
+    return found
+
+
+def figures(records, weight):
+    """AP and absolute gap by seed, at a weight."""
+    chosen = [r for r in records if r.spec.fairness_weight == weight]
+    return (
+        {r.spec.seed: r.history[0].test["average_precision"] for r in chosen},
+        {r.spec.seed: abs(r.history[0].test["soft_demographic_parity"]) for r in chosen},
+    )
+
+
+def compare(records, first="dralign", second="gap", **options):
+    return compare_methods(records, first, second, selection=LAST, **options)
+
+
+def test_at_equal_weight_seeds_are_paired_and_gaps_absolute():
+    ours, theirs = method("dralign", better=0.4), method("gap", range(1, 6))
+    (found,) = compare(ours + theirs)
+    assert [c.level for c in found.find("gap", "weight")] == list(WEIGHTS)
+    for place, figure in enumerate(("average_precision", "gap")):
+        for weight in WEIGHTS:
+            (contrast,) = found.find(figure, "weight", weight)
+            a, b = figures(ours, weight)[place], figures(theirs, weight)[place]
+            assert contrast.first == Interval.of(a.values())
+            assert contrast.second == Interval.of(b.values())
+            assert contrast.difference == Interval.of(a[s] - b[s] for s in (1, 2, 3))
+            assert contrast.seeds == contrast.difference.n == 3
+            assert contrast.p == p_values(a, b)
+            assert contrast.first_weights == (weight, weight / 10)
+            assert contrast.second_weights == (weight, 0.0)
+
+
+def test_at_matched_precision_only_seeds_that_both_fronts_reach_count():
+    ours, theirs = method("dralign", better=0.4), method("gap")
+    theirs = [  # of seed 3 nothing is left but precisions that the other never reaches
+        replace(r, history=method("gap", [3], weights=[r.spec.fairness_weight + 2])[0].history)
+        if r.spec.seed == 3
+        else r
+        for r in theirs
+    ]
+    (found,) = compare(ours + theirs, at=[0.77, 0.9])
+    reached, never = found.find("gap", "average_precision")
+    assert (reached.seeds, reached.difference.n) == (4, 3)
+    assert (never.seeds, never.difference.n) == (4, 0)
+    assert math.isnan(never.difference.mean)
+
+    def read(records, seed):
+        points = [figures(records, w) for w in WEIGHTS]
+        return gap_at(front([(ap[seed], gap[seed]) for ap, gap in points]), 0.77)
+
+    pairs = [(read(ours, seed), read(theirs, seed)) for seed in range(3)]
+    assert reached.difference == Interval.of(a - b for a, b in pairs)
+    assert reached.ratio.value == pytest.approx(sum(a for a, _ in pairs) / sum(b for _, b in pairs))
+    assert reached.ratio.low < reached.ratio.value < reached.ratio.high < 1
+
+
+def test_levels_are_round_and_reached_by_two_seeds():
+    (found,) = compare(method("dralign", better=0.4) + method("gap"))
+    matched = found.find("gap", "average_precision")
+    assert 1 <= len(matched) <= 6
+    assert all(c.level == round(c.level, 3) and c.difference.n >= 2 for c in matched)
+
+
+def test_hypervolumes_are_of_whole_seeds_below_the_largest_gap_of_erm():
+    erm = method("erm", weights=[0.0])
+    ours, theirs = method("dralign", better=0.4), method("gap")[1:]  # seed 0 lacks a weight
+    (found,) = compare(erm + ours + theirs)
+    reference = (0.0, max(figures(erm, 0.0)[1].values()))
+    assert found.reference == reference
+    (contrast,) = found.find("hypervolume", "front")
+    assert contrast.difference.n == 3
+    points = [figures(theirs, w) for w in WEIGHTS]
+    expected = [hypervolume([(ap[s], gap[s]) for ap, gap in points], reference) for s in (1, 2, 3)]
+    assert contrast.second == Interval.of(expected)
+    assert compare(ours + theirs)[0].reference == (0.0, 1.0)
+    assert compare(ours + theirs, reference=(0.5, 0.2))[0].reference == (0.5, 0.2)
+
+
+def test_a_method_without_weights_is_compared_with_every_weight():
+    (found,) = compare(method("gap") + method("erm", weights=[0.0]), "gap", "erm")
+    assert [c.level for c in found.find("gap", "weight")] == list(WEIGHTS)
+
+
+def test_alignment_weights_are_equal_where_both_methods_have_several():
+    base = method("dralign", weights=[0.2]) + method("gap", weights=[0.2])
+    more = [
+        point(0.7, 0.1, seed=s, method="dralign", fairness_weight=0.2, alignment_weight=0.01)
+        for s in range(4)
+    ]
+    (found,) = compare(base + more)
+    assert {c.first_weights for c in found.find("gap", "weight")} == {(0.2, 0.02), (0.2, 0.01)}
+
+
+def test_only_what_was_run_under_the_same_settings_is_compared():
+    records = [
+        *method("dralign"),
+        *method("dralign", granularity="parameter"),
+        *method("gap", readings=True),
+        *method("gap", hidden=50),
+    ]
+    found = compare(records)
+    assert [(c.first.granularity, c.second.hidden) for c in found] == [
+        ("parameter", 200),
+        ("unit", 200),
+    ]
+    assert compare(method("dralign") + method("gap", hidden=50)) == []
+    changed = [replace(r, fingerprint="other") for r in method("gap")]
+    assert compare(method("dralign") + changed) == []
+
+
+def test_every_setting_is_shared_or_a_methods_own():
+    """Whoever adds a setting decides whether two methods may differ in it and be compared."""
+    shared = {"data", "gap", "loss", "hidden", "depth", "epochs", "iterations", "batch_size"}
+    shared |= {"learning_rate"}
+    assert set(TrialSpec.__dataclass_fields__) - OWN_SETTINGS == shared
+
+
+def test_correction_is_over_all_contrasts_of_a_kind():
+    records = [*method("erm", weights=[0.0]), *method("gap"), *method("dralign", better=0.3)]
+    found = compare_with_baseline(records, selection=LAST)
+    assert [(c.first.method, c.second.method) for c in found] == [
+        ("erm", "gap"),
+        ("dralign", "gap"),
+    ]
+    contrasts = [contrast for one in found for contrast in one.contrasts]
+    for kind in ("paired_t", "welch_t", "wilcoxon"):
+        expected = holm([getattr(c.p, kind) for c in contrasts])
+        assert [getattr(c.holm, kind) for c in contrasts] == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("present", "baseline"),
+    [(["gap", "erm"], "gap"), (["erm", "dralign"], "erm"), (["oversample", "mixup"], "oversample")],
+)
+def test_the_baseline_is_gap_or_else_erm(present, baseline):
+    records = [r for name in present for r in method(name, weights=[0.0])]
+    (found,) = compare_with_baseline(records, selection=LAST)
+    assert found.second.method == baseline
+    assert compare_with_baseline(records, "thresholds", selection=LAST) == []
+
+
+def test_hard_gaps_are_taken_if_asked_for():
+    records = [
+        point(0.7, 0.5, hard=0.01 * s, seed=s, method=name, fairness_weight=0.2)
+        for name in ("gap", "mixup")
+        for s in range(3)
+    ]
+    (found,) = compare(records, "gap", "mixup", form="hard")
+    assert found.find("gap", "weight")[0].first == Interval.of([0.0, 0.01, 0.02])
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_seeds_make_undefined_p_values(n):
+    records = method("dralign", range(n)) + method("gap", range(n))
+    contrasts = [contrast for one in compare(records) for contrast in one.contrasts]
+    assert all(math.isnan(p) for c in contrasts for p in (*vars(c.p).values(), c.ratio.low))
+
+
+def test_a_comparison_is_ready_for_json():
+    (found,) = compare(method("dralign") + method("gap"))
+    form = json.loads(json.dumps(found.to_dict()))
+    assert form["selection"] == "last"
+    assert (form["first"]["method"], form["form"]) == ("dralign", "soft")
+    assert form["contrasts"][0]["p"].keys() == {"paired_t", "welch_t", "wilcoxon"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "options", "message"),
+    [
+        ("gap", "gpa", {}, "unknown method 'gpa'; known: erm"),
+        ("gap", "gap", {}, "expected two methods, got 'gap' twice"),
+        ("gap", "erm", {"form": "firm"}, "unknown form of the gap 'firm'; known: soft, hard"),
+    ],
+)
+def test_what_can_not_be_compared_is_one_clear_line(first, second, options, message):
+    with pytest.raises(OptionError, match=message):
+        compare(method("gap"), first, second, **options)

@@ -1,0 +1,110 @@
+"""The same on a Dask cluster: nothing twice, nothing lost, trouble is one clear line."""
+
+import os
+import signal
+import socket
+import sys
+
+import pytest
+
+import records as made_up
+import study_runs as runs
+from dralign.errors import DralignWarning, OptionError, StudyError
+from dralign.study import Ledger, TrialSpec, identify, run_study
+
+distributed = pytest.importorskip("distributed", reason="Dask is not installed")
+
+SPECS = [TrialSpec(made_up.ADULT, "erm", seed=seed) for seed in range(40)]
+
+
+def cluster(**options):
+    return distributed.LocalCluster(
+        processes=True, host="127.0.0.1", dashboard_address=None, silence_logs=50, **options
+    )
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    with Ledger(tmp_path / "study.sqlite") as ledger:
+        yield ledger
+
+
+def test_a_worker_of_two_that_is_killed_costs_no_trial(ledger):
+    seen = []
+    with cluster(n_workers=2, threads_per_worker=1) as two:
+        with distributed.Client(two, set_as_default=False) as client:
+            victim = next(iter(client.run(os.getpid).values()))
+
+        def kill_one(record):
+            seen.append(record)
+            if len(seen) == 7:
+                os.kill(victim, signal.SIGKILL)
+
+        address = two.scheduler_address
+        outcome = run_study(SPECS, ledger, dask=address, run=runs.short, on_record=kill_one)
+        assert (outcome.done, outcome.failed, len(seen)) == (40, (), 40)
+        again = run_study(SPECS, ledger, dask=address, run=runs.short)
+        assert (again.done, again.skipped) == (0, 40)
+    records = ledger.records()
+    assert sorted(record.hash for record in records) == sorted(identify(SPECS))
+    assert {record.environment["threads"] for record in records} == {"1"}
+    assert all(record.history == made_up.history(record.spec) for record in records)
+
+
+def test_threads_of_one_worker_take_turns_and_results_stay_the_same(ledger, tmp_path):
+    with (
+        Ledger(tmp_path / "other.sqlite") as other,
+        cluster(n_workers=1, threads_per_worker=3) as one,
+    ):
+        with pytest.warns(DralignWarning, match="several threads, a trial uses one"):
+            run_study(SPECS[:6], ledger, dask=one.scheduler_address, run=runs.gap_fails)
+        run_study(SPECS[:6], other, jobs=1, run=runs.gap_fails)
+        assert [r.history for r in ledger.records()] == [r.history for r in other.records()]
+
+
+def test_a_cluster_of_its_own_names_the_trial_that_kills_its_worker(ledger):
+    outcome = run_study(SPECS[:4], ledger, jobs=2, dask="local", run=runs.dies)
+    assert outcome.done == 3
+    (failed,) = outcome.failed
+    assert failed.spec.seed == 2
+    assert failed.error.startswith("the worker process died 4 times, at last with no other trial")
+
+
+def test_workers_without_the_code_are_one_clear_line(ledger):
+    code = "def run(spec): return missing"
+    module = type(sys)("only_here")
+    exec(code, module.__dict__)
+    sys.modules["only_here"] = module
+    try:
+        with pytest.raises(StudyError, match=r"a worker can't run trials: .*only_here"):
+            run_study(SPECS[:2], ledger, jobs=1, dask="local", run=module.run)
+    finally:
+        del sys.modules["only_here"]
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def test_an_unreachable_cluster_is_one_clear_line_within_seconds(ledger):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with pytest.raises(StudyError, match=f"no Dask scheduler answers at {address}; start one"):
+        run_study(SPECS[:2], ledger, dask=address, run=runs.quick)
+
+
+def test_a_cluster_without_workers_is_one_clear_line(ledger):
+    with cluster(n_workers=0) as none, pytest.raises(StudyError, match="has no workers"):
+        run_study(SPECS[:2], ledger, dask=none.scheduler_address, run=runs.quick)
+
+
+@pytest.mark.parametrize("address", ["nonsense", "tcp://127.0.0.1", "tcp://host:port", ""])
+def test_an_address_that_is_none_is_refused(ledger, address):
+    with pytest.raises(OptionError, match=r"dask: expected 'local' or an address such as tcp://"):
+        run_study(SPECS[:2], ledger, dask=address, run=runs.quick)
+
+
+def test_a_running_cluster_has_its_own_number_of_workers(ledger):
+    with pytest.raises(OptionError, match="jobs: a running Dask cluster has its own number"):
+        run_study(SPECS[:2], ledger, dask="tcp://127.0.0.1:1", jobs=2, run=runs.quick)
