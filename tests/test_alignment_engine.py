@@ -51,6 +51,7 @@ NETWORKS = {
     ),
     "linear": lambda: nn.Linear(8, 1),
     "two outputs": lambda: nn.Sequential(nn.Linear(8, 6), nn.GELU(), nn.Linear(6, 2)),
+    "three outputs": lambda: nn.Sequential(nn.Linear(8, 6), nn.ELU(), nn.Linear(6, 3)),
     "convolutions": lambda: nn.Sequential(
         nn.Unflatten(1, (2, 4)),
         nn.Conv1d(2, 4, 2),
@@ -83,10 +84,10 @@ def rows(n: int = 40, *, n_groups: int = 2, seed: int = 0) -> tuple[Tensor, Tens
 
 
 def plain_gradient(
-    model, x, y, group, *, n_groups, gap, lam, beta, **options
+    model, x, y, group, *, n_groups, gap, lam, beta, n_classes=2, **options
 ) -> list[Tensor | None]:
     """Loss, gap and ``RationaleAlignment.align`` left to autograd."""
-    losses, chosen = per_sample_loss(model(x), y), resolve_gap(gap)
+    losses, chosen = per_sample_loss(model(x), y), resolve_gap(gap, n_classes=n_classes)
     by_label = chosen.conditions_on_label
     strata = group_losses(losses, group, n_groups=n_groups, label=y if by_label else None)
     strata = [strata[s or 0] for s in chosen.strata]
@@ -97,9 +98,11 @@ def plain_gradient(
     return list(torch.autograd.grad(loss, parameters, allow_unused=True)), loss
 
 
-def compare(name, data, *, n_groups=2, gap="demographic_parity", lam=0.3, beta=0.2, **options):
+def compare(
+    name, data, *, n_groups=2, gap="demographic_parity", lam=0.3, beta=0.2, n_classes=2, **options
+):
     model = network(name)
-    settings = {"n_groups": n_groups, "gap": gap}
+    settings = {"n_groups": n_groups, "gap": gap, "n_classes": n_classes}
     expected, loss = plain_gradient(model, *data, **settings, lam=lam, beta=beta, **options)
     x, y, group = data
     value = aligned_backward(
@@ -123,7 +126,7 @@ def compare(name, data, *, n_groups=2, gap="demographic_parity", lam=0.3, beta=0
 
 
 @pytest.mark.parametrize("granularity", ["unit", "parameter"])
-@pytest.mark.parametrize("name", [n for n in NETWORKS if n != "dead"])
+@pytest.mark.parametrize("name", [n for n in NETWORKS if n not in {"dead", "three outputs"}])
 def test_gradient_is_that_of_the_plain_term_on_every_network(name, granularity):
     compare(name, rows(), granularity=granularity)
 
@@ -144,6 +147,12 @@ def test_dead_layer_gives_the_task_gradient_and_no_nan():
 @pytest.mark.parametrize("n_groups", [2, 3])
 def test_gradient_is_that_of_the_plain_term_for_every_gap(gap, n_groups):
     compare("mlp", rows(60, n_groups=n_groups), n_groups=n_groups, gap=gap)
+
+
+@pytest.mark.parametrize("gap", ["demographic_parity", "equalized_odds"])
+def test_gradient_is_that_of_the_plain_term_for_three_classes(gap):
+    x, _, group = rows(60)
+    compare("three outputs", (x, torch.arange(60) // 2 % 3, group), gap=gap, n_classes=3)
 
 
 @pytest.mark.parametrize("layers", [1, 2, ["0"]])

@@ -256,7 +256,7 @@ def test_the_seed_decides_the_split(name, preparation):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "credit"}, "unknown dataset 'credit'; known: adult, german, compas"),
+        ({"name": "credit"}, "unknown dataset 'credit'; known: adult, german, compas, celeba"),
         ({"preparation": "raw"}, "unknown preparation 'raw'; known: paper, standard"),
         ({"sensitive": "race"}, "use preparation 'standard'"),
         ({"include_sensitive": True}, "use preparation 'standard'"),

@@ -71,7 +71,7 @@ def test_a_form_that_is_not_ours_is_refused(form, message):
     [
         ({"name": "adult", "label": "sex"}, "--label is for your own files"),
         ({"name": "people.csv", "preparation": "paper"}, "files of your own have 'standard' only"),
-        ({"name": "adlt", "preparation": "paper"}, "unknown dataset 'adlt'; known: adult, german, compas"),
+        ({"name": "adlt", "preparation": "paper"}, "unknown dataset 'adlt'; known: adult, german, compas, celeba"),
         ({"name": "adult", "sensitive": ("sex", "sex")}, "given twice: sex, sex"),
     ],
 )
@@ -84,7 +84,7 @@ def test_options_that_contradict_each_other_are_refused(options, message):
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
-        ("adlt", OptionError, "unknown dataset 'adlt'; known: adult, german, compas, or the path"),
+        ("adlt", OptionError, "unknown dataset 'adlt'; known: adult, german, compas, celeba, or the path"),
         ("nowhere.csv", DataError, "nowhere.csv.?: [Nn]o such file"),
     ],
 )

@@ -52,6 +52,7 @@ def aligned_backward(
     alignment_weight: float,
     gap: str = "demographic_parity",
     fairness_weight: float = 0.0,
+    n_classes: int = 2,
     micro_batch: int | None = None,
     loss_scale: float = 1.0,
 ) -> Tensor:
@@ -75,13 +76,14 @@ def aligned_backward(
     Args:
         model: the network that ``alignment`` was made for; it returns logits.
         x: (n, ...) inputs.
-        label: (n,) labels 0 or 1.
+        label: (n,) labels 0..C-1.
         group: (n,) int64 codes; rows coded -1 count in the task loss only.
         n_groups: the number of groups G.
         alignment: which layers are aligned, and at which granularity.
         alignment_weight: beta.
         gap: the name of the gap, which also says which groups are aligned with which.
         fairness_weight: lambda; with 0 the gap is not computed.
+        n_classes: the number of classes C.
         micro_batch: rows to forward at a time, for batches that don't fit in memory; None takes
             all. The rationale is still that of the whole batch, which costs a forward and a
             backward pass more; batch normalisation then sees one part at a time.
@@ -93,13 +95,13 @@ def aligned_backward(
 
     Raises:
         DataError: if the processes hold rows of different groups (or labels).
-        OptionError: if ``gap`` is unknown.
+        OptionError: if ``gap`` is unknown, or not for as many classes.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a code is out of range.
         ModelError: if the output has the wrong shape.
     """
     check_group(group, n_rows=len(x), n_groups=n_groups)
-    chosen = resolve_gap(gap)
+    chosen = resolve_gap(gap, n_classes=n_classes)
     batch = batch_in_blocks(x, label, group, n_groups=n_groups, by_label=chosen.conditions_on_label)
     return backward_in_blocks(
         model,

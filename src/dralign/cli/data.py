@@ -1,6 +1,7 @@
 """``dralign data``: which datasets there are, getting those not in the package, checking them."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from dralign.cli import options
 from dralign.cli.console import print_json, say
 from dralign.data import catalogue
 from dralign.data.local import download
+from dralign.errors import DataError
 
 data = typer.Typer(
     no_args_is_help=True,
@@ -41,15 +43,17 @@ def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json 
     Example: `dralign data fetch compas`
     """
     chosen = catalogue.entry(name)
-    place = "built in"
+    place = chosen.place(data_home)
+    if chosen.by_hand and place == "missing":
+        raise DataError(f"{name}: its terms have to be agreed to by a person; {chosen.by_hand}")
     if chosen.published is not None:
         place = str(download(chosen.published, data_home))
     if json:
         print_json(_row(chosen, place=place))
-    elif chosen.published is None:
+    elif place == "built in":
         say(f"{name} is built in, there is nothing to fetch")
     else:
-        say(f"{place}: the published file ({chosen.source}; licence: {chosen.licence})")
+        say(f"{place}: {name} ({chosen.source}; licence: {chosen.licence})")
 
 
 @data.command()
@@ -70,14 +74,22 @@ def verify(
         if name
         else [e for e in catalogue.ENTRIES if e.place(data_home) != "missing"]
     )
-    found = [(one, one.verify(data_home)) for one in chosen]
+    rows = [_row(one, place=one.place(data_home), **_checked(one, data_home)) for one in chosen]
     if json:
-        print_json([_row(one, place=one.place(data_home), wrong=wrong) for one, wrong in found])
+        print_json(rows)
     else:
-        for one, wrong in found:
-            typer.echo(f"{one.name:8} {wrong or f'as published ({one.place(data_home)})'}")
-    if any(wrong for _, wrong in found):
+        for row in rows:
+            typer.echo(f"{row['name']:8} {row['wrong'] or row['found'] + ', ' + row['place']}")
+    if any(row["wrong"] for row in rows):
         raise typer.Exit(1)
+
+
+def _checked(one: catalogue.Entry, data_home: Path | None) -> dict[str, str]:
+    """What was found, and what is wrong; one of them is empty."""
+    try:
+        return {"found": one.verify(data_home), "wrong": ""}
+    except DataError as error:
+        return {"found": "", "wrong": str(error)}
 
 
 def _row(one: catalogue.Entry, **more: Any) -> dict[str, Any]:  # noqa: ANN401

@@ -11,6 +11,8 @@ from dralign.data.encoding import TableEncoder
 from dralign.data.form import Form
 from dralign.data.frame import load_table
 from dralign.data.german import PaperGermanEncoder, fetch_german
+from dralign.data.images import ImageEncoder, Images
+from dralign.data.images_folder import load_images
 from dralign.data.reading import read_table
 from dralign.data.source import BUILT_IN, DataSource
 from dralign.errors import DataError, OptionError, unknown
@@ -19,6 +21,8 @@ __all__ = [
     "DataSource",
     "Dataset",
     "Encoder",
+    "ImageEncoder",
+    "Images",
     "Split",
     "TableEncoder",
     "encoder_from_dict",
@@ -26,6 +30,7 @@ __all__ = [
     "fetch_compas",
     "fetch_german",
     "load",
+    "load_images",
     "load_table",
     "read_table",
 ]
@@ -34,6 +39,7 @@ _ENCODERS: dict[str, Callable[[Mapping[str, Any]], Encoder]] = {
     "table": TableEncoder.from_dict,
     "adult-paper": PaperAdultEncoder.from_dict,
     "german-paper": PaperGermanEncoder.from_dict,
+    "images": ImageEncoder.from_dict,
 }
 
 
@@ -45,21 +51,27 @@ def load(
     sensitive: Sequence[str] | str | None = None,
     include_sensitive: bool = False,
     data_home: str | Path | None = None,
+    label: str = "",
+    image_size: int = 0,
+    partition: str | Path = "",
 ) -> Dataset:
     """A built-in dataset, ready for training.
 
     Args:
-        name: ``"adult"``, ``"german"`` (the paper's Credit) or ``"compas"``.
+        name: ``"adult"``, ``"german"`` (the paper's Credit), ``"compas"`` or ``"celeba"``.
         preparation: ``"paper"``, as the published code prepares it, or ``"standard"``: the official
             split where there is one, missing values as a category, train-fitted scaling and
             one-hot.
         seed: of the split.
         sensitive: the column(s) that make the groups, crossed if several: ``"sex"`` (the default of
             Adult and German), ``"race"`` (Adult; the default of COMPAS) or ``"age"`` (German; 25
-            and younger, or older).
+            and younger, or older); any attribute of CelebA, where Male is the default.
         include_sensitive: whether the sensitive columns are inputs too.
-        data_home: the folder of datasets that are not in the package (COMPAS); DRALIGN_DATA, and
-            then the cache, if not given.
+        data_home: the folder of datasets that are not in the package (COMPAS, CelebA);
+            DRALIGN_DATA, and then the cache, if not given.
+        label: the attribute of CelebA to predict; Wavy_Hair if not given.
+        image_size: height and width of CelebA's images in pixels; 0 for the paper's 256.
+        partition: another file that puts CelebA's images into parts.
 
     Raises:
         DataError: if files of the dataset are not there.
@@ -69,7 +81,16 @@ def load(
         raise OptionError(unknown("dataset", name, BUILT_IN))
     columns = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive or ())
     home = str(data_home or "")
-    source = DataSource(name, preparation, columns, include_sensitive, data_home=home)
+    source = DataSource(
+        name,
+        preparation,
+        columns,
+        include_sensitive,
+        label=label,
+        data_home=home,
+        image_size=image_size,
+        partition=str(partition),
+    )
     return source.load(seed)
 
 

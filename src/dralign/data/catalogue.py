@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dralign.data import canonical, compas
+from dralign.data import canonical, celeba, compas
 from dralign.data.local import PublishedFile, find, verified_bytes
-from dralign.errors import DataError, OptionError, unknown
+from dralign.errors import OptionError, unknown
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Entry:
         source: who made it, as it is to be cited.
         embedded: the files of it in the package.
         published: the file of it that is not in the package; None if there is none.
+        by_hand: where it is to be had, if it can't be downloaded by a program.
     """
 
     name: str
@@ -27,23 +28,29 @@ class Entry:
     source: str
     embedded: tuple[str, ...] = ()
     published: PublishedFile | None = None
+    by_hand: str = ""
 
     def place(self, data_home: str | Path | None = None) -> str:
         """``"built in"``, the path where it lies, or ``"missing"``."""
+        if self.by_hand:
+            return str(celeba.find_folder(data_home) or "missing")
         if self.published is None:
             return "built in"
         return str(find(self.published, data_home) or "missing")
 
     def verify(self, data_home: str | Path | None = None) -> str:
-        """What is wrong with the files, in one line; empty if nothing is."""
-        try:
-            for name in self.embedded:
-                canonical.embedded_bytes(name)
-            if self.published is not None:
-                verified_bytes(self.published, data_home)
-        except DataError as error:
-            return str(error)
-        return ""
+        """What was found right about the files, in words.
+
+        Raises:
+            DataError: if something is missing or wrong.
+        """
+        if self.by_hand:
+            return celeba.check_folder(data_home)
+        for name in self.embedded:
+            canonical.embedded_bytes(name)
+        if self.published is not None:
+            verified_bytes(self.published, data_home)
+        return "as published"
 
 
 ENTRIES = (
@@ -68,6 +75,13 @@ ENTRIES = (
         "Larson, Mattu, Kirchner and Angwin (2016), ProPublica, "
         "https://github.com/propublica/compas-analysis",
         published=compas.FILE,
+    ),
+    Entry(
+        "celeba",
+        celeba.ROWS,
+        "non-commercial research only; not to be passed on",
+        "Liu, Luo, Wang and Tang (2015), ICCV",
+        by_hand=celeba.HOMEPAGE,
     ),
 )
 

@@ -18,6 +18,7 @@ from dralign.errors import DataError, DralignWarning, OptionError, unknown
 from dralign.groups import CROSS, GroupCodes, encode_groups, require_groups
 
 ROWS = 202_599
+HOMEPAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 ATTRIBUTES, PARTITION, IMAGES = "list_attr_celeba", "list_eval_partition", "img_align_celeba"
 ENDINGS = (".txt", ".csv")
 FOLDERS = ("", "celeba", "CelebA")
@@ -140,7 +141,7 @@ def read_faces(
         raise DataError(
             f"no CelebA in {looked} (or a folder celeba/ there): expected {ATTRIBUTES}.txt or "
             f".csv, {PARTITION}.txt or .csv and {IMAGES}/; say where it is with --data-home or "
-            f"{ENVIRONMENT}, it is to be had from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+            f"{ENVIRONMENT}, it is to be had from {HOMEPAGE}"
         )
     attributes = _text_file(folder, ATTRIBUTES)
     names, values = _read_attributes(attributes, chosen)
@@ -262,8 +263,8 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     try:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
-                if fields := line.strip().split(separator):
-                    yield number, fields
+                if line.strip():
+                    yield number, line.strip().split(separator)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 

@@ -1,27 +1,44 @@
 """Which data a trial uses: a description that can be written down, hashed and loaded."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
 from dralign.data.adult import load_adult
 from dralign.data.canonical import SHA256
+from dralign.data.celeba import celeba_fingerprint, load_celeba
 from dralign.data.compas import FILE as COMPAS
 from dralign.data.compas import load_compas
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.form import Form
 from dralign.data.frame import load_table
 from dralign.data.german import load_german
+from dralign.data.images_folder import load_images, own_files
 from dralign.errors import DataError, OptionError
 
-BUILT_IN = {"adult": load_adult, "german": load_german, "compas": load_compas}
-# The sums of the published files, which stand for the content of a built-in dataset.
+BUILT_IN = {
+    "adult": load_adult,
+    "german": load_german,
+    "compas": load_compas,
+    "celeba": load_celeba,
+}
+# The options that only some datasets have, by name of the dataset.
+OPTIONS = {
+    "compas": ("data_home",),
+    "celeba": ("data_home", "label", "image_size", "partition"),
+}
+# The sums of the published files, which stand for the content of a dataset.
 CONTENT = {
     "adult": (SHA256["adult.data"], SHA256["adult.test"]),
     "german": (SHA256["german.data"],),
     "compas": (COMPAS.sha256,),
+}
+_USES = {
+    "labels": "the table of a folder of your own",
+    "image_size": "of CelebA, or of a folder of your own",
+    "partition": "of CelebA",
 }
 
 
@@ -30,15 +47,19 @@ class DataSource:
     """Where rows come from and how they are prepared.
 
     Attributes:
-        name: ``"adult"``, ``"german"``, ``"compas"``, or the path of a file.
+        name: ``"adult"``, ``"german"``, ``"compas"``, ``"celeba"``, the path of a file, or of
+            a folder of images.
         preparation: ``"paper"`` or ``"standard"``; empty for the default (paper for the built-in
             datasets; files have only one).
         sensitive: the column(s) that make the groups; empty for the dataset's default.
         include_sensitive: whether they are inputs too.
-        label: the column to predict, of a file.
+        label: the column to predict, of a file; the attribute, of CelebA.
         positive: the value that counts as 1, of a file.
         data_home: the folder of datasets that are not in the package; empty for DRALIGN_DATA's and
             the cache. Not part of what is compared.
+        labels: the table that says what is on the images of a folder.
+        image_size: height and width of images in pixels; 0 for 256.
+        partition: the file that puts the images of CelebA into parts; empty for the official one.
     """
 
     name: str
@@ -48,6 +69,9 @@ class DataSource:
     label: str = ""
     positive: str = ""
     data_home: str = field(default="", compare=False)
+    labels: str = ""
+    image_size: int = 0
+    partition: str = ""
 
     def __post_init__(self) -> None:
         """Brings equal descriptions to one form.
@@ -61,7 +85,8 @@ class DataSource:
             raise OptionError(f"sensitive: a column is given twice: {', '.join(columns)}")
         object.__setattr__(self, "sensitive", columns)
         if self.name in BUILT_IN:
-            if self.label or self.positive:
+            known = OPTIONS.get(self.name, ())
+            if self.positive or (self.label and "label" not in known):
                 raise OptionError(f"{self.name}: the label is given; --label is for your own files")
             object.__setattr__(self, "preparation", self.preparation or "paper")
         elif self.preparation not in {"", "standard"}:
@@ -70,7 +95,15 @@ class DataSource:
                 f"preparation {self.preparation!r}: files of your own have 'standard' only"
             )
         else:
+            known = ("labels", "image_size") if self.labels else ("labels",)
             object.__setattr__(self, "preparation", "standard")
+        if self.labels and self.include_sensitive:
+            raise OptionError(
+                f"{self.name}: the inputs are images; a column can't be added to them"
+            )
+        for option in _USES:
+            if getattr(self, option) and option not in known:
+                raise OptionError(f"{self.name}: {option} is for images ({_USES[option]})")
 
     def load(self, seed: int) -> Dataset:
         """The dataset, split with ``seed``.
@@ -78,13 +111,23 @@ class DataSource:
         Whatever is wrong with the data is a DataError, GroupError or OptionError of one line.
         """
         if self.name in BUILT_IN:
-            where = {"data_home": self.data_home} if self.name == COMPAS.dataset else {}
+            more: Any = {name: getattr(self, name) for name in OPTIONS.get(self.name, ())}
             return BUILT_IN[self.name](
                 preparation=cast("Preparation", self.preparation),  # the loader checks it
                 seed=seed,
                 sensitive=self.sensitive,
                 include_sensitive=self.include_sensitive,
-                **where,
+                **more,
+            )
+        if self._is_of_images():
+            return load_images(
+                self.name,
+                labels=self.labels,
+                label=self.label,
+                positive=self.positive,
+                sensitive=self.sensitive,
+                image_size=self.image_size,
+                seed=seed,
             )
         self._require_a_file()
         return load_table(
@@ -102,8 +145,14 @@ class DataSource:
         Raises:
             DataError: if the file can't be read.
         """
+        if self.name == "celeba":
+            return celeba_fingerprint(partition=self.partition, data_home=self.data_home)
         if self.name in BUILT_IN:
             return hashlib.sha256("".join(CONTENT[self.name]).encode()).hexdigest()
+        if self._is_of_images():
+            table = replace(self, name=self.labels, labels="", image_size=0).fingerprint()
+            images = own_files(self.name, self.labels).key(0)
+            return hashlib.sha256(f"{table}{images}".encode()).hexdigest()
         self._require_a_file()
         try:
             with Path(self.name).open("rb") as file:
@@ -111,6 +160,25 @@ class DataSource:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise DataError(f"{self.name[:200]!r}: {reason}") from error
+
+    def _is_of_images(self) -> bool:
+        """Whether these are images in a folder.
+
+        Raises:
+            OptionError: if it is a folder, or there is a table of images, without the other.
+        """
+        try:
+            folder = Path(self.name).is_dir()
+        except (OSError, ValueError):
+            folder = False
+        if folder and not self.labels:
+            raise OptionError(
+                f"{self.name}: a folder; if it holds images, give the table that tells what is on "
+                "them with --labels"
+            )
+        if self.labels and not folder:
+            raise OptionError(f"{self.name}: no such folder; --labels is for a folder of images")
+        return folder
 
     def _require_a_file(self) -> None:
         """Tells a misspelt dataset from a file that is not there.
@@ -125,13 +193,19 @@ class DataSource:
         if not there and not Path(self.name).suffix:
             raise OptionError(
                 f"unknown dataset {self.name!r}; known: {', '.join(BUILT_IN)}, or the path of a "
-                "CSV or Parquet file"
+                "CSV or Parquet file or of a folder of images"
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form; of a file it keeps the name, not the folder."""
-        form = asdict(self)
-        return {**form, "name": Path(self.name).name, "sensitive": list(self.sensitive)}
+        """A JSON-ready form; of a file it keeps the name, not the folder.
+
+        The options of images are left out at their default, so that forms (and the hashes made of
+        them) written before there were any stay what they are.
+        """
+        form = {**asdict(self), "sensitive": list(self.sensitive)}
+        for path in ("name", "labels", "partition"):
+            form[path] = Path(form[path]).name
+        return {k: v for k, v in form.items() if v or k not in _USES}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> "DataSource":
@@ -142,7 +216,11 @@ class DataSource:
         """
         entries = Form(form, "data")
         entries.only(*(entry.name for entry in fields(cls)))
-        take = {"sensitive": entries.texts, "include_sensitive": entries.flag}
+        take: dict[str, Callable[[str], Any]] = {
+            "sensitive": entries.texts,
+            "include_sensitive": entries.flag,
+            "image_size": lambda key: int(entries.number(key)),
+        }
         given: dict[str, Any] = {
             key: take.get(key, entries.text)(key) for key in ("name", *entries.content)
         }

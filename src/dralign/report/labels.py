@@ -22,8 +22,8 @@ _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cros
 _CROWDED = 16  # rows of a panel
 _SIDES = ("top right", "bottom right", "top left", "bottom right")
 
-# What has a column, an axis or a title of its own; the seed is averaged over.
-_OWN_PLACE = {"data", "method", "gap", "fairness_weight", "alignment_weight", "seed"}
+# What has a column, an axis or a title of its own, is averaged over, or leaves training as it is.
+_OWN_PLACE = {"data", "method", "gap", "fairness_weight", "alignment_weight", "seed", "readings"}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,18 @@ from dralign.report.labels import (
 from dralign.study import Interval, Row
 
 MARK = "*"
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "λ": r"$\lambda$",
+    "β": r"$\beta$",
+    "±": r"$\pm$",
+    "–": "--",
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,27 @@ class ResultTable:
         lines = [self.header, ("---",) * len(self.header), *self.cells]
         text = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in lines]
         return "\n".join([*text, "", _escape(self.caption)]) + "\n"
+
+    def to_latex(self) -> str:
+        """The table in LaTeX, its caption above; it needs the package booktabs."""
+        lines = [" & ".join(map(_latex, line)) + r" \\" for line in (self.header, *self.cells)]
+        return "\n".join(
+            [
+                "% needs \\usepackage{booktabs}",
+                r"\begin{table}",
+                r"\centering",
+                rf"\caption{{{_latex(self.caption)}}}",
+                rf"\begin{{tabular}}{{{'l' * len(self.header)}}}",
+                r"\toprule",
+                lines[0],
+                r"\midrule",
+                *lines[1:],
+                r"\bottomrule",
+                r"\end{tabular}",
+                r"\end{table}",
+                "",
+            ]
+        )
 
 
 def format_interval(interval: Interval, *, digits: int = 3) -> str:
@@ -123,3 +156,8 @@ def _decimal(value: float, digits: int) -> str:
 def _escape(text: str) -> str:
     """Text for a Markdown cell."""
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _latex(text: str) -> str:
+    """Text that LaTeX shows as it is."""
+    return " ".join("".join(_LATEX.get(sign, sign) for sign in text).split())
