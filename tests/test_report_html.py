@@ -12,7 +12,7 @@ import records as made_up
 from dralign.data import DataSource
 from dralign.errors import StudyError
 from dralign.report import result_table, write_report
-from dralign.study import summarise
+from dralign.study import compare_with_baseline, summarise
 from dralign.training import Selection
 
 HOSTILE = "<script>alert('own')</script>"
@@ -53,7 +53,8 @@ class Page(HTMLParser):
 def written(tmp_path, records=None, **options):
     records = made_up.records() if records is None else records
     rows = summarise(records, selection=Selection())
-    path = write_report(tmp_path / "report.html", records, rows, **options)
+    found = compare_with_baseline(records, selection=Selection())
+    path = write_report(tmp_path / "report.html", records, rows, comparisons=found, **options)
     return path, path.read_text(encoding="utf-8"), rows
 
 
@@ -75,7 +76,7 @@ def test_the_page_loads_nothing_from_elsewhere(tmp_path):
     _, text, _ = written(tmp_path)
     page = Page(text)
     assert page.loads == ["data:,"]
-    assert page.tags.count("script") == 2 + 3  # the library, sorting, and one for each chart
+    assert page.tags.count("script") == 3  # the library, the charts' data, drawing and sorting
     assert "@import" not in text.split("</style>")[0]
     assert "default-src 'none'" in text
 
@@ -93,7 +94,7 @@ def test_the_page_holds_the_table_and_says_how_it_was_made(tmp_path):
         "2.13",
         rows[0].fingerprint[:12],
         "a lower gap is not proof of fair treatment",
-        "No significance test was made",
+        "Holm's correction over all lines",
     ):
         assert part in page.text
 
@@ -113,7 +114,7 @@ def test_everything_that_comes_from_data_is_escaped(tmp_path):
     assert page.text.count(HOSTILE) == 5  # title, heading, error, warning, environment
     assert page.text.count("<b>people<b>.csv") == 3  # caption, heading, provenance
     assert not {"b", "i", "u", "img"} & {*page.tags}
-    assert page.tags.count("script") == 2 + 3
+    assert page.tags.count("script") == 3
     assert not any(call in script for script in page.scripts for call in ("alert('own')", "<u>2"))
     charts = "".join(page.scripts[1:])
     for name in ("&lt;/script&gt;&lt;script&gt;alert(4)", "&lt;u&gt;2&lt;/u&gt;"):

@@ -3,14 +3,13 @@
 import os
 import signal
 import socket
-import sys
 
 import pytest
 
 import records as made_up
 import study_runs as runs
 from dralign.errors import DralignWarning, OptionError, StudyError
-from dralign.study import Ledger, TrialSpec, identify, run_study
+from dralign.study import Ledger, TrialSpec, identify, pools, run_study
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 
@@ -70,16 +69,10 @@ def test_a_cluster_of_its_own_names_the_trial_that_kills_its_worker(ledger):
     assert failed.error.startswith("the worker process died 4 times, at last with no other trial")
 
 
-def test_workers_without_the_code_are_one_clear_line(ledger):
-    code = "def run(spec): return missing"
-    module = type(sys)("only_here")
-    exec(code, module.__dict__)
-    sys.modules["only_here"] = module
-    try:
-        with pytest.raises(StudyError, match=r"a worker can't run trials: .*only_here"):
-            run_study(SPECS[:2], ledger, jobs=1, dask="local", run=module.run)
-    finally:
-        del sys.modules["only_here"]
+def test_a_cluster_with_another_version_is_one_clear_line(ledger, monkeypatch):
+    monkeypatch.setattr(pools, "version", lambda name: "9.9")
+    with pytest.raises(StudyError, match=r"cluster at local has dralign \d.*, this is 9\.9; inst"):
+        run_study(SPECS[:2], ledger, jobs=1, dask="local", run=runs.quick)
 
 
 def free_port():

@@ -12,12 +12,10 @@ from dralign.cli.progress import run_trials
 from dralign.errors import OptionError, unknown
 from dralign.gaps import resolve_gap
 from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, default_weights, supported_gaps
-from dralign.report import result_table, tradeoff_figure, write_report
-from dralign.report.files import write_atomically
+from dralign.report import result_table, write_study
 from dralign.study import (
     Ledger,
     Row,
-    TrialRecord,
     TrialSpec,
     summarise,
 )
@@ -110,7 +108,8 @@ def compare(
     for record in failed:
         say(f"failed: {record.spec.method}, seed {record.spec.seed}: {record.error}")
     rows = summarise(records, selection=rule)
-    files = _write(folder, records, rows)
+    written = write_study(folder, records, selection=rule, formats=("md", "png", "html"))
+    files = {name: str(path) for name, path in written.items()}
     if json:
         print_json({"rows": [_row(row) for row in rows], "failed": len(failed), "files": files})
     else:
@@ -147,19 +146,6 @@ def _settings(
             keys = ("fairness_weight", "alignment_weight")
             settings.append({"method": name, **dict(zip(keys, chosen, strict=True))})
     return settings
-
-
-def _write(folder: Path, records: list[TrialRecord], rows: list[Row]) -> dict[str, str]:
-    """Writes table, figure and page; their paths."""
-    table = result_table(rows).to_markdown()
-    paths = {
-        "table": write_atomically(
-            folder / "table.md", lambda file: file.write_text(table, encoding="utf-8")
-        ),
-        "figure": tradeoff_figure(rows, folder / "tradeoff.png"),
-        "report": write_report(folder / "report.html", records, rows),
-    }
-    return {name: str(path) for name, path in paths.items()}
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json 
     chosen = catalogue.entry(name)
     place = chosen.place(data_home)
     if chosen.by_hand and place == "missing":
-        raise DataError(f"{name}: its terms have to be agreed to by a person; {chosen.by_hand}")
+        raise DataError(f"{name}: its terms ask for a person to fetch it; see {chosen.by_hand}")
     if chosen.published is not None:
         place = str(download(chosen.published, data_home))
     if json:

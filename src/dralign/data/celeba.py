@@ -283,6 +283,8 @@ def _read_attributes(path: Path, chosen: Sequence[str]) -> tuple[list[str], dict
         header = header[1:]
     else:
         count, header = header, next(lines, (0, []))[1]
+    if not header:
+        raise DataError(f"{path}: expected the names of the attributes at the top")
     for name in chosen:
         if name not in header:
             raise OptionError(unknown("attribute of celeba", name, header))

@@ -101,9 +101,9 @@ class DataSource:
             raise OptionError(
                 f"{self.name}: the inputs are images; a column can't be added to them"
             )
-        for option in _USES:
+        for option, use in _USES.items():
             if getattr(self, option) and option not in known:
-                raise OptionError(f"{self.name}: {option} is for images ({_USES[option]})")
+                raise OptionError(f"{self.name}: {option} is for images ({use})")
 
     def load(self, seed: int) -> Dataset:
         """The dataset, split with ``seed``.

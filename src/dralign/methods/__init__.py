@@ -39,6 +39,7 @@ _LIMITED_GAPS: Final[dict[str, tuple[GapName, ...]]] = {
 }
 
 __all__ = [
+    "BETA_SHARE",
     "METHOD_NAMES",
     "WEIGHTED_METHODS",
     "LossConvention",
@@ -47,6 +48,7 @@ __all__ = [
     "PostProcess",
     "Step",
     "StepResult",
+    "bounded_weights",
     "build_method",
     "default_weights",
     "supported_gaps",
@@ -70,17 +72,43 @@ def supported_gaps(method: str, n_classes: int = 2) -> tuple[GapName, ...]:
 
 
 def default_weights(
-    method: str, fairness_weight: float | None = None, alignment_weight: float | None = None
+    method: str,
+    fairness_weight: float | None = None,
+    alignment_weight: float | None = None,
+    *,
+    gap_bound: float | None = None,
 ) -> tuple[float, float]:
     """Lambda and beta, where one is not given and the method uses it: 0.2, and a tenth of lambda.
 
-    A weight that the method does not use is 0 if it is not given.
+    A weight that the method does not use, or that a gap bound is to find, is 0 if it is not given.
     """
     if fairness_weight is None:
-        fairness_weight = DEFAULT_LAMBDA if method in WEIGHTED_METHODS else 0.0
+        used = method in WEIGHTED_METHODS and gap_bound is None
+        fairness_weight = DEFAULT_LAMBDA if used else 0.0
     if alignment_weight is None:
         alignment_weight = BETA_SHARE * fairness_weight if method == "dralign" else 0.0
     return fairness_weight, alignment_weight
+
+
+def bounded_weights(
+    method: str, fairness_weight: float, alignment_weight: float
+) -> tuple[float, float]:
+    """The weights of a method whose lambda a gap bound finds: 1, and a tenth of it as beta.
+
+    Training multiplies both by the lambda of the step, so beta follows it.
+
+    Raises:
+        OptionError: if the method has no lambda, or a weight is given beside the bound.
+    """
+    if method not in WEIGHTED_METHODS:
+        raise OptionError(
+            f"gap_bound: the method {method!r} has no weight to find; methods that have one: "
+            f"{', '.join(WEIGHTED_METHODS)}"
+        )
+    if fairness_weight or alignment_weight:
+        given = "fairness_weight" if fairness_weight else "alignment_weight"
+        raise OptionError(f"{given}: gap_bound finds the weights; give one or the other")
+    return 1.0, BETA_SHARE if method == "dralign" else 0.0
 
 
 def build_method(

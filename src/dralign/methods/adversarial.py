@@ -81,6 +81,7 @@ class Adversarial:
 
     name: ClassVar[str] = "adversarial"
     balance: ClassVar[Balance] = "uniform"
+    needs_groups: ClassVar[bool] = True
     post_process: ClassVar[None] = None
     gap: Gap
     fairness_weight: float
@@ -94,8 +95,8 @@ class Adversarial:
         optimiser = torch.optim.Adam(adversary.parameters(), lr=ADVERSARY_RATE)
         parameters = [p for p in model.parameters() if p.requires_grad]
 
-        def step(batch: Batch) -> StepResult:
-            logits = model(batch.x)
+        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
+            logits, alpha = model(batch.x), multiplier * self.fairness_weight
             task = task_loss(logits, batch, self.loss)
             rows = batch.group >= 0
             if self.gap.name == "equal_opportunity":
@@ -106,7 +107,7 @@ class Adversarial:
             g_p = torch.autograd.grad(task, parameters, retain_graph=True, allow_unused=True)
             learned = [*parameters, *adversary.parameters()]
             g_a = torch.autograd.grad(error, learned, allow_unused=True)
-            directions = project_away(g_p, g_a[: len(parameters)], self.fairness_weight)
+            directions = project_away(g_p, g_a[: len(parameters)], alpha)
             for parameter, direction in zip(parameters, directions, strict=True):
                 if direction is not None:
                     grad = parameter.grad
@@ -116,6 +117,6 @@ class Adversarial:
             ):
                 weight.grad = gradient
             optimiser.step()
-            return StepResult((task - self.fairness_weight * error).detach())
+            return StepResult((task - alpha * error).detach())
 
         return step

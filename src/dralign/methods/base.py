@@ -29,8 +29,11 @@ class StepResult:
 class Step(Protocol):
     """One run's way to handle a batch; it may hold state of its own."""
 
-    def __call__(self, batch: Batch) -> StepResult:
-        """Adds this batch's gradients to the ``.grad`` of the model's parameters."""
+    def __call__(self, batch: Batch, multiplier: float = 1.0) -> StepResult:
+        """Adds this batch's gradients to the ``.grad`` of the model's parameters.
+
+        Lambda and beta (or alpha) of this step are ``multiplier`` times those of the method.
+        """
         ...
 
 
@@ -58,6 +61,11 @@ class Method(Protocol):
     @property
     def balance(self) -> Balance:
         """How its batches are drawn."""
+        ...
+
+    @property
+    def needs_groups(self) -> bool:
+        """Whether it can't do without the groups of the training or validation rows."""
         ...
 
     @property

@@ -64,6 +64,7 @@ class Decorrelation:
 
     name: ClassVar[str] = "decorrelation"
     balance: ClassVar[Balance] = "uniform"
+    needs_groups: ClassVar[bool] = True
     post_process: ClassVar[None] = None
     gap: Gap
     loss: LossConvention = "batch_mean"
@@ -71,7 +72,7 @@ class Decorrelation:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
         """The step function of one run of ``model``."""
 
-        def step(batch: Batch) -> StepResult:
+        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:  # noqa: ARG001
             x = decorrelate(batch.x, batch.group, n_groups=n_groups)
             loss = task_loss(model(x), batch, self.loss)
             loss.backward()

@@ -35,6 +35,7 @@ class DRAlign:
     """
 
     name: ClassVar[str] = "dralign"
+    needs_groups: ClassVar[bool] = True
     post_process: ClassVar[None] = None
     gap: Gap
     fairness_weight: float
@@ -60,26 +61,27 @@ class DRAlign:
             self.penalty.check(model)
         steps = count()
 
-        def step(batch: Batch) -> StepResult:
-            if next(steps) % self.alignment_every:
-                return unaligned(batch)
+        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
+            lam, beta = multiplier * self.fairness_weight, multiplier * self.alignment_weight
+            if next(steps) % self.alignment_every or not beta:
+                return unaligned(batch, multiplier)
             loss = backward_in_blocks(
                 model,
                 batch,
                 alignment=alignment,
-                alignment_weight=self.alignment_weight * self.alignment_every,
+                alignment_weight=beta * self.alignment_every,
                 gap=self.gap,
-                fairness_weight=self.fairness_weight if self.penalty is None else 0.0,
+                fairness_weight=lam if self.penalty is None else 0.0,
                 n_groups=n_groups,
                 group_sum=self.loss == "group_sum",
             )
-            if self.penalty is None or not self.fairness_weight:
+            if self.penalty is None or not lam:
                 return StepResult(loss, absent_cells(batch, self.gap, n_groups))
             penalty, used = self.penalty(model, batch, generator=generator)
             if used:
-                (self.fairness_weight * penalty).backward()
+                (lam * penalty).backward()
             skipped = n_groups * len(self.gap.strata) - used
-            return StepResult(loss + self.fairness_weight * penalty.detach(), skipped)
+            return StepResult(loss + lam * penalty.detach(), skipped)
 
         return step
 

@@ -22,6 +22,7 @@ class Erm:
 
     name: ClassVar[str] = "erm"
     balance: ClassVar[Balance] = "uniform"
+    needs_groups: ClassVar[bool] = False
     post_process: ClassVar[None] = None
     gap: Gap
     loss: LossConvention = "batch_mean"
@@ -29,7 +30,7 @@ class Erm:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
         """The step function of one run of ``model``."""
 
-        def step(batch: Batch) -> StepResult:
+        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:  # noqa: ARG001
             loss = task_loss(model(batch.x), batch, self.loss)
             loss.backward()
             return StepResult(loss.detach())

@@ -32,6 +32,7 @@ class GapRegularisation:
         name: how the method is called in records.
     """
 
+    needs_groups: ClassVar[bool] = True
     post_process: ClassVar[None] = None
     gap: Gap
     fairness_weight: float
@@ -46,13 +47,13 @@ class GapRegularisation:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
         """The step function of one run of ``model``."""
 
-        def step(batch: Batch) -> StepResult:
-            logits = model(batch.x)
+        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
+            logits, weight = model(batch.x), multiplier * self.fairness_weight
             loss, skipped = task_loss(logits, batch, self.loss), 0
-            if self.fairness_weight:
+            if weight:
                 skipped = absent_cells(batch, self.gap, n_groups)
                 gap = self.gap(probability(logits), batch.group, batch.y, n_groups)
-                loss = loss + self.fairness_weight * gap
+                loss = loss + weight * gap
             loss.backward()
             return StepResult(loss.detach(), skipped)
 

@@ -123,6 +123,7 @@ class FairMixup:
     """
 
     name: ClassVar[str] = "mixup"
+    needs_groups: ClassVar[bool] = True
     post_process: ClassVar[None] = None
     penalty: PathPenalty
     fairness_weight: float
@@ -143,11 +144,11 @@ class FairMixup:
         self.penalty.check(model)
         cells = n_groups * len(self.gap.strata)
 
-        def step(batch: Batch) -> StepResult:
+        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
             loss, skipped = task_loss(model(batch.x), batch, self.loss), 0
-            if self.fairness_weight:
+            if weight := multiplier * self.fairness_weight:
                 penalty, used = self.penalty(model, batch, generator=generator)
-                loss, skipped = loss + self.fairness_weight * penalty, cells - used
+                loss, skipped = loss + weight * penalty, cells - used
             loss.backward()
             return StepResult(loss.detach(), skipped)
 

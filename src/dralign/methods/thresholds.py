@@ -104,6 +104,7 @@ class Thresholds:
 
     name: ClassVar[str] = "thresholds"
     balance: ClassVar[Balance] = "uniform"
+    needs_groups: ClassVar[bool] = True
     gap: Gap
     loss: LossConvention = "batch_mean"
 

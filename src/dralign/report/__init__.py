@@ -1,7 +1,17 @@
 """Reports: tables, figures and pages, made from the records and rows of a study."""
 
+from dralign.report.contrasts import contrast_table
 from dralign.report.figures import tradeoff_figure
 from dralign.report.html import write_report
+from dralign.report.outputs import write_study
 from dralign.report.tables import ResultTable, format_interval, result_table
 
-__all__ = ["ResultTable", "format_interval", "result_table", "tradeoff_figure", "write_report"]
+__all__ = [
+    "ResultTable",
+    "contrast_table",
+    "format_interval",
+    "result_table",
+    "tradeoff_figure",
+    "write_report",
+    "write_study",
+]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _BELOW = 10
 _GREY = "#6b7280"
+MOST_LINES = 60  # of learning curves; more can't be told apart
 _INK = "#374151"
 _COLUMNS = 4
 _GRID = {"gridcolor": "#eceff3", "zeroline": False, "linecolor": "#9ca3af", "ticks": "outside"}
@@ -48,8 +49,8 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
         figure.add_scatter(
             x=_means([row.average_precision for row in rows]),
             y=_means([row.soft_gap for row in rows]),
-            error_x=_bars([row.average_precision for row in rows]),
-            error_y=_bars([row.soft_gap for row in rows]),
+            error_x=_bars([row.average_precision for row in rows], style.colour),
+            error_y=_bars([row.soft_gap for row in rows], style.colour),
             mode="lines+markers+text" if len(rows) > 1 else "markers",
             text=panel.point_labels(rows),
             textposition=style.label_side,
@@ -76,18 +77,25 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
         arrowcolor=_GREY,
         font={"color": _GREY},
     )
-    figure.update_xaxes(title="average precision (test)", **_GRID)
-    figure.update_yaxes(title=f"{GAP_LABELS[panel.gap]} gap, soft (test)", **_GRID)
-    return _look(figure, height=500, entries=len(figure.data))
+    precision = _range([row.average_precision for row in panel.rows])
+    gap = _range([row.soft_gap for row in panel.rows])
+    figure.update_xaxes(title="average precision (test)", range=precision, **_GRID)
+    figure.update_yaxes(title=f"{GAP_LABELS[panel.gap]} gap, soft (test)", range=gap, **_GRID)
+    return _look(figure, height=520, entries=len(figure.data))
 
 
 def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
-    """Validation figures by epoch, a line for each setting: its mean over seeds."""
+    """Validation figures by epoch, a line for each setting: its mean over seeds.
+
+    Of more than ``MOST_LINES`` settings each curve shows some, evenly over its weights.
+    """
     from plotly.subplots import make_subplots
 
     titles = ("average precision", f"{GAP_LABELS[panel.gap]} gap, soft", "similarity, total")
     figure = make_subplots(rows=1, cols=3, subplot_titles=titles, horizontal_spacing=0.06)
-    for label, rows, line in _lines(panel):
+    lines = _lines(panel)
+    for label, every, line in lines:
+        rows = _spread(every, MOST_LINES // len(lines)) if len(panel.rows) > MOST_LINES else every
         for place, row in enumerate(rows):
             name = _setting_label(row, panel.varying)
             width = f" ± %{{customdata}} (n={row.n})" if row.n > 1 else " (n=1)"
@@ -104,11 +112,13 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
                     legendgroup=label,
                     showlegend=column == 1 and place == len(rows) - 1,
                     meta=row.spec.method,
-                    customdata=[_finite(one.half_width, digits=2) for one in intervals],
+                    customdata=[_finite(one.half_width, digits=2) for one in intervals]
+                    if row.n > 1
+                    else None,
                     hovertemplate=f"<b>{name}</b><br>epoch %{{x}}: %{{y:.3f}}{width}"
                     "<extra></extra>",
                 )
-    figure.update_xaxes(title="epoch", **_GRID)
+    figure.update_xaxes(title={"text": "epoch", "standoff": 2}, **_GRID)
     figure.update_yaxes(**_GRID)
     return _look(figure, height=420, entries=len(panel.curves()))
 
@@ -142,7 +152,7 @@ def layer_chart(panel: Panel) -> "go.Figure":
                 col=place % _COLUMNS + 1,
                 x=[row.spec.fairness_weight for row in rows],
                 y=_means(found),
-                error_y=_bars(found),
+                error_y=_bars(found, style.colour),
                 mode="lines+markers",
                 line=line,
                 marker={"symbol": style.symbol, "size": 8},
@@ -156,8 +166,14 @@ def layer_chart(panel: Panel) -> "go.Figure":
                 ],
                 hoverinfo="text",
             )
+    of_layers = _range([one for row in panel.rows for _, one in row.layer_similarity])
     figure.update_xaxes(title={"text": "λ", "standoff": 2}, **_GRID)
-    figure.update_yaxes(**_GRID)
+    figure.update_yaxes(range=of_layers, **_GRID)  # the same for all, so that layers compare
+    figure.update_yaxes(
+        range=_range([row.similarity for row in panel.rows]),
+        row=len(layers) // _COLUMNS + 1,
+        col=len(layers) % _COLUMNS + 1,
+    )
     return _look(figure, height=height, entries=len(panel.curves()))
 
 
@@ -225,10 +241,30 @@ def _means(intervals: Sequence[Interval], digits: int = 6) -> list[float | None]
     return [_finite(interval.mean, digits) for interval in intervals]
 
 
-def _bars(intervals: Sequence[Interval]) -> dict[str, Any]:
-    """Interval bars; a single seed has none."""
+def _spread(rows: Sequence[Row], most: int) -> Sequence[Row]:
+    """At most so many of the rows (one at least), evenly, with the first and the last."""
+    if len(rows) <= most:
+        return rows
+    step = (len(rows) - 1) / max(1, most - 1)
+    return [rows[round(place * step)] for place in range(max(1, most))]
+
+
+def _range(intervals: Sequence[Interval]) -> list[float] | None:
+    """An axis that holds all means and most of the bars; the wide ones of few seeds leave it."""
+    means = [one.mean for one in intervals if not math.isnan(one.mean)]
+    if not means:
+        return None
+    widths = sorted(one.half_width for one in intervals if not math.isnan(one.half_width))
+    spread = max(means) - min(means)
+    usual = widths[len(widths) // 2] if widths else 0.0
+    margin = 0.12 * spread + min(usual, 0.5 * spread) or 0.05
+    return [min(means) - margin, max(means) + margin]
+
+
+def _bars(intervals: Sequence[Interval], colour: str) -> dict[str, Any]:
+    """Interval bars, fainter than the marks; a single seed has none."""
     widths = [_finite(interval.half_width) for interval in intervals]
-    return {"type": "data", "array": widths, "thickness": 1.2, "width": 3}
+    return {"type": "data", "array": widths, "thickness": 1, "width": 3, "color": f"{colour}80"}
 
 
 def _finite(value: float, digits: int = 6) -> float | None:

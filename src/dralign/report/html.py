@@ -1,36 +1,44 @@
 """One page for a study: a single HTML file that needs no network."""
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
+from typing import Any
 
-from dralign.report.charts import layer_chart, learning_chart, tradeoff_chart
+from dralign.methods import METHOD_NAMES
+from dralign.report.charts import MOST_LINES, layer_chart, learning_chart, tradeoff_chart
+from dralign.report.contrasts import contrast_table
 from dralign.report.files import write_atomically
 from dralign.report.labels import (
     GAP_LABELS,
+    Panel,
     data_labels,
+    method_style,
     panels,
     selection_text,
     setting_text,
     varying_settings,
 )
-from dralign.report.tables import result_table
-from dralign.study import Row, TrialRecord, learning_curves
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+from dralign.report.tables import ResultTable, result_table
+from dralign.study import Comparison, Row, TrialRecord, learning_curves
 
 _TRADEOFF = (
-    "Right is better average precision, down is a smaller gap. Bars are 95 % t-intervals over "
-    "seeds. Point at a mark for its settings; click a name to hide it."
+    "Right is better average precision, down is a smaller gap. Lines join a method's weights, bars "
+    "are 95 % t-intervals over seeds; where they rest on few seeds they may leave the frame. Point "
+    "at a mark for its settings; click a name to hide it."
 )
-_LEARNING = "Means over seeds on the validation split, after each epoch."
+_LEARNING = (
+    "Means over seeds on the validation split, after each epoch: a line for each method and "
+    "weight, fainter where the weights are smaller."
+)
 _LAYERS = (
-    "Cosine similarity of the groups' rationales on the validation split, at the chosen epoch. A "
-    "longer bar means that the groups' decisions rest on more similar parts of the network."
+    "Cosine similarity of the groups' rationales per {grains} on the validation split, at the "
+    "chosen epoch. Higher means that the groups' decisions rest on more similar parts of the "
+    "network."
 )
 
 
@@ -39,17 +47,19 @@ def write_report(
     records: Sequence[TrialRecord],
     rows: Sequence[Row],
     *,
+    comparisons: Sequence[Comparison] = (),
     title: str = "Study report",
 ) -> Path:
-    """Writes the page: trade-off, result table, learning curves, similarity, provenance.
+    """Writes the page: results, trade-off, similarity, learning curves, statistics, provenance.
 
-    Everything that comes from data or settings is escaped. The table can be read without
+    Everything that comes from data or settings is escaped. The tables can be read without
     JavaScript.
 
     Args:
         path: the HTML file.
         records: the trials, failed ones too.
         rows: what ``summarise`` made of them.
+        comparisons: what ``compare_with_baseline`` made of them.
         title: the heading.
 
     Returns:
@@ -60,15 +70,21 @@ def write_report(
     """
     from plotly.offline import get_plotlyjs
 
-    pieces = {name: _piece(name) for name in ("page.html", "page.css", "page.js")}
+    found = panels(rows)
+    sections, charts = _panels(found, records)
+    names = ("page.html", "page.css", "study.css", "page.js", "study.js")
+    pieces = {name: _piece(name) for name in names}
     page = Template(pieces["page.html"]).substitute(
         title=escape(title),
-        style=pieces["page.css"],
-        script=pieces["page.js"],
+        style=pieces["page.css"] + pieces["study.css"],
+        script=pieces["page.js"] + pieces["study.js"],
         plotly=get_plotlyjs() if rows else "",
+        charts=_in_script(charts),
         facts=_facts(records, rows),
-        panels=_panels(records, rows),
-        table=_table(rows),
+        filters=_filters(found),
+        panels=sections,
+        table=_result_table(found, rows),
+        statistics=_statistics(found, comparisons, rows),
         problems=_problems(records),
         settings=_definitions(_settings(rows)),
         environment=_definitions(_environment(records)),
@@ -97,58 +113,120 @@ def _facts(records: Sequence[TrialRecord], rows: Sequence[Row]) -> str:
     )
 
 
-def _panels(records: Sequence[TrialRecord], rows: Sequence[Row]) -> str:
-    """The charts of every data set and gap."""
+def _filters(found: Sequence[Panel]) -> str:
+    """A box for each method, and a choice of data and gap where there are several."""
+    present = {row.spec.method for panel in found for row in panel.rows}
+    methods = [name for name in METHOD_NAMES if name in present]
+    if not methods:
+        return ""
+    boxes = "".join(
+        f'<label><input type="checkbox" value="{name}" checked>'
+        f'<i style="background:{method_style(name).colour}"></i>{name}</label>'
+        for name in methods
+    )
+    choice = ""
+    if len(found) > 1:
+        entries = "".join(
+            f'<option value="{place}">{escape(_panel_name(panel))}</option>'
+            for place, panel in enumerate(found)
+        )
+        choice = (
+            '<label>Data and gap <select id="panel"><option value="">all</option>'
+            f"{entries}</select></label>"
+        )
+    return f'<form id="filters"><fieldset><legend>Show</legend>{boxes}{choice}</fieldset></form>'
+
+
+def _panel_name(panel: Panel) -> str:
+    """Data and gap in one line."""
+    return f"{panel.data} · {GAP_LABELS[panel.gap]}"
+
+
+def _panels(
+    found: Sequence[Panel], records: Sequence[TrialRecord]
+) -> tuple[str, dict[str, dict[str, Any]]]:
+    """The sections of every data set and gap, and the charts in them by name."""
     curves = learning_curves(records)
-    parts = []
-    for place, panel in enumerate(panels(rows)):
-        charts = (
-            ("Trade-off", _TRADEOFF, tradeoff_chart(panel)),
-            ("Learning curves", _LEARNING, learning_chart(panel, curves)),
-            ("Similarity of the rationales, by layer", _LAYERS, layer_chart(panel)),
+    parts, charts = [], {}
+    for place, panel in enumerate(found):
+        grains = "/".join(sorted({row.spec.granularity for row in panel.rows}))
+        some = f" Some of {len(panel.rows)} settings, evenly over the weights."
+        learning = _LEARNING + (some if len(panel.rows) > MOST_LINES else "")
+        figures = ""
+        for number, (name, text, figure) in enumerate(
+            (
+                ("Trade-off", _TRADEOFF, tradeoff_chart(panel)),
+                (
+                    "Similarity of the rationales, by layer",
+                    _LAYERS.format(grains=grains),
+                    layer_chart(panel),
+                ),
+                ("Learning curves", learning, learning_chart(panel, curves)),
+            )
+        ):
+            key = f"chart-{place}-{number}"
+            form = json.loads(figure.to_json())
+            form["layout"].pop("template", None)
+            charts[key] = form
+            label = escape(f"{name}: {_panel_name(panel)}")
+            figures += (
+                f"<section><h3>{name}</h3><p>{text}</p>"
+                f'<div class="chart" id="{key}" role="figure" aria-label="{label}" '
+                f'style="height:{form["layout"]["height"]}px"></div></section>'
+            )
+        parts.append(
+            f'<div data-panel="{place}"><h2>{escape(panel.data)}'
+            f"<span>gap: {escape(GAP_LABELS[panel.gap])}</span></h2>{figures}</div>"
         )
-        figures = "".join(
-            f"<section><h3>{name}</h3><p>{text}</p>{_chart(chart, f'chart-{place}-{number}')}"
-            "</section>"
-            for number, (name, text, chart) in enumerate(charts)
-        )
-        head = f"<h2>{escape(panel.data)}<span>gap: {escape(GAP_LABELS[panel.gap])}</span></h2>"
-        parts.append(head + figures)
+    return "".join(parts), charts
+
+
+def _in_script(charts: dict[str, dict[str, Any]]) -> str:
+    """The charts as JSON that can't end the script element it stands in."""
+    return json.dumps(charts, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+
+
+def _result_table(found: Sequence[Panel], rows: Sequence[Row]) -> str:
+    """The result table; rows on the front have a class of their own."""
+    places = {row.setting: place for place, panel in enumerate(found) for row in panel.rows}
+    marks = [
+        f'class="{"front" if row.non_dominated else "behind"}" data-method="{row.spec.method}" '
+        f'data-panel="{places[row.setting]}"'
+        for row in rows
+    ]
+    return _table(result_table(rows), marks)
+
+
+def _statistics(
+    found: Sequence[Panel], comparisons: Sequence[Comparison], rows: Sequence[Row]
+) -> str:
+    """A table of the comparisons for each data set and gap, what they are above them."""
+    parts = [f"<p>{escape(contrast_table(comparisons, rows).caption)}</p>"]
+    for place, panel in enumerate(found):
+        keys = {(row.spec.data, row.fingerprint, row.spec.gap) for row in panel.rows}
+        own = [
+            one for one in comparisons if (one.first.data, one.fingerprint, one.first.gap) in keys
+        ]
+        if own:
+            name = escape(_panel_name(panel))
+            marks = [f'data-method="{one.first.method}"' for one in own for _ in one.contrasts]
+            table = _table(replace(contrast_table(own, panel.rows), caption=""), marks)
+            parts.append(
+                f'<div data-panel="{place}"><h3>{name}</h3><div class="scroll" tabindex="0" '
+                f'role="region" aria-label="Statistics: {name}">{table}</div></div>'
+            )
     return "".join(parts)
 
 
-def _chart(figure: "go.Figure", name: str) -> str:
-    """A chart as a division that draws itself; the library is in the page's head."""
-    config = {
-        "displaylogo": False,
-        "responsive": True,
-        "modeBarButtons": [["toImage", "resetScale2d"]],
-    }
-    return str(
-        figure.to_html(
-            full_html=False,
-            include_plotlyjs=False,
-            include_mathjax=False,
-            div_id=name,
-            config=config,
-        )
-    )
-
-
-def _table(rows: Sequence[Row]) -> str:
-    """The result table; rows on the front have a class of their own."""
-    table = result_table(rows)
+def _table(table: ResultTable, marks: Sequence[str]) -> str:
+    """A table with the attributes of its rows."""
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.header)
     body = "".join(
-        f'<tr class="{"front" if row.non_dominated else "behind"}">'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for row, cells in zip(rows, table.cells, strict=True)
+        f"<tr {mark}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
+        for mark, cells in zip(marks, table.cells, strict=True)
     )
-    return (
-        f"<table><caption>{escape(table.caption)}</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
+    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _problems(records: Iterable[TrialRecord]) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dralign.methods import BETA_SHARE
 from dralign.report.labels import (
     GAP_LABELS,
     data_labels,
@@ -14,6 +15,7 @@ from dralign.report.labels import (
 from dralign.study import Interval, Row
 
 MARK = "*"
+_BOUND_NOTE = "Bound met: seeds whose chosen epoch keeps the bound on the validation split. "
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -85,8 +87,9 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
     """The table of the rows, in their order.
 
     A setting that is the same everywhere (data, gap, width, ...) has no column; the data and the
-    gap then stand in the caption.
+    gap then stand in the caption. Whether a bound was met has one if a row has a bound.
     """
+    bounded = any(row.bound_met is not None for row in rows)
     varying = varying_settings([row.spec for row in rows])
     data = data_labels(rows)
     gaps = [GAP_LABELS[row.spec.gap] for row in rows]
@@ -102,6 +105,7 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
         "AP",
         "soft gap",
         "hard gap",
+        *(["bound met"] if bounded else []),
         "similarity",
         "seconds",
     )
@@ -109,18 +113,31 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
         (
             *(values[place] for _, values in several),
             f"{row.spec.method} {MARK}" if row.non_dominated else row.spec.method,
-            f"{row.spec.fairness_weight:g}",
-            f"{row.spec.alignment_weight:g}",
+            *_weights(row),
             *(setting_text(getattr(row.spec, name)) for name in varying),
             format_interval(row.average_precision),
             format_interval(row.soft_gap),
             format_interval(row.hard_gap),
+            *([_met(row)] if bounded else []),
             format_interval(row.similarity),
             format_interval(row.seconds, digits=1),
         )
         for place, row in enumerate(rows)
     )
     return ResultTable(header, cells, _caption(rows, data, gaps))
+
+
+def _weights(row: Row) -> tuple[str, str]:
+    """Lambda and beta; under a gap bound lambda as it was found, and beta as its share of that."""
+    if not row.found_weight.n:
+        return f"{row.spec.fairness_weight:g}", f"{row.spec.alignment_weight:g}"
+    share = f"{BETA_SHARE:g} λ" if row.spec.method == "dralign" else "0"
+    return f"found: {format_interval(row.found_weight)}", share
+
+
+def _met(row: Row) -> str:
+    """On how many seeds the bound was met."""
+    return "no bound" if row.bound_met is None else f"{row.bound_met} of {row.n}"
 
 
 def _caption(rows: Sequence[Row], data: Sequence[str], gaps: Sequence[str]) -> str:
@@ -139,6 +156,7 @@ def _caption(rows: Sequence[Row], data: Sequence[str], gaps: Sequence[str]) -> s
         f"validation split by: {selection_text(rows)}. Similarity: of the groups' rationales per "
         f"{grains} on the validation split, added up over layers. Seconds: training steps alone. "
         "λ: fairness weight, β: alignment weight. "
+        f"{_BOUND_NOTE if any(row.bound_met is not None for row in rows) else ''}"
         f"{MARK} not dominated in mean AP and mean soft gap."
     )
 

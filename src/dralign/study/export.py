@@ -29,7 +29,8 @@ def record_table(
         A DataFrame in the order of the records. First the settings (lists as texts with commas),
         then ``status``, ``error`` and ``trial_seconds``, then the figures: ``validation_*`` and
         ``test_*`` by the names of ``dralign.metrics.evaluate``, ``similarity_<granularity>`` in
-        all and per layer, ``readings_*``. Gaps keep the form they have in the records.
+        all and per layer, ``readings_*``, and ``found_weight`` under a gap bound. Gaps keep the
+        form they have in the records.
 
     Raises:
         OptionError: if ``per`` is neither.
@@ -83,6 +84,10 @@ def _figures(epoch: EpochRecord) -> dict[str, Any]:
         "evaluation_seconds": epoch.evaluation_seconds,
         "skipped": epoch.skipped,
     }
+    if epoch.found_weight is not None:
+        figures["found_weight"] = epoch.found_weight
+    if epoch.fairness_weight is not None:  # the setting of that name is 0 under a gap bound
+        figures["found_fairness_weight"] = epoch.fairness_weight
     for part in ("validation", "test", "readings"):
         figures |= {f"{part}_{name}": value for name, value in getattr(epoch, part).items()}
     for granularity, layers in epoch.similarity.items():

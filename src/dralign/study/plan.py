@@ -2,7 +2,7 @@
 
 import itertools
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,11 +29,19 @@ _TOP: Final = ("name", "assumed", "defaults", "trials")
 
 # A setting that only some methods use is left at its default for the others.
 _USED_BY: Final[dict[str, tuple[str, ...]]] = {
-    "fairness_weight": WEIGHTED_METHODS,
+    **dict.fromkeys(("fairness_weight", "gap_bound"), WEIGHTED_METHODS),
     **dict.fromkeys(
-        ("alignment_weight", "alignment_share", "alignment_every", "granularity", "layers"),
+        (
+            "alignment_weight",
+            "alignment_share",
+            "alignment_every",
+            "granularity",
+            "layers",
+            "penalty",
+        ),
         ("dralign",),
     ),
+    "mixup_layer": ("mixup", "dralign"),
 }
 _TYPES: Final[dict[str, object]] = {
     **get_type_hints(DataSource),
@@ -255,16 +263,26 @@ def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:
 
 
 def _trial_settings(method: str, settings: Settings) -> Settings:
-    """What the method uses of the settings, with its weights, as ``TrialSpec`` takes them."""
-    used: Callable[[str], bool] = lambda key: method in _USED_BY.get(key, METHOD_NAMES)  # noqa: E731
-    kept = {key: value for key, value in settings.items() if used(key)}
-    weight, beta = kept.get("fairness_weight"), kept.get("alignment_weight")
-    if beta is None and "alignment_share" in kept:
-        beta = kept["alignment_share"] * default_weights(method, weight)[0]
-    fairness_weight, alignment_weight = default_weights(method, weight, beta)
-    return {
-        **{key: value for key, value in kept.items() if key in _SPEC},
-        "method": method,
-        "fairness_weight": fairness_weight,
-        "alignment_weight": alignment_weight,
+    """What the method uses of the settings, with its weights, as ``TrialSpec`` takes them.
+
+    Raises:
+        OptionError: if a gap bound is to find the weights and a share is given as well.
+    """
+    kept = {
+        key: value for key, value in settings.items() if method in _USED_BY.get(key, METHOD_NAMES)
     }
+    bound, beta = kept.get("gap_bound"), kept.get("alignment_weight")
+    weight, _ = default_weights(method, kept.get("fairness_weight"), gap_bound=bound)
+    if "alignment_share" in kept:
+        if bound is not None:
+            raise OptionError("alignment_share: gap_bound finds the weights; give one or the other")
+        beta = kept["alignment_share"] * weight
+    weights = dict(
+        zip(
+            ("fairness_weight", "alignment_weight"),
+            default_weights(method, weight, beta, gap_bound=bound),
+            strict=True,
+        )
+    )
+    used = {key: value for key, value in kept.items() if key in _SPEC}
+    return {**used, "method": method, **weights}

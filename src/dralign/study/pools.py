@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -133,6 +134,7 @@ def _cluster(jobs: int, address: str) -> Iterator[Pool]:
         raise StudyError("Dask is not installed; pip install 'dralign[distributed]'") from error
     with ExitStack() as stack:
         client = _client(jobs, address, stack)
+        _check_versions(client, address)
         threads = client.ncores()
         if max(threads.values()) > 1:
             warnings.warn(
@@ -184,6 +186,27 @@ def _client(jobs: int, address: str, stack: ExitStack) -> Any:  # noqa: ANN401 -
             f"no Dask scheduler answers at {address}; start one with 'dask scheduler', or use local"
         ) from error
     return client
+
+
+def _check_versions(client: Any, address: str) -> None:  # noqa: ANN401 - Dask has no types
+    """Checks that scheduler and workers have this version of dralign; otherwise they go silent.
+
+    Raises:
+        StudyError: if one has not.
+    """
+
+    def installed() -> str:  # a nested function travels as code and needs no dralign there
+        from importlib import metadata
+
+        try:
+            return metadata.version("dralign")
+        except metadata.PackageNotFoundError:
+            return ""
+
+    own = version("dralign")
+    for found in {*client.run(installed).values(), client.run_on_scheduler(installed)} - {own}:
+        there = f"dralign {found}" if found else "no dralign"
+        raise StudyError(f"the Dask cluster at {address} has {there}, this is {own}; install it")
 
 
 def check_address(dask: str) -> None:

@@ -11,14 +11,14 @@ from typing import Any, Literal, get_args
 
 from dralign.data import DataSource
 from dralign.errors import OptionError, StudyError, unknown
-from dralign.methods import LossConvention, Method, build_method
+from dralign.methods import LossConvention, Method, Penalty, bounded_weights, build_method
 from dralign.rationale import Granularity
 from dralign.training import TrainingSettings
 
 RECORD_FORMAT = 1
 Layers = Literal["all"] | int | tuple[str, ...]
 
-_FLOATS = ("fairness_weight", "alignment_weight", "learning_rate")
+_FLOATS = ("fairness_weight", "alignment_weight", "gap_bound", "learning_rate")
 _COUNTS = {
     "alignment_every": 1,
     "hidden": 1,
@@ -43,10 +43,14 @@ class TrialSpec:
         gap: the gap it is trained for, and judged by.
         fairness_weight: lambda.
         alignment_weight: beta.
+        gap_bound: the largest soft validation gap, under which lambda is found while training (and
+            beta, a tenth of it); both weights are then 0 here.
         granularity: of the rationales that are aligned, and of the similarity that is shown.
         layers: the layers to be aligned: all, the last k, or names.
         alignment_every: the alignment term enters every k-th step.
         loss: the loss convention.
+        penalty: of dralign, what lambda weighs: the gap, or Fair Mixup's penalty.
+        mixup_layer: the module whose output is mixed, of mixup and that penalty; None for inputs.
         hidden: units in each hidden layer of the perceptron.
         depth: the number of hidden layers.
         epochs: as in ``TrainingSettings``, like the next three.
@@ -63,10 +67,13 @@ class TrialSpec:
     gap: str = "demographic_parity"
     fairness_weight: float = 0.0
     alignment_weight: float = 0.0
+    gap_bound: float | None = None
     granularity: Granularity = "unit"
     layers: Layers = "all"
     alignment_every: int = 1
     loss: LossConvention = "batch_mean"
+    penalty: Penalty = "gap"
+    mixup_layer: str | None = None
     hidden: int = 200
     depth: int = 2
     epochs: int = 10
@@ -83,7 +90,8 @@ class TrialSpec:
             OptionError: if a setting is unknown, not a number where one is needed, or not in range.
         """
         for name in _FLOATS:
-            self._set(name, _number(name, getattr(self, name)))
+            if name != "gap_bound" or self.gap_bound is not None:
+                self._set(name, _number(name, getattr(self, name)))
         for name, least in _COUNTS.items():
             if name != "batch_size" or self.batch_size is not None:
                 self._set(name, _count(name, getattr(self, name), least))
@@ -99,16 +107,24 @@ class TrialSpec:
         object.__setattr__(self, name, value)
 
     def build_method(self, n_classes: int = 2) -> Method:
-        """The method that these settings describe, for a label of so many classes."""
+        """The method that these settings describe, for a label of so many classes.
+
+        Under a gap bound its lambda is 1, which training multiplies.
+        """
+        weights = self.fairness_weight, self.alignment_weight
+        if self.gap_bound is not None:
+            weights = bounded_weights(self.method, *weights)
         return build_method(
             self.method,
             gap=self.gap,
-            fairness_weight=self.fairness_weight,
-            alignment_weight=self.alignment_weight,
+            fairness_weight=weights[0],
+            alignment_weight=weights[1],
             granularity=self.granularity,
             layers=self.layers,
             alignment_every=self.alignment_every,
             loss=self.loss,
+            penalty=self.penalty,
+            mixup_layer=self.mixup_layer,
             n_classes=n_classes,
         )
 
@@ -119,6 +135,7 @@ class TrialSpec:
             iterations=self.iterations,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            gap_bound=self.gap_bound,
             seed=self.seed,
         )
 

@@ -63,6 +63,9 @@ class Row:
             up over layers; higher is more alike.
         layer_similarity: the same for each layer.
         seconds: the time of all training steps of a trial, without data and evaluation.
+        bound_met: the number of seeds whose chosen epoch has a validation gap within the bound that
+            was trained or selected for; None without one.
+        found_weight: lambda at the chosen epoch, where a gap bound finds it; else over no seeds.
         non_dominated: no other row of the same data and gap has both a higher mean average
             precision and a lower mean soft gap, or is better in one and equal in the other.
     """
@@ -77,6 +80,8 @@ class Row:
     similarity: Interval
     layer_similarity: tuple[tuple[str, Interval], ...]
     seconds: Interval
+    bound_met: int | None = None
+    found_weight: Interval = Interval(math.nan, math.nan, 0)
     non_dominated: bool = False
 
     @property
@@ -143,6 +148,7 @@ def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) 
     def of_layer(layer: str) -> Interval:
         return over_seeds(lambda epoch: like(epoch)[layer])
 
+    bound = selection.bound if spec.gap_bound is None else spec.gap_bound
     return Row(
         spec=spec,
         fingerprint=fingerprint,
@@ -154,6 +160,10 @@ def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) 
         similarity=over_seeds(lambda epoch: epoch.similarity_total(spec.granularity)),
         layer_similarity=tuple((layer, of_layer(layer)) for layer in like(chosen[0])),
         seconds=Interval.of(sum(epoch.seconds for epoch in trial.history) for trial in trials),
+        bound_met=None if bound is None else sum(epoch.keeps(bound, spec.gap) for epoch in chosen),
+        found_weight=Interval.of(
+            epoch.found_weight for epoch in chosen if epoch.found_weight is not None
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """The figures of one epoch: group metrics on a split, and similarity of the rationales."""
 
+import math
 from typing import get_args
 
 import torch
@@ -22,6 +23,7 @@ from dralign.training.history import Scores
 
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 BLOCK = 16384
+MOST_ROWS, MOST_BYTES = 4096, 2**26
 
 
 def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
@@ -82,6 +84,7 @@ def rationale_similarity(
         n_groups=n_groups,
         layers=layers,
         strata=gap.strata,
+        batch_rows=_rows_at_once(split.x),
     )
     named = dict(model.named_parameters(remove_duplicate=False))
     figures: dict[str, Scores] = {}
@@ -102,3 +105,8 @@ def rationale_similarity(
                         ]
                         scores[layer.name] += float(mean_pairwise_similarity(rationales))
     return figures
+
+
+def _rows_at_once(x: Tensor) -> int:
+    """Rows of a block with a backward pass; fewer of images than of a table's rows."""
+    return max(1, min(MOST_ROWS, MOST_BYTES // (4 * math.prod(x.shape[1:]))))

@@ -1,7 +1,7 @@
 """What a training run leaves behind: one record per epoch, ready for JSON."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 Scores = dict[str, float]
@@ -21,6 +21,8 @@ class EpochRecord:
         seconds: time of the training steps alone.
         evaluation_seconds: time of the figures.
         skipped: groups or cells that were absent from a batch, added up over the steps.
+        found_weight: lambda at the end of the epoch, where a gap bound finds it; None where it is
+            fixed.
         readings: the paper's figures in all their readings (``dralign.rationale.readings``), on the
             training rows; empty unless a trial asks for them, and then for its chosen epoch alone.
     """
@@ -33,15 +35,20 @@ class EpochRecord:
     seconds: float
     evaluation_seconds: float
     skipped: int = 0
+    found_weight: float | None = None
     readings: Scores = field(default_factory=dict)
 
     def similarity_total(self, granularity: str) -> float:
         """The similarity added up over layers: 3.0 at most for three layers under DP."""
         return sum(self.similarity[granularity].values())
 
+    def keeps(self, bound: float, gap: str) -> bool:
+        """Whether the soft validation gap is within the bound; not where it is undefined."""
+        return self.validation[f"soft_{gap}"] <= bound
+
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form."""
-        return asdict(self)
+        """A JSON-ready form; it shares its figures with the record."""
+        return dict(vars(self))  # asdict copies every figure, at ten times the cost
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "EpochRecord":

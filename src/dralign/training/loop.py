@@ -16,6 +16,7 @@ from dralign.groups import require_groups
 from dralign.methods import Method, Step
 from dralign.rationale import select_layers
 from dralign.sampling import Batch, Sampler
+from dralign.training.bound import MEASUREMENTS, DualAscent
 from dralign.training.evaluation import rationale_similarity, score_splits
 from dralign.training.history import EpochRecord, History
 from dralign.training.seeding import seeded, spawn_seeds
@@ -34,6 +35,8 @@ class TrainingSettings:
         batch_size: rows per block of a batch (a group, or a cell for gaps that condition on the
             label); None takes the dataset's own, or 500. Uniform batches are as large in all.
         learning_rate: of Adam.
+        gap_bound: the largest soft validation gap; lambda is then found while training (Eq. 24), as
+            a multiple of the method's own weights. None leaves these as they are.
         seed: the integer that all randomness of the run comes from.
     """
 
@@ -41,22 +44,24 @@ class TrainingSettings:
     iterations: int = 100
     batch_size: int | None = None
     learning_rate: float = 1e-3
+    gap_bound: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         """Checks the ranges.
 
         Raises:
-            OptionError: if a count is below 1 or the learning rate is not a positive number.
+            OptionError: if a count is below 1, or the learning rate or the bound is not a positive
+                number.
         """
         for name in ("epochs", "iterations", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise OptionError(f"{name}: expected at least 1, got {value}")
-        if not 0 < self.learning_rate < float("inf"):
-            raise OptionError(
-                f"learning_rate: expected a positive number, got {self.learning_rate}"
-            )
+        for name in ("learning_rate", "gap_bound"):
+            number = getattr(self, name)
+            if number is not None and not 0 < number < float("inf"):
+                raise OptionError(f"{name}: expected a positive number, got {number}")
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,14 @@ def train(
     with seeded(seeds.noise):
         noise = torch.Generator().manual_seed(seeds.noise)
         step = method.begin(model, n_groups=dataset.n_groups, generator=noise)
+        ascent = None
+        if settings.gap_bound is not None:
+            ascent = DualAscent(settings.gap_bound, dataset=dataset, gap=method.gap)
         for epoch in range(settings.epochs):
             start = time.perf_counter()
-            loss, skipped = _epoch(model, dataset, sampler, step, optimiser, settings.iterations)
+            loss, skipped = _epoch(
+                model, dataset, sampler, step, optimiser, settings.iterations, ascent
+            )
             if not torch.isfinite(loss):
                 raise ModelError(
                     f"the loss is not finite in epoch {epoch}; try a smaller learning rate than "
@@ -139,6 +149,7 @@ def train(
                 seconds=trained - start,
                 evaluation_seconds=time.perf_counter() - trained,
                 skipped=skipped,
+                found_weight=None if ascent is None else ascent.multiplier,
             )
             history.append(record)
             states.append(
@@ -198,13 +209,17 @@ def _epoch(
     step: Step,
     optimiser: torch.optim.Optimizer,
     iterations: int,
+    ascent: DualAscent | None,
 ) -> tuple[Tensor, int]:
     """One epoch of steps; its mean loss and how many groups or cells were skipped."""
     device = next(model.parameters()).device
     rows = dataset.train
     model.train()
     total, skipped = torch.zeros((), device=device), 0
-    for _ in range(iterations):
+    often = max(iterations // MEASUREMENTS, 1)
+    for place in range(iterations):
+        if ascent is not None and place % often == 0:
+            ascent.observe(model)
         drawn = sampler.draw()
         batch = Batch(
             rows.x[drawn].to(device),
@@ -213,7 +228,7 @@ def _epoch(
             sampler.blocks,
         )
         optimiser.zero_grad()
-        result = step(batch)
+        result = step(batch) if ascent is None else step(batch, ascent.multiplier)
         optimiser.step()
         total += result.loss
         skipped += result.skipped

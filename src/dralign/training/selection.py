@@ -40,6 +40,26 @@ class Selection:
         if (self.rule == "highest_ap_under_bound") != (self.bound is not None):
             raise OptionError("bound: needed by the rule 'highest_ap_under_bound', and only by it")
 
+    @classmethod
+    def of(
+        cls,
+        rule: Rule | None = None,
+        warmup: int = 1,
+        bound: float | None = None,
+        *,
+        gap_bound: float | None = None,
+    ) -> "Selection":
+        """The selection of a run; without a rule ``"smallest_gap"``.
+
+        Where the run was trained under a gap bound, the rule without a word is
+        ``"highest_ap_under_bound"``, and its bound without a number is that one.
+        """
+        if rule is None:
+            rule = "smallest_gap" if gap_bound is None else "highest_ap_under_bound"
+        if rule == "highest_ap_under_bound" and bound is None:
+            bound = gap_bound
+        return cls(rule, warmup, bound)
+
     def __str__(self) -> str:
         shown = self.rule if self.bound is None else f"{self.rule} {self.bound:g}"
         return f"{shown}, first {self.warmup} left out" if self.warmup else shown

@@ -1,0 +1,70 @@
+"""``dralign report``: everything that can be written about a study, at any time."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dralign.cli import options
+from dralign.cli.console import print_json, print_table, say
+from dralign.report import result_table, write_study
+from dralign.report.labels import panels
+from dralign.report.outputs import FILES
+from dralign.study import Ledger, ledger_path, summarise
+
+
+def report(
+    study: Annotated[Path, typer.Argument(help="The folder of a study, or its ledger.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Folder of the files; else the study's.")] = None,
+    select: options.Select = "smallest_gap",
+    warmup: options.Warmup = 1,
+    bound: options.Bound = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Method that the others are compared with; else gap, or else erm."),
+    ] = None,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="Compare gaps of decisions, not of probabilities.")
+    ] = False,
+    formats: Annotated[
+        str, typer.Option("--format", help=f"Some of {','.join(FILES)}, with commas.")
+    ] = ",".join(FILES),
+    json: options.Json = False,
+) -> None:
+    """Write the page, figures, tables and statistics of a study.
+
+    The study is only read: it may be running, unfinished, or hold failed trials.
+
+    Example: `dralign report studies/adult --out report --select highest_ap`.
+    """
+    rule = options.selection(select, warmup, bound)
+    path = study if study.is_file() else ledger_path(study)
+    with Ledger(path, create=False) as ledger:
+        records = ledger.records()
+    files = write_study(
+        out or path.parent,
+        records,
+        selection=rule,
+        formats=formats.split(","),
+        baseline=baseline,
+        form="hard" if hard else "soft",
+        title=f"Study: {path.resolve().parent.name}",
+    )
+    failed = [record for record in records if record.status == "failed"]
+    if json:
+        print_json(
+            {
+                "done": len(records) - len(failed),
+                "failed": len(failed),
+                "selection": str(rule),
+                "files": {name: str(file) for name, file in files.items()},
+            }
+        )
+        return
+    for panel in panels(summarise(records, selection=rule)):
+        print_table(result_table(panel.rows))
+    for record in failed:
+        say(f"failed: {record.spec.method}, seed {record.spec.seed}: {record.error}")
+    for file in files.values():
+        say(f"written: {file}")

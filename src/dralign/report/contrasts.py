@@ -1,0 +1,205 @@
+"""The statistics of a study: comparisons as a table for people and as files for programs."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from dralign.report.labels import GAP_LABELS, curve_label, data_labels, varying_settings
+from dralign.report.tables import MARK, ResultTable, format_interval
+from dralign.study import Comparison, Contrast, Interval, Row
+
+LEVEL: Final = 0.05
+_FIGURES: Final = {"average_precision": "AP", "gap": "gap", "hypervolume": "hypervolume"}
+_TESTS: Final = {"paired_t": "paired t", "welch_t": "Welch", "wilcoxon": "Wilcoxon"}
+
+
+def contrast_table(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> ResultTable:
+    """A line for each contrast of the comparisons, with p-values after Holm's correction.
+
+    Args:
+        comparisons: of a study.
+        rows: of the same study; they tell how its data and methods are labelled.
+    """
+    names = _Names(comparisons, rows)
+    header = (
+        *(("data", "gap") if names.several else ()),
+        "method",
+        "against",
+        "figure",
+        "at",
+        "its value",
+        "the other's",
+        "difference",
+        "ratio",
+        "seeds",
+        *_TESTS.values(),
+    )
+    cells = tuple(
+        (
+            *(names.panel(one) if names.several else ()),
+            names.method(one, first=True),
+            names.method(one, first=False),
+            _figure(one, contrast),
+            _place(contrast),
+            *(_value(one) for one in (contrast.first, contrast.second, contrast.difference)),
+            _ratio(contrast),
+            f"{contrast.difference.n} of {contrast.seeds}",
+            *(_p_value(contrast, kind) for kind in _TESTS),
+        )
+        for one, contrast in _each(comparisons)
+    )
+    return ResultTable(header, cells, _caption(comparisons))
+
+
+def contrasts_as_csv(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> str:
+    """The contrasts as comma-separated values, figures unrounded; an undefined one is empty."""
+    names = _Names(comparisons, rows)
+    out = io.StringIO()
+    writer = None
+    for one, contrast in _each(comparisons):
+        data, gap = names.panel(one)
+        line = {
+            "data": data,
+            "gap": gap,
+            "form": one.form,
+            "selection": str(one.selection),
+            "method": names.method(one, first=True),
+            "against": names.method(one, first=False),
+            "figure": contrast.figure,
+            "at": contrast.at,
+            "level": contrast.level,
+            "seeds": contrast.seeds,
+            **_flat("first", contrast.first),
+            **_flat("second", contrast.second),
+            **_flat("difference", contrast.difference),
+            **_flat("ratio", contrast.ratio),
+            **_flat("p", contrast.p),
+            **_flat("holm", contrast.holm),
+            "reference_average_precision": one.reference[0],
+            "reference_gap": one.reference[1],
+        }
+        if writer is None:
+            writer = csv.DictWriter(out, list(line), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow({key: "" if _undefined(value) else value for key, value in line.items()})
+    return out.getvalue()
+
+
+def contrasts_as_json(comparisons: Sequence[Comparison]) -> str:
+    """The comparisons as JSON; an undefined figure is null."""
+    return json.dumps([_plain(one.to_dict()) for one in comparisons], indent=1) + "\n"
+
+
+class _Names:
+    """How data, gaps and methods are called, so that they can be told apart in this study."""
+
+    def __init__(self, comparisons: Sequence[Comparison], rows: Sequence[Row]) -> None:
+        self._varying = varying_settings([row.spec for row in rows])
+        labels = zip(rows, data_labels(rows), strict=True)
+        self._data = {(row.spec.data, row.fingerprint): label for row, label in labels}
+        self.several = len({self.panel(one) for one in comparisons}) > 1
+
+    def panel(self, one: Comparison) -> tuple[str, str]:
+        """Data and gap."""
+        return self._data[one.first.data, one.fingerprint], GAP_LABELS[one.first.gap]
+
+    def method(self, one: Comparison, *, first: bool) -> str:
+        """A method, with the settings that tell it apart."""
+        return curve_label(one.first if first else one.second, self._varying)
+
+
+def _each(comparisons: Sequence[Comparison]) -> Iterator[tuple[Comparison, Contrast]]:
+    """Every contrast with its comparison."""
+    for one in comparisons:
+        for contrast in one.contrasts:
+            yield one, contrast
+
+
+def _figure(one: Comparison, contrast: Contrast) -> str:
+    """The name of the figure; a gap is soft or hard."""
+    return f"{one.form} gap" if contrast.figure == "gap" else _FIGURES[contrast.figure]
+
+
+def _place(contrast: Contrast) -> str:
+    """Where two methods were compared."""
+    if contrast.at == "weight":
+        weights = contrast.first_weights, contrast.second_weights
+        betas = {beta for pair in weights if pair for beta in pair[1:] if beta}
+        beta = "".join(f", β {value:g}" for value in sorted(betas))
+        return f"λ {contrast.level:g}{beta}"
+    return "fronts" if contrast.at == "front" else f"AP {contrast.level:g}"
+
+
+def _value(interval: Interval) -> str:
+    """A mean with its interval; the seeds have a column of their own."""
+    return format_interval(interval).split(" (")[0]
+
+
+def _ratio(contrast: Contrast) -> str:
+    """The ratio with its interval."""
+    ratio = contrast.ratio
+    if math.isnan(ratio.value):
+        return "undefined"
+    if math.isnan(ratio.low):
+        return f"{ratio.value:.3f}"
+    return f"{ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f})"
+
+
+def _p_value(contrast: Contrast, kind: str) -> str:
+    """The corrected p-value, the plain one behind it; a mark where the first is below .05."""
+    corrected, plain = getattr(contrast.holm, kind), getattr(contrast.p, kind)
+    if math.isnan(corrected):
+        return "–"
+    mark = f" {MARK}" if corrected < LEVEL else ""
+    return f"{corrected:.2g} ({plain:.2g}){mark}"
+
+
+def _caption(comparisons: Sequence[Comparison]) -> str:
+    """What the figures of the table are."""
+    if not comparisons:
+        return (
+            "Nothing to compare: it takes two methods that were run on the same data under the "
+            "same settings, one of them the baseline."
+        )
+    one = comparisons[0]
+    contrasts = [contrast for _, contrast in _each(comparisons)]
+    tests = [c.holm.paired_t for c in contrasts if not math.isnan(c.holm.paired_t)]
+    below = sum(p < LEVEL for p in tests)
+    references = sorted({c.reference for c in comparisons})
+    shown = "; ".join(f"AP {ap:g}, gap {gap:.3f}" for ap, gap in references[:4])
+    return (
+        f"Gaps are {'of probabilities' if one.form == 'soft' else 'of decisions at 0.5'} "
+        f"({one.form}), absolute for each seed, on the test split, at the epoch chosen on the "
+        f"validation split by: {one.selection}. Values: mean ± 95 % t-interval over seeds. "
+        "Difference and ratio: the method's value less, or over, the other's, on the seeds that "
+        "both have, with a bootstrap interval of the ratio over seeds. At an AP: gaps read on the "
+        "straight lines of each seed's own front; seeds whose front does not reach that AP are "
+        "left out, and the seeds column says how many remain. Fronts: the share of the box from "
+        f"the reference ({shown}{' ...' if len(references) > 4 else ''}) to AP 1 and gap 0 that a "
+        "front dominates (higher is better). Tests: p after Holm's correction over all lines of "
+        "the table, for each kind of test by itself; in brackets before it; – where there are too "
+        f"few seeds or no variation. {MARK} below .05: {below} of {len(tests)} paired t-tests. "
+        "Wilcoxon's test can't reach .05 with fewer than six seeds, before any correction."
+    )
+
+
+def _flat(name: str, value: object) -> dict[str, Any]:
+    """The parts of a figure as columns."""
+    return {f"{name}_{key}": part for key, part in vars(value).items()}
+
+
+def _undefined(value: object) -> bool:
+    """Whether a value is NaN."""
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """The value with every NaN as None: JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return None if _undefined(value) else value

@@ -1,0 +1,68 @@
+"""A bound on the gap in place of a weight: lambda is found while training, by dual ascent."""
+
+import math
+
+import torch
+from torch import nn
+
+from dralign.data import Dataset, Split
+from dralign.errors import GroupError
+from dralign.gaps import Gap
+from dralign.metrics import evaluate
+from dralign.training.evaluation import predict_probability
+
+MEASUREMENTS = 10  # of the gap, in an epoch
+RATE = 0.2  # a gap of twice the bound or more makes lambda + ROOM this much larger
+ROOM = 0.1  # lambda moves in proportion to itself plus this, so that it can leave 0
+LARGEST = 100.0
+MOST_ROWS = 2000  # of a group, for a measurement
+
+
+class DualAscent:
+    """Lambda in L_cls + lambda * (gap - bound), raised while the gap is too large (Eq. 24).
+
+    The gap is that of the record: soft, the maximum over pairs of groups, on validation rows, at
+    most ``MOST_ROWS`` of a group, spread evenly. A measurement g moves lambda by
+    ``RATE * (lambda + ROOM) * e`` with e = g / bound - 1, at most 1, and keeps it within 0 and
+    ``LARGEST``. So steps know no scale but that of the bound: lambda grows geometrically where it
+    has far to go, and comes back to 0 where the bound is kept without it.
+
+    Attributes:
+        multiplier: lambda as it is now; from 0 up.
+    """
+
+    def __init__(self, bound: float, *, dataset: Dataset, gap: Gap) -> None:
+        """Chooses the rows to measure on; nothing is measured yet."""
+        self.multiplier = 0.0
+        self._bound, self._gap, self._n_groups = bound, gap, dataset.n_groups
+        self._rows = _thinned(dataset.validation, dataset.n_groups)
+
+    def observe(self, model: nn.Module) -> None:
+        """Measures the gap and moves lambda; one forward pass of the rows, in evaluation mode.
+
+        Raises:
+            GroupError: if the gap is undefined on the validation rows.
+        """
+        prob = predict_probability(model, self._rows.x)
+        figures = evaluate(
+            self._rows.y.numpy(), prob.numpy(), self._rows.group.numpy(), n_groups=self._n_groups
+        )
+        gap = figures[f"soft_{self._gap.name}"]
+        if math.isnan(gap):
+            raise GroupError(
+                f"gap_bound: {self._gap.name} is undefined on the validation rows, where a group "
+                "or one of its labels is missing"
+            )
+        excess = min(gap / self._bound - 1, 1.0)
+        moved = self.multiplier + RATE * (self.multiplier + ROOM) * excess
+        self.multiplier = min(max(moved, 0.0), LARGEST)
+
+
+def _thinned(rows: Split, n_groups: int) -> Split:
+    """Every k-th row of a group that has more than ``MOST_ROWS``; rows of no group are left out."""
+    kept = []
+    for code in range(n_groups):
+        places = (rows.group == code).nonzero()[:, 0]
+        kept.append(places[:: -(-len(places) // MOST_ROWS) or 1])
+    at = torch.cat(kept)
+    return Split(rows.x[at], rows.y[at], rows.group[at])
