@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 ATTRIBUTES = [f"Trait_{place}" for place in range(37)] + ["Male", "Smiling", "Wavy_Hair"]
 
 
 def picture(path: Path, seed: int, *, size: tuple[int, int] = (20, 26)) -> None:
     """Writes a JPEG of smooth noise."""
+    from PIL import Image
+
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (5, 4, 3), dtype=np.uint8))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -171,7 +171,7 @@ def broken(tmp_path: Path, **columns: object) -> Path:
 
 
 BAD_DATA = {
-    "unknown dataset": (lambda _: ["adults"], "unknown dataset 'adults'; known: adult, german, compas, celeba"),
+    "unknown dataset": (lambda _: ["adults"], "unknown dataset 'adults'; known: adult, german"),
     "no file": (lambda _: ["gone.csv", "--label", "a", "--sensitive", "b"], "gone.csv: no such"),
     "no label given": (lambda p: own(p, **{"--label": ""}), "--label"),
     "no groups given": (lambda p: own(p, **{"--sensitive": ""}), "--sensitive"),

@@ -131,6 +131,20 @@ def test_fetch_says_when_there_is_nothing_to_fetch(capsys):
     assert "unknown dataset 'credit'; known: adult, german, compas" in err
 
 
+def test_celeba_is_found_and_counted_but_not_downloaded(tmp_path, capsys):
+    code, _, err = run(capsys, "fetch", "celeba")
+    assert code == 2
+    assert "its terms ask for a person to fetch it; see https://" in err
+    faces = pytest.importorskip("faces", reason="images need pillow")
+    faces.official(tmp_path / "celeba", n=40)
+    code, out, _ = run(capsys, "verify", "celeba", "--data-home", tmp_path)
+    assert (code, out) == (0, f"celeba   40 of 202,599 images, {tmp_path / 'celeba'}\n")
+    (tmp_path / "celeba" / "img_align_celeba" / "000002.jpg").unlink()
+    code, out, _ = run(capsys, "verify", "celeba", "--data-home", tmp_path)
+    assert code == 1
+    assert "1 of the 40 images" in out
+
+
 def test_verify_exits_with_1_for_a_file_that_is_not_the_published_one(tmp_path, capsys):
     assert run(capsys, "verify")[0] == 0
     code, out, _ = run(capsys, "verify", "compas", "--data-home", tmp_path)

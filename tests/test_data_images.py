@@ -11,7 +11,7 @@ import torch
 import faces
 from dralign.data import DataSource, Images, encoder_from_dict, images_cache, load_images
 from dralign.data.images_cache import decode, decoded, list_files
-from dralign.errors import DataError, GroupError, OptionError
+from dralign.errors import DataError, DralignWarning, GroupError, OptionError
 from dralign.gaps import resolve_gap
 from dralign.methods import build_method
 from dralign.rationale import group_gradients, select_layers
@@ -87,8 +87,9 @@ def test_images_answer_what_is_asked_of_a_tensor(own):
     assert torch.equal(x[drawn], everything[drawn])
     assert torch.equal(torch.cat(list(x.split(7))), everything)
     assert [len(block) for block in x.split(16)] == [16, 16, 4]
-    copy = pickle.loads(pickle.dumps(x))
-    assert torch.equal(copy[drawn], x[drawn])
+    packed = pickle.dumps(x)
+    assert torch.equal(pickle.loads(packed)[drawn], x[drawn])
+    assert len(packed) < 36 * 3 * 8 * 8, "the pixels stay where they are"
 
 
 def test_rows_stay_with_their_labels(own):
@@ -135,6 +136,12 @@ def test_a_damaged_cache_is_made_again(own, cache):
     (file,) = cache.iterdir()
     file.write_bytes(file.read_bytes()[:200])
     assert torch.equal(load_own(own).train.x[:], first)
+
+
+def test_much_work_is_announced(own, monkeypatch):
+    monkeypatch.setattr(images_cache, "MUCH", 1000)
+    with pytest.warns(DralignWarning, match=r"decoding 60 images once into .*images \(0\.0 GiB"):
+        load_own(own)
 
 
 def test_too_little_room_on_the_disk_is_told_before_decoding(own, monkeypatch):

@@ -112,7 +112,7 @@ def test_everything_that_comes_from_data_is_escaped(tmp_path):
     _, text, _ = written(tmp_path, hostile_records(), title=HOSTILE)
     page = Page(text)
     assert page.text.count(HOSTILE) == 5  # title, heading, error, warning, environment
-    assert page.text.count("<b>people<b>.csv") == 3  # caption, heading, provenance
+    assert page.text.count("<b>people<b>.csv") == 4  # caption, heading, statistics, provenance
     assert not {"b", "i", "u", "img"} & {*page.tags}
     assert page.tags.count("script") == 3
     assert not any(call in script for script in page.scripts for call in ("alert('own')", "<u>2"))
@@ -148,7 +148,8 @@ def browse(path, tmp_path):
         "--disable-sync",
         f"--user-data-dir={tmp_path / 'profile'}",
         "--enable-logging=stderr",
-        "--virtual-time-budget=5000",
+        "--virtual-time-budget=6000",
+        "--window-size=1400,9000",  # charts are drawn when they are near the window
         "--dump-dom",
         path.as_uri(),
     ]
@@ -156,14 +157,52 @@ def browse(path, tmp_path):
     return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
 
 
+BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+def two_panels():
+    return made_up.records([*made_up.specs(), *made_up.specs(gap="equalized_odds")])
+
+
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@BROWSER
 @pytest.mark.parametrize("make", [made_up.records, hostile_records], ids=["plain", "hostile"])
 def test_a_browser_draws_every_chart_without_a_complaint(tmp_path, make):
     path, _, _ = written(tmp_path, make())
     dom, console = browse(path, tmp_path)
     assert console == []
-    assert dom.count('class="main-svg"') >= 3
+    assert len(re.findall(r'class="chart js-plotly-plot"', dom)) == 3
     assert len(re.findall(r'<path class="point"', dom)) >= 6
-    assert dom.count('<th scope="col"><button') == 8
+    assert dom.count('<th scope="col"><button') == 8 + 12
     assert "alert" not in "".join(re.findall(r"<script>(.{0,200})", dom))
+
+
+@pytest.mark.browser
+@BROWSER
+def test_filters_leave_what_was_chosen_in_charts_and_tables(tmp_path):
+    path, text, _ = written(tmp_path, two_panels())
+    choose = """
+      addEventListener("load", () => setTimeout(() => {
+        document.querySelector('input[value="gap"]').checked = false;
+        document.getElementById("panel").value = "1";
+        document.getElementById("filters").dispatchEvent(new Event("change"));
+        const chart = document.getElementById("chart-1-0");
+        const shown = chart.data.filter((trace) => trace.visible);
+        document.body.dataset.shown = shown.map((trace) => trace.meta ?? "front").join(" ");
+        const lines = [...document.querySelectorAll("tr[data-method]")];
+        const left = lines.filter((row) => row.checkVisibility());
+        document.body.dataset.rows = [...new Set(left.map((row) => row.dataset.method))].join(" ");
+        document.body.dataset.panels = [...document.querySelectorAll("div[data-panel]")]
+          .filter((part) => !part.hidden).map((part) => part.dataset.panel).join(" ");
+      }, 3000));
+    """
+    path.write_text(text.replace("</body>", f"<script>{choose}</script></body>"))
+    dom, console = browse(path, tmp_path)
+    assert console == []
+    body = re.search(r"<body([^>]*)>", dom)[1]
+    found = dict(re.findall(r'data-(\w+)="([^"]*)"', body))
+    assert found == {
+        "shown": "front erm oversample dralign",
+        "rows": "erm oversample dralign",
+        "panels": "1 1",
+    }

@@ -105,7 +105,8 @@ def test_beta_is_a_number_or_a_share_of_lambda(plan, keys, expected):
 
 
 def test_a_gap_bound_stands_in_for_the_weights(plan):
-    text = f'{HEAD}seeds = 1\n[[trials]]\nmethod = ["erm", "gap", "dralign"]\ngap_bound = [0.05, 0.1]\n'
+    text = f'{HEAD}seeds = 1\n[[trials]]\nmethod = ["erm", "gap", "dralign"]\n'
+    text += "gap_bound = [0.05, 0.1]\n"
     found = plan(text)
     assert betas(found) == [(0.0, 0.0)] * 5
     assert sorted(str(spec.gap_bound) for spec in found.trials) == [

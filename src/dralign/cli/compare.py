@@ -21,39 +21,23 @@ from dralign.study import (
 )
 from dralign.study.trial import check_trial
 
+DEFAULT_WEIGHTS = "0.2,0.4"
 
+
+@options.with_trial_options
 def compare(
     data: options.Data,
     *,
     methods: Annotated[
         str, typer.Option(help="Names with commas, or all that support the gap.")
     ] = "erm,oversample,gap,dralign",
-    gap: options.Gap = "demographic_parity",
-    weights: Annotated[str, typer.Option(help="Fairness weights, with commas.")] = "0.2,0.4",
-    alignment_weight: Annotated[
-        float | None, typer.Option(help="Of dralign; a tenth of the fairness weight if not given.")
+    weights: Annotated[
+        str | None, typer.Option(help="Fairness weights, with commas; 0.2,0.4 if not given.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... for every setting.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")] = None,
-    preparation: options.Preparation = None,
-    sensitive: options.Sensitive = None,
-    include_sensitive: options.IncludeSensitive = False,
-    label: options.Label = None,
-    positive: options.Positive = None,
-    data_home: options.DataHome = None,
-    granularity: options.Granularity = "unit",
-    layers: options.Layers = "all",
-    loss: options.Loss = "batch_mean",
-    hidden: options.Hidden = 200,
-    depth: options.Depth = 2,
-    epochs: options.Epochs = 10,
-    iterations: options.Iterations = 100,
-    batch_size: options.BatchSize = None,
-    learning_rate: options.LearningRate = 1e-3,
-    select: options.Select = "smallest_gap",
-    warmup: options.Warmup = 1,
-    bound: options.Bound = None,
+    trial: options.TrialOptions,
     json: options.Json = False,
 ) -> None:
     """Compare methods on one dataset: table, trade-off figure and HTML report.
@@ -63,43 +47,20 @@ def compare(
     Example: `dralign compare adult --weights 0.2,0.4 --seeds 3`, or, on a file of your own,
     `dralign compare people.csv --label income --positive ">50K" --sensitive sex`.
     """
-    source = options.data_source(
-        data,
-        preparation=preparation,
-        sensitive=sensitive,
-        include_sensitive=include_sensitive,
-        label=label,
-        positive=positive,
-        data_home=data_home,
-    )
-    rule = options.selection(select, warmup, bound)
+    source, rule = trial.source(data), trial.selection()
     if seeds < 1:
         raise OptionError(f"--seeds: expected at least 1, got {seeds}")
-    shared = {
-        "data": source,
-        "gap": gap,
-        "granularity": granularity,
-        "layers": options.layer_choice(layers),
-        "loss": loss,
-        "hidden": hidden,
-        "depth": depth,
-        "epochs": epochs,
-        "iterations": iterations,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-    }
-    chosen_weights = options.numbers("weights", weights)
+    shared = {"data": source, **trial.settings()}
     dataset = source.load(0)
+    chosen = _chosen(methods, trial.gap, dataset.n_classes)
     specs = [
         TrialSpec(**cast("Any", {**shared, **setting, "seed": seed}))
-        for setting in _settings(
-            _chosen(methods, gap, dataset.n_classes), chosen_weights, alignment_weight
-        )
+        for setting in _settings(chosen, _weights(weights, trial.gap_bound), trial)
         for seed in range(seeds)
     ]
     for spec in specs[::seeds]:  # what is wrong is said now, and not by every trial
         check_trial(spec, dataset)
-    folder = out or Path("studies") / f"{Path(data).stem}-{gap}"
+    folder = out or Path("studies") / f"{Path(data).stem}-{trial.gap}"
     with Ledger(folder / "study.sqlite") as ledger:
         records = run_trials(specs, ledger, rule=rule, jobs=jobs)
     failed = [record for record in records if record.status == "failed"]
@@ -128,10 +89,23 @@ def _chosen(methods: str, gap: str, n_classes: int) -> list[str]:
     return [name for name in METHOD_NAMES if known in supported_gaps(name, n_classes)]
 
 
+def _weights(weights: str | None, gap_bound: float | None) -> list[float]:
+    """The fairness weights; under a gap bound, which finds it, 0 stands for the only one.
+
+    Raises:
+        OptionError: if both are given, or a weight is not a number.
+    """
+    if gap_bound is None:
+        return options.numbers("weights", DEFAULT_WEIGHTS if weights is None else weights)
+    if weights is not None:
+        raise OptionError("--weights: --gap-bound finds the weight; give one or the other")
+    return [0.0]
+
+
 def _settings(
-    methods: list[str], weights: list[float], alignment_weight: float | None
+    methods: list[str], weights: list[float], trial: options.TrialOptions
 ) -> list[dict[str, object]]:
-    """The settings of each method: one, or one per fairness weight.
+    """The settings of each method: one, or one per fairness weight; none that it does not use.
 
     Raises:
         OptionError: if a method is unknown.
@@ -140,11 +114,25 @@ def _settings(
     for name in methods:
         if name not in METHOD_NAMES:
             raise OptionError(unknown("method", name, METHOD_NAMES))
-        beta = alignment_weight if name == "dralign" else None
-        for weight in weights if name in WEIGHTED_METHODS else [0.0]:
-            chosen = default_weights(name, weight, beta)
-            keys = ("fairness_weight", "alignment_weight")
-            settings.append({"method": name, **dict(zip(keys, chosen, strict=True))})
+        weighted, aligned = name in WEIGHTED_METHODS, name == "dralign"
+        penalty = trial.penalty if aligned else "gap"
+        for weight in weights if weighted else [0.0]:
+            lam, beta = default_weights(
+                name,
+                weight,
+                trial.alignment_weight if aligned else None,
+                gap_bound=trial.gap_bound,
+            )
+            settings.append(
+                {
+                    "method": name,
+                    "fairness_weight": lam,
+                    "alignment_weight": beta,
+                    "gap_bound": trial.gap_bound if weighted else None,
+                    "penalty": penalty,
+                    "mixup_layer": trial.mixup_layer if "mixup" in {name, penalty} else None,
+                }
+            )
     return settings
 
 
@@ -159,4 +147,6 @@ def _row(row: Row) -> dict[str, Any]:
             name: asdict(getattr(row, name))
             for name in ("average_precision", "soft_gap", "hard_gap", "similarity", "seconds")
         },
+        "bound_met": row.bound_met,
+        "found_weight": asdict(row.found_weight) if row.found_weight.n else None,
     }

@@ -1,7 +1,11 @@
 """Options that several commands share, each described once."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -47,8 +51,25 @@ Granularity = Annotated[
 Layers = Annotated[
     str, typer.Option(help="Layers to align: all, the last k (a count), or names with commas.")
 ]
+AlignmentWeight = Annotated[
+    float | None,
+    typer.Option(help="beta, of dralign; a tenth of the fairness weight if not given."),
+]
 Loss = Annotated[
     str, typer.Option(help="batch_mean (as in the published code) or group_sum (Algorithm 1).")
+]
+GapBound = Annotated[
+    float | None,
+    typer.Option(
+        help="Largest soft validation gap: lambda is found while training, and beta is a tenth."
+    ),
+]
+Penalty = Annotated[
+    str, typer.Option(help="What lambda weighs in dralign: gap, or mixup (Fair Mixup's penalty).")
+]
+MixupLayer = Annotated[
+    str | None,
+    typer.Option(help="The module whose output Fair Mixup mixes; the inputs if not given."),
 ]
 Hidden = Annotated[int, typer.Option(help="Units in each hidden layer.")]
 Depth = Annotated[int, typer.Option(help="Hidden layers.")]
@@ -59,8 +80,11 @@ BatchSize = Annotated[
 ]
 LearningRate = Annotated[float, typer.Option(help="Of Adam.")]
 Select = Annotated[
-    str,
-    typer.Option(help="smallest_gap, highest_ap, last or highest_ap_under_bound (validation)."),
+    str | None,
+    typer.Option(
+        help="smallest_gap, highest_ap, last or highest_ap_under_bound (validation); the first if "
+        "not given, or the last with --gap-bound."
+    ),
 ]
 Warmup = Annotated[int, typer.Option(help="Epochs at the start that are never selected.")]
 Bound = Annotated[
@@ -91,9 +115,11 @@ def data_source(
     )
 
 
-def selection(rule: str, warmup: int, bound: float | None) -> Selection:
+def selection(
+    rule: str | None, warmup: int, bound: float | None, gap_bound: float | None = None
+) -> Selection:
     """The selection rule that the options describe."""
-    return Selection(rule, warmup, bound)  # type: ignore[arg-type]  # checked by the class
+    return Selection.of(cast("Any", rule), warmup, bound, gap_bound=gap_bound)
 
 
 def layer_choice(text: str) -> str | int | tuple[str, ...]:
@@ -113,3 +139,79 @@ def numbers(name: str, text: str) -> list[float]:
         return [float(entry) for entry in text.split(",")]
     except ValueError:
         raise OptionError(f"--{name}: expected numbers with commas, got {text!r}") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialOptions:
+    """The options that describe trials, of every command that runs some."""
+
+    gap: Gap = "demographic_parity"
+    gap_bound: GapBound = None
+    alignment_weight: AlignmentWeight = None
+    preparation: Preparation = None
+    sensitive: Sensitive = None
+    include_sensitive: IncludeSensitive = False
+    label: Label = None
+    positive: Positive = None
+    data_home: DataHome = None
+    granularity: Granularity = "unit"
+    layers: Layers = "all"
+    loss: Loss = "batch_mean"
+    penalty: Penalty = "gap"
+    mixup_layer: MixupLayer = None
+    hidden: Hidden = 200
+    depth: Depth = 2
+    epochs: Epochs = 10
+    iterations: Iterations = 100
+    batch_size: BatchSize = None
+    learning_rate: LearningRate = 1e-3
+    select: Select = None
+    warmup: Warmup = 1
+    bound: Bound = None
+
+    def source(self, data: str) -> DataSource:
+        """The data that the options describe."""
+        return data_source(
+            data,
+            preparation=self.preparation,
+            sensitive=self.sensitive,
+            include_sensitive=self.include_sensitive,
+            label=self.label,
+            positive=self.positive,
+            data_home=self.data_home,
+        )
+
+    def selection(self) -> Selection:
+        """The selection rule that the options describe."""
+        return selection(self.select, self.warmup, self.bound, self.gap_bound)
+
+    def settings(self) -> dict[str, Any]:
+        """The settings of ``TrialSpec`` that every method takes."""
+        names = ("gap", "granularity", "loss", "hidden", "depth", "epochs", "iterations")
+        settings = {name: getattr(self, name) for name in (*names, "batch_size", "learning_rate")}
+        return {**settings, "layers": layer_choice(self.layers)}
+
+
+def with_trial_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of ``TrialOptions`` in the place of its parameter ``trial``."""
+    shared = [
+        inspect.Parameter(
+            entry.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=entry.default,
+            annotation=entry.type,
+        )
+        for entry in fields(TrialOptions)
+    ]
+
+    @wraps(command)
+    def run(*args: object, **given: object) -> None:
+        trial = TrialOptions(**{entry.name: cast("Any", given.pop(entry.name)) for entry in shared})
+        command(*args, **given, trial=trial)
+
+    signature = inspect.signature(command)
+    own = list(signature.parameters.values())
+    place = [entry.name for entry in own].index("trial")
+    own[place : place + 1] = shared
+    cast("Any", run).__signature__ = signature.replace(parameters=own)  # typer reads this
+    return run

@@ -17,7 +17,7 @@ class Split:
     """The rows of one part of a dataset.
 
     Attributes:
-        x: (n, d) float32 inputs.
+        x: (n, d) float32 inputs; of images an ``Images`` that makes (n, 3, H, W) of them.
         y: (n,) int64 labels, 0 or 1 (0..C-1 with C classes).
         group: (n,) int64 group codes 0..G-1, -1 where the sensitive value is missing.
     """
@@ -99,7 +99,7 @@ class Dataset:
 
     @property
     def n_inputs(self) -> int:
-        """The number of input columns."""
+        """The number of input columns; of images that of their channels."""
         return int(self.train.x.shape[1])
 
     @property

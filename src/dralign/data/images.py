@@ -59,11 +59,22 @@ class Images:
         chosen = rows.numpy(force=True) if isinstance(rows, Tensor) else rows
         return normalised(self._pixels[self._rows[chosen]])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A pickled memory map would carry its whole content; its file's name is enough."""
+        if isinstance(self._pixels, np.memmap):
+            return _reopened, (str(self._pixels.filename), self._rows)
+        return Images, (self._pixels, self._rows)
+
     def split(self, rows: int) -> Iterator[Tensor]:
         """The images in order, in blocks of at most ``rows``, and of at most 64 MiB."""
         size = max(1, min(rows, BLOCK_BYTES // (4 * int(np.prod(self.shape[1:])))))
         for start in range(0, len(self), size):
             yield self[slice(start, start + size)]
+
+
+def _reopened(file: str, rows: Rows) -> Images:
+    """The images of a memory map in another process of this machine."""
+    return Images(np.load(file, mmap_mode="r"), rows)
 
 
 def normalised(pixels: np.ndarray) -> Tensor:

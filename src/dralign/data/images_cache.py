@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from dralign.data.local import cache_home
-from dralign.errors import DataError, OptionError
+from dralign.errors import DataError, DralignWarning, OptionError
 
 VERSION = 1  # of how files become bytes; part of the key
 PAPER_SIZE = 256
 MOST_PIXELS = 4096
 CHUNK = 64
+MUCH = 2**30  # bytes that one should be told of
 SOME = 3
 
 
@@ -105,6 +107,12 @@ def decoded(files: ImageFiles, size: int) -> np.ndarray:
                 f"{place.parent}: {needed / 2**30:.1f} GiB are needed for the decoded images, "
                 f"{free / 2**30:.1f} GiB are free; take a smaller image size, or put the cache "
                 "elsewhere with XDG_CACHE_HOME"
+            )
+        if needed > MUCH:
+            warnings.warn(
+                f"decoding {shape[0]:,} images once into {place.parent} ({needed / 2**30:.1f} GiB)",
+                DralignWarning,
+                stacklevel=4,
             )
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".decode.") as scratch:
             new = Path(scratch) / place.name

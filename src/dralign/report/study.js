@@ -32,10 +32,7 @@ function filter() {
 
 if (filters) {
   const near = new IntersectionObserver(
-    (entries) => {
-      // One at a time, so that the page answers in between.
-      for (const entry of entries) if (entry.isIntersecting) setTimeout(draw, 0, entry.target);
-    },
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => draw(entry.target)),
     { rootMargin: "400px" },
   );
   const charts = document.querySelectorAll(".chart");

@@ -86,8 +86,6 @@ def _figures(epoch: EpochRecord) -> dict[str, Any]:
     }
     if epoch.found_weight is not None:
         figures["found_weight"] = epoch.found_weight
-    if epoch.fairness_weight is not None:  # the setting of that name is 0 under a gap bound
-        figures["found_fairness_weight"] = epoch.fairness_weight
     for part in ("validation", "test", "readings"):
         figures |= {f"{part}_{name}": value for name, value in getattr(epoch, part).items()}
     for granularity, layers in epoch.similarity.items():

@@ -157,11 +157,13 @@ def _client(jobs: int, address: str, stack: ExitStack) -> Any:  # noqa: ANN401 -
     """
     import dask
     import distributed
+    from distributed.utils import silence_logging_cmgr
 
     untyped: Any = distributed
     # The runner counts the deaths itself; a remote scheduler has its own setting.
     stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
-    stack.callback(_quiet("distributed").setLevel, logging.getLogger("distributed").level)
+    # A lost worker or scheduler would be pages of traceback; what matters is said in one line.
+    stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
     try:
         target = address
         if address == "local":
@@ -224,13 +226,6 @@ def check_address(dask: str) -> None:
         raise OptionError(
             f"dask: expected 'local' or an address such as tcp://10.0.0.1:8786, got {dask!r}"
         )
-
-
-def _quiet(name: str) -> logging.Logger:
-    """The logger of that name, which from now on says nothing."""
-    logger = logging.getLogger(name)
-    logger.setLevel(logging.CRITICAL)
-    return logger
 
 
 class _Watch:

@@ -12,7 +12,8 @@ from dralign.metrics import evaluate
 from dralign.training.evaluation import predict_probability
 
 MEASUREMENTS = 10  # of the gap, in an epoch
-RATE = 0.2  # a gap of twice the bound or more makes lambda + ROOM this much larger
+RATE = 0.2  # a gap of twice the aim or more makes lambda + ROOM this much larger
+AIM = 0.8  # of the bound; the gap swings about what lambda aims at, also at an epoch's end
 ROOM = 0.1  # lambda moves in proportion to itself plus this, so that it can leave 0
 LARGEST = 100.0
 MOST_ROWS = 2000  # of a group, for a measurement
@@ -23,9 +24,9 @@ class DualAscent:
 
     The gap is that of the record: soft, the maximum over pairs of groups, on validation rows, at
     most ``MOST_ROWS`` of a group, spread evenly. A measurement g moves lambda by
-    ``RATE * (lambda + ROOM) * e`` with e = g / bound - 1, at most 1, and keeps it within 0 and
-    ``LARGEST``. So steps know no scale but that of the bound: lambda grows geometrically where it
-    has far to go, and comes back to 0 where the bound is kept without it.
+    ``RATE * (lambda + ROOM) * e`` with e = g / (AIM * bound) - 1, at most 1, and keeps it within 0
+    and ``LARGEST``. So steps know no scale but that of the bound: lambda grows geometrically where
+    it has far to go, and comes back to 0 where the bound is kept without it.
 
     Attributes:
         multiplier: lambda as it is now; from 0 up.
@@ -53,7 +54,7 @@ class DualAscent:
                 f"gap_bound: {self._gap.name} is undefined on the validation rows, where a group "
                 "or one of its labels is missing"
             )
-        excess = min(gap / self._bound - 1, 1.0)
+        excess = min(gap / (AIM * self._bound) - 1, 1.0)
         moved = self.multiplier + RATE * (self.multiplier + ROOM) * excess
         self.multiplier = min(max(moved, 0.0), LARGEST)
 
