@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ import torch
 from dralign import models
 from dralign.artifact import Artifact, load_artifact, save_artifact
 from dralign.data import TableEncoder
-from dralign.errors import ArtifactError, DataError
+from dralign.errors import ArtifactError, DataError, GroupError
 
 FRAME = pd.DataFrame({"age": [20.0, 30.0, None, 50.0], "job": ["a", "b", "b", None]})
 
@@ -51,6 +52,22 @@ def test_predictions_are_float32_probabilities_of_rows_in_order(network):
     assert prob.dtype == torch.float32
     assert ((prob >= 0) & (prob <= 1)).all()
     assert torch.equal(network.predict_proba(FRAME[::-1]), prob.flip(0))
+
+
+def test_decisions_are_by_the_threshold_of_each_group(network, tmp_path):
+    """0.5 for all without thresholds, and for rows of no group with them."""
+    prob = torch.tensor([0.3, 0.6, 0.8, 0.55])
+    assert network.decide(FRAME, prob).tolist() == [0, 1, 1, 1]
+    cut = load_artifact(save_artifact(replace(network, thresholds=(0.2, 0.7)), tmp_path / "net"))
+    assert cut.thresholds == (0.2, 0.7)
+    assert cut.decide(FRAME, prob).tolist() == [1, 0, 1, 1]
+    card = (tmp_path / "net" / "README.md").read_text()
+    assert "**used at prediction**" in card
+    assert "a: 0.2000, b: 0.7000" in card
+    with pytest.raises(DataError, match="decides by the group, but the table has no column 'job'"):
+        cut.decide(FRAME[["age"]], prob)
+    with pytest.raises(GroupError, match="group 'c' is not among the known groups: 'a', 'b'"):
+        cut.decide(FRAME.fillna({"job": "c"}), prob)
 
 
 def test_missing_column_is_named(network):
@@ -156,6 +173,11 @@ DAMAGE = {
         edit(encoder=TableEncoder.fit(FRAME, ["age"]).to_dict()),
         "the encoder does not make as many inputs",
     ),
+    "thresholds of three groups": (
+        edit(thresholds=[0.1, 0.2, 0.3]),
+        "'thresholds' must be 2 numbers, got 3",
+    ),
+    "thresholds of text": (edit(thresholds=["a", "b"]), "not a network of ours"),
     "unknown encoder": (edit(encoder={"kind": "exec"}), "not a network of ours"),
     "encoder of text": (edit(encoder="table"), "not a network of ours"),
     "key missing": (drop_key, "KeyError 'label'"),

@@ -127,6 +127,55 @@ def test_trained_network_scores_a_table_without_label_and_groups(people, tmp_pat
     assert capsys.readouterr().out == scores.read_text()
 
 
+def test_compare_under_a_gap_bound_shows_lambda_and_whether_it_was_met(people, tmp_path, capsys):
+    out = tmp_path / "study"
+    command = ["compare", *own(people), "--methods", "erm,gap,dralign", "--gap-bound", "0.6"]
+    command += ["--penalty", "mixup", "--seeds", "2", "--jobs", "1", "--out", str(out)]
+    assert main([*command, "--json", *QUICK]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    shown = [(row["trial"]["method"], row["trial"]["gap_bound"]) for row in rows]
+    assert shown == [("erm", None), ("gap", 0.6), ("dralign", 0.6)]
+    assert [row["trial"]["penalty"] for row in rows] == ["gap", "gap", "mixup"]
+    assert [row["bound_met"] for row in rows] == [2, 2, 2]
+    assert [row["found_weight"] is None for row in rows] == [True, False, False]
+    assert {row["selection"] for row in rows} == {"highest_ap_under_bound 0.6, first 1 left out"}
+    table = (out / "table.md").read_text()
+    assert "| bound met |" in table
+    assert "| 2 of 2 |" in table
+
+
+def test_train_under_a_gap_bound_tells_whether_it_was_met(people, tmp_path, capsys):
+    command = ["train", *own(people), "--out", str(tmp_path / "net"), *QUICK]
+    assert main([*command, "--gap-bound", "0.000001"]) == 0
+    assert "gap bound 1e-06 on the validation rows: NOT met, λ" in capsys.readouterr().err
+    assert main([*command, "--gap-bound", "0.9", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["bound_met"] is True
+    assert result["found_weight"] == 0
+
+
+def test_network_with_thresholds_decides_by_the_group_of_each_row(people, tmp_path, capsys):
+    net = tmp_path / "net"
+    command = ["train", *own(people), "--method", "thresholds", "--out", str(net), *QUICK]
+    assert main([*command, "--iterations", "100", "--learning-rate", "0.05"]) == 0
+    described = json.loads((net / "artifact.json").read_text())
+    limits = dict(zip(described["group_names"], described["thresholds"], strict=True))
+    assert set(limits) == {"islands", "north", "south"}
+    assert len(set(limits.values())) > 1
+    capsys.readouterr()
+    assert main(["predict", str(net), str(people), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    region = pd.read_csv(people)["region"]
+    expected = [
+        int(p >= limits.get(g, 0.5)) for p, g in zip(result["probability"], region, strict=True)
+    ]
+    assert result["decision"] == expected
+    bare = tmp_path / "bare.csv"
+    table().drop(columns="region").to_csv(bare, index=False)
+    message = failure(["predict", str(net), str(bare)], capsys)
+    assert "decides by the group, but the table has no column 'region'" in message
+
+
 @pytest.mark.parametrize("preparation", ["paper", "standard"])
 def test_network_for_a_built_in_dataset_scores_its_raw_table(preparation, tmp_path, capsys):
     from dralign import fetch_german
@@ -152,6 +201,16 @@ BAD_OPTIONS = {
     "no such option": (["--bogus"], "--bogus"),
     "rule": (["--select", "best"], "unknown selection rule 'best'"),
     "bound": (["--bound", "0.1"], "bound: needed by the rule"),
+    "weights beside a bound": (
+        ["--gap-bound", "0.1", "--weights", "0.2"],
+        "--weights: --gap-bound finds the weight",
+    ),
+    "gap bound": (["--gap-bound", "0"], "gap_bound: expected a positive number, got 0"),
+    "penalty": (["--penalty", "cutmix"], "unknown penalty 'cutmix'; known: gap, mixup"),
+    "mixup layer": (
+        ["--penalty", "mixup", "--mixup-layer", "z"],
+        "mixup: no layer 'z'; known: 0, 1",
+    ),
     "layers": (["--layers", "9"], "the model has 3 layers, got a count of 9"),
     "granularity": (["--granularity", "layer"], "unknown granularity 'layer'"),
 }

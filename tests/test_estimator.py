@@ -204,6 +204,25 @@ def test_every_method_that_predicts_without_groups_trains(method):
     assert np.isfinite(model.predict_proba(X)).all()
 
 
+def test_gap_bound_finds_lambda_and_tells_whether_it_was_met(tmp_path):
+    loose = tiny("gap", gap_bound=0.9).fit(X, Y, sensitive_features=A)
+    assert loose.bound_met_ is True
+    assert loose.fairness_weight_ == 0
+    assert loose.selection_ == "highest_ap_under_bound 0.9, first 1 left out"
+    tight = tiny("dralign", gap_bound=1e-9, penalty="mixup").fit(X, Y, sensitive_features=A)
+    assert tight.bound_met_ is False
+    assert tight.fairness_weight_ == tight.history_[tight.chosen_epoch_].found_weight > 0
+    again = DRAlignClassifier.load(tight.save(tmp_path / "net"))
+    assert (again.bound_met_, again.fairness_weight_) == (False, tight.fairness_weight_)
+    with pytest.warns(DralignWarning, match="no sensitive_features"):
+        assert tiny("gap", gap_bound=0.1).fit(X, Y).bound_met_ is None
+
+
+def test_fixed_weight_is_reported_as_it_was_given(fitted):
+    assert (fitted.fairness_weight_, fitted.bound_met_) == (0.2, None)
+    assert tiny("erm").fit(X, Y, sensitive_features=A).fairness_weight_ == 0
+
+
 def test_row_without_a_sensitive_value_is_in_no_group():
     a = A.astype(object).copy()
     a[:20] = None
@@ -371,6 +390,10 @@ def test_network_that_does_not_fit_is_refused(module, error, message):
         ({"method": "magic"}, "unknown method 'magic'"),
         ({"method": "thresholds"}, "method: 'thresholds' decides by the group of every row"),
         ({"gap": "wage"}, "unknown gap 'wage'"),
+        ({"gap_bound": 0}, "gap_bound: expected a positive number, got 0"),
+        ({"gap_bound": 0.1, "fairness_weight": 0.2}, "fairness_weight: gap_bound finds the weig"),
+        ({"method": "erm", "gap_bound": 0.1}, "the method 'erm' has no weight to find"),
+        ({"method": "gap", "penalty": "mixup"}, "penalty: only the method 'dralign' can swap it"),
         ({"method": "erm", "fairness_weight": 0.5}, "the method 'erm' does not use it"),
         ({"method": "gap", "alignment_weight": 0.5}, "the method 'gap' does not use it"),
         ({"fairness_weight": -1.0}, "fairness_weight: expected a number from 0 up"),
@@ -391,6 +414,12 @@ def test_parameter_that_is_not_known_or_in_range_is_refused_by_fit(options, mess
     with pytest.raises(OptionError, match=message) as caught:
         tiny(**options).fit(X, Y, sensitive_features=A)
     assert "\n" not in str(caught.value)
+
+
+def test_layer_to_mix_after_must_be_in_the_network():
+    with pytest.raises(ModelError, match="mixup: no layer 'z'; known: 0, 1"):
+        tiny("mixup", mixup_layer="z").fit(X, Y, sensitive_features=A)
+    assert tiny("mixup", mixup_layer="1").fit(X, Y, sensitive_features=A).mitigated_
 
 
 def with_nan(values):

@@ -56,6 +56,24 @@ def test_each_data_set_and_gap_has_a_panel(tmp_path, drawn):
     assert len(drawn[0].axes) == 2
 
 
+def test_wide_intervals_of_few_seeds_leave_the_frame_and_points_do_not(tmp_path, drawn):
+    found = rows(made_up.specs(seeds=[0, 1]))
+    tradeoff_figure(found, tmp_path / "tradeoff.png")
+    (ax,) = drawn[0].axes
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    means = [(row.average_precision.mean, row.soft_gap.mean) for row in found]
+    assert all(left < ap < right and low < gap < high for ap, gap in means)
+    precisions = [ap for ap, _ in means]
+    assert right - left < 2.5 * (max(precisions) - min(precisions))
+
+
+def test_many_panels_stand_in_rows_of_three(tmp_path, drawn):
+    gaps = ["equalized_odds", "equal_opportunity", "predictive_parity"]
+    specs = [spec for gap in gaps for spec in made_up.specs(gap=gap)]
+    tradeoff_figure(rows([*made_up.specs(), *specs]), tmp_path / "tradeoff.png")
+    assert [ax.axison for ax in drawn[0].axes] == [True] * 4 + [False] * 2
+
+
 def test_one_seed_draws_points_without_bars(tmp_path, drawn):
     tradeoff_figure(rows(made_up.specs(seeds=[0])), tmp_path / "tradeoff.png")
     (ax,) = drawn[0].axes

@@ -1,5 +1,6 @@
 """The page: one file, no network, everything escaped, and it draws in a browser."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -90,6 +91,7 @@ def test_the_page_holds_the_table_and_says_how_it_was_made(tmp_path):
     for part in (
         "My study",
         "smallest_gap, first 1 left out",
+        "soft in charts, soft and hard in results, soft in statistics",
         "0, 1, 2",
         "2.13",
         rows[0].fingerprint[:12],
@@ -97,6 +99,41 @@ def test_the_page_holds_the_table_and_says_how_it_was_made(tmp_path):
         "Holm's correction over all lines",
     ):
         assert part in page.text
+
+
+def test_a_page_of_a_thousand_settings_has_at_most_six_and_a_half_megabytes(tmp_path):
+    weights = [round(0.001 * place, 3) for place in range(1, 500)]
+    records = made_up.records(made_up.specs(seeds=[0], weights=weights, epochs=20))
+    assert len(records) == 1000
+    path, _, _ = written(tmp_path, records)
+    assert path.stat().st_size <= 6.5e6
+
+
+def test_many_settings_share_a_few_learning_curves_spread_over_the_weights(tmp_path):
+    weights = [round(0.005 * place, 3) for place in range(1, 101)]
+    _, text, _ = written(tmp_path, made_up.records(made_up.specs(seeds=[0], weights=weights)))
+    page = Page(text)
+    assert "Some of 202 settings, evenly over the weights." in page.text
+    charts = json.loads(page.scripts[1])
+    drawn = [t for t in charts["chart-0-2"]["data"] if t["meta"] == "dralign"]
+    names = list(dict.fromkeys(trace["hovertemplate"].split("<br>")[0] for trace in drawn))
+    assert len(names) == 15
+    assert (names[0], names[-1]) == (
+        "<b>dralign  λ 0.005, β 0.001</b>",
+        "<b>dralign  λ 0.5, β 0.05</b>",
+    )
+
+
+def test_similarity_is_drawn_for_each_layer_against_lambda(tmp_path):
+    _, text, rows = written(tmp_path)
+    charts = json.loads(Page(text).scripts[1])
+    traces = [t for t in charts["chart-0-1"]["data"] if t["meta"] == "gap"]
+    own = [row for row in rows if row.spec.method == "gap"]
+    assert [trace["x"] for trace in traces] == [[0.2, 0.5]] * 4
+    for place, layer in enumerate(made_up.LAYERS):
+        means = [dict(row.layer_similarity)[layer].mean for row in own]
+        assert traces[place]["y"] == pytest.approx(means, rel=1e-5)
+    assert traces[3]["y"] == pytest.approx([row.similarity.mean for row in own], rel=1e-5)
 
 
 def test_failed_trials_and_warnings_are_named_with_their_number(tmp_path):

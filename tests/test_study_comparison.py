@@ -152,6 +152,19 @@ def test_only_what_was_run_under_the_same_settings_is_compared():
     assert compare(method("dralign") + changed) == []
 
 
+def test_weights_found_under_a_gap_bound_meet_those_under_the_same_one():
+    bounded = {"weights": [0.0]}
+    records = [
+        *method("gap", gap_bound=0.05, **bounded),
+        *method("gap", gap_bound=0.1, **bounded),
+        *method("mixup", gap_bound=0.1, **bounded),
+        *method("erm", **bounded),
+    ]
+    (found,) = compare(records, "mixup", "gap")
+    assert found.first.gap_bound == found.second.gap_bound == 0.1
+    assert [one.second.gap_bound for one in compare(records, "erm", "gap")] == [0.05, 0.1]
+
+
 def test_every_setting_is_shared_or_a_methods_own():
     """Whoever adds a setting decides whether two methods may differ in it and be compared."""
     shared = {"data", "gap", "loss", "hidden", "depth", "epochs", "iterations", "batch_size"}
@@ -159,17 +172,20 @@ def test_every_setting_is_shared_or_a_methods_own():
     assert set(TrialSpec.__dataclass_fields__) - OWN_SETTINGS == shared
 
 
-def test_correction_is_over_all_contrasts_of_a_kind():
+def test_correction_is_over_all_contrasts_of_one_data_set_and_gap():
     records = [*method("erm", weights=[0.0]), *method("gap"), *method("dralign", better=0.3)]
-    found = compare_with_baseline(records, selection=LAST)
-    assert [(c.first.method, c.second.method) for c in found] == [
-        ("erm", "gap"),
-        ("dralign", "gap"),
+    other = [
+        r for name in ("gap", "erm") for r in method(name, weights=[0.0], gap="equalized_odds")
     ]
-    contrasts = [contrast for one in found for contrast in one.contrasts]
-    for kind in ("paired_t", "welch_t", "wilcoxon"):
-        expected = holm([getattr(c.p, kind) for c in contrasts])
-        assert [getattr(c.holm, kind) for c in contrasts] == pytest.approx(expected, nan_ok=True)
+    found = compare_with_baseline(records + other, selection=LAST)
+    assert [c.first.method for c in found] == ["erm", "dralign", "erm"]
+    for family in (found[:2], found[2:]):
+        contrasts = [contrast for one in family for contrast in one.contrasts]
+        for kind in ("paired_t", "welch_t", "wilcoxon"):
+            expected = holm([getattr(c.p, kind) for c in contrasts])
+            assert [getattr(c.holm, kind) for c in contrasts] == pytest.approx(
+                expected, nan_ok=True
+            )
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from dralign.data import DataSource
+from dralign.errors import OptionError
 from dralign.study import Ledger, TrialSpec, run_study
+from dralign.study.spec import Trial
+from dralign.study.trial import run_trial
 
 SMALL = {"hidden": 4, "epochs": 2, "iterations": 3, "batch_size": 20}
 
@@ -71,3 +74,53 @@ def test_a_file_that_moved_gives_the_same_trials_and_one_that_changed_new_ones(t
         changed = run_study(specs(moved)[:1], ledger, jobs=1)
         assert (changed.done, changed.skipped) == (1, 0)
         assert len(ledger.records()) == 2
+
+
+GERMAN = DataSource("german")
+
+
+def test_hash_of_settings_that_older_versions_know_stays_what_it_was():
+    """Taken from the version before bounds, penalties and readings."""
+    known = {
+        "erm": "713fe6c702adff806c26da43ce876de17e0d1337f794615a0f09cc0a1158b54f",
+        "dralign": "c41c6dd93e987af9a2afae1074060776cc52ef4f83752d3da62e74fac91c87b8",
+    }
+    weights = {"fairness_weight": 0.3, "alignment_weight": 0.03}
+    for method, expected in known.items():
+        spec = TrialSpec(GERMAN, method, **(weights if method == "dralign" else {}))
+        assert Trial(spec, "0" * 64).hash == expected
+
+
+@pytest.mark.parametrize(
+    "setting", [{"gap_bound": 0.1}, {"penalty": "mixup"}, {"penalty": "mixup", "mixup_layer": "1"}]
+)
+def test_new_setting_makes_another_trial_and_survives_json(setting):
+    plain, spec = (TrialSpec(GERMAN, "dralign", **given) for given in ({}, setting))
+    assert Trial(spec, "0" * 64).hash != Trial(plain, "0" * 64).hash
+    assert TrialSpec.from_dict(spec.to_dict()) == spec
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"method": "gap", "gap_bound": 0.0}, "gap_bound: expected a positive number, got 0"),
+        ({"method": "gap", "gap_bound": "low"}, "gap_bound: expected a finite number, got 'low'"),
+        ({"method": "erm", "gap_bound": 0.1}, "gap_bound: the method 'erm' has no weight to find"),
+        (
+            {"method": "gap", "gap_bound": 0.1, "fairness_weight": 0.2},
+            "fairness_weight: gap_bound finds the weights",
+        ),
+        ({"method": "gap", "penalty": "mixup"}, "penalty: only the method 'dralign' can swap it"),
+        ({"method": "gap", "mixup_layer": "1"}, "mixup_layer: the method 'gap' does not mix"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(setting, message):
+    with pytest.raises(OptionError, match=message):
+        TrialSpec(GERMAN, **setting)
+
+
+@pytest.mark.filterwarnings("ignore::dralign.errors.AssumptionWarning")
+def test_lambda_under_a_bound_is_in_the_history():
+    spec = TrialSpec(GERMAN, "dralign", gap_bound=0.001, hidden=4, epochs=2, iterations=10)
+    first, second = run_trial(spec)
+    assert 0 < first.found_weight < second.found_weight

@@ -10,7 +10,7 @@ from torch import nn
 
 from dralign.data import Split
 from dralign.errors import GroupError, ModelError, OptionError, UndefinedMetricWarning
-from dralign.methods import build_method
+from dralign.methods import METHOD_NAMES, build_method
 from dralign.metrics import average_precision, soft_demographic_parity_difference
 from dralign.models import mlp
 from dralign.training import (
@@ -130,6 +130,26 @@ def test_group_missing_from_training_is_an_error():
     data = with_train(group=torch.zeros_like(dataset().train.group))
     with pytest.raises(GroupError, match="group 'b' has no training rows"):
         train(network(), data, METHOD, SHORT)
+
+
+def test_without_any_groups_a_method_that_needs_none_trains_and_others_refuse():
+    data = dataset()
+    parts = {
+        name: replace(getattr(data, name), group=torch.full((300,), -1))
+        for name in ("train", "validation", "test")
+    }
+    data, model = replace(data, group_names=(), **parts), network()
+    before = model[0].weight.detach().clone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record = train(model, data, build_method("erm"), SHORT).history[-1]
+    assert not torch.equal(before, model[0].weight)
+    assert record.similarity == {}
+    assert record.test["average_precision"] > 0.5
+    assert math.isnan(record.test["soft_demographic_parity"])
+    for name in set(METHOD_NAMES) - {"erm"}:
+        with pytest.raises(GroupError, match="at least two are needed"):
+            train(network(), data, build_method(name), SHORT)
 
 
 def test_group_without_positives_is_an_error_only_if_the_gap_conditions_on_the_label():

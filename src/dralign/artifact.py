@@ -17,13 +17,18 @@ from torch import Tensor, nn
 
 from dralign import models
 from dralign.data import Encoder, encoder_from_dict
+from dralign.data.columns import require_columns
+from dralign.data.form import Form
 from dralign.errors import ArtifactError, DralignError
+from dralign.groups import encode_groups
+from dralign.metrics.arrays import THRESHOLD
 from dralign.training import predict_probability
 
 FORMAT = "dralign artifact"
 VERSION = 1
 WEIGHTS, DESCRIPTION, CARD = "model.safetensors", "artifact.json", "README.md"
 LARGEST_DESCRIPTION = 64 * 2**20
+_BY_GROUP = "this network decides by the group, but the table"
 
 
 @dataclass(frozen=True)
@@ -36,10 +41,13 @@ class Artifact:
         encoder: turns raw rows into inputs; None where inputs are given as they are.
         label: the name of the label column.
         positive: how label 1 is written in the raw data; empty with more than two classes.
-        sensitive: the sensitive columns of the training data; not needed for prediction.
+        sensitive: the sensitive columns of the training data; not needed for prediction, unless
+            there are thresholds.
         group_names: the groups they make.
         training: how it was trained and chosen, and its figures; JSON-ready.
         class_names: with more than two classes, how the labels 0, 1, ... are written.
+        thresholds: for each group the probability from which on the decision is positive; empty
+            where that is 0.5 for everybody.
     """
 
     model: nn.Module
@@ -51,6 +59,7 @@ class Artifact:
     group_names: tuple[str, ...]
     training: Mapping[str, Any]
     class_names: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = ()
 
     def predict_proba(self, rows: object) -> Tensor:
         """Probabilities for raw rows, float32 in [0, 1].
@@ -67,6 +76,30 @@ class Artifact:
         x = rows if self.encoder is None else self.encoder.transform(rows)
         return predict_probability(self.model, torch.as_tensor(x, dtype=torch.float32))
 
+    def decide(self, rows: Any, prob: Tensor) -> Tensor:  # noqa: ANN401 - pandas is loaded lazily
+        """Decisions for raw rows of two classes, 0 or 1: by the thresholds of their groups.
+
+        Without thresholds the rows are not looked at. A row with a missing sensitive value is
+        decided at 0.5.
+
+        Args:
+            rows: a DataFrame with the sensitive columns.
+            prob: (n,) what ``predict_proba`` gave for them.
+
+        Returns:
+            (n,) int64.
+
+        Raises:
+            DataError: if a sensitive column is missing.
+            GroupError: if a value makes a group that was not there in training.
+        """
+        if not self.thresholds:
+            return (prob >= THRESHOLD).long()
+        require_columns(rows, self.sensitive, where=_BY_GROUP)
+        groups = encode_groups(rows[list(self.sensitive)], names=self.group_names).codes
+        limits = torch.tensor([*self.thresholds, THRESHOLD], dtype=torch.float64)
+        return (prob >= limits[groups]).long()  # code -1 takes the last limit
+
     def describe(self) -> dict[str, Any]:
         """Everything but the weights, JSON-ready."""
         return {
@@ -79,6 +112,7 @@ class Artifact:
             "sensitive": list(self.sensitive),
             "group_names": list(self.group_names),
             "class_names": list(self.class_names),
+            "thresholds": list(self.thresholds),
             "training": dict(self.training),
         }
 
@@ -155,6 +189,7 @@ def load_artifact(folder: str | Path) -> Artifact:
             group_names=tuple(map(str, description["group_names"])),
             training=dict(description["training"]),
             class_names=classes,
+            thresholds=_thresholds(description),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = (
@@ -180,7 +215,7 @@ Predicts `{artifact.label}` {what}; saved by dralign.
 - Trained with: {_settings(training.get("trial", {}))}
 - Data: {_settings(dict(training.get("trial", {})).get("data", {}))}
 - Sensitive feature: {", ".join(artifact.sensitive)} ({", ".join(artifact.group_names)}); \
-not needed for prediction
+{_use_of_groups(artifact)}
 - Chosen epoch: {training.get("epoch", "not recorded")} by {training.get("selection", "no rule")}
 
 ## Figures on the test rows
@@ -195,6 +230,18 @@ These figures describe one test split of the data above and say nothing about ot
 A small gap between groups is not evidence that decisions made with this network are just: label
 bias, missing groups and the use it is put to are outside of what is measured here.
 """
+
+
+def _use_of_groups(artifact: Artifact) -> str:
+    """What the sensitive feature is for once the network is trained."""
+    if not artifact.thresholds:
+        return "not needed for prediction"
+    limits = zip(artifact.group_names, artifact.thresholds, strict=True)
+    text = ", ".join(f"{name}: {limit:.4f}" for name, limit in limits)
+    return (
+        "**used at prediction**: the decision is positive from a probability on that depends on "
+        f"the group ({text}). Whether that is lawful depends on the place and the use"
+    )
 
 
 def _settings(trial: object) -> str:
@@ -245,6 +292,17 @@ def _read_description(place: Path) -> dict[str, Any]:
             f"{path}: format version {description.get('version')!r}; this dralign reads {VERSION}"
         )
     return description
+
+
+def _thresholds(description: Mapping[str, Any]) -> tuple[float, ...]:
+    """A threshold for each group, or none; descriptions written before there were any have none.
+
+    Raises:
+        DataError: if there are others.
+    """
+    if not description.get("thresholds"):
+        return ()
+    return Form(description, "artifact").numbers("thresholds", len(description["group_names"]))
 
 
 def _model(architecture: Mapping[str, Any], weights: bytes) -> nn.Module:

@@ -84,8 +84,11 @@ class Sampler:
     """Draws the row numbers of batches, block by block.
 
     Within a batch a row is drawn at most once, as in the published code; a population smaller than
-    its block is drawn with replacement instead. Rows without a group (-1) are drawn by
-    ``"uniform"`` only.
+    its block is drawn with replacement instead.
+
+    Rows without a group (-1) come last in a balanced batch, in a block of no group and no label. It
+    is as large as the other blocks together times the share of such rows in the training rows, and
+    never empty; without such rows there is no such block.
 
     Attributes:
         blocks: how every batch is laid out.
@@ -137,23 +140,27 @@ class Sampler:
         for g, y, rows in populations:
             if not len(rows):
                 raise GroupError(f"no training rows with group code {g} and label {y} to draw from")
-        self._populations = [rows for _, _, rows in populations]
         self._generator = generator
-        self._size = rows_per_block
+        self._draws = [(rows, rows_per_block) for _, _, rows in populations]
+        unknown_group = _where(group < 0)
+        if balance != "uniform" and len(unknown_group):
+            size = round(rows_per_block * len(populations) * len(unknown_group) / len(group))
+            self._draws.append((unknown_group, max(size, 1)))
+            populations.append((None, None, unknown_group))
+        ends = np.cumsum([size for _, size in self._draws]).tolist()
         self.blocks = tuple(
-            Block(i * rows_per_block, (i + 1) * rows_per_block, g, y)
-            for i, (g, y, _) in enumerate(populations)
+            Block(end - size, end, g, y)
+            for end, (_, size), (g, y, _) in zip(ends, self._draws, populations, strict=True)
         )
 
     def draw(self) -> Tensor:
         """The row numbers of the next batch, in the order of ``blocks``."""
-        return torch.cat([self._draw_from(rows) for rows in self._populations])
+        return torch.cat([self._draw_from(rows, size) for rows, size in self._draws])
 
-    def _draw_from(self, rows: Tensor) -> Tensor:
-        """``rows_per_block`` of the given row numbers."""
+    def _draw_from(self, rows: Tensor, size: int) -> Tensor:
+        """``size`` of the given row numbers."""
         # numpy draws a few from many without permuting them all, 50 times faster than randperm.
-        scarce = len(rows) < self._size
-        place = self._generator.choice(len(rows), self._size, replace=scarce)
+        place = self._generator.choice(len(rows), size, replace=len(rows) < size)
         return rows[torch.from_numpy(place)]
 
 

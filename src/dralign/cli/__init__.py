@@ -13,6 +13,7 @@ from dralign.cli.data import data
 from dralign.cli.export import export
 from dralign.cli.predict import predict
 from dralign.cli.report import report
+from dralign.cli.reproduce import reproduce
 from dralign.cli.sweep import sweep
 from dralign.cli.train import train
 from dralign.errors import DralignError
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Train classifiers whose decision rationale differs less between groups, and judge them.",
 )
-for command in (compare, sweep, report, export, train, predict, audit):
+for command in (compare, sweep, report, reproduce, export, train, predict, audit):
     app.command()(command)
 app.add_typer(data, name="data")
 

@@ -25,19 +25,22 @@ def predict(
 
     The result has a row per row of the table, in its order: the probability of the positive label,
     and 1 where it is at least 0.5. With more than two classes it is the probability of each, and
-    the likeliest.
+    the likeliest. A network of the method thresholds decides by a threshold of each row's group,
+    and needs the sensitive columns.
 
     Example: `dralign predict net people.csv --out scores.csv`
     """
     import pandas as pd
 
     network = load_artifact(artifact)
-    prob = network.predict_proba(read_table(table)).numpy()
+    rows = read_table(table)
+    prob = network.predict_proba(rows)
     if classes := network.class_names:
-        scores = pd.DataFrame(prob, columns=[f"probability_{name}" for name in classes])
-        scores["prediction"] = np.array(classes)[prob.argmax(1)]
+        scores = pd.DataFrame(prob.numpy(), columns=[f"probability_{name}" for name in classes])
+        scores["prediction"] = np.array(classes)[prob.numpy().argmax(1)]
     else:
-        scores = pd.DataFrame({"probability": prob, "decision": (prob >= 0.5).astype(int)})
+        decision = network.decide(rows, prob)
+        scores = pd.DataFrame({"probability": prob.numpy(), "decision": decision.numpy()})
     if json:
         print_json(scores.to_dict(orient="list"))
     elif out is None:

@@ -7,6 +7,7 @@ import typer
 
 from dralign.cli import options
 from dralign.cli.console import print_json, print_table, say
+from dralign.methods import WEIGHTED_METHODS
 from dralign.report import result_table, write_study
 from dralign.report.labels import panels
 from dralign.report.outputs import FILES
@@ -17,7 +18,7 @@ def report(
     study: Annotated[Path, typer.Argument(help="The folder of a study, or its ledger.")],
     *,
     out: Annotated[Path | None, typer.Option(help="Folder of the files; else the study's.")] = None,
-    select: options.Select = "smallest_gap",
+    select: options.Select = None,
     warmup: options.Warmup = 1,
     bound: options.Bound = None,
     baseline: Annotated[
@@ -38,10 +39,11 @@ def report(
 
     Example: `dralign report studies/adult --out report --select highest_ap`.
     """
-    rule = options.selection(select, warmup, bound)
     path = study if study.is_file() else ledger_path(study)
     with Ledger(path, create=False) as ledger:
         records = ledger.records()
+    bounds = {record.spec.gap_bound for record in records if record.spec.method in WEIGHTED_METHODS}
+    rule = options.selection(select, warmup, bound, bounds.pop() if len(bounds) == 1 else None)
     files = write_study(
         out or path.parent,
         records,
@@ -64,6 +66,7 @@ def report(
         return
     for panel in panels(summarise(records, selection=rule)):
         print_table(result_table(panel.rows))
+    say(f"{len(records) - len(failed)} trials done, {len(failed)} failed")
     for record in failed:
         say(f"failed: {record.spec.method}, seed {record.spec.seed}: {record.error}")
     for file in files.values():

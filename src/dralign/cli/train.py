@@ -11,7 +11,7 @@ from dralign.cli.console import print_json, say
 from dralign.methods import METHOD_NAMES, default_weights
 from dralign.study import TrialSpec, environment
 from dralign.study.trial import train_trial
-from dralign.training import EpochRecord
+from dralign.training import EpochRecord, group_thresholds, predict_probability
 
 
 @options.with_trial_options
@@ -48,15 +48,20 @@ def train(
     )
     dataset, architecture, result = train_trial(spec, on_epoch=lambda record: _show(record, gap))
     chosen = result.restore(rule, gap)
+    bound = trial.gap_bound
     trained = {
         "trial": spec.to_dict(),
         "selection": str(rule),
         "epoch": chosen.epoch,
+        "found_weight": chosen.found_weight,
+        "bound_met": None if bound is None else chosen.keeps(bound, gap),
         "validation": chosen.validation,
         "test": chosen.test,
         "similarity": chosen.similarity,
         "environment": dict(environment()),
     }
+    prob = predict_probability(result.model, dataset.validation.x)
+    thresholds = group_thresholds(prob, dataset, spec.build_method(dataset.n_classes))
     artifact = Artifact(
         model=result.model,
         architecture=architecture,
@@ -67,6 +72,7 @@ def train(
         group_names=dataset.group_names,
         training=trained,
         class_names=dataset.class_names,
+        thresholds=thresholds or (),
     )
     folder = save_artifact(artifact, out)
     if json:
@@ -74,6 +80,9 @@ def train(
     else:
         say(f"chosen: epoch {chosen.epoch} ({rule})")
         _show(chosen, gap, split="test")
+        if bound is not None:
+            met = "met" if trained["bound_met"] else "NOT met"
+            say(f"gap bound {bound:g} on the validation rows: {met}, λ {chosen.found_weight:.3f}")
         say(f"written: {folder}")
 
 

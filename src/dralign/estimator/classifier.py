@@ -20,11 +20,12 @@ from dralign.estimator.network import Module, check_network, initial_network
 from dralign.estimator.parameters import (
     check_numbers,
     chosen_method,
+    chosen_selection,
     training_settings,
     without_groups,
 )
 from dralign.estimator.saving import learned, to_artifact
-from dralign.methods import LossConvention, Method
+from dralign.methods import LossConvention, Method, Penalty
 from dralign.rationale import Granularity, LayerChoice
 from dralign.training import EpochRecord, Rule, Selection, predict_probability, train
 
@@ -55,7 +56,12 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         alignment_weight: beta; None takes a tenth of lambda where the method uses it.
         granularity: of the rationales that are aligned: per ``"unit"`` or ``"parameter"``.
         layers: the layers to be aligned: ``"all"``, the last k, or names.
+        gap_bound: the largest soft gap on the rows kept back; lambda is then found while training
+            and beta is a tenth of it, so that both weights stay None.
         loss: the loss convention, as in ``build_method``.
+        penalty: of dralign, what lambda weighs: the ``"gap"``, or Fair Mixup's penalty
+            (``"mixup"``).
+        mixup_layer: the module whose output Fair Mixup mixes; None mixes the inputs.
         hidden: units in each hidden layer of the perceptron.
         depth: the number of its hidden layers.
         module: a network of one's own in place of the perceptron, returning one logit a row (C for
@@ -66,10 +72,12 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         batch_size: rows per group (per cell, for gaps that condition on the label) in a batch;
             None takes 500.
         learning_rate: of Adam.
-        select: the rule that chooses the epoch, as in ``Selection``. Without groups there is no
-            gap, and ``"highest_ap"`` stands in for every rule but ``"last"``.
+        select: the rule that chooses the epoch, as in ``Selection``; None takes
+            ``"smallest_gap"``, and with a gap bound ``"highest_ap_under_bound"``. Without groups
+            there is no gap, and ``"highest_ap"`` stands in for every rule but ``"last"``.
         warmup: epochs at the start that are not chosen.
-        bound: the largest soft gap of the rule ``"highest_ap_under_bound"``, and of no other.
+        bound: the largest soft gap of the rule ``"highest_ap_under_bound"``, and of no other; None
+            takes the gap bound.
         validation_fraction: the share of rows kept back, between 0 and 1.
         random_state: of the split, the initial weights and the batches; the same integer gives the
             same network on the CPU.
@@ -85,6 +93,10 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         chosen_epoch_: the number of the chosen epoch.
         selection_: the rule it was chosen by.
         group_names_: the name of every group, crossed columns joined by ``" & "``.
+        fairness_weight_: lambda: as it was found by the end of the chosen epoch, or as it was
+            fixed; 0 where the method has none.
+        bound_met_: whether the chosen epoch keeps the gap bound on the rows kept back; None without
+            one.
         mitigated_: whether training used the groups; False for ``method="erm"`` and without any.
         architecture_: what ``dralign.models.build`` needs; None where ``module`` was given.
         label_name_: what y was called.
@@ -103,7 +115,10 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         alignment_weight: float | None = None,
         granularity: Granularity = "unit",
         layers: LayerChoice = "all",
+        gap_bound: float | None = None,
         loss: LossConvention = "batch_mean",
+        penalty: Penalty = "gap",
+        mixup_layer: str | None = None,
         hidden: int = 200,
         depth: int = 2,
         module: Module | None = None,
@@ -111,7 +126,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         iterations: int = 100,
         batch_size: int | None = None,
         learning_rate: float = 1e-3,
-        select: Rule = "smallest_gap",
+        select: Rule | None = None,
         warmup: int = 1,
         bound: float | None = None,
         validation_fraction: float = 0.2,
@@ -124,7 +139,10 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.alignment_weight = alignment_weight
         self.granularity = granularity
         self.layers = layers
+        self.gap_bound = gap_bound
         self.loss = loss
+        self.penalty = penalty
+        self.mixup_layer = mixup_layer
         self.hidden = hidden
         self.depth = depth
         self.module = module
@@ -158,7 +176,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         parameters = self.get_params(deep=False)
         check_numbers(parameters)
         chosen_method(parameters)  # complains about parameters before it looks at the data
-        selection = Selection(self.select, self.warmup, self.bound)
+        selection = chosen_selection(parameters)
         table = self._table(X, reset=True)
         self.classes_, labels = class_codes(y)
         check_consistent_length(table, labels)
@@ -278,12 +296,15 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.module_ = initial_network(self.module, architecture, seed=seed, device=self.device)
         check_network(self.module_, data.train.x[:2], data.n_classes)
         with warnings.catch_warnings():
-            # There are no test rows, and without groups the training loop has two stand-ins.
-            silent = ".* has no test rows" if self.group_names_ else ""
-            warnings.filterwarnings("ignore", silent, UndefinedMetricWarning)
-            settings = training_settings(self.get_params(deep=False), seed)
+            warnings.filterwarnings("ignore", ".* has no test rows", UndefinedMetricWarning)
+            bound = self.gap_bound if data.group_names else None
+            settings = training_settings(self.get_params(deep=False), seed, gap_bound=bound)
             result = train(self.module_, data, method, settings)
-        self.chosen_epoch_ = result.restore(selection, method.gap.name).epoch
+        chosen = result.restore(selection, method.gap.name)
+        self.chosen_epoch_ = chosen.epoch
+        self.bound_met_ = None if bound is None else chosen.keeps(bound, method.gap.name)
+        fixed = getattr(method, "fairness_weight", 0.0)
+        self.fairness_weight_ = fixed if chosen.found_weight is None else chosen.found_weight
         self.module_.eval()
         self.history_ = tuple(self._known(record) for record in result.history)
         self.selection_ = str(selection)
@@ -294,4 +315,4 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         if self.group_names_:
             return replace(record, test={})
         known = {name: record.validation[name] for name in _UNGROUPED_FIGURES}
-        return replace(record, validation=known, test={}, similarity={})
+        return replace(record, validation=known, test={})

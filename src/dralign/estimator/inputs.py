@@ -12,7 +12,7 @@ from dralign.data import Dataset, Split, TableEncoder
 from dralign.data.frame import usable_columns
 from dralign.data.splitting import stratified_split
 from dralign.errors import DataError, DralignWarning, GroupError
-from dralign.groups import GroupCodes, encode_groups, require_groups
+from dralign.groups import MISSING, GroupCodes, encode_groups, require_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,7 +79,7 @@ def training_data(
     Args:
         table: the columns of X.
         labels: (n,) codes 0..C-1.
-        groups: the coded groups; None stands for two that mean nothing.
+        groups: the coded groups; None where there are none.
         classes: (C,) what the codes stand for.
         fraction: the share of every cell, or of every label without groups, that is kept back.
         seed: of the split.
@@ -92,8 +92,8 @@ def training_data(
     validation, *rest = stratified_split(cells, seed, (fraction, 1 - fraction))
     training = np.sort(np.concatenate(rest))
     if groups is None:
-        groups = _stand_ins(labels, (training, validation))
-    if not bool((groups.codes[validation] >= 0).any()):
+        groups = GroupCodes(torch.full((len(labels),), MISSING), ())
+    if not len(validation) or (groups.names and bool((groups.codes[validation] < 0).all())):
         raise DataError(
             f"X: {len(labels)} rows are too few to keep a fraction of {fraction:g} of every group "
             "and label back for validation"
@@ -118,18 +118,6 @@ def training_data(
         class_names=tuple(map(str, classes)) if len(classes) > 2 else (),
     )
     return data, encoder
-
-
-def _stand_ins(labels: np.ndarray, parts: tuple[Rows, Rows]) -> GroupCodes:
-    """Two groups that mean nothing, with as many rows of every label in each part.
-
-    The training loop needs groups to compare; the task loss never looks at them.
-    """
-    codes = np.empty_like(labels)
-    for rows in parts:
-        by_label = rows[np.argsort(labels[rows], kind="stable")]
-        codes[by_label] = np.arange(len(rows)) % 2
-    return GroupCodes(torch.from_numpy(codes), ("one half", "other half"))
 
 
 def column_names(values: Any, default: str) -> tuple[str, ...]:  # noqa: ANN401 - any columns

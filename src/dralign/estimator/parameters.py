@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from dralign.errors import OptionError
-from dralign.methods import Method, build_method, default_weights
+from dralign.methods import Method, bounded_weights, build_method, default_weights
 from dralign.training import Rule, Selection, TrainingSettings
 
 _COUNTS = {"hidden": 1, "depth": 0, "epochs": 1, "iterations": 1, "batch_size": 1, "warmup": 0}
 _NUMBERS = (
     "fairness_weight",
     "alignment_weight",
+    "gap_bound",
     "learning_rate",
     "bound",
     "validation_fraction",
 )
-_MAY_BE_NONE = {"fairness_weight", "alignment_weight", "batch_size", "bound"}
+_MAY_BE_NONE = {"fairness_weight", "alignment_weight", "gap_bound", "batch_size", "bound"}
 
 
 def check_numbers(parameters: Mapping[str, Any]) -> None:
@@ -48,13 +49,22 @@ def check_numbers(parameters: Mapping[str, Any]) -> None:
 def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
     """The method, with default weights where none are given and the method uses them.
 
+    Under a gap bound its lambda is 1, which training multiplies.
+
     Raises:
-        OptionError: if a name is unknown, a weight is negative or not used, the method does not
-            take as many classes, or it needs the groups to predict.
+        OptionError: if a name is unknown, a weight is negative or not used, a weight and a gap
+            bound are given, the method does not take as many classes, or it needs the groups to
+            predict.
     """
+    gap_bound = parameters["gap_bound"]
     lam, beta = default_weights(
-        parameters["method"], parameters["fairness_weight"], parameters["alignment_weight"]
+        parameters["method"],
+        parameters["fairness_weight"],
+        parameters["alignment_weight"],
+        gap_bound=gap_bound,
     )
+    if gap_bound is not None:
+        lam, beta = bounded_weights(parameters["method"], lam, beta)
     method = build_method(
         parameters["method"],
         gap=parameters["gap"],
@@ -63,6 +73,8 @@ def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
         granularity=parameters["granularity"],
         layers=parameters["layers"],
         loss=parameters["loss"],
+        penalty=parameters["penalty"],
+        mixup_layer=parameters["mixup_layer"],
         n_classes=n_classes,
     )
     if method.post_process is not None:
@@ -71,6 +83,20 @@ def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
             "does not ask for when it predicts; choose another method"
         )
     return method
+
+
+def chosen_selection(parameters: Mapping[str, Any]) -> Selection:
+    """The rule that chooses the epoch.
+
+    Raises:
+        OptionError: if it is unknown, or has no bound and needs one.
+    """
+    return Selection.of(
+        parameters["select"],
+        parameters["warmup"],
+        parameters["bound"],
+        gap_bound=parameters["gap_bound"],
+    )
 
 
 def without_groups(parameters: Mapping[str, Any], n_classes: int) -> tuple[Method, Selection]:
@@ -82,7 +108,9 @@ def without_groups(parameters: Mapping[str, Any], n_classes: int) -> tuple[Metho
     return method, Selection(rule, operator.index(parameters["warmup"]))
 
 
-def training_settings(parameters: Mapping[str, Any], seed: int) -> TrainingSettings:
+def training_settings(
+    parameters: Mapping[str, Any], seed: int, *, gap_bound: float | None
+) -> TrainingSettings:
     """The settings of the training loop."""
     batch_size = parameters["batch_size"]
     return TrainingSettings(
@@ -91,6 +119,7 @@ def training_settings(parameters: Mapping[str, Any], seed: int) -> TrainingSetti
         batch_size=None if batch_size is None else operator.index(batch_size),
         learning_rate=float(parameters["learning_rate"]),
         seed=seed,
+        gap_bound=gap_bound,
     )
 
 

@@ -57,6 +57,8 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
                 "feature_names": None if names is None else names.tolist(),
                 "history": [record.to_dict() for record in fitted.history_],
                 "mitigated": fitted.mitigated_,
+                "fairness_weight": fitted.fairness_weight_,
+                "bound_met": fitted.bound_met_,
             },
         },
         class_names=tuple(map(str, fitted.classes_)) if several else (),
@@ -108,6 +110,8 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         "label_name_": artifact.label,
         "sensitive_names_": artifact.sensitive,
         "mitigated_": form.flag("mitigated"),
+        "fairness_weight_": form.number("fairness_weight"),
+        "bound_met_": None if form.content.get("bound_met") is None else form.flag("bound_met"),
     }
     if form.content.get("feature_names") is not None:
         names = form.texts("feature_names")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dralign.report.labels import (
     GAP_LABELS,
     Panel,
+    axis_range,
     curve_label,
     method_style,
     setting_text,
@@ -77,8 +78,8 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
         arrowcolor=_GREY,
         font={"color": _GREY},
     )
-    precision = _range([row.average_precision for row in panel.rows])
-    gap = _range([row.soft_gap for row in panel.rows])
+    precision = axis_range([row.average_precision for row in panel.rows])
+    gap = axis_range([row.soft_gap for row in panel.rows])
     figure.update_xaxes(title="average precision (test)", range=precision, **_GRID)
     figure.update_yaxes(title=f"{GAP_LABELS[panel.gap]} gap, soft (test)", range=gap, **_GRID)
     return _look(figure, height=520, entries=len(figure.data))
@@ -139,42 +140,47 @@ def layer_chart(panel: Panel) -> "go.Figure":
         vertical_spacing=70 / height,
     )
     for label, rows, line in _lines(panel):
-        style = method_style(rows[0].spec.method)
         for place in range(len(layers) + 1):
-            found = [
-                row.similarity
-                if place == len(layers)
-                else dict(row.layer_similarity).get(layers[place], Interval.of([]))
-                for row in rows
-            ]
             figure.add_scatter(
                 row=place // _COLUMNS + 1,
                 col=place % _COLUMNS + 1,
-                x=[row.spec.fairness_weight for row in rows],
-                y=_means(found),
-                error_y=_bars(found, style.colour),
-                mode="lines+markers",
                 line=line,
-                marker={"symbol": style.symbol, "size": 8},
                 name=html.escape(label),
                 legendgroup=label,
                 showlegend=place == len(layers),
-                meta=rows[0].spec.method,
-                hovertext=[
-                    f"<b>{_setting_label(row, panel.varying)}</b><br>{format_interval(one)}"
-                    for row, one in zip(rows, found, strict=True)
-                ],
-                hoverinfo="text",
+                **_similarity_line(panel, rows, layers[place] if place < len(layers) else None),
             )
-    of_layers = _range([one for row in panel.rows for _, one in row.layer_similarity])
+    of_layers = axis_range([one for row in panel.rows for _, one in row.layer_similarity])
     figure.update_xaxes(title={"text": "λ", "standoff": 2}, **_GRID)
     figure.update_yaxes(range=of_layers, **_GRID)  # the same for all, so that layers compare
     figure.update_yaxes(
-        range=_range([row.similarity for row in panel.rows]),
+        range=axis_range([row.similarity for row in panel.rows]),
         row=len(layers) // _COLUMNS + 1,
         col=len(layers) % _COLUMNS + 1,
     )
     return _look(figure, height=height, entries=len(panel.curves()))
+
+
+def _similarity_line(panel: Panel, rows: Sequence[Row], layer: str | None) -> dict[str, Any]:
+    """A curve's similarity in one layer, or in all added up (None), against lambda."""
+    style = method_style(rows[0].spec.method)
+    found = [
+        row.similarity if layer is None else dict(row.layer_similarity).get(layer, Interval.of([]))
+        for row in rows
+    ]
+    return {
+        "x": [row.spec.fairness_weight for row in rows],
+        "y": _means(found),
+        "error_y": _bars(found, style.colour),
+        "mode": "lines+markers",
+        "marker": {"symbol": style.symbol, "size": 8},
+        "meta": rows[0].spec.method,
+        "hovertext": [
+            f"<b>{_setting_label(row, panel.varying)}</b><br>{format_interval(one)}"
+            for row, one in zip(rows, found, strict=True)
+        ],
+        "hoverinfo": "text",
+    }
 
 
 def _lines(panel: Panel) -> list[tuple[str, list[Row], dict[str, Any]]]:
@@ -220,7 +226,7 @@ def _look(figure: "go.Figure", *, height: int, entries: int) -> "go.Figure":
     figure.update_layout(
         template="none",  # a whole template would be repeated in every chart of the page
         height=height,
-        margin={"l": 64, "r": 36, "t": 28, "b": 96 if entries <= _BELOW else 56},
+        margin={"l": 72, "r": 36, "t": 28, "b": 96 if entries <= _BELOW else 56},
         font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
         legend={"traceorder": "normal", **(below if entries <= _BELOW else {})},
         modebar={
@@ -247,18 +253,6 @@ def _spread(rows: Sequence[Row], most: int) -> Sequence[Row]:
         return rows
     step = (len(rows) - 1) / max(1, most - 1)
     return [rows[round(place * step)] for place in range(max(1, most))]
-
-
-def _range(intervals: Sequence[Interval]) -> list[float] | None:
-    """An axis that holds all means and most of the bars; the wide ones of few seeds leave it."""
-    means = [one.mean for one in intervals if not math.isnan(one.mean)]
-    if not means:
-        return None
-    widths = sorted(one.half_width for one in intervals if not math.isnan(one.half_width))
-    spread = max(means) - min(means)
-    usual = widths[len(widths) // 2] if widths else 0.0
-    margin = 0.12 * spread + min(usual, 0.5 * spread) or 0.05
-    return [min(means) - margin, max(means) + margin]
 
 
 def _bars(intervals: Sequence[Interval], colour: str) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def contrast_table(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> Re
         "against",
         "figure",
         "at",
-        "its value",
-        "the other's",
+        "value",
+        "other value",
         "difference",
         "ratio",
         "seeds",
@@ -43,7 +43,7 @@ def contrast_table(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> Re
             names.method(one, first=True),
             names.method(one, first=False),
             _figure(one, contrast),
-            _place(contrast),
+            _place(one, contrast),
             *(_value(one) for one in (contrast.first, contrast.second, contrast.difference)),
             _ratio(contrast),
             f"{contrast.difference.n} of {contrast.seeds}",
@@ -123,14 +123,16 @@ def _figure(one: Comparison, contrast: Contrast) -> str:
     return f"{one.form} gap" if contrast.figure == "gap" else _FIGURES[contrast.figure]
 
 
-def _place(contrast: Contrast) -> str:
+def _place(one: Comparison, contrast: Contrast) -> str:
     """Where two methods were compared."""
-    if contrast.at == "weight":
-        weights = contrast.first_weights, contrast.second_weights
-        betas = {beta for pair in weights if pair for beta in pair[1:] if beta}
-        beta = "".join(f", β {value:g}" for value in sorted(betas))
-        return f"λ {contrast.level:g}{beta}"
-    return "fronts" if contrast.at == "front" else f"AP {contrast.level:g}"
+    if contrast.at != "weight":
+        return "fronts" if contrast.at == "front" else f"AP {contrast.level:g}"
+    bounds = [spec.gap_bound for spec in (one.first, one.second) if spec.gap_bound is not None]
+    if bounds:
+        return f"bound {bounds[0]:g}"
+    pairs = contrast.first_weights, contrast.second_weights
+    betas = sorted({pair[1] for pair in pairs if pair and pair[1]})
+    return f"λ {contrast.level:g}" + "".join(f", β {beta:g}" for beta in betas)
 
 
 def _value(interval: Interval) -> str:
@@ -180,8 +182,9 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
         "left out, and the seeds column says how many remain. Fronts: the share of the box from "
         f"the reference ({shown}{' ...' if len(references) > 4 else ''}) to AP 1 and gap 0 that a "
         "front dominates (higher is better). Tests: p after Holm's correction over all lines of "
-        "the table, for each kind of test by itself; in brackets before it; – where there are too "
-        f"few seeds or no variation. {MARK} below .05: {below} of {len(tests)} paired t-tests. "
+        "one data set and gap, for each kind of test by itself; in brackets before it; – where "
+        f"there are too few seeds or no variation. {MARK} below .05: {below} of {len(tests)} "
+        "paired t-tests. "
         "Wilcoxon's test can't reach .05 with fewer than six seeds, before any correction."
     )
 

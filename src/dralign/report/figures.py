@@ -9,6 +9,7 @@ from dralign.report.files import write_atomically
 from dralign.report.labels import (
     GAP_LABELS,
     Panel,
+    axis_range,
     method_style,
     panels,
     seeds_text,
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
 _LINE_STYLES = ("-", "--", ":", "-.")
 _GREY = "#6b7280"
+_COLUMNS = 3  # of panels; more go below
 
 
 def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
-    """Draws average precision against the soft gap, one panel for each data set and gap.
+    """Draws average precision against the soft gap, a panel for each data set and gap.
 
     A curve joins the points of a method in the order of their weights; bars are 95 % intervals,
     and a grey line steps along the non-dominated rows.
@@ -54,11 +56,15 @@ def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
     }
     with rc_context(look):
         found = panels(rows)
-        count = max(len(found), 1)
-        figure = Figure(figsize=(6.4 * count, 4.6), dpi=200, layout="constrained")
-        axes = figure.subplots(1, count, squeeze=False)[0]
+        columns = min(max(len(found), 1), _COLUMNS)
+        lines = -(-max(len(found), 1) // columns)
+        size = (6.4 * columns, 4.6 * lines)
+        figure = Figure(figsize=size, dpi=200, layout="constrained")
+        axes = list(figure.subplots(lines, columns, squeeze=False).flat)
         for ax, panel in zip(axes, found, strict=False):
             _panel(ax, panel)
+        for ax in axes[len(found) or 1 :]:
+            ax.set_axis_off()
         return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
 
 
@@ -73,7 +79,8 @@ def _panel(ax: "Axes", panel: Panel) -> None:
         _curve(ax, label, rows, panel.point_labels(rows), _LINE_STYLES[variant % len(_LINE_STYLES)])
     ax.set_xlabel("average precision (test)")
     ax.set_ylabel(f"{GAP_LABELS[panel.gap]} gap, soft (test)")
-    ax.margins(0.12)
+    ax.set_xlim(axis_range([row.average_precision for row in panel.rows]))
+    ax.set_ylim(axis_range([row.soft_gap for row in panel.rows]))
     ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))
     ax.annotate(
         "better",
@@ -121,6 +128,7 @@ def _curve(ax: "Axes", label: str, rows: Sequence[Row], texts: Sequence[str], li
         markeredgewidth=0.9,
         linewidth=1.5,
         elinewidth=0.8,
+        ecolor=f"{style.colour}80",
     )
     vertical, horizontal = style.label_side.split()
     for row, text in zip(rows, texts, strict=True):
@@ -143,7 +151,7 @@ def _legend(ax: "Axes") -> None:
     from matplotlib.container import ErrorbarContainer
 
     handles, labels = ax.get_legend_handles_labels()
-    in_one_line = sum(6 + len(label) for label in labels) <= 80
+    in_one_line = sum(6 + len(label) for label in labels) <= 52
     ax.legend(
         [handle[0] if isinstance(handle, ErrorbarContainer) else handle for handle in handles],
         labels,

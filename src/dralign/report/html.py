@@ -86,7 +86,7 @@ def write_report(
         table=_result_table(found, rows),
         statistics=_statistics(found, comparisons, rows),
         problems=_problems(records),
-        settings=_definitions(_settings(rows)),
+        settings=_definitions(_settings(rows, comparisons)),
         environment=_definitions(_environment(records)),
     )
     return write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
@@ -121,7 +121,7 @@ def _filters(found: Sequence[Panel]) -> str:
         return ""
     boxes = "".join(
         f'<label><input type="checkbox" value="{name}" checked>'
-        f'<i style="background:{method_style(name).colour}"></i>{name}</label>'
+        f'<span style="background:{method_style(name).colour}"></span>{name}</label>'
         for name in methods
     )
     choice = ""
@@ -249,18 +249,19 @@ def _problems(records: Iterable[TrialRecord]) -> str:
     return f"<section>{''.join(parts)}</section>" if parts else ""
 
 
-def _settings(rows: Sequence[Row]) -> dict[str, str]:
+def _settings(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> dict[str, str]:
     """What all rows share, and how their figures were made."""
     if not rows:
         return {}
     specs = [row.spec for row in rows]
     varying = {*varying_settings(specs), "data", "method", "gap", "seed"}
-    varying |= {"fairness_weight", "alignment_weight"}
+    varying |= {"fairness_weight", "alignment_weight", "readings"}
     shared = {
         name.replace("_", " "): setting_text(value)
         for name, value in specs[0].to_dict().items()
         if name not in varying
     }
+    tested = f", {comparisons[0].form} in statistics" if comparisons else ""
     seeds = sorted({seed for row in rows for seed in row.seeds})
     versions = sorted(
         {(label, row.fingerprint) for label, row in zip(data_labels(rows), rows, strict=True)}
@@ -268,6 +269,7 @@ def _settings(rows: Sequence[Row]) -> dict[str, str]:
     return {
         "selection rule": selection_text(rows),
         "interval": "95 % t-interval over seeds",
+        "gaps": f"soft in charts, soft and hard in results{tested}",
         "seeds": ", ".join(map(str, seeds)),
         "data": "; ".join(f"{label} (SHA-256 {mark[:12]})" for label, mark in versions),
         **shared,

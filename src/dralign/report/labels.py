@@ -1,11 +1,12 @@
 """How settings are written and coloured, the same in every table, figure and page."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from dralign.data.source import BUILT_IN
 from dralign.methods import METHOD_NAMES
-from dralign.study import Row, TrialSpec
+from dralign.study import Interval, Row, TrialSpec
 
 GAP_LABELS = {
     "demographic_parity": "demographic parity",
@@ -173,3 +174,15 @@ def seeds_text(rows: Sequence[Row]) -> str:
         return "one seed, no interval"
     n = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
     return f"mean and 95 % interval over seeds, n = {n}"
+
+
+def axis_range(intervals: Sequence[Interval]) -> tuple[float, float] | None:
+    """An axis that holds all means and most of the bars; the wide ones of few seeds leave it."""
+    means = [one.mean for one in intervals if not math.isnan(one.mean)]
+    if not means:
+        return None
+    widths = sorted(one.half_width for one in intervals if not math.isnan(one.half_width))
+    spread = max(means) - min(means)
+    usual = widths[len(widths) // 2] if widths else 0.0
+    margin = 0.12 * spread + min(usual, 0.5 * spread) or 0.05
+    return min(means) - margin, max(means) + margin

@@ -1,1 +1,18 @@
-"""Reproduction: what belongs to the paper's own tables and figures and nowhere else."""
+"""Reproduction: what belongs to the paper's own tables, figures and claims and nowhere else."""
+
+from dralign.reproduce.catalogue import ENTRIES, PLANS, plan, reduced
+from dralign.reproduce.document import document, section
+from dralign.reproduce.entry import Entry, Reproduction
+from dralign.reproduce.results import Results
+
+__all__ = [
+    "ENTRIES",
+    "PLANS",
+    "Entry",
+    "Reproduction",
+    "Results",
+    "document",
+    "plan",
+    "reduced",
+    "section",
+]

@@ -1,11 +1,7 @@
 """Studies: many trials, kept in a ledger, run on many processes, and summarised."""
 
-from dralign.study.comparison import (
-    Comparison,
-    Contrast,
-    compare_methods,
-    compare_with_baseline,
-)
+from dralign.study.comparison import Comparison, compare_methods, compare_with_baseline
+from dralign.study.contrast import Contrast
 from dralign.study.curves import Curve, learning_curves
 from dralign.study.environment import environment
 from dralign.study.export import record_table

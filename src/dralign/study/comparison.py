@@ -2,22 +2,20 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, get_args
 
 from dralign.errors import OptionError, unknown
 from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS
+from dralign.study.contrast import At, Contrast, Figure, Weights, contrast_of
 from dralign.study.fronts import Point, front, gap_at, hypervolume
 from dralign.study.record import TrialRecord
-from dralign.study.significance import PValues, Ratio, holm, p_values, ratio_of_means
+from dralign.study.significance import PValues, holm
 from dralign.study.spec import TrialSpec
-from dralign.study.statistics import Interval, group_by_setting
+from dralign.study.statistics import group_by_setting
 from dralign.training import Selection
 
 Form = Literal["soft", "hard"]
-Figure = Literal["average_precision", "gap", "hypervolume"]
-At = Literal["weight", "average_precision", "front"]
-Weights = tuple[float, float]  # lambda and beta
 
 # What one method may set as it likes and still be compared with another; all else must be equal.
 OWN_SETTINGS: Final = frozenset(
@@ -25,6 +23,7 @@ OWN_SETTINGS: Final = frozenset(
         "method",
         "fairness_weight",
         "alignment_weight",
+        "gap_bound",
         "granularity",
         "layers",
         "alignment_every",
@@ -36,42 +35,6 @@ OWN_SETTINGS: Final = frozenset(
 )
 _STEPS: Final = (0.005, 0.01, 0.02, 0.05, 0.1)
 _MOST_LEVELS: Final = 6
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One figure of two methods, compared over seeds.
-
-    Attributes:
-        figure: average precision (higher is better), the absolute gap (lower), or the hypervolume
-            of the fronts (higher).
-        at: where: at one setting of each (``"weight"``), at one average precision on each seed's
-            front (``"average_precision"``), or over whole fronts (``"front"``).
-        level: the first method's fairness weight (the second's if the first has none), the average
-            precision, or NaN.
-        first_weights: lambda and beta of the first method, if ``at`` is ``"weight"``.
-        second_weights: those of the second.
-        seeds: the seeds that both methods were run with.
-        first: the first method's figure over all its seeds that have it.
-        second: the same of the second.
-        difference: first minus second, over the seeds where both have it; its ``n`` says how many.
-        ratio: the mean of the first over that of the second, on the same seeds.
-        p: p-values that the two do not differ.
-        holm: the same, corrected over all contrasts of one call, each kind of test by itself.
-    """
-
-    figure: Figure
-    at: At
-    level: float
-    first_weights: Weights | None
-    second_weights: Weights | None
-    seeds: int
-    first: Interval
-    second: Interval
-    difference: Interval
-    ratio: Ratio
-    p: PValues
-    holm: PValues = field(default_factory=PValues)
 
 
 @dataclass(frozen=True)
@@ -135,7 +98,8 @@ def compare_methods(
 
     - At equal weight: average precision and gap of every setting of the first method against the
       second's at the same fairness weight, or against the only setting of a method without weights.
-      Where both methods have several alignment weights, they must be equal too.
+      Where both methods have several alignment weights, they must be equal too, and so must the
+      gap bounds of methods whose weights were found under one.
     - At matched average precision: the gap, read for each seed on the straight lines of its own
       front. Seeds whose front does not reach the level on either side are left out, never
       extrapolated; ``difference.n`` of ``seeds`` says how many remained.
@@ -153,7 +117,7 @@ def compare_methods(
             ``erm`` shows in any seed, or gap 1 where the study has no ``erm``.
 
     Returns:
-        The comparisons; ``Contrast.holm`` is corrected over all of them.
+        The comparisons; ``Contrast.holm`` is corrected over those of one data set and gap.
 
     Raises:
         OptionError: if a method is unknown, both are the same, or the form is unknown.
@@ -169,6 +133,7 @@ def compare_methods(
         for erm in [_find(sides, "erm")]
         for a in _find(sides, first)
         for b in _find(sides, second)
+        if _meet(a.spec, b.spec)
     ]
     return _corrected(found)
 
@@ -190,7 +155,7 @@ def compare_with_baseline(
         form: soft or hard gaps.
 
     Returns:
-        The comparisons, none where there is no baseline; corrected over all of them.
+        The comparisons, none where there is no baseline; corrected as there.
 
     Raises:
         OptionError: if the baseline or the form is unknown.
@@ -207,7 +172,7 @@ def compare_with_baseline(
             _compare(a, b, erm, selection, form, None, None)
             for b in _find(sides, chosen)
             for a in sides
-            if a.spec.method != chosen
+            if a.spec.method != chosen and _meet(a.spec, b.spec)
         ]
     return _corrected(found)
 
@@ -281,6 +246,12 @@ def _find(sides: Iterable[_Side], method: str) -> list[_Side]:
     return [side for side in sides if side.spec.method == method]
 
 
+def _meet(first: TrialSpec, second: TrialSpec) -> bool:
+    """Whether both were trained under the same gap bound, or one has no weight to find."""
+    weighted = first.method in WEIGHTED_METHODS and second.method in WEIGHTED_METHODS
+    return not weighted or first.gap_bound == second.gap_bound
+
+
 def _compare(
     first: _Side,
     second: _Side,
@@ -297,7 +268,7 @@ def _compare(
     contrasts = [
         *_at_weights(first, second),
         *_at_precisions(first, second, at),
-        _contrast(
+        contrast_of(
             "hypervolume",
             "front",
             math.nan,
@@ -322,7 +293,7 @@ def _at_weights(first: _Side, second: _Side) -> list[Contrast]:
     ]
     figures: tuple[tuple[Figure, int], ...] = (("gap", 1), ("average_precision", 0))
     return [
-        _contrast(
+        contrast_of(
             figure,
             "weight",
             ours[0] or theirs[0],
@@ -342,7 +313,7 @@ def _at_precisions(first: _Side, second: _Side, at: Sequence[float] | None) -> l
     shared = sorted(ours.keys() & theirs.keys())
     levels = _levels([(ours[s], theirs[s]) for s in shared]) if at is None else list(at)
     return [
-        _contrast(
+        contrast_of(
             "gap",
             "average_precision",
             level,
@@ -365,47 +336,23 @@ def _levels(pairs: Sequence[tuple[list[Point], list[Point]]]) -> list[float]:
     return found
 
 
-def _contrast(
-    figure: Figure,
-    at: At,
-    level: float,
-    first: Mapping[int, float],
-    second: Mapping[int, float],
-    seeds: int,
-    *,
-    weights: tuple[Weights, Weights] | None = None,
-) -> Contrast:
-    """The contrast of two figures by seed; undefined ones (NaN) are left out."""
-    a, b = (
-        {seed: value for seed, value in side.items() if not math.isnan(value)}
-        for side in (first, second)
-    )
-    both = sorted(a.keys() & b.keys())
-    own, other = weights or (None, None)
-    return Contrast(
-        figure,
-        at,
-        level,
-        own,
-        other,
-        seeds,
-        Interval.of(a.values()),
-        Interval.of(b.values()),
-        Interval.of(a[seed] - b[seed] for seed in both),
-        ratio_of_means([a[seed] for seed in both], [b[seed] for seed in both]),
-        p_values(a, b),
-    )
-
-
 def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with Holm's correction over all their contrasts, for each kind of test."""
-    contrasts = [contrast for one in comparisons for contrast in one.contrasts]
-    kinds = [entry.name for entry in fields(PValues)]
-    by_kind = [holm([getattr(contrast.p, kind) for contrast in contrasts]) for kind in kinds]
-    corrected = iter(
-        replace(contrast, holm=PValues(*values))
-        for contrast, *values in zip(contrasts, *by_kind, strict=True)
-    )
-    return [
-        replace(one, contrasts=tuple(next(corrected) for _ in one.contrasts)) for one in comparisons
-    ]
+    """The comparisons with Holm's correction, for each kind of test by itself.
+
+    A family is all contrasts of one data set and gap, which make one table of a report.
+    """
+    families: dict[object, list[int]] = {}
+    for place, one in enumerate(comparisons):
+        key = (one.first.data, one.fingerprint, one.first.gap)
+        families.setdefault(key, []).append(place)
+    found = list(comparisons)
+    for places in families.values():
+        contrasts = [contrast for place in places for contrast in found[place].contrasts]
+        kinds = [entry.name for entry in fields(PValues)]
+        by_kind = [holm([getattr(contrast.p, kind) for contrast in contrasts]) for kind in kinds]
+        values = iter(zip(*by_kind, strict=True))
+        for place in places:
+            own = found[place].contrasts
+            corrected = tuple(replace(one, holm=PValues(*next(values))) for one in own)
+            found[place] = replace(found[place], contrasts=corrected)
+    return found

@@ -51,7 +51,7 @@ def check_trial(spec: TrialSpec, dataset: Dataset) -> None:
         ModelError: if a layer is not known by that name.
     """
     method = spec.build_method(dataset.n_classes)
-    check_groups(dataset, method.gap)
+    check_groups(dataset, method)
     with torch.device("meta"):
         model = models.build(_architecture(spec, dataset))
     method.begin(model, n_groups=dataset.n_groups, generator=torch.Generator())

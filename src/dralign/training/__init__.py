@@ -1,6 +1,6 @@
 """Training: the loop, its records, and selection of an epoch from them afterwards."""
 
-from dralign.training.evaluation import predict_probability
+from dralign.training.evaluation import group_thresholds, predict_probability
 from dralign.training.history import EpochRecord, History
 from dralign.training.loop import Training, TrainingSettings, check_groups, train
 from dralign.training.seeding import seeded, spawn_seeds
@@ -15,6 +15,7 @@ __all__ = [
     "Training",
     "TrainingSettings",
     "check_groups",
+    "group_thresholds",
     "predict_probability",
     "seeded",
     "spawn_seeds",

@@ -3,9 +3,9 @@
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from dralign.data import Dataset, Split
+from dralign.data import Dataset
 from dralign.errors import GroupError
 from dralign.gaps import Gap
 from dralign.metrics import evaluate
@@ -17,6 +17,7 @@ AIM = 0.8  # of the bound; the gap swings about what lambda aims at, also at an 
 ROOM = 0.1  # lambda moves in proportion to itself plus this, so that it can leave 0
 LARGEST = 100.0
 MOST_ROWS = 2000  # of a group, for a measurement
+BLOCK = 512  # rows at a time: images are read from a file as they are asked for
 
 
 class DualAscent:
@@ -36,7 +37,8 @@ class DualAscent:
         """Chooses the rows to measure on; nothing is measured yet."""
         self.multiplier = 0.0
         self._bound, self._gap, self._n_groups = bound, gap, dataset.n_groups
-        self._rows = _thinned(dataset.validation, dataset.n_groups)
+        self._rows = dataset.validation
+        self._at = _thinned(dataset.validation.group, dataset.n_groups)
 
     def observe(self, model: nn.Module) -> None:
         """Measures the gap and moves lambda; one forward pass of the rows, in evaluation mode.
@@ -44,9 +46,10 @@ class DualAscent:
         Raises:
             GroupError: if the gap is undefined on the validation rows.
         """
-        prob = predict_probability(model, self._rows.x)
+        rows, at = self._rows, self._at
+        prob = torch.cat([predict_probability(model, rows.x[part]) for part in at.split(BLOCK)])
         figures = evaluate(
-            self._rows.y.numpy(), prob.numpy(), self._rows.group.numpy(), n_groups=self._n_groups
+            rows.y[at].numpy(), prob.numpy(), rows.group[at].numpy(), n_groups=self._n_groups
         )
         gap = figures[f"soft_{self._gap.name}"]
         if math.isnan(gap):
@@ -59,11 +62,7 @@ class DualAscent:
         self.multiplier = min(max(moved, 0.0), LARGEST)
 
 
-def _thinned(rows: Split, n_groups: int) -> Split:
-    """Every k-th row of a group that has more than ``MOST_ROWS``; rows of no group are left out."""
-    kept = []
-    for code in range(n_groups):
-        places = (rows.group == code).nonzero()[:, 0]
-        kept.append(places[:: -(-len(places) // MOST_ROWS) or 1])
-    at = torch.cat(kept)
-    return Split(rows.x[at], rows.y[at], rows.group[at])
+def _thinned(group: Tensor, n_groups: int) -> Tensor:
+    """Every k-th row number of a group that has more than ``MOST_ROWS``, and all of the others."""
+    places = [(group == code).nonzero()[:, 0] for code in range(n_groups)]
+    return torch.cat([rows[:: max(-(-len(rows) // MOST_ROWS), 1)] for rows in places])

@@ -42,16 +42,11 @@ def score_splits(model: nn.Module, dataset: Dataset, method: Method) -> tuple[Sc
     """Every figure of ``dralign.metrics.evaluate`` on the validation and the test rows.
 
     Where the method sets a threshold per group, it is fitted on the validation rows and decides the
-    hard figures of both.
+    hard figures of both. Without groups the gaps are NaN.
     """
     n_groups, validation = dataset.n_groups, dataset.validation
     prob = predict_probability(model, validation.x)
-    thresholds = None
-    if method.post_process is not None:
-        fitted = method.post_process(
-            prob, label=validation.y, group=validation.group, n_groups=n_groups
-        )
-        thresholds = fitted.numpy()
+    thresholds = group_thresholds(prob, dataset, method)
     first, second = (
         evaluate(
             split.y.numpy(),
@@ -68,14 +63,25 @@ def score_splits(model: nn.Module, dataset: Dataset, method: Method) -> tuple[Sc
     return first, second
 
 
+def group_thresholds(prob: Tensor, dataset: Dataset, method: Method) -> tuple[float, ...] | None:
+    """The threshold of each group, where the method sets them; from the validation rows' (n,)."""
+    if method.post_process is None:
+        return None
+    rows = dataset.validation
+    fitted = method.post_process(prob, label=rows.y, group=rows.group, n_groups=dataset.n_groups)
+    return tuple(fitted.tolist())
+
+
 def rationale_similarity(
     model: nn.Module, split: Split, *, layers: tuple[Layer, ...], gap: Gap, n_groups: int
 ) -> dict[str, Scores]:
     """Per granularity and layer the similarity of the groups' Taylor rationales on a split.
 
     The mean cosine over the pairs of groups, added up over the gap's strata: at most 1 under DP
-    and 2 under EO for a layer.
+    and 2 under EO for a layer. Empty without groups.
     """
+    if not n_groups:
+        return {}
     cells = group_gradients(
         model,
         split.x,

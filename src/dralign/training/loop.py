@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from dralign.data import Dataset
 from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
-from dralign.gaps import Gap
 from dralign.groups import require_groups
 from dralign.methods import Method, Step
 from dralign.rationale import select_layers
@@ -35,17 +34,17 @@ class TrainingSettings:
         batch_size: rows per block of a batch (a group, or a cell for gaps that condition on the
             label); None takes the dataset's own, or 500. Uniform batches are as large in all.
         learning_rate: of Adam.
+        seed: the integer that all randomness of the run comes from.
         gap_bound: the largest soft validation gap; lambda is then found while training (Eq. 24), as
             a multiple of the method's own weights. None leaves these as they are.
-        seed: the integer that all randomness of the run comes from.
     """
 
     epochs: int = 10
     iterations: int = 100
     batch_size: int | None = None
     learning_rate: float = 1e-3
-    gap_bound: float | None = None
     seed: int = 0
+    gap_bound: float | None = None
 
     def __post_init__(self) -> None:
         """Checks the ranges.
@@ -105,10 +104,11 @@ def train(
         on_epoch: called with each record as it is made.
 
     Raises:
-        GroupError: if training rows of a group (or of a cell, where the gap needs it) are missing.
+        GroupError: if training rows of a group (or of a cell, where the gap needs it) are missing,
+            or there are no groups and the method needs some.
         ModelError: if the loss stops being finite, or the model has no layer with a rationale.
     """
-    check_groups(dataset, method.gap)
+    check_groups(dataset, method)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
     sampler = _sampler(dataset, method, settings, np.random.default_rng(seeds.sampling))
@@ -160,16 +160,19 @@ def train(
     return Training(model, tuple(history), tuple(states))
 
 
-def check_groups(dataset: Dataset, gap: Gap) -> None:
+def check_groups(dataset: Dataset, method: Method) -> None:
     """Checks that every group (and cell, where the gap needs it) can be trained on.
 
     A group without rows of a label is an error only if the gap conditions on the label; else it
-    gets a warning, because some figures will be undefined for it.
+    gets a warning, because some figures will be undefined for it. Data without any groups will do
+    for a method that needs none; all figures that compare groups are then undefined.
 
     Raises:
         GroupError: if training rows of a group or of a needed cell are missing.
     """
-    label = dataset.train.y if gap.conditions_on_label else None
+    if not dataset.group_names and not method.needs_groups:
+        return
+    label = dataset.train.y if method.gap.conditions_on_label else None
     require_groups(dataset.train.group, dataset.group_names, where="training", label=label)
     for where in ("training", "validation", "test"):
         split = dataset.train if where == "training" else getattr(dataset, where)
@@ -196,7 +199,8 @@ def _sampler(
         dataset.train.group,
         balance=method.balance,
         rows_per_block=settings.batch_size or default,
-        n_blocks=dataset.n_groups * (n_labels if method.gap.conditions_on_label else 1),
+        # Without groups a batch is as large as with two.
+        n_blocks=(dataset.n_groups or 2) * (n_labels if method.gap.conditions_on_label else 1),
         n_groups=dataset.n_groups,
         generator=generator,
     )
@@ -216,9 +220,9 @@ def _epoch(
     rows = dataset.train
     model.train()
     total, skipped = torch.zeros((), device=device), 0
-    often = max(iterations // MEASUREMENTS, 1)
+    interval = max(iterations // MEASUREMENTS, 1)
     for place in range(iterations):
-        if ascent is not None and place % often == 0:
+        if ascent is not None and place % interval == 0:
             ascent.observe(model)
         drawn = sampler.draw()
         batch = Batch(
@@ -228,7 +232,7 @@ def _epoch(
             sampler.blocks,
         )
         optimiser.zero_grad()
-        result = step(batch) if ascent is None else step(batch, ascent.multiplier)
+        result = step(batch, 1.0 if ascent is None else ascent.multiplier)
         optimiser.step()
         total += result.loss
         skipped += result.skipped

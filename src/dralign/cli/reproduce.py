@@ -1,0 +1,107 @@
+"""``dralign reproduce``: tables, figures and claims of the paper beside ours."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dralign.cli import options
+from dralign.cli.console import print_json, say
+from dralign.cli.progress import run_trials
+from dralign.errors import OptionError, unknown
+from dralign.report.files import write_atomically
+from dralign.reproduce import ENTRIES, PLANS, Entry, Results, document, plan, reduced, section
+from dralign.study import Ledger, TrialSpec, ledger_path
+from dralign.training import Selection
+
+EVERYTHING = ("list", "all")
+
+
+def reproduce(
+    what: Annotated[str, typer.Argument(help="list, all, or a name that list shows.")],
+    *,
+    study: Annotated[Path, typer.Option(help="Folder of the study that holds the trials.")] = Path(
+        "studies/reproduction"
+    ),
+    run: Annotated[bool, typer.Option(help="Run the trials that are missing.")] = True,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few, short trials in a study of their own.")
+    ] = False,
+    seeds: Annotated[int | None, typer.Option(help="Only the first seeds of the plans.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the figures; the study's.")] = None,
+    write: Annotated[Path | None, typer.Option(help="Write the page of everything there.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")] = None,
+    data_home: options.DataHome = None,
+    json: options.Json = False,
+) -> None:
+    """Run the trials behind a table, figure or claim of the paper, and show it beside ours.
+
+    Finished trials are kept; the same command continues. The full grid takes hours.
+
+    Example: `dralign reproduce table1 --seeds 3`, or `dralign reproduce all --quick`.
+    """
+    if what == "list":
+        _list(json=json)
+        return
+    chosen = list(ENTRIES.values()) if what == "all" else [_entry(what)]
+    folder = study / "quick" if quick else study
+    with Ledger(ledger_path(folder)) as ledger:
+        if run:
+            run_trials(_specs(chosen, quick, seeds, data_home), ledger, rule=Selection(), jobs=jobs)
+        results = Results.of(ledger.records())
+    figures = {}
+    for entry in chosen:
+        if entry.draw is not None:
+            figures[entry.name] = entry.draw(results, (out or folder) / f"{entry.name}.png")
+    if write is not None:
+        text = document(results, study=study.as_posix())
+        write_atomically(write, lambda file: file.write_text(text, encoding="utf-8"))
+        say(f"written: {write}")
+    if json:
+        made = {entry.name: asdict(entry.make(results)) for entry in chosen}
+        print_json({"entries": made, "figures": {k: str(v) for k, v in figures.items()}})
+        return
+    if write is None:
+        for entry in chosen:
+            typer.echo(section(entry, entry.make(results)))
+    for path in figures.values():
+        say(f"written: {path}")
+
+
+def _entry(name: str) -> Entry:
+    """The entry of that name.
+
+    Raises:
+        OptionError: if there is none.
+    """
+    if name not in ENTRIES:
+        raise OptionError(unknown("table, figure or claim", name, (*EVERYTHING, *ENTRIES)))
+    return ENTRIES[name]
+
+
+def _specs(
+    chosen: list[Entry], quick: bool, seeds: int | None, data_home: Path | None
+) -> list[TrialSpec]:
+    """The trials that the entries need."""
+    needed = [name for name in PLANS if any(name in entry.plans for entry in chosen)]
+    home = str(data_home) if data_home else ""
+    specs = [spec for name in needed for spec in plan(name, data_home=home).trials]
+    if quick:
+        specs = reduced(specs)
+    if seeds is not None:
+        if seeds < 1:
+            raise OptionError(f"--seeds: expected at least 1, got {seeds}")
+        specs = [spec for spec in specs if spec.seed < seeds]
+    return sorted(specs, key=lambda spec: spec.seed)
+
+
+def _list(*, json: bool) -> None:
+    """What can be reproduced."""
+    if json:
+        shown = {e.name: {"title": e.title, "plans": e.plans} for e in ENTRIES.values()}
+        print_json(shown)
+        return
+    for entry in ENTRIES.values():
+        needs = "needs images" if entry.needs_images else f"plans: {', '.join(entry.plans)}"
+        typer.echo(f"{entry.name:8s} {entry.title} ({needs})")

@@ -1,0 +1,69 @@
+"""One table, figure or experiment of the paper beside ours."""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from dralign.reproduce.results import Results
+from dralign.reproduce.verdicts import Finding
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What an entry shows.
+
+    Attributes:
+        header: column names.
+        lines: rows of text; the paper's value stands beside ours.
+        findings: the statements that the entry decides.
+        note: how to read it: what is assumed, which form of a gap, what the paper leaves open.
+    """
+
+    header: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+    findings: tuple[Finding, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A table, figure or experiment that can be reproduced.
+
+    Attributes:
+        name: as on the command line.
+        title: what it shows.
+        plans: the names of the plans whose trials it needs; none for CelebA.
+        make: makes it from the results there are.
+        draw: draws its figure; None for a table.
+    """
+
+    name: str
+    title: str
+    plans: tuple[str, ...]
+    make: Callable[[Results], Reproduction]
+    draw: Callable[[Results, Path], Path] | None = None
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether it is about CelebA."""
+        return not self.plans
+
+
+@cache
+def printed(name: str) -> Mapping[str, Any]:
+    """The paper's values of a table (``paper/tables.toml``)."""
+    text = (files("dralign.reproduce") / "paper" / "tables.toml").read_text(encoding="utf-8")
+    values: Mapping[str, Any] = tomllib.loads(text)[name]
+    return values
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [header, ["---"] * len(header), *lines]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
+    )

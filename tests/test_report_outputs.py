@@ -1,0 +1,108 @@
+"""What is written about a study: whole files, for running, failed and empty studies too."""
+
+import json
+import sqlite3
+from dataclasses import replace
+
+import pytest
+
+import records as made_up
+from dralign.cli import main
+from dralign.errors import OptionError
+from dralign.report import result_table, write_study
+from dralign.report.outputs import FILES
+from dralign.study import Ledger, summarise
+from dralign.training import Selection
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A study of three seeds, one of whose trials failed."""
+    found = made_up.records()
+    found[0] = replace(found[0], status="failed", error="out of luck", history=())
+    with Ledger(tmp_path / "study" / "study.sqlite") as ledger:
+        for record in found:
+            ledger.add(record)
+    return tmp_path / "study"
+
+
+def test_every_format_has_its_file(tmp_path):
+    files = write_study(tmp_path / "new", made_up.records(), selection=Selection())
+    assert {name: path.name for name, path in files.items()} == FILES
+    assert files["png"].read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in files["svg"].read_text()
+    assert files["md"].read_text().startswith("| method |")
+    assert json.loads(files["json"].read_text())[0]["second"]["method"] == "gap"
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == sorted(FILES.values())
+
+
+def test_only_what_is_asked_for_is_written(tmp_path):
+    write_study(tmp_path, made_up.records(), selection=Selection(), formats=["tex"])
+    assert [path.name for path in tmp_path.iterdir()] == ["table.tex"]
+    with pytest.raises(OptionError, match="unknown format 'gif'; known: html, png"):
+        write_study(tmp_path, [], selection=Selection(), formats=["gif"])
+
+
+def test_latex_shows_every_cell_as_it_is():
+    hostile = replace(made_up.ADULT, name=r"100%_{a}\b$#&~^<x>.csv", preparation="standard")
+    rows = summarise(made_up.records(made_up.specs(data=hostile)), selection=Selection())
+    text = result_table(rows).to_latex()
+    assert (
+        r"100\%\_\{a\}\textbackslash{}b\$\#\&\textasciitilde{}\textasciicircum{}"
+        r"\textless{}x\textgreater{}.csv"
+    ) in text
+    body = text[text.index(r"\toprule") : text.index(r"\end{tabular}")].splitlines()
+    assert sum(line.endswith(r"\\") for line in body) == len(rows) + 1
+    assert {line.count(" & ") for line in body if line.endswith(r"\\")} == {7}
+    assert r"$\lambda$ & $\beta$" in text
+    assert not set("λβ±") & set(text)
+
+
+def test_report_writes_beside_the_study_and_names_what_failed(study, capsys):
+    assert main(["report", str(study)]) == 0
+    output = capsys.readouterr()
+    assert "failed: erm, seed 0: out of luck" in output.err
+    assert "smallest_gap" in output.out
+    assert {path.name for path in study.iterdir()} >= set(FILES.values())
+    assert "out of luck" in (study / "report.html").read_text()
+
+
+def test_report_on_a_ledger_that_is_being_written(study, tmp_path, capsys):
+    writer = sqlite3.connect(study / "study.sqlite", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("DELETE FROM trial")
+    command = ["report", str(study / "study.sqlite"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--format", "md,csv", "--select", "last", "--hard", "--json"]) == 0
+    writer.close()
+    form = json.loads(capsys.readouterr().out)
+    assert (form["done"], form["failed"]) == (17, 1)
+    assert form["selection"] == "last, first 1 left out"
+    assert set(form["files"]) == {"md", "csv"}
+    assert "hard" in (tmp_path / "out" / "statistics.csv").read_text()
+
+
+def test_an_empty_study_has_a_report(tmp_path, capsys):
+    Ledger(tmp_path / "study.sqlite").close()
+    assert main(["report", str(tmp_path), "--format", "html,md,tex,csv,json"]) == 0
+    assert "No trial is done." in (tmp_path / "report.html").read_text()
+    assert "0 trials done" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nothing", "no study at"),
+        ("notes.txt", "not a study of dralign, or damaged"),
+        ("other.sqlite", "not a study of dralign"),
+        (".", "no study at"),
+    ],
+)
+def test_what_is_no_study_is_one_clear_line(name, message, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("not a data base, but quite long enough to look at" * 9)
+    sqlite3.connect(tmp_path / "other.sqlite").execute("CREATE TABLE t (x)").connection.commit()
+    before = sorted(tmp_path.iterdir())
+    assert main(["report", str(tmp_path / name)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("dralign: error: ")
+    assert message in line
+    assert sorted(tmp_path.iterdir()) == before
