@@ -3,13 +3,17 @@
 from dralign.report.contrasts import contrast_table
 from dralign.report.figures import tradeoff_figure
 from dralign.report.html import write_report
+from dralign.report.lines import Curve, Curves, line_figure
 from dralign.report.outputs import write_study
 from dralign.report.tables import ResultTable, format_interval, result_table
 
 __all__ = [
+    "Curve",
+    "Curves",
     "ResultTable",
     "contrast_table",
     "format_interval",
+    "line_figure",
     "result_table",
     "tradeoff_figure",
     "write_report",

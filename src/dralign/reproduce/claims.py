@@ -1,4 +1,4 @@
-"""The quoted claims (``paper/statements.toml``), each decided by a function of the results."""
+"""The quoted claims (``paper/claims.toml``), each decided by a function of the results."""
 
 import tomllib
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ NEAR_TOP = 0.05  # "3.0" has one decimal
 
 def claims(results: Results) -> Reproduction:
     """Every quoted claim with its verdict and evidence."""
-    text = (files("dralign.reproduce") / "paper" / "statements.toml").read_text(encoding="utf-8")
+    text = (files("dralign.reproduce") / "paper" / "claims.toml").read_text(encoding="utf-8")
     findings, lines = [], []
     for claim in tomllib.loads(text)["claims"]:
         verdict, evidence = CHECKS[claim["check"]](results)

@@ -19,8 +19,8 @@ Verdicts follow rules (`dralign.reproduce.verdicts`): **reproduced**, the statem
 means and the 95 % interval bears it out; **direction only**, our means point the stated way but the
 interval includes no difference, or the stated size is missed; **not reproduced**, our means do not
 point that way; **not run**, trials are missing; **needs images**, it is about CelebA. A statement
-of several parts has the verdict of its weakest part. With few seeds intervals are wide (t(1) = 12.7,
-t(2) = 4.3), so "direction only" is often all that can be said.
+of several parts has the verdict of its weakest part. With few seeds intervals are wide (factor 12.7
+with two, 4.3 with three), so "direction only" is often all that can be said.
 """
 
 

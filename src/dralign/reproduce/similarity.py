@@ -1,8 +1,8 @@
 """Fig. 4 and Table 7: similarity of the rationales against lambda, width and layer, Adult."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
+from dralign.report import Curve, Curves, line_figure
 from dralign.reproduce.entry import Reproduction, printed
 from dralign.reproduce.results import Results, Values, mean, reading, shown
 
@@ -71,44 +71,28 @@ _NOTE = (
 
 
 def draw_fig4(results: Results, path: Path) -> Path:
-    """Fig. 4: sums (a) and layers (b), in the unit form, exact and clamped."""
-    from matplotlib.figure import Figure
-
-    from dralign.report.files import write_atomically
-
-    figure = Figure(figsize=(11, 4.4), dpi=160, layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for form, style in (("unit, exact", "-"), ("unit, clamped", ":")):
-        for place, (method, width) in enumerate(_CURVES):
-            values = [at(results, form, "total", method, w, hidden=width) for w in DP_WEIGHTS]
-            _line(left, values, f"{method} (c{width})" if style == "-" else None, place, style)
-        for place, (width, layer) in enumerate((w, x) for w in (50, 200) for x in LAYERS):
-            values = [at(results, form, layer, "gap", w, hidden=width) for w in DP_WEIGHTS]
-            name = f"c{width}, layer {1 + LAYERS.index(layer)}"
-            _line(right, values, name if style == "-" else None, place, style)
-    left.set_title("(a) sum over layers; dotted: clamped", loc="left", fontsize=10)
-    right.set_title("(b) layers, FairReg; dotted: clamped", loc="left", fontsize=10)
-    for ax in (left, right):
-        ax.set_xlabel("lambda")
-        ax.set_ylabel("similarity of the rationales")
-        ax.grid(color="#e5e7eb")
-        if ax.get_lines():
-            ax.legend(fontsize=8, frameon=False)
-    return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+    """Fig. 4: sums (a) and layers (b) at unit granularity; clamped curves are dotted."""
+    sums, layers = [], []
+    for dash, form in enumerate(("unit, exact", "unit, clamped")):
+        for colour, (method, width) in enumerate(_CURVES):
+            label = "" if dash else f"{method} (c{width})"
+            sums.append(Curve(label, _points(results, form, "total", method, width), colour, dash))
+        for colour, (width, layer) in enumerate((w, x) for w in (50, 200) for x in LAYERS):
+            label = "" if dash else f"c{width}, layer {1 + LAYERS.index(layer)}"
+            layers.append(Curve(label, _points(results, form, layer, "gap", width), colour, dash))
+    y = "similarity of the rationales"
+    return line_figure(
+        [
+            Curves("(a) sum over layers; dotted: clamped", "lambda", y, tuple(sums)),
+            Curves("(b) layers, FairReg; dotted: clamped", "lambda", y, tuple(layers)),
+        ],
+        path,
+    )
 
 
-_COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00")
-
-
-def _line(ax: object, values: Sequence[Values], label: str | None, place: int, style: str) -> None:
-    """A curve through the weights that have trials."""
-    points = [(w, mean(v)) for w, v in zip(DP_WEIGHTS, values, strict=True) if v]
-    if points:
-        ax.plot(  # type: ignore[attr-defined]  # matplotlib has no types
-            *zip(*points, strict=True),
-            style,
-            marker="o",
-            markersize=3,
-            color=_COLOURS[place],
-            label=label,
-        )
+def _points(
+    results: Results, form: str, layer: str, method: str, width: int
+) -> tuple[tuple[float, float], ...]:
+    """The means at the weights that have trials."""
+    values = [(w, at(results, form, layer, method, w, hidden=width)) for w in DP_WEIGHTS]
+    return tuple((weight, mean(found)) for weight, found in values if found)

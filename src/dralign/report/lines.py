@@ -1,0 +1,75 @@
+"""A figure of plain curves, for what is no trade-off of precision and gap."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dralign.report.files import write_atomically
+
+_COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00")
+_DASHES = ("-", ":", "--", "-.")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve.
+
+    Attributes:
+        label: what the legend says; empty leaves it out.
+        points: (x, y) in the order in which they are joined.
+        colour: the number of its colour, for curves that belong together.
+        dash: the number of its line style.
+    """
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+    colour: int = 0
+    dash: int = 0
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A panel.
+
+    Attributes:
+        title: above it.
+        x: what the horizontal axis shows.
+        y: what the vertical axis shows.
+        curves: those without points are left out.
+    """
+
+    title: str
+    x: str
+    y: str
+    curves: tuple[Curve, ...]
+
+
+def line_figure(panels: Sequence[Curves], path: Path | str) -> Path:
+    """Draws panels beside each other; the ending of ``path`` tells the format.
+
+    Raises:
+        StudyError: if the file can't be written.
+    """
+    from matplotlib.figure import Figure
+
+    size = (5.6 * len(panels), 4.4)
+    figure = Figure(figsize=size, dpi=160, layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False).flat
+    for ax, panel in zip(axes, panels, strict=True):
+        for curve in panel.curves:
+            if curve.points:
+                ax.plot(
+                    *zip(*curve.points, strict=True),
+                    _DASHES[curve.dash % len(_DASHES)],
+                    color=_COLOURS[curve.colour % len(_COLOURS)],
+                    marker="o",
+                    markersize=3,
+                    label=curve.label or None,
+                )
+        ax.set_title(panel.title, loc="left", fontsize=10)
+        ax.set_xlabel(panel.x)
+        ax.set_ylabel(panel.y)
+        ax.grid(color="#e5e7eb")
+        if ax.get_lines():
+            ax.legend(fontsize=8, frameon=False)
+    return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
