@@ -6,10 +6,10 @@ PY := .venv/bin/python
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format bench lock clean
+.PHONY: help install demo reproduce-quick test check format bench lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## create .venv from requirements.lock
 
@@ -21,6 +21,9 @@ install: .venv/installed ## create .venv from requirements.lock
 
 demo: install ## the main job: compare methods on Adult, ending in table, figure and report
 	.venv/bin/dralign compare adult --out demo
+
+reproduce-quick: install ## every table, figure and claim of the paper, from few and short trials
+	.venv/bin/dralign reproduce all --quick --study reproduction
 
 test: install ## the whole test suite, two workers
 	$(PY) -m pytest -n 2 tests
@@ -41,5 +44,5 @@ lock: install ## print what is installed in the form of requirements.lock
 	$(PY) -m pip freeze --exclude-editable | sed 's/+cpu//'
 
 clean: ## remove everything that was built
-	rm -rf .venv build dist demo .mypy_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv build dist demo reproduction .mypy_cache .ruff_cache .hypothesis .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

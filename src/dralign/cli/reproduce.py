@@ -9,7 +9,7 @@ import typer
 from dralign.cli import options
 from dralign.cli.console import print_json, say
 from dralign.cli.progress import run_trials
-from dralign.errors import OptionError, unknown
+from dralign.errors import DataError, OptionError, unknown
 from dralign.report.files import write_atomically
 from dralign.reproduce import ENTRIES, PLANS, Entry, Results, document, plan, reduced, section
 from dralign.study import Ledger, TrialSpec, ledger_path
@@ -86,7 +86,15 @@ def _specs(
     """The trials that the entries need."""
     needed = [name for name in PLANS if any(name in entry.plans for entry in chosen)]
     home = str(data_home) if data_home else ""
-    specs = [spec for name in needed for spec in plan(name, data_home=home).trials]
+    specs: list[TrialSpec] = []
+    for name in needed:
+        trials = plan(name, data_home=home).trials
+        try:
+            trials[0].data.load(0)
+        except DataError as error:  # COMPAS is not part of the package
+            say(f"left out: {name}: {error}")
+            continue
+        specs += trials
     if quick:
         specs = reduced(specs)
     if seeds is not None:

@@ -70,9 +70,9 @@ def table1(results: Results) -> Reproduction:
 _NOTE = (
     "Readings are taken on all training rows at the epoch of the smallest soft validation gap; the "
     "d_F are from exact removals of every weight (Eq. 4). 'fit' is the mean distance to the "
-    "paper's row: in powers of ten for d_F, absolute for the others. Lambda 0 is Oversample, which "
-    "is FairReg at lambda 0; uniform ERM, which Sec. 3.2 names, stands in its own rows. Which reading "
-    "the paper means it does not say; the choice by fit is ours."
+    "paper's row: in powers of ten for d_F, absolute for the others. Lambda 0 is Oversample, "
+    "which is FairReg at lambda 0; uniform ERM, which Sec. 3.2 names, stands in its own rows. "
+    "Which reading the paper means it does not say; the choice by fit is ours."
 )
 
 
