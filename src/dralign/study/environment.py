@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -21,6 +22,7 @@ def _fixed() -> Mapping[str, str]:
     return MappingProxyType(
         {
             "dralign": version("dralign"),
+            **_revision(Path(__file__).parents[3] / ".git"),
             "python": platform.python_version(),
             "torch": torch.__version__,
             "numpy": np.__version__,
@@ -29,3 +31,22 @@ def _fixed() -> Mapping[str, str]:
             "cpu": torch.backends.cpu.get_cpu_capability(),
         }
     )
+
+
+def _revision(git: Path) -> dict[str, str]:
+    """The commit that is checked out, if the package runs from a checkout; read without git.
+
+    Args:
+        git: the ``.git`` folder.
+    """
+    try:
+        head = (git / "HEAD").read_text(encoding="ascii").strip()
+        if not head.startswith("ref: "):
+            return {"revision": head[:12]}
+        branch = head.removeprefix("ref: ")
+        if (git / branch).is_file():
+            return {"revision": (git / branch).read_text(encoding="ascii").strip()[:12]}
+        packed = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    return {"revision": line[:12] for line in packed if line.endswith(f" {branch}")}
