@@ -219,6 +219,35 @@ def test_standard_adult_tests_on_the_official_test_rows():
 
 
 @pytest.mark.parametrize(
+    ("sensitive", "names"),
+    [
+        (
+            ("sex", "race"),
+            ("Female & White", "Female & not White", "Male & White", "Male & not White"),
+        ),
+        (("race",), ("White", "not White")),
+    ],
+)
+def test_papers_adult_crosses_sex_with_its_binary_race_which_is_then_no_input(sensitive, names):
+    plain, crossed = (load("adult", sensitive=given) for given in (("sex",), sensitive))
+    assert crossed.group_names == names
+    assert torch.equal(crossed.train.x, plain.train.x[:, :-2])
+    white = plain.train.x[:, -1] == 1  # the last input is race == White
+    codes = torch.tensor([place for place, name in enumerate(names) if "not" not in name])
+    assert torch.equal(torch.isin(crossed.train.group, codes), white)
+    frame = fetch_adult().frame.drop(columns="race").head(3)
+    assert crossed.encoder.transform(frame).shape == (3, 118)
+    form = crossed.encoder.to_dict()
+    assert type(crossed.encoder).from_dict(form) == crossed.encoder
+
+
+def test_encoder_written_before_race_could_be_left_out_has_it():
+    encoder = load("adult").encoder
+    form = {key: value for key, value in encoder.to_dict().items() if key != "race"}
+    assert type(encoder).from_dict(form) == encoder
+
+
+@pytest.mark.parametrize(
     ("name", "sensitive", "hidden", "groups"),
     [
         ("adult", "race", "race=White", 5),
@@ -258,7 +287,7 @@ def test_the_seed_decides_the_split(name, preparation):
     [
         ({"name": "credit"}, "unknown dataset 'credit'; known: adult, german, compas, celeba"),
         ({"preparation": "raw"}, "unknown preparation 'raw'; known: paper, standard"),
-        ({"sensitive": "race"}, "use preparation 'standard'"),
+        ({"sensitive": "age"}, "use preparation 'standard'"),
         ({"include_sensitive": True}, "use preparation 'standard'"),
         ({"name": "german", "sensitive": ("sex", "age")}, "use preparation 'standard'"),
         ({"preparation": "standard", "sensitive": "age"}, "unknown sensitive column of adult"),

@@ -129,6 +129,7 @@ def _settings(
                     "fairness_weight": lam,
                     "alignment_weight": beta,
                     "gap_bound": trial.gap_bound if weighted else None,
+                    "alignment_every": trial.alignment_every if aligned else 1,
                     "penalty": penalty,
                     "mixup_layer": trial.mixup_layer if "mixup" in {name, penalty} else None,
                 }

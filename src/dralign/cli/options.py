@@ -55,6 +55,9 @@ AlignmentWeight = Annotated[
     float | None,
     typer.Option(help="beta, of dralign; a tenth of the fairness weight if not given."),
 ]
+AlignmentEvery = Annotated[
+    int, typer.Option(help="Align on every k-th step, k times as strongly; of dralign.")
+]
 Loss = Annotated[
     str, typer.Option(help="batch_mean (as in the published code) or group_sum (Algorithm 1).")
 ]
@@ -156,6 +159,7 @@ class TrialOptions:
     data_home: DataHome = None
     granularity: Granularity = "unit"
     layers: Layers = "all"
+    alignment_every: AlignmentEvery = 1
     loss: Loss = "batch_mean"
     penalty: Penalty = "gap"
     mixup_layer: MixupLayer = None

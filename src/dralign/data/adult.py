@@ -84,23 +84,26 @@ class PaperAdultEncoder:
     Five continuous columns become ten bins each, all by the same edges: the deciles of standardised
     *age* (a quirk of the published code). 35 binary columns (34 categories and race == White)
     become two inputs each. Every row has 40 ones. Missing values and categories that the data do
-    not have are "not" in every binary column of theirs.
+    not have are "not" in every binary column of theirs. Where race makes the groups, its two inputs
+    are left out (118, 39 ones).
 
     Attributes:
         mean: of the continuous columns over training and validation rows.
         std: the same.
         edges: the ten bin edges, in rising order.
         categories: of each categorical column.
+        race: whether race == White is an input.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     edges: tuple[float, ...]
     categories: tuple[tuple[str, ...], ...]
+    race: bool = True
 
     @classmethod
     def fit(
-        cls, frame: "pd.DataFrame", train: np.ndarray, known: np.ndarray
+        cls, frame: "pd.DataFrame", train: np.ndarray, known: np.ndarray, *, race: bool = True
     ) -> "PaperAdultEncoder":
         """Learns the scaling from the ``known`` rows (train and validation), edges from train."""
         values = _continuous(frame)
@@ -108,7 +111,8 @@ class PaperAdultEncoder:
         age = (values[train, 0] - mean[0]) / std[0]
         edges = np.quantile(age, np.arange(N_BINS) / N_BINS)
         categories = tuple(tuple(sorted(frame[name].unique())) for name in CATEGORICAL)
-        return cls(tuple(mean.tolist()), tuple(std.tolist()), tuple(edges.tolist()), categories)
+        scaling = (tuple(values.tolist()) for values in (mean, std, edges))
+        return cls(*scaling, categories, race)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -119,7 +123,8 @@ class PaperAdultEncoder:
             for name, values in zip(CATEGORICAL, self.categories, strict=True)
             for value in values
         ]
-        return (*bins, *(f"{form}{name}" for name in [*hot, "race=White"] for form in ("not ", "")))
+        names = [*hot, "race=White"] if self.race else hot
+        return (*bins, *(f"{form}{name}" for name in names for form in ("not ", "")))
 
     def encode(self, frame: "pd.DataFrame") -> tuple[np.ndarray, Unknown]:
         """``transform`` without a word: the inputs, and the unknown values per column.
@@ -127,7 +132,7 @@ class PaperAdultEncoder:
         Raises:
             DataError: if a column is missing, or a continuous value is.
         """
-        require_columns(frame, [*CONTINUOUS, *CATEGORICAL, "race"])
+        require_columns(frame, [*CONTINUOUS, *CATEGORICAL, *(["race"] if self.race else [])])
         scaled = (_continuous(frame) - np.array(self.mean)) / np.array(self.std)
         place = np.digitize(scaled, self.edges).clip(1, N_BINS) - 1  # (n, 5)
         binary, strange = [], {}
@@ -136,14 +141,15 @@ class PaperAdultEncoder:
             binary.append(one_hot(rank, len(values)))
             if count := int((rank == UNSEEN).sum()):
                 strange[name] = count
-        binary.append(one_hot(places(frame["race"], ["White"]), 1))
+        if self.race:
+            binary.append(one_hot(places(frame["race"], ["White"]), 1))
         yes = np.concatenate(binary, axis=1)  # (n, 35)
         pairs = np.stack([1 - yes, yes], axis=2).reshape(len(yes), -1)  # (n, 70)
         bins = [one_hot(column, N_BINS) for column in place.T]
         return np.concatenate([*bins, pairs], axis=1, dtype=np.float32), strange
 
     def transform(self, frame: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily
-        """(n, 120) float32 inputs for raw rows; sex and the columns not used may be absent.
+        """(n, 120) or (n, 118) float32 inputs for raw rows; unused columns may be absent.
 
         Raises:
             DataError: if a column is missing, or a continuous value is.
@@ -160,6 +166,7 @@ class PaperAdultEncoder:
             "std": list(self.std),
             "edges": list(self.edges),
             "categories": dict(zip(CATEGORICAL, map(list, self.categories), strict=True)),
+            "race": self.race,
         }
 
     @classmethod
@@ -176,7 +183,8 @@ class PaperAdultEncoder:
         lists = Form(entries.content.get("categories"), "encoder categories")
         if min(std) <= 0 or list(edges) != sorted(edges):
             raise DataError("encoder: expected 'std' above 0 and 'edges' in rising order")
-        return cls(mean, std, edges, tuple(lists.texts(name) for name in CATEGORICAL))
+        race = "race" not in entries.content or entries.flag("race")
+        return cls(mean, std, edges, tuple(lists.texts(name) for name in CATEGORICAL), race)
 
 
 def load_adult(
@@ -185,10 +193,15 @@ def load_adult(
     """Adult as a dataset; an unknown option is an OptionError."""
     check_seed(seed)
     chosen = choose_sensitive(
-        "adult", preparation, sensitive, known=SENSITIVE, include_sensitive=include_sensitive
+        "adult",
+        preparation,
+        sensitive,
+        known=SENSITIVE,
+        in_paper=SENSITIVE,
+        include_sensitive=include_sensitive,
     )
     if preparation == "paper":
-        return _paper(seed)
+        return _paper(seed, chosen)
     return _standard(seed, chosen, include_sensitive)
 
 
@@ -226,23 +239,27 @@ def _raw() -> "pd.DataFrame":
     return frame
 
 
-def _paper(seed: int) -> Dataset:
-    """Fair-mixup's preparation: 27,132 / 9,045 / 9,045 rows of 120 binary inputs."""
+def _paper(seed: int, sensitive: tuple[str, ...]) -> Dataset:
+    """Fair-mixup's preparation: 27,132 / 9,045 / 9,045 rows of 120 binary inputs.
+
+    Sex is never an input. Race is White or not here, and no input where it makes the groups.
+    """
     raw = _raw()
     frame = raw[raw["native-country"].notna() & raw["occupation"].notna()].reset_index(drop=True)
     order = np.random.RandomState(seed).permutation(len(frame))
     known, test = np.split(order, [int(0.8 * len(order))])
     validation, train = np.split(known, [len(test)])
-    encoder = PaperAdultEncoder.fit(frame, train, known)
+    encoder = PaperAdultEncoder.fit(frame, train, known, race="race" not in sensitive)
+    features = frame.assign(race=frame["race"].where(frame["race"] == "White", "not White"))
     return assemble(
         encoder.encode(frame)[0],
         (frame[LABEL] == POSITIVE).to_numpy(),
-        encode_groups(frame["sex"]),
+        encode_groups(features[list(sensitive)]),
         (train, validation, test),
         encoder=encoder,
         name="adult",
         preparation="paper",
-        sensitive=("sex",),
+        sensitive=sensitive,
         label=LABEL,
         positive=POSITIVE,
         batch_sizes=PAPER_BATCHES,

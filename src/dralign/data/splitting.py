@@ -32,9 +32,18 @@ def choose_sensitive(
     sensitive: Sequence[str],
     *,
     known: Sequence[str],
+    in_paper: Sequence[str] = ("sex",),
     include_sensitive: bool,
 ) -> tuple[str, ...]:
     """The sensitive columns of a built-in dataset; sex if none is given.
+
+    Args:
+        dataset: its name.
+        preparation: paper or standard.
+        sensitive: the columns that are asked for.
+        known: those the standard preparation has.
+        in_paper: those the paper's preparation has.
+        include_sensitive: whether they are asked for as inputs too.
 
     Raises:
         OptionError: if the preparation, or a column for it, is unknown.
@@ -42,10 +51,10 @@ def choose_sensitive(
     if preparation not in {"paper", "standard"}:
         raise OptionError(unknown("preparation", preparation, ("paper", "standard")))
     chosen = tuple(sensitive or ("sex",))
-    if preparation == "paper" and (chosen != ("sex",) or include_sensitive):
+    if preparation == "paper" and (not set(chosen) <= set(in_paper) or include_sensitive):
         raise OptionError(
-            f"{dataset}: the paper's preparation has sex as its sensitive feature, kept out of the "
-            "inputs; use preparation 'standard' for others"
+            f"{dataset}: the paper's preparation has {' and '.join(in_paper)} as sensitive "
+            "features, kept out of the inputs; use preparation 'standard' for others"
         )
     for name in chosen:
         if name not in known:

@@ -59,6 +59,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         gap_bound: the largest soft gap on the rows kept back; lambda is then found while training
             and beta is a tenth of it, so that both weights stay None.
         loss: the loss convention, as in ``build_method``.
+        alignment_every: of dralign, the alignment term enters every k-th step (Eq. 21).
         penalty: of dralign, what lambda weighs: the ``"gap"``, or Fair Mixup's penalty
             (``"mixup"``).
         mixup_layer: the module whose output Fair Mixup mixes; None mixes the inputs.
@@ -117,6 +118,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         layers: LayerChoice = "all",
         gap_bound: float | None = None,
         loss: LossConvention = "batch_mean",
+        alignment_every: int = 1,
         penalty: Penalty = "gap",
         mixup_layer: str | None = None,
         hidden: int = 200,
@@ -141,6 +143,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.layers = layers
         self.gap_bound = gap_bound
         self.loss = loss
+        self.alignment_every = alignment_every
         self.penalty = penalty
         self.mixup_layer = mixup_layer
         self.hidden = hidden

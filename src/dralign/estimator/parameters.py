@@ -10,7 +10,15 @@ from dralign.errors import OptionError
 from dralign.methods import Method, bounded_weights, build_method, default_weights
 from dralign.training import Rule, Selection, TrainingSettings
 
-_COUNTS = {"hidden": 1, "depth": 0, "epochs": 1, "iterations": 1, "batch_size": 1, "warmup": 0}
+_COUNTS = {
+    "alignment_every": 1,
+    "hidden": 1,
+    "depth": 0,
+    "epochs": 1,
+    "iterations": 1,
+    "batch_size": 1,
+    "warmup": 0,
+}
 _NUMBERS = (
     "fairness_weight",
     "alignment_weight",
@@ -73,6 +81,7 @@ def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
         granularity=parameters["granularity"],
         layers=parameters["layers"],
         loss=parameters["loss"],
+        alignment_every=parameters["alignment_every"],
         penalty=parameters["penalty"],
         mixup_layer=parameters["mixup_layer"],
         n_classes=n_classes,
