@@ -184,6 +184,8 @@ def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_gro
         ({"name": "dralign", "penalty": "cutmix"}, "unknown penalty 'cutmix'; known: gap, mixup"),
         ({"name": "gap", "penalty": "mixup"}, "penalty: only the method 'dralign' can swap it"),
         ({"name": "gap", "mixup_layer": "1"}, "mixup_layer: the method 'gap' does not mix"),
+        ({"name": "erm", "aggregate": "mean"}, "aggregate: the method 'erm' compares no pairs"),
+        ({"name": "gap", "aggregate": "sum"}, "unknown aggregate 'sum'; known: max, mean"),
         ({"name": "dralign", "alignment_every": 0}, "alignment_every: expected at least 1, got 0"),
         ({"name": "gap", "alignment_every": 2}, "alignment_every: the method 'gap' does not align"),
         ({"name": "gap", "loss": "sum"}, "unknown loss convention 'sum'; known: batch_mean"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dralign.study.environment import _revision, environment
+from dralign.study.environment import _revision
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -25,8 +25,3 @@ def test_commit_that_is_checked_out_is_found(tmp_path, files):
 
 def test_without_a_checkout_there_is_no_revision(tmp_path):
     assert not _revision(tmp_path / ".git")
-
-
-def test_environment_tells_versions_and_no_host_or_user():
-    known = {"dralign", "revision", "python", "torch", "numpy", "platform", "cpu", "threads"}
-    assert environment().keys() <= known

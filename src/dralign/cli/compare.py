@@ -130,6 +130,7 @@ def _settings(
                     "alignment_weight": beta,
                     "gap_bound": trial.gap_bound if weighted else None,
                     "alignment_every": trial.alignment_every if aligned else 1,
+                    "aggregate": trial.aggregate if name in {"gap", "mixup", "dralign"} else "max",
                     "penalty": penalty,
                     "mixup_layer": trial.mixup_layer if "mixup" in {name, penalty} else None,
                 }

@@ -55,6 +55,9 @@ AlignmentWeight = Annotated[
     float | None,
     typer.Option(help="beta, of dralign; a tenth of the fairness weight if not given."),
 ]
+Aggregate = Annotated[
+    str, typer.Option(help="Of more than two groups, train on the max or the mean over pairs.")
+]
 AlignmentEvery = Annotated[
     int, typer.Option(help="Align on every k-th step, k times as strongly; of dralign.")
 ]
@@ -160,6 +163,7 @@ class TrialOptions:
     granularity: Granularity = "unit"
     layers: Layers = "all"
     alignment_every: AlignmentEvery = 1
+    aggregate: Aggregate = "max"
     loss: Loss = "batch_mean"
     penalty: Penalty = "gap"
     mixup_layer: MixupLayer = None

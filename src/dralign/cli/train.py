@@ -42,6 +42,7 @@ def train(
         alignment_weight=beta,
         gap_bound=trial.gap_bound,
         alignment_every=trial.alignment_every,
+        aggregate=cast("Any", trial.aggregate),
         penalty=cast("Any", trial.penalty),
         mixup_layer=trial.mixup_layer,
         seed=seed,

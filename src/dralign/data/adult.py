@@ -111,8 +111,8 @@ class PaperAdultEncoder:
         age = (values[train, 0] - mean[0]) / std[0]
         edges = np.quantile(age, np.arange(N_BINS) / N_BINS)
         categories = tuple(tuple(sorted(frame[name].unique())) for name in CATEGORICAL)
-        scaling = (tuple(values.tolist()) for values in (mean, std, edges))
-        return cls(*scaling, categories, race)
+        means, deviations, bins = (tuple(values.tolist()) for values in (mean, std, edges))
+        return cls(means, deviations, bins, categories, race)
 
     @property
     def feature_names(self) -> tuple[str, ...]:

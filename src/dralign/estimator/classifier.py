@@ -25,6 +25,7 @@ from dralign.estimator.parameters import (
     without_groups,
 )
 from dralign.estimator.saving import learned, to_artifact
+from dralign.gaps import Aggregate
 from dralign.methods import LossConvention, Method, Penalty
 from dralign.rationale import Granularity, LayerChoice
 from dralign.training import EpochRecord, Rule, Selection, predict_probability, train
@@ -59,6 +60,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         gap_bound: the largest soft gap on the rows kept back; lambda is then found while training
             and beta is a tenth of it, so that both weights stay None.
         loss: the loss convention, as in ``build_method``.
+        aggregate: of more than two groups, train on the ``"max"`` or the ``"mean"`` over pairs.
         alignment_every: of dralign, the alignment term enters every k-th step (Eq. 21).
         penalty: of dralign, what lambda weighs: the ``"gap"``, or Fair Mixup's penalty
             (``"mixup"``).
@@ -118,6 +120,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         layers: LayerChoice = "all",
         gap_bound: float | None = None,
         loss: LossConvention = "batch_mean",
+        aggregate: Aggregate = "max",
         alignment_every: int = 1,
         penalty: Penalty = "gap",
         mixup_layer: str | None = None,
@@ -143,6 +146,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.layers = layers
         self.gap_bound = gap_bound
         self.loss = loss
+        self.aggregate = aggregate
         self.alignment_every = alignment_every
         self.penalty = penalty
         self.mixup_layer = mixup_layer

@@ -81,6 +81,7 @@ def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
         granularity=parameters["granularity"],
         layers=parameters["layers"],
         loss=parameters["loss"],
+        aggregate=parameters["aggregate"],
         alignment_every=parameters["alignment_every"],
         penalty=parameters["penalty"],
         mixup_layer=parameters["mixup_layer"],

@@ -3,7 +3,7 @@
 from typing import Final, Literal, get_args
 
 from dralign.errors import OptionError, unknown
-from dralign.gaps import CLASS_GAPS, GAP_NAMES, GapName, resolve_gap
+from dralign.gaps import CLASS_GAPS, GAP_NAMES, Aggregate, GapName, resolve_gap
 from dralign.methods.adversarial import Adversarial
 from dralign.methods.base import LossConvention, Method, PostProcess, Step, StepResult
 from dralign.methods.decorrelation import Decorrelation
@@ -31,6 +31,7 @@ WEIGHTED_METHODS: Final = ("gap", "dralign", "mixup", "adversarial")
 DEFAULT_LAMBDA: Final = 0.2
 BETA_SHARE: Final = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
 
+_COMPARE_PAIRS: Final = ("gap", "mixup", "dralign")
 _TWO_CLASSES: Final = ("adversarial", "thresholds")
 _LIMITED_GAPS: Final[dict[str, tuple[GapName, ...]]] = {
     "mixup": ("demographic_parity", "equalized_odds"),
@@ -123,6 +124,7 @@ def build_method(
     penalty: Penalty = "gap",
     mixup_layer: str | None = None,
     alignment_every: int = 1,
+    aggregate: Aggregate = "max",
     n_classes: int = 2,
 ) -> Method:
     """The method of the given name; weights it does not use must be 0.
@@ -138,6 +140,8 @@ def build_method(
         penalty: for ``dralign``, what lambda weighs: the gap, or Fair Mixup's penalty (A.8).
         mixup_layer: the name of the module whose output is mixed; None mixes the inputs.
         alignment_every: for ``dralign``, the alignment term enters every k-th step.
+        aggregate: for ``gap``, ``mixup`` and ``dralign``, whether the largest difference of any two
+            groups is made small (``"max"``) or the mean over pairs (``"mean"``).
         n_classes: the number of classes of the label.
 
     Raises:
@@ -152,12 +156,14 @@ def build_method(
         raise OptionError(f"alignment_every: expected at least 1, got {alignment_every}")
     if alignment_every > 1 and name != "dralign":
         raise OptionError(f"alignment_every: the method {name!r} does not align anything")
+    if aggregate != "max" and name not in _COMPARE_PAIRS:
+        raise OptionError(f"aggregate: the method {name!r} compares no pairs of groups")
     if n_classes > 2 and name in _TWO_CLASSES:
         raise OptionError(
             f"method: {name!r} needs two classes, the label has {n_classes}; choose another, or "
             "say which value is positive"
         )
-    resolved = resolve_gap(gap, n_classes=n_classes)
+    resolved = resolve_gap(gap, aggregate=aggregate, n_classes=n_classes)
     path = PathPenalty(resolved, mixup_layer)
     methods: dict[str, Method] = {
         "erm": Erm(resolved, loss),

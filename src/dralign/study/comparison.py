@@ -27,6 +27,7 @@ OWN_SETTINGS: Final = frozenset(
         "granularity",
         "layers",
         "alignment_every",
+        "aggregate",
         "penalty",
         "mixup_layer",
         "readings",

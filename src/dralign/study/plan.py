@@ -42,6 +42,7 @@ _USED_BY: Final[dict[str, tuple[str, ...]]] = {
         ("dralign",),
     ),
     "mixup_layer": ("mixup", "dralign"),
+    "aggregate": ("gap", "mixup", "dralign"),
 }
 _TYPES: Final[dict[str, object]] = {
     **get_type_hints(DataSource),

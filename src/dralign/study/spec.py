@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from dralign.data import DataSource
 from dralign.errors import OptionError, StudyError, unknown
+from dralign.gaps import Aggregate
 from dralign.methods import LossConvention, Method, Penalty, bounded_weights, build_method
 from dralign.rationale import Granularity
 from dralign.training import TrainingSettings
@@ -48,6 +49,8 @@ class TrialSpec:
         granularity: of the rationales that are aligned, and of the similarity that is shown.
         layers: the layers to be aligned: all, the last k, or names.
         alignment_every: the alignment term enters every k-th step.
+        aggregate: whether training makes the largest difference of any two groups small, or the
+            mean over pairs; the gap that is recorded is always the largest.
         loss: the loss convention.
         penalty: of dralign, what lambda weighs: the gap, or Fair Mixup's penalty.
         mixup_layer: the module whose output is mixed, of mixup and that penalty; None for inputs.
@@ -71,6 +74,7 @@ class TrialSpec:
     granularity: Granularity = "unit"
     layers: Layers = "all"
     alignment_every: int = 1
+    aggregate: Aggregate = "max"
     loss: LossConvention = "batch_mean"
     penalty: Penalty = "gap"
     mixup_layer: str | None = None
@@ -122,6 +126,7 @@ class TrialSpec:
             granularity=self.granularity,
             layers=self.layers,
             alignment_every=self.alignment_every,
+            aggregate=self.aggregate,
             loss=self.loss,
             penalty=self.penalty,
             mixup_layer=self.mixup_layer,
