@@ -2,16 +2,27 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from dralign.cli import options
 from dralign.cli.console import print_json, say
 from dralign.cli.progress import run_trials
-from dralign.errors import DataError, OptionError, unknown
+from dralign.data import catalogue
+from dralign.errors import OptionError, unknown
 from dralign.report.files import write_atomically
-from dralign.reproduce import ENTRIES, PLANS, Entry, Results, document, plan, reduced, section
+from dralign.reproduce import (
+    ENTRIES,
+    PLANS,
+    Entry,
+    Results,
+    document,
+    findings,
+    plan,
+    reduced,
+    section,
+)
 from dralign.study import Ledger, TrialSpec, ledger_path
 from dralign.training import Selection
 
@@ -21,9 +32,9 @@ EVERYTHING = ("list", "all")
 def reproduce(
     what: Annotated[str, typer.Argument(help="list, all, or a name that list shows.")],
     *,
-    study: Annotated[Path, typer.Option(help="Folder of the study that holds the trials.")] = Path(
-        "studies/reproduction"
-    ),
+    study: Annotated[
+        Path, typer.Option(help="Folder or ledger of the study that holds the trials.")
+    ] = Path("studies/reproduction"),
     run: Annotated[bool, typer.Option(help="Run the trials that are missing.")] = True,
     quick: Annotated[
         bool, typer.Option("--quick", help="Few, short trials in a study of their own.")
@@ -45,26 +56,28 @@ def reproduce(
         _list(json=json)
         return
     chosen = list(ENTRIES.values()) if what == "all" else [_entry(what)]
-    folder = study / "quick" if quick else study
-    with Ledger(ledger_path(folder)) as ledger:
+    path = ledger_path(study)
+    path = path.parent / "quick" / path.name if quick else path
+    specs = _specs(chosen, quick, seeds, data_home)
+    with Ledger(path, create=run) as ledger:
         if run:
-            run_trials(_specs(chosen, quick, seeds, data_home), ledger, rule=Selection(), jobs=jobs)
-        results = Results.of(ledger.records())
+            run_trials(_there(specs, chosen), ledger, rule=Selection(), jobs=jobs)
+        results = Results.of(ledger.records(), specs)
     figures = {}
     for entry in chosen:
         if entry.draw is not None:
-            figures[entry.name] = entry.draw(results, (out or folder) / f"{entry.name}.png")
+            figures[entry.name] = entry.draw(results, (out or path.parent) / f"{entry.name}.png")
     if write is not None:
         text = document(results, study=study.as_posix())
         write_atomically(write, lambda file: file.write_text(text, encoding="utf-8"))
         say(f"written: {write}")
     if json:
-        made = {entry.name: asdict(entry.make(results)) for entry in chosen}
+        made = {entry.name: _result(entry, results) for entry in chosen}
         print_json({"entries": made, "figures": {k: str(v) for k, v in figures.items()}})
         return
     if write is None:
         for entry in chosen:
-            typer.echo(section(entry, entry.make(results)))
+            typer.echo(section(entry, results))
     for path in figures.values():
         say(f"written: {path}")
 
@@ -83,18 +96,14 @@ def _entry(name: str) -> Entry:
 def _specs(
     chosen: list[Entry], quick: bool, seeds: int | None, data_home: Path | None
 ) -> list[TrialSpec]:
-    """The trials that the entries need."""
+    """The trials that the entries need.
+
+    Raises:
+        OptionError: if the number of seeds is not positive.
+    """
     needed = [name for name in PLANS if any(name in entry.plans for entry in chosen)]
     home = str(data_home) if data_home else ""
-    specs: list[TrialSpec] = []
-    for name in needed:
-        trials = plan(name, data_home=home).trials
-        try:
-            trials[0].data.load(0)
-        except DataError as error:  # COMPAS is not part of the package
-            say(f"left out: {name}: {error}")
-            continue
-        specs += trials
+    specs = [spec for name in needed for spec in plan(name, data_home=home).trials]
     if quick:
         specs = reduced(specs)
     if seeds is not None:
@@ -102,6 +111,24 @@ def _specs(
             raise OptionError(f"--seeds: expected at least 1, got {seeds}")
         specs = [spec for spec in specs if spec.seed < seeds]
     return sorted(specs, key=lambda spec: spec.seed)
+
+
+def _there(specs: list[TrialSpec], chosen: list[Entry]) -> list[TrialSpec]:
+    """The trials whose data are there; those of one entry alone must be."""
+    missing = {
+        name
+        for name, home in {(spec.data.name, spec.data.data_home) for spec in specs}
+        if len(chosen) > 1 and catalogue.entry(name).place(home) == "missing"
+    }
+    for name in sorted(missing):
+        say(f"{name} is not there (dralign data fetch {name}); its trials are left out")
+    return [spec for spec in specs if spec.data.name not in missing]
+
+
+def _result(entry: Entry, results: Results) -> dict[str, Any]:
+    """An entry for other programs."""
+    decided = findings(results, None if entry.name == "claims" else entry.name)
+    return {**asdict(entry.make(results)), "claims": [asdict(finding) for finding in decided]}
 
 
 def _list(*, json: bool) -> None:

@@ -1,6 +1,7 @@
 """Reproduction: what belongs to the paper's own tables, figures and claims and nowhere else."""
 
 from dralign.reproduce.catalogue import ENTRIES, PLANS, plan, reduced
+from dralign.reproduce.claims import findings
 from dralign.reproduce.document import document, section
 from dralign.reproduce.entry import Entry, Reproduction
 from dralign.reproduce.results import Results
@@ -12,6 +13,7 @@ __all__ = [
     "Reproduction",
     "Results",
     "document",
+    "findings",
     "plan",
     "reduced",
     "section",

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from dralign.reproduce.results import Results
-from dralign.reproduce.verdicts import Finding
 
 
 @dataclass(frozen=True)
@@ -19,13 +18,11 @@ class Reproduction:
     Attributes:
         header: column names.
         lines: rows of text; the paper's value stands beside ours.
-        findings: the statements that the entry decides.
         note: how to read it: what is assumed, which form of a gap, what the paper leaves open.
     """
 
     header: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
-    findings: tuple[Finding, ...] = ()
     note: str = ""
 
 
@@ -54,10 +51,15 @@ class Entry:
 
 
 @cache
+def paper(name: str) -> Mapping[str, Any]:
+    """A file of what the paper prints: ``"tables"`` or ``"claims"``."""
+    text = (files("dralign.reproduce") / "paper" / f"{name}.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
 def printed(name: str) -> Mapping[str, Any]:
-    """The paper's values of a table (``paper/tables.toml``)."""
-    text = (files("dralign.reproduce") / "paper" / "tables.toml").read_text(encoding="utf-8")
-    values: Mapping[str, Any] = tomllib.loads(text)[name]
+    """The paper's values of a table."""
+    values: Mapping[str, Any] = paper("tables")[name]
     return values
 
 

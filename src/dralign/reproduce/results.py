@@ -2,14 +2,20 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final
 
 from dralign.study import Interval, Row, TrialRecord, TrialSpec, summarise
+from dralign.study.comparison import Form
 from dralign.training import EpochRecord, Selection
 
 Values = Mapping[int, float]  # by seed
 Figure = Callable[[TrialRecord, EpochRecord], float]
+_Key = tuple[str, str, str]  # data, gap, method
+
+DP: Final = "demographic_parity"
+EO: Final = "equalized_odds"
 
 PUBLISHED_RULE = Selection()  # smallest soft validation gap, the first epoch left out
 
@@ -44,40 +50,70 @@ class Results:
     """The finished trials of a ledger, each at the epoch that the selection chooses.
 
     Attributes:
-        records: the trials that are done.
+        records: the trials that are done; of two that differ in readings alone, the one with them.
         selection: the rule; the published one unless somebody asks for another.
+        form: of the gaps that verdicts rest on.
     """
 
     records: tuple[TrialRecord, ...]
     selection: Selection = PUBLISHED_RULE
+    form: Form = "soft"
 
     @classmethod
-    def of(cls, records: Iterable[TrialRecord], selection: Selection = PUBLISHED_RULE) -> "Results":
-        """The results of those records that are done."""
-        return cls(tuple(r for r in records if r.status == "done"), selection)
+    def of(
+        cls, records: Iterable[TrialRecord], trials: Iterable[TrialSpec] | None = None
+    ) -> "Results":
+        """The results of those records that are done.
 
-    def values(self, figure: Figure, method: str, **settings: object) -> Values:
+        Args:
+            records: of a ledger.
+            trials: only these, with readings or without; None for all.
+        """
+        wanted = None if trials is None else {_plain(spec) for spec in trials}
+        found: dict[TrialSpec, TrialRecord] = {}
+        for record in sorted(records, key=lambda record: (record.spec.readings, record.hash)):
+            spec = _plain(record.spec)
+            if record.status == "done" and (wanted is None or spec in wanted):
+                found[spec] = record
+        return cls(tuple(found.values()))
+
+    @cached_property
+    def _chosen(self) -> Mapping[_Key, list[tuple[TrialRecord, EpochRecord]]]:
+        """The trials with their epochs, by data, gap and method."""
+        found: dict[_Key, list[tuple[TrialRecord, EpochRecord]]] = {}
+        for trial in self.records:
+            spec = trial.spec
+            epoch = self.selection.choose(trial.history, spec.gap)
+            found.setdefault((spec.data.name, spec.gap, spec.method), []).append((trial, epoch))
+        return found
+
+    def values(
+        self, figure: Figure, method: str, *, data: str = "adult", gap: str = DP, **settings: object
+    ) -> Values:
         """A figure by seed, of the trials of a method with these settings.
 
         Args:
             figure: what is taken from a trial.
             method: the method.
-            **settings: of ``TrialSpec``, and ``data`` for the name of the dataset. What is left
-                out is Adult, demographic parity, 200 units and the gap as penalty.
+            data: the name of the dataset.
+            gap: the gap that the method was trained for.
+            **settings: of ``TrialSpec``; 200 units and the gap as penalty if not given.
         """
-        wanted = {
-            "data": "adult",
-            "gap": "demographic_parity",
-            "hidden": 200,
-            "penalty": "gap",
-            **settings,
-        }
+        wanted = {"hidden": 200, "penalty": "gap", **settings}
         found = {
-            trial.spec.seed: figure(trial, self.selection.choose(trial.history, trial.spec.gap))
-            for trial in self.records
-            if trial.spec.method == method and _matches(trial.spec, wanted)
+            trial.spec.seed: figure(trial, epoch)
+            for trial, epoch in self._chosen.get((data, gap, method), ())
+            if _matches(trial.spec, wanted)
         }
         return {seed: value for seed, value in sorted(found.items()) if not math.isnan(value)}
+
+    def gaps(self, method: str, **settings: Any) -> Values:  # noqa: ANN401
+        """The absolute gap on the test rows in this form, by seed; settings as of ``values``."""
+        return self.values(soft if self.form == "soft" else hard, method, **settings)
+
+    def precisions(self, method: str, **settings: Any) -> Values:  # noqa: ANN401
+        """Average precision on the test rows by seed; settings as of ``values``."""
+        return self.values(precision, method, **settings)
 
     def rows(self, *, data: str, gap: str, methods: Iterable[str]) -> list[Row]:
         """The result rows of these methods on networks of 200 units, for a figure."""
@@ -85,18 +121,22 @@ class Results:
             trial
             for trial in self.records
             if trial.spec.method in methods
-            and _matches(trial.spec, {"data": data, "gap": gap, "hidden": 200})
+            and (trial.spec.data.name, trial.spec.gap, trial.spec.hidden) == (data, gap, 200)
         ]
         return summarise(chosen, selection=self.selection)
 
 
-def _matches(spec: TrialSpec, wanted: Mapping[str, Any]) -> bool:
-    """Whether a trial has the settings."""
-    form = {"data": spec.data.name, **{key: getattr(spec, key) for key in wanted if key != "data"}}
+def _plain(spec: TrialSpec) -> TrialSpec:
+    """The trial whatever it keeps and wherever its data lie."""
+    return replace(spec.portable(), readings=False)
+
+
+def _matches(spec: TrialSpec, wanted: Mapping[str, object]) -> bool:
+    """Whether a trial has the settings; weights may differ in the last bit."""
     return all(
-        math.isclose(form[key], value, abs_tol=1e-9)
+        math.isclose(getattr(spec, key), value, abs_tol=1e-9)
         if isinstance(value, float)
-        else form[key] == value
+        else getattr(spec, key) == value
         for key, value in wanted.items()
     )
 
@@ -108,7 +148,7 @@ def mean(values: Values) -> float:
 
 def paired(first: Values, second: Values) -> Interval:
     """First minus second over the seeds that both have."""
-    return Interval.of(first[seed] - second[seed] for seed in first.keys() & second.keys())
+    return Interval.of(first[seed] - second[seed] for seed in sorted(first.keys() & second.keys()))
 
 
 def shown(values: Values, digits: int = 3) -> str:

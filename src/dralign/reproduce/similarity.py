@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dralign.report import Curve, Curves, line_figure
 from dralign.reproduce.entry import Reproduction, printed
-from dralign.reproduce.results import Results, Values, mean, reading, shown
+from dralign.reproduce.results import DP, EO, Results, Values, mean, reading, shown
 
 FORMS = tuple(
     f"{granularity}, {form}"
@@ -17,13 +17,20 @@ LAYERS = ("0", "2")  # the first and the second weight layer of the perceptron
 
 
 def at(
-    results: Results, form: str, layer: str, method: str, weight: float, **settings: object
+    results: Results,
+    form: str,
+    layer: str,
+    method: str,
+    weight: float,
+    *,
+    hidden: int = 200,
+    gap: str = DP,
 ) -> Values:
     """The similarity of a network in one form; FairReg at lambda 0 is Oversample."""
     figure = reading(f"similarity, {form}, {layer}")
     if not weight and method in {"gap", "mixup"}:
-        return results.values(figure, "oversample", **settings)
-    return results.values(figure, method, fairness_weight=weight, **settings)
+        return results.values(figure, "oversample", gap=gap, hidden=hidden)
+    return results.values(figure, method, gap=gap, hidden=hidden, fairness_weight=weight)
 
 
 def fig4(results: Results) -> Reproduction:
@@ -38,7 +45,7 @@ def fig4(results: Results) -> Reproduction:
                 name = {"total": "sum", "0": "layer 1", "2": "layer 2"}[layer]
                 lines.append((form, f"{method} (c{width})", name, *(shown(v, 2) for v in values)))
     header = ("form", "network", "layer", *(f"lambda {weight:g}" for weight in DP_WEIGHTS))
-    return Reproduction(header, tuple(lines), note=_NOTE)
+    return Reproduction(header, tuple(lines), _NOTE)
 
 
 def table7(results: Results) -> Reproduction:
@@ -52,12 +59,11 @@ def table7(results: Results) -> Reproduction:
             lines.append((f"{method} (c{width})", "paper", *values))
             for form in FORMS:
                 ours = [
-                    at(results, form, "total", method, w, hidden=width, gap="equalized_odds")
-                    for w in weights
+                    at(results, form, "total", method, w, hidden=width, gap=EO) for w in weights
                 ]
                 lines.append((f"{method} (c{width})", form, *(shown(v, 2) for v in ours)))
     return Reproduction(
-        ("network", "form", *(f"lambda {w:g}" for w in weights)), tuple(lines), note=_NOTE
+        ("network", "form", *(f"lambda {w:g}" for w in weights)), tuple(lines), _NOTE
     )
 
 

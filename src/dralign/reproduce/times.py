@@ -42,7 +42,7 @@ def _times(results: Results, table: str, data: str) -> Reproduction:
         "paper / gap",
         "ours / gap",
     )
-    return Reproduction(header, tuple(lines), note=_NOTE)
+    return Reproduction(header, tuple(lines), _NOTE)
 
 
 _NOTE = (

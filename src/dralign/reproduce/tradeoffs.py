@@ -19,7 +19,7 @@ HEADER = ("data", "gap", "method", "lambda", "AP", "soft gap", "hard gap")
 
 def fig2(results: Results) -> Reproduction:
     """Adult under DP; the caption says five methods, the figure names four."""
-    return Reproduction(HEADER, _lines(_fig2(results)), note=_NOTE)
+    return Reproduction(HEADER, _lines(_fig2(results)), _NOTE)
 
 
 def draw_fig2(results: Results, path: Path) -> Path:
@@ -29,7 +29,7 @@ def draw_fig2(results: Results, path: Path) -> Path:
 
 def fig3(results: Results) -> Reproduction:
     """Adult and Credit under DP and EO; the CelebA panels need images."""
-    return Reproduction(HEADER, _lines(_fig3(results)), note=f"{_NOTE} CelebA needs images.")
+    return Reproduction(HEADER, _lines(_fig3(results)), f"{_NOTE} CelebA needs images.")
 
 
 def draw_fig3(results: Results, path: Path) -> Path:
@@ -39,7 +39,7 @@ def draw_fig3(results: Results, path: Path) -> Path:
 
 def fig5(results: Results) -> Reproduction:
     """Fig. 2 with the alignment alone, without a gap term (lambda 0)."""
-    return Reproduction(HEADER, _lines(_fig5(results)), note=_NOTE)
+    return Reproduction(HEADER, _lines(_fig5(results)), _NOTE)
 
 
 def draw_fig5(results: Results, path: Path) -> Path:

@@ -7,73 +7,114 @@
 - ``not run``: trials that it needs are missing.
 - ``needs images``: it is about CelebA.
 
-Gaps are judged in their soft form, which is what the methods train; evidence shows the hard form.
+Each function below applies them to one kind of statement. Differences are taken seed by seed, so
+their interval is that of the paired t-test: it leaves out 0 where p < .05. A statement of several
+parts has the verdict of its weakest part (a part that fails refutes it, even if one is missing);
+one that says "generally" is judged by the mean over its parts (``pooled``).
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from dralign.reproduce.results import Values, interval_text, mean, paired
+from dralign.study import Interval
 
 Verdict = Literal["reproduced", "direction only", "not reproduced", "not run", "needs images"]
+Outcome = tuple[Verdict, str]  # with its evidence
 
-_FROM_BEST: Final[tuple[Verdict, ...]] = (
-    "reproduced",
-    "direction only",
-    "not reproduced",
-    "not run",
-    "needs images",
-)
+VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+_FROM_BEST: Final = ("reproduced", "direction only", "not run", "not reproduced")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A statement of the paper and what became of it here.
+    """A statement of the paper and what became of it here, in one reading of it.
 
     Attributes:
-        statement: in the paper's words, or nearly.
+        section: where the paper says it.
+        statement: in the paper's words.
+        reading: in which reading it was judged, for example ``"hard"``; empty if there is one only.
         verdict: by the rules of this module.
         evidence: the numbers it rests on.
     """
 
+    section: str
     statement: str
+    reading: str
     verdict: Verdict
     evidence: str
 
 
-def lower(first: Values, second: Values) -> tuple[Verdict, str]:
+def lower(first: Values, second: Values) -> Outcome:
     """Whether ``first`` is lower than ``second``, over the seeds that both have."""
     difference = paired(first, second)
     if not difference.n:
         return "not run", "no seed has both"
-    text = f"difference {interval_text(difference)}"
+    text = f"difference {interval_text(difference, 4)}"
     if not difference.mean < 0:
         return "not reproduced", text
     borne_out = difference.mean + difference.half_width < 0  # false where the width is NaN
     return ("reproduced" if borne_out else "direction only"), text
 
 
-def near(values: Values, printed: float, tolerance: float) -> tuple[Verdict, str]:
-    """Whether our mean is within ``tolerance`` of what is printed."""
-    if not values:
+def reaches(values: Values, top: float, *, digits: int = 1) -> Outcome:
+    """Whether our mean is the top that can be reached, to the digits printed.
+
+    ``direction only`` if it is not but the interval includes the top.
+    """
+    found = Interval.of(values.values())
+    if not found.n:
         return "not run", "no trial"
-    text = f"ours {mean(values):.3f} (n={len(values)}), printed {printed:g}, within {tolerance:g}"
-    return ("reproduced" if abs(mean(values) - printed) <= tolerance else "not reproduced"), text
+    text = f"{interval_text(found)} of {top:g}"
+    if found.mean >= top - 0.5 * 10**-digits:
+        return "reproduced", text
+    return ("direction only" if found.mean + found.half_width >= top else "not reproduced"), text
 
 
-def steady(series: Sequence[Values], *, falls: bool) -> tuple[Verdict, str]:
-    """Whether means rise (or fall) at every step; ``direction only`` if from end to end alone."""
+def stays_below(values: Values, top: float, printed: float | None = None) -> Outcome:
+    """Whether a figure stays below the top, as far as the paper prints.
+
+    ``reproduced`` if the interval lies below the top and includes what is printed (if anything is);
+    ``direction only`` if only the mean is below it, and nearer to what is printed than to the top.
+    """
+    found = Interval.of(values.values())
+    if not found.n:
+        return "not run", "no trial"
+    text = interval_text(found) + ("" if printed is None else f", printed {printed:g}")
+    if found.mean >= (top if printed is None else (top + printed) / 2):
+        return "not reproduced", text
+    below = found.mean + found.half_width < top
+    covers = printed is None or abs(found.mean - printed) <= found.half_width
+    return ("reproduced" if below and covers else "direction only"), text
+
+
+def steady(series: Sequence[Values], *, falls: bool) -> Outcome:
+    """Whether a figure rises (or falls) at every step of a series.
+
+    ``reproduced`` if its means do and the difference from end to end is borne out; ``direction
+    only`` if the means go that way from end to end.
+    """
     means = [mean(values) for values in series]
     if any(map(math.isnan, means)):
         return "not run", "some weights have no trial"
     signed = [-value for value in means] if falls else means
-    text = " ".join(f"{value:.3g}" for value in means)
-    if all(a < b for a, b in pairwise(signed)):
-        return "reproduced", text
-    return ("direction only" if signed[0] < signed[-1] else "not reproduced"), text
+    text = "means " + ", ".join(f"{value:.3g}" for value in means)
+    low, high = (series[-1], series[0]) if falls else (series[0], series[-1])
+    whole, end_to_end = lower(low, high)
+    text = f"{text}; end to end {end_to_end}"
+    if whole == "reproduced" and any(a >= b for a, b in pairwise(signed)):
+        return "direction only", text
+    return whole, text
+
+
+def pooled(parts: Iterable[Values]) -> Values:
+    """The mean over several figures for each seed that has all of them."""
+    figures = list(parts)
+    shared = set.intersection(*({*values} for values in figures)) if figures else set()
+    return {seed: sum(values[seed] for values in figures) / len(figures) for seed in sorted(shared)}
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -81,7 +122,7 @@ def worst(verdicts: Iterable[Verdict]) -> Verdict:
     return max(verdicts, key=_FROM_BEST.index)
 
 
-def together(parts: Sequence[tuple[str, tuple[Verdict, str]]]) -> tuple[Verdict, str]:
+def together(parts: Sequence[tuple[str, Outcome]]) -> Outcome:
     """The verdict on named parts, with the evidence of each."""
     text = "; ".join(f"{name}: {evidence} ({verdict})" for name, (verdict, evidence) in parts)
     return worst(verdict for _, (verdict, _) in parts), text
