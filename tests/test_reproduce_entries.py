@@ -1,6 +1,8 @@
 """Every table, figure and claim from no records, some, and all of them."""
 
+import json
 import re
+import sys
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -11,9 +13,10 @@ import pytest
 import records as made_up
 from dralign import cli
 from dralign.data import DataSource
+from dralign.methods import default_weights
 from dralign.reproduce import ENTRIES, PLANS, Results, document, findings, plan, reduced, section
 from dralign.reproduce.similarity import FORMS
-from dralign.reproduce.table1 import APPROXIMATION, D_F
+from dralign.reproduce.table1 import D_F
 from dralign.reproduce.verdicts import VERDICTS
 from dralign.study import Ledger, TrialSpec, ledger_path
 
@@ -26,7 +29,7 @@ NOTHING = Results.of([])
 
 def readings(spec):
     """Plausible readings: d_F falls and similarity rises with lambda."""
-    found = {name: 0.5 * (1.1 - spec.fairness_weight) + 0.01 * spec.seed for name in D_F}
+    found = dict.fromkeys(D_F, 0.5 * (1.1 - spec.fairness_weight) + 0.01 * spec.seed)
     for form in FORMS:
         like = 0.5 + 0.1 * spec.fairness_weight + 0.01 * spec.seed
         found |= {f"similarity, {form}, {layer}": like for layer in ("0", "2", "4")}
@@ -36,9 +39,9 @@ def readings(spec):
 
 @cache
 def complete():
-    """Two seeds of every trial of the plans, made up and cut to three epochs."""
+    """Two seeds of every trial of the plans, made up."""
     specs = {
-        replace(spec, epochs=3) for name in PLANS for spec in plan(name).trials if spec.seed < 2
+        replace(spec, epochs=8) for name in PLANS for spec in plan(name).trials if spec.seed < 2
     }
     found = []
     for record in made_up.records(sorted(specs, key=repr)):
@@ -55,28 +58,25 @@ def test_an_empty_study_shows_the_papers_side_and_decides_nothing(name):
     assert {one.verdict for one in findings(NOTHING, name)} <= {"not run", "needs images"}
 
 
+# What a check says where trials are missing, other than fronts that do not meet.
+MISSING = re.compile("no trial|no seed has both|some weights|with both fronts")
+
+
 def test_the_trials_of_the_plans_are_enough_for_every_claim():
-    verdicts = Counter(one.verdict for one in findings(complete()))
-    assert verdicts["not run"] == 0
-    assert sum(verdicts.values()) > 60  # 40 claims, most in several readings
+    found = findings(complete())
+    assert len(found) > 60  # 40 claims, most of them in several readings
+    assert not [one for one in found if MISSING.search(one.evidence)]
+    assert Counter(one.verdict for one in found)["not run"] <= 3
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name != "claims"])
 def test_the_plans_of_an_entry_hold_all_trials_that_it_shows(name):
-    """No cell of a table is left empty by its own plans, but for those of uniform ERM."""
+    """Trials of other plans change nothing in its table and claims."""
     entry = ENTRIES[name]
-    own = Results.of(
-        complete().records,
-        [replace(spec, epochs=3) for plan_ in entry.plans for spec in plan(plan_).trials],
-    )
+    specs = [replace(spec, epochs=8) for own in entry.plans for spec in plan(own).trials]
+    own = Results.of(complete().records, specs)
     assert entry.make(own) == entry.make(complete())
-    assert {f.verdict for f in findings(own, name)}.isdisjoint({"not run"})
-
-
-def test_a_claim_has_the_same_verdicts_in_its_entry_and_among_all():
-    everything = findings(complete())
-    by_entry = [one for name in ENTRIES for one in findings(complete(), name)]
-    assert Counter(by_entry) == Counter(everything)
+    assert findings(own, name) == findings(complete(), name)
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,16 @@ def test_of_two_trials_that_differ_in_readings_alone_the_one_with_them_counts():
         assert Results.of(order).records == (kept,)
 
 
+def test_several_trials_of_a_seed_give_their_mean_and_undefined_figures_are_left_out():
+    found = [
+        made_up.point(ap, 0.1, seed=seed, fairness_weight=weight)
+        for seed, weight, ap in [(0, 0.2, 0.7), (0, 0.5, 0.8), (1, 0.2, float("nan"))]
+    ]
+    results = Results.of(found)
+    assert results.precisions("gap") == {0: pytest.approx(0.75)}
+    assert results.precisions("gap", fairness_weight=0.5) == {0: 0.8}
+
+
 def test_results_leave_out_failed_trials_and_those_of_other_plans():
     spec = TrialSpec(made_up.ADULT, "erm", epochs=3)
     other = replace(spec, epochs=2)
@@ -145,7 +155,7 @@ def test_results_leave_out_failed_trials_and_those_of_other_plans():
 
 
 def test_the_page_does_not_depend_on_the_order_of_the_records():
-    found = complete().records
+    found = [r for r in complete().records if r.spec.method in {"erm", "gap", "dralign"}]
     page = document(Results.of(found), study="results")
     assert page == document(Results.of(found[::-1]), study="results")
     for name in ENTRIES.keys() - {"claims"}:
@@ -158,7 +168,8 @@ def test_the_plans_name_the_papers_trials():
     adult = DataSource("adult", preparation="paper")
     common = {"fairness_weight": 0.2, "epochs": 20, "readings": True}
     assert TrialSpec(adult, "gap", **common) in plan("adult_dp").trials
-    assert TrialSpec(adult, "dralign", alignment_weight=0.02, **common) in plan("adult_dp").trials
+    beta = default_weights("dralign", 0.2)[1]
+    assert TrialSpec(adult, "dralign", alignment_weight=beta, **common) in plan("adult_dp").trials
     german = {spec.alignment_weight for spec in plan("credit").trials if spec.method == "dralign"}
     assert german == {0.005, 0.01}
     assert {spec.epochs for spec in plan("compas").trials} == {5}
@@ -185,6 +196,45 @@ def test_a_reduced_plan_is_small_and_no_trial_of_the_whole_one():
     assert {spec.seed for spec in small} == {0, 1}
     assert not set(small) & set(trials)
     assert {spec.method for spec in small} == {spec.method for spec in trials}
+
+
+@pytest.fixture
+def made_up_runs(monkeypatch):
+    """Trials are not trained: their records are made up."""
+
+    def run_trials(specs, ledger, **_):
+        for record in made_up.records(specs):
+            ledger.add(record)
+
+    monkeypatch.setattr(sys.modules["dralign.cli.reproduce"], "run_trials", run_trials)
+
+
+@pytest.mark.usefixtures("made_up_runs")
+def test_the_quick_form_has_a_study_of_its_own_and_shows_claims_and_figures(tmp_path, capsys):
+    command = ["reproduce", "fig5", "--quick", "--study", str(tmp_path), "--json"]
+    assert cli.main(command) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["entries"]["fig5"]["lines"]
+    assert Path(shown["figures"]["fig5"]).read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["quick"]
+
+
+@pytest.mark.usefixtures("made_up_runs")
+def test_the_command_leaves_out_data_that_are_not_there_and_writes_the_page(
+    tmp_path, capsys, monkeypatch
+):
+    """COMPAS is not in the package; only the first seed is asked for."""
+
+    def place(self, _home=None):
+        return "missing" if self.name == "compas" else "built in"
+
+    monkeypatch.setattr("dralign.data.catalogue.Entry.place", place)
+    page = tmp_path / "page.md"
+    command = ["reproduce", "all", "--seeds", "1", "--study", str(tmp_path / "study")]
+    assert cli.main([*command, "--write", str(page)]) == 0
+    assert "compas is not there" in capsys.readouterr().err
+    assert "| compas | 0 of 220 | – |" in page.read_text(encoding="utf-8")
+    assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.sqlite"]
 
 
 def test_an_unknown_name_lists_the_known_ones(capsys):

@@ -27,6 +27,9 @@ ROWS = [
 
 # What stands at the head of a row of the paper's tables, by the start of its name here.
 LABELS = {
+    "dp_epochs": "Training Epochs for DP",
+    "eo_epochs": "Training Epochs for EO",
+    "learning_rate": "Learning rate",
     "parity_score": "Parity score",
     "fairness": "Fairness",
     "approximation": "Approx.",

@@ -40,8 +40,13 @@ def reproduce(
         bool, typer.Option("--quick", help="Few, short trials in a study of their own.")
     ] = False,
     seeds: Annotated[int | None, typer.Option(help="Only the first seeds of the plans.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the figures; the study's.")] = None,
-    write: Annotated[Path | None, typer.Option(help="Write the page of everything there.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the figures; else the study's, unless a page is written."),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the page of everything to this file.")
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")] = None,
     data_home: options.DataHome = None,
     json: options.Json = False,
@@ -65,7 +70,8 @@ def reproduce(
         results = Results.of(ledger.records(), specs)
     figures = {}
     for entry in chosen:
-        if entry.draw is not None:
+        # The page has no figures, and a study that is only read should stay as it is.
+        if entry.draw is not None and (write is None or out is not None):
             figures[entry.name] = entry.draw(results, (out or path.parent) / f"{entry.name}.png")
     if write is not None:
         text = document(results, study=study.as_posix())

@@ -1,5 +1,7 @@
 """Tables 11, 12 and 14: widths, t-tests, and two more measures, all on Adult."""
 
+from math import isnan
+
 from dralign.reproduce.entry import Reproduction, printed
 from dralign.reproduce.results import Results, hard, precision, shown, soft
 from dralign.study.significance import p_values
@@ -39,7 +41,7 @@ def table12(results: Results) -> Reproduction:
                     f"{weight:g}",
                     form,
                     f"{value:g}",
-                    *(f"{x:.2g}" for x in (p.paired_t, p.welch_t, p.wilcoxon)),
+                    *("–" if isnan(x) else f"{x:.2g}" for x in (p.paired_t, p.welch_t, p.wilcoxon)),
                     shown(gap),
                     shown(aligned),
                 )

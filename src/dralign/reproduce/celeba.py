@@ -53,4 +53,16 @@ def beta(_results: Results) -> Reproduction:
         ("0.01", "chosen"),
         ("0.1", "alignment is optimised first, to the detriment of the other terms"),
     )
-    return Reproduction(("beta", "paper"), said, _NOTE)
+    return Reproduction(("beta", "paper"), said, f"{_NOTE} {_settings()}")
+
+
+def _settings() -> str:
+    """Table 3 in words."""
+    paper = printed("table3")
+    epochs = ", ".join(
+        f"{method} {dp} (DP) and {eo} (EO)"
+        for method, dp, eo in zip(
+            paper["methods"], paper["dp_epochs"], paper["eo_epochs"], strict=True
+        )
+    )
+    return f"Table 3: Adam at {paper['learning_rate'][0]:g}; epochs: {epochs}. {paper['read']}"

@@ -21,10 +21,10 @@ decisions at 0.5. The paper's numbers are transcribed from its text; nothing is 
 Verdicts follow rules (`dralign.reproduce.verdicts`): **reproduced**, the statement holds for our
 means and the 95 % interval bears it out; **direction only**, our means point the stated way but the
 interval includes no difference, or the stated size is missed; **not reproduced**, our means do not
-point that way; **not run**, trials are missing; **needs images**, it is about CelebA. A statement
-of several parts has the verdict of its weakest part; one that says "generally" is judged by the
-mean over its parts. With few seeds intervals are wide (factor 12.7 with two, 4.3 with three), so
-"direction only" is often all that can be said.
+point that way; **not run**, trials are missing or no seeds reach an equal precision; **needs
+images**, it is about CelebA. A statement of several parts has the verdict of its weakest part; one
+that says "generally" is judged by the mean over its parts. With few seeds intervals are wide
+(factor 12.7 with two, 4.3 with three), so "direction only" is often all that can be said.
 
 Many claims leave something open, and are judged in several readings: soft or hard gaps, the
 published choice of the epoch or the one of highest validation AP, similarity without or with the
@@ -42,6 +42,7 @@ def document(results: Results, *, study: str) -> str:
             HEAD.format(study=study, rule=results.selection),
             "## What was run\n",
             _coverage(results),
+            _provenance(results),
             "\n## Claims\n",
             _overview(decided),
             *(section(entry, results, decided[entry.name]) for entry in entries),
@@ -83,6 +84,16 @@ def _coverage(results: Results) -> str:
         assumed += [f"- {name}: {text}" for text in described.assumed]
     table = markdown(("plan", "trials done", "seeds"), lines)
     return "\n".join([table, "\nAssumed, because the paper does not state it:\n", *assumed])
+
+
+def _provenance(results: Results) -> str:
+    """What the trials were run with, by key; several values where they differ."""
+    found: dict[str, set[str]] = {}
+    for record in results.records:
+        for key, value in record.environment.items():
+            found.setdefault(key, set()).add(value)
+    text = "; ".join(f"{key} {', '.join(sorted(found[key]))}" for key in sorted(found))
+    return f"\nRun with: {text or 'nothing yet'}."
 
 
 def _overview(decided: Mapping[str, Iterable[Finding]]) -> str:

@@ -98,14 +98,17 @@ class Results:
             data: the name of the dataset.
             gap: the gap that the method was trained for.
             **settings: of ``TrialSpec``; 200 units and the gap as penalty if not given.
+
+        Returns:
+            The figure of each seed, the mean where several trials of it match; those without one
+            (NaN) are left out.
         """
         wanted = {"hidden": 200, "penalty": "gap", **settings}
-        found = {
-            trial.spec.seed: figure(trial, epoch)
-            for trial, epoch in self._chosen.get((data, gap, method), ())
-            if _matches(trial.spec, wanted)
-        }
-        return {seed: value for seed, value in sorted(found.items()) if not math.isnan(value)}
+        found: dict[int, list[float]] = {}
+        for trial, epoch in self._chosen.get((data, gap, method), ()):
+            if _matches(trial.spec, wanted) and not math.isnan(value := figure(trial, epoch)):
+                found.setdefault(trial.spec.seed, []).append(value)
+        return {seed: math.fsum(several) / len(several) for seed, several in sorted(found.items())}
 
     def gaps(self, method: str, **settings: Any) -> Values:  # noqa: ANN401
         """The absolute gap on the test rows in this form, by seed; settings as of ``values``."""

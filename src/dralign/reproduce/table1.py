@@ -103,7 +103,7 @@ _NOTE = (
 
 
 def _plain(values: Sequence[float]) -> list[str]:
-    return [f"{value:g}" for value in values]
+    return [f"{value:.3f}" for value in values]
 
 
 def _negative(

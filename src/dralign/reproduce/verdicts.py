@@ -4,7 +4,7 @@
 - ``direction only``: our means point the stated way, but the interval includes no difference, or
   the size the paper states is missed.
 - ``not reproduced``: our means do not point the stated way.
-- ``not run``: trials that it needs are missing.
+- ``not run``: trials that it needs are missing, or no seeds can be compared at equal precision.
 - ``needs images``: it is about CelebA.
 
 Each function below applies them to one kind of statement. Differences are taken seed by seed, so
@@ -53,7 +53,7 @@ def lower(first: Values, second: Values) -> Outcome:
     difference = paired(first, second)
     if not difference.n:
         return "not run", "no seed has both"
-    text = f"difference {interval_text(difference, 4)}"
+    text = f"difference {_short(difference)}"
     if not difference.mean < 0:
         return "not reproduced", text
     borne_out = difference.mean + difference.half_width < 0  # false where the width is NaN
@@ -102,9 +102,9 @@ def steady(series: Sequence[Values], *, falls: bool) -> Outcome:
         return "not run", "some weights have no trial"
     signed = [-value for value in means] if falls else means
     text = "means " + ", ".join(f"{value:.3g}" for value in means)
+    text += f"; from end to end {_short(paired(series[-1], series[0]))}"
     low, high = (series[-1], series[0]) if falls else (series[0], series[-1])
-    whole, end_to_end = lower(low, high)
-    text = f"{text}; end to end {end_to_end}"
+    whole, _ = lower(low, high)
     if whole == "reproduced" and any(a >= b for a, b in pairwise(signed)):
         return "direction only", text
     return whole, text
@@ -115,6 +115,12 @@ def pooled(parts: Iterable[Values]) -> Values:
     figures = list(parts)
     shared = set.intersection(*({*values} for values in figures)) if figures else set()
     return {seed: sum(values[seed] for values in figures) / len(figures) for seed in sorted(shared)}
+
+
+def _short(interval: Interval) -> str:
+    """A difference of any size in a few digits."""
+    width = "" if math.isnan(interval.half_width) else f" ± {interval.half_width:.2g}"
+    return f"{interval.mean:+.3g}{width} (n={interval.n})"
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
