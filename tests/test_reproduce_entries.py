@@ -1,8 +1,6 @@
 """Every table, figure and claim from no records, some, and all of them."""
 
-import json
 import re
-import sys
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -11,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import records as made_up
-from dralign import cli
 from dralign.data import DataSource
 from dralign.methods import default_weights
 from dralign.reproduce import ENTRIES, PLANS, Results, document, findings, plan, reduced, section
@@ -196,57 +193,6 @@ def test_a_reduced_plan_is_small_and_no_trial_of_the_whole_one():
     assert {spec.seed for spec in small} == {0, 1}
     assert not set(small) & set(trials)
     assert {spec.method for spec in small} == {spec.method for spec in trials}
-
-
-@pytest.fixture
-def made_up_runs(monkeypatch):
-    """Trials are not trained: their records are made up."""
-
-    def run_trials(specs, ledger, **_):
-        for record in made_up.records(specs):
-            ledger.add(record)
-
-    monkeypatch.setattr(sys.modules["dralign.cli.reproduce"], "run_trials", run_trials)
-
-
-@pytest.mark.usefixtures("made_up_runs")
-def test_the_quick_form_has_a_study_of_its_own_and_shows_claims_and_figures(tmp_path, capsys):
-    command = ["reproduce", "fig5", "--quick", "--study", str(tmp_path), "--json"]
-    assert cli.main(command) == 0
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["entries"]["fig5"]["lines"]
-    assert Path(shown["figures"]["fig5"]).read_bytes().startswith(b"\x89PNG")
-    assert [path.name for path in tmp_path.iterdir()] == ["quick"]
-
-
-@pytest.mark.usefixtures("made_up_runs")
-def test_the_command_leaves_out_data_that_are_not_there_and_writes_the_page(
-    tmp_path, capsys, monkeypatch
-):
-    """COMPAS is not in the package; only the first seed is asked for."""
-
-    def place(self, _home=None):
-        return "missing" if self.name == "compas" else "built in"
-
-    monkeypatch.setattr("dralign.data.catalogue.Entry.place", place)
-    page = tmp_path / "page.md"
-    command = ["reproduce", "all", "--seeds", "1", "--study", str(tmp_path / "study")]
-    assert cli.main([*command, "--write", str(page)]) == 0
-    assert "compas is not there" in capsys.readouterr().err
-    assert "| compas | 0 of 220 | – |" in page.read_text(encoding="utf-8")
-    assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.sqlite"]
-
-
-def test_an_unknown_name_lists_the_known_ones(capsys):
-    assert cli.main(["reproduce", "table2"]) == 2
-    assert re.search(r"'table2'.*fig2.*claims", capsys.readouterr().err)
-
-
-def test_without_running_a_missing_study_is_an_error(tmp_path, capsys):
-    command = ["reproduce", "table12", "--no-run", "--study", str(tmp_path / "none")]
-    assert cli.main(command) == 2
-    assert "no study at" in capsys.readouterr().err
-    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.skipif(not ledger_path(RESULTS).exists(), reason="no results are there")

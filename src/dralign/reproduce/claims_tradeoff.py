@@ -263,7 +263,8 @@ def _at_equal_weight(
     parts = []
     for weight in (0.2, 0.3, 0.4, 0.5):
         sides = [figure(name, fairness_weight=weight) for name in ("dralign", "gap")]
-        parts.append((f"lambda {weight:g}", lower(*map(_minus, sides) if higher else sides)))
+        label = f"{'minus AP, ' if higher else ''}lambda {weight:g}"
+        parts.append((label, lower(*map(_minus, sides) if higher else sides)))
     return parts
 
 

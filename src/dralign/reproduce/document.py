@@ -14,8 +14,8 @@ HEAD = """# Reproduction of the paper
 
 Written by `dralign reproduce all --no-run --study {study} --write docs/reproduction.md`; nothing in
 it is edited by hand. Numbers are means over seeds with 95 % t-intervals, on the test rows, at the
-epoch that the rule "{rule}" chooses by validation figures, which is the published one. Gaps are
-absolute for each seed before they are averaged; soft gaps compare probabilities, hard gaps
+epoch that validation figures choose by the published rule ({rule}).
+Gaps are absolute for each seed before they are averaged; soft gaps compare probabilities, hard gaps
 decisions at 0.5. The paper's numbers are transcribed from its text; nothing is read off a figure.
 
 Verdicts follow rules (`dralign.reproduce.verdicts`): **reproduced**, the statement holds for our
@@ -113,9 +113,13 @@ def _overview(decided: Mapping[str, Iterable[Finding]]) -> str:
         )
         for (entry, quote), readings in claims.items()
     ]
+    open_ones = [readings for readings in claims.values() if len({f.verdict for f in readings}) > 1]
+    several = [readings for readings in claims.values() if len(readings) > 1]
     return "\n".join(
         [
-            ", ".join(f"{counted[verdict]} {verdict}" for verdict in VERDICTS) + ".\n",
+            ", ".join(f"{counted[verdict]} {verdict}" for verdict in VERDICTS) + ". Of "
+            f"{len(several)} claims with several readings, {len(open_ones)} have another verdict "
+            "in another reading.\n",
             markdown(("section", "entry", "claim", "verdict", "in other readings"), lines),
         ]
     )

@@ -92,10 +92,10 @@ def stays_below(values: Values, top: float, printed: float | None = None) -> Out
 
 
 def steady(series: Sequence[Values], *, falls: bool) -> Outcome:
-    """Whether a figure rises (or falls) at every step of a series.
+    """Whether a figure rises (or falls) along a series, or stays where it can't go further.
 
-    ``reproduced`` if its means do and the difference from end to end is borne out; ``direction
-    only`` if the means go that way from end to end.
+    ``reproduced`` if no step of its means goes the other way and the difference from end to end is
+    borne out; ``direction only`` if the means go that way from end to end.
     """
     means = [mean(values) for values in series]
     if any(map(math.isnan, means)):
@@ -105,7 +105,7 @@ def steady(series: Sequence[Values], *, falls: bool) -> Outcome:
     text += f"; from end to end {_short(paired(series[-1], series[0]))}"
     low, high = (series[-1], series[0]) if falls else (series[0], series[-1])
     whole, _ = lower(low, high)
-    if whole == "reproduced" and any(a >= b for a, b in pairwise(signed)):
+    if whole == "reproduced" and any(a > b for a, b in pairwise(signed)):
         return "direction only", text
     return whole, text
 
