@@ -172,7 +172,11 @@ def test_words_for_missing_values_are_missing(tmp_path):
         ("a.csv", b'a,b\n1,"2\n3,4\n', "not a table of text .*EOF inside string"),
         ("a.csv", b'a,b\n1,"2' + b"x" * 200_000, "line 2: field larger than"),
         ("a.csv.gz", b"a,b\n1,2\n", "not a whole gzip file"),
-        ("a.csv.gz", gzip.compress(b"a,b\n" + b"1,2\n" * 99, mtime=0)[:30], "not a whole gzip file"),
+        (
+            "a.csv.gz",
+            gzip.compress(b"a,b\n" + b"1,2\n" * 99, mtime=0)[:30],
+            "not a whole gzip file",
+        ),
         ("a.parquet", b"a,b\n1,2\n", "not a Parquet file"),
         ("a.parquet", b"PAR1" + b"\x00" * 50 + b"PAR1", "not a Parquet file"),
     ],
