@@ -18,10 +18,13 @@ from dralign.training import TrainingSettings
 
 RECORD_FORMAT = 1
 Layers = Literal["all"] | int | tuple[str, ...]
+Network = Literal["auto", "mlp", "alexnet", "resnet18"]
 
 _FLOATS = ("fairness_weight", "alignment_weight", "gap_bound", "learning_rate")
+_OPTIONAL = ("batch_size", "classifier_width")
 _COUNTS = {
     "alignment_every": 1,
+    "classifier_width": 1,
     "hidden": 1,
     "depth": 0,
     "epochs": 1,
@@ -54,8 +57,11 @@ class TrialSpec:
         loss: the loss convention.
         penalty: of dralign, what lambda weighs: the gap, or Fair Mixup's penalty.
         mixup_layer: the module whose output is mixed, of mixup and that penalty; None for inputs.
+        network: ``"mlp"``, ``"alexnet"`` or ``"resnet18"``; ``"auto"`` is the perceptron for a
+            table, and AlexNet for images.
+        classifier_width: units in each hidden layer of AlexNet's classifier; None for 4096.
         hidden: units in each hidden layer of the perceptron.
-        depth: the number of hidden layers.
+        depth: the number of its hidden layers.
         epochs: as in ``TrainingSettings``, like the next three.
         iterations: steps per epoch.
         batch_size: rows per block of a batch; None takes the dataset's own.
@@ -78,6 +84,8 @@ class TrialSpec:
     loss: LossConvention = "batch_mean"
     penalty: Penalty = "gap"
     mixup_layer: str | None = None
+    network: Network = "auto"
+    classifier_width: int | None = None
     hidden: int = 200
     depth: int = 2
     epochs: int = 10
@@ -97,12 +105,14 @@ class TrialSpec:
             if name != "gap_bound" or self.gap_bound is not None:
                 self._set(name, _number(name, getattr(self, name)))
         for name, least in _COUNTS.items():
-            if name != "batch_size" or self.batch_size is not None:
+            if name not in _OPTIONAL or getattr(self, name) is not None:
                 self._set(name, _count(name, getattr(self, name), least))
         if not isinstance(self.layers, (str, int)):
             self._set("layers", tuple(self.layers))
         if self.granularity not in get_args(Granularity):
             raise OptionError(unknown("granularity", self.granularity, get_args(Granularity)))
+        if self.network not in get_args(Network):
+            raise OptionError(unknown("network", self.network, get_args(Network)))
         self.build_method()
         self.training_settings()
 

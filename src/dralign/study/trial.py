@@ -7,6 +7,7 @@ import torch
 
 from dralign import models
 from dralign.data import Dataset
+from dralign.errors import OptionError
 from dralign.rationale.readings import rationale_readings
 from dralign.study.spec import TrialSpec
 from dralign.training import (
@@ -21,12 +22,13 @@ from dralign.training import (
 )
 
 Architecture = dict[str, str | int]
+IMAGE_DIMENSIONS = 4  # rows, channels, height, width
 
 
 def train_trial(
     spec: TrialSpec, *, on_epoch: Callable[[EpochRecord], None] | None = None
 ) -> tuple[Dataset, Architecture, Training]:
-    """Trains a perceptron as ``spec`` says.
+    """Trains a network as ``spec`` says.
 
     Returns:
         The data, the network's architecture for ``dralign.models.build``, and the run.
@@ -76,12 +78,27 @@ def run_trial(spec: TrialSpec) -> History:
 
 
 def _architecture(spec: TrialSpec, dataset: Dataset) -> Architecture:
-    """The perceptron of a trial."""
-    outputs = {"n_outputs": dataset.n_classes} if dataset.n_classes > 2 else {}
-    return {
-        "name": "mlp",
-        "n_inputs": dataset.n_inputs,
-        "hidden": spec.hidden,
-        "depth": spec.depth,
-        **outputs,
-    }
+    """The network of a trial.
+
+    Raises:
+        OptionError: if it does not fit the data, or a size is of another network.
+    """
+    images = dataset.train.x.ndim == IMAGE_DIMENSIONS
+    name = spec.network
+    if name == "auto":
+        name = "alexnet" if images else "mlp"
+    if (name == "mlp") == images:
+        what = "images" if images else "a table"
+        raise OptionError(f"network: {name} does not take the rows of {dataset.name}, {what}")
+    if spec.classifier_width is not None and name != "alexnet":
+        raise OptionError(f"classifier_width: of alexnet, and the network is {name}")
+    if name != "mlp" and (spec.hidden, spec.depth) != (TrialSpec.hidden, TrialSpec.depth):
+        raise OptionError(f"hidden and depth: of mlp, and the network is {name}")
+    sizes: Architecture = {}
+    if name == "mlp":
+        sizes = {"n_inputs": dataset.n_inputs, "hidden": spec.hidden, "depth": spec.depth}
+    if spec.classifier_width is not None:
+        sizes["classifier_width"] = spec.classifier_width
+    if dataset.n_classes > 2:
+        sizes["n_outputs"] = dataset.n_classes
+    return {"name": name, **sizes}
