@@ -103,8 +103,24 @@ def _processes(jobs: int) -> Iterator[Pool]:
         try:
             yield Pool(jobs, executor, BrokenExecutor)
         except BaseException:
-            executor().shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
+            with _thread_errors_unsaid():
+                executor().shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
             raise
+
+
+@contextmanager
+def _thread_errors_unsaid() -> Iterator[None]:
+    """Errors that end other threads are not printed.
+
+    loky's thread may be about to hand out a call that was cancelled because of the shutdown, and
+    then ends with a KeyError (joblib 1.6), which is no news for the user.
+    """
+    before = threading.excepthook
+    threading.excepthook = lambda _: None
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def _follow() -> None:
