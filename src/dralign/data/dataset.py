@@ -45,6 +45,12 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def at(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Inputs, labels and groups of the rows with these (m,) numbers."""
+        # index_select is three times as fast as x[rows]; Images know only the latter.
+        x = self.x.index_select(0, rows) if isinstance(self.x, Tensor) else self.x[rows]
+        return x, self.y.index_select(0, rows), self.group.index_select(0, rows)
+
 
 class Encoder(Protocol):
     """Turns a raw table into the inputs of a network; written to and read from JSON."""

@@ -224,13 +224,8 @@ def _epoch(
     for place in range(iterations):
         if ascent is not None and place % interval == 0:
             ascent.observe(model)
-        drawn = sampler.draw()
-        batch = Batch(
-            rows.x[drawn].to(device),
-            rows.y[drawn].to(device),
-            rows.group[drawn].to(device),
-            sampler.blocks,
-        )
+        x, y, group = rows.at(sampler.draw())
+        batch = Batch(x.to(device), y.to(device), group.to(device), sampler.blocks)
         optimiser.zero_grad()
         result = step(batch, 1.0 if ascent is None else ascent.multiplier)
         optimiser.step()
