@@ -36,22 +36,38 @@ def similarity_and_cotangents(
     """
     dtype = at_least_float32(weight.dtype)
     w = layer.by_unit(layer.part(weight)).to(dtype)  # (units, fan-in)
-    g = torch.stack([layer.by_unit(layer.part(x)).to(dtype) for x in gradients])  # (G, units, ...)
-    z = g * w
+    gs = [layer.by_unit(layer.part(x)).to(dtype) for x in gradients]
+    # Group by group and mostly in place: a layer may have 38 million weights.
+    unit = granularity == "unit"
+    lengths = [_length(g * w, by_unit=unit) for g in gs]
     # The lengths are divided by the largest before they are squared: squaring twice would lose
     # norms of 1e-12. Where all are 0, 1 takes the place of what is divided by.
-    unit = granularity == "unit"
-    length = torch.linalg.vector_norm(z, dim=2, keepdim=True) if unit else z.abs()
-    scale = length.amax((1, 2), keepdim=True)
-    scale = scale + (scale == 0)
-    influence = (length / scale).square_()
-    norm = torch.linalg.vector_norm(influence, dim=(1, 2), keepdim=True)
-    norm = norm + (norm == 0)
-    h = influence / norm
-    pairs = len(g) * (len(g) - 1) / 2
-    others = (h.sum(0) - h) / pairs
-    along = (others * h).sum((1, 2), keepdim=True)
-    slope = z.mul_((others - along * h) * (2 / (norm * scale * scale)))  # dS/dz_i
-    per_group = [layer.from_units(x, layer.part(weight)).to(weight.dtype) for x in slope * w]
-    direct = layer.from_units((slope * g).sum(0), layer.part(weight)).to(weight.dtype)
-    return along.sum() / 2, per_group, direct  # every pair was met twice
+    scales = [_or_one(length.amax()) for length in lengths]
+    hs = [length.div_(scale).square_() for length, scale in zip(lengths, scales, strict=True)]
+    norms = [_or_one(torch.linalg.vector_norm(h)) for h in hs]
+    for h, norm in zip(hs, norms, strict=True):
+        h.div_(norm)
+    pairs = len(gs) * (len(gs) - 1) / 2
+    whole = sum(hs[1:], start=hs[0])
+    similarity = torch.zeros((), dtype=dtype, device=w.device)
+    direct = torch.zeros_like(w)
+    per_group = []
+    for g, h, norm, scale in zip(gs, hs, norms, scales, strict=True):
+        others = (whole - h).div_(pairs)
+        along = (others * h).sum()
+        similarity = similarity + along
+        slope = (g * w).mul_(others.sub_(along * h).mul_(2 / (norm * scale * scale)))  # dS/dz_i
+        direct += slope * g
+        per_group.append(layer.from_units(slope.mul_(w), layer.part(weight)).to(weight.dtype))
+    direct = layer.from_units(direct, layer.part(weight)).to(weight.dtype)
+    return similarity / 2, per_group, direct  # every pair was met twice
+
+
+def _length(z: Tensor, *, by_unit: bool) -> Tensor:
+    """|z|: (units, fan-in) -> (units, 1) by unit, else entry by entry."""
+    return torch.linalg.vector_norm(z, dim=1, keepdim=True) if by_unit else z.abs_()
+
+
+def _or_one(value: Tensor) -> Tensor:
+    """The value, or 1 where it is 0."""
+    return value + (value == 0)
