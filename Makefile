@@ -39,6 +39,7 @@ format: install ## rewrite the sources in the project's format
 
 bench: install ## benchmarks: ratios measured side by side in one run
 	$(PY) -m pytest benchmarks --benchmark-disable-gc --benchmark-columns=min,median,max,rounds
+	$(PY) benchmarks/fit.py
 
 lock: install ## print what is installed in the form of requirements.lock
 	$(PY) -m pip freeze --exclude-editable | sed 's/+cpu//'

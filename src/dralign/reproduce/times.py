@@ -48,5 +48,5 @@ def _times(results: Results, table: str, data: str) -> Reproduction:
 _NOTE = (
     "Seconds of all training steps of a trial, the mean over its weights, with one thread. The "
     "trials of a study ran beside each other on machines that do other work, so seconds and ratios "
-    "are rough; benchmarks/test_fit.py measures the ratios side by side."
+    "are rough; benchmarks/fit.py measures the ratios side by side."
 )

@@ -1,13 +1,18 @@
 """Whole training runs on Adult, evaluation included: what alignment costs, and the old structure.
 
-One epoch of 100 steps and its evaluation, one thread, rounds interleaved by the runner. Compare the
-medians of one run with each other.
+One epoch of 100 steps and its evaluation, one thread. The kinds of run take turns, so that a drift
+of the machine's speed meets all of them; compare the figures of one call with each other.
+
+    OMP_NUM_THREADS=1 python benchmarks/fit.py --repeats 7
 """
 
+import argparse
+import statistics
+import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import nn
 
@@ -20,13 +25,7 @@ from dralign.training import TrainingSettings, predict_probability, train
 LAMBDA, BETA, ITERATIONS, ROWS = 0.2, 0.02, 100, 500
 
 
-@pytest.fixture(scope="module")
-def adult() -> Dataset:
-    torch.set_num_threads(1)
-    return DataSource("adult", preparation="paper").load(0)
-
-
-def run(method: str, **options: float) -> Callable[[Dataset], None]:
+def run(method: str, **options: Any) -> Callable[[Dataset], None]:
     built = build_method(method, **options)
 
     def once(data: Dataset) -> None:
@@ -73,21 +72,48 @@ def reference_structure(data: Dataset) -> None:
 
 
 RUNS: dict[str, Callable[[Dataset], None]] = {
-    "erm": run("erm"),
     "gap": run("gap", fairness_weight=LAMBDA),
+    "erm": run("erm"),
     "mixup": run("mixup", fairness_weight=LAMBDA),
-    "dralign": run("dralign", fairness_weight=LAMBDA, alignment_weight=BETA),
-    "dralign, every 4th": run(
-        "dralign", fairness_weight=LAMBDA, alignment_weight=BETA, alignment_every=4
-    ),
-    "dralign, every 8th": run(
-        "dralign", fairness_weight=LAMBDA, alignment_weight=BETA, alignment_every=8
-    ),
+    **{
+        f"dralign, {granularity}, every {every}": run(
+            "dralign",
+            fairness_weight=LAMBDA,
+            alignment_weight=BETA,
+            alignment_every=every,
+            granularity=granularity,
+        )
+        for granularity, every in (("unit", 1), ("unit", 4), ("unit", 8), ("parameter", 4))
+    },
     "gap, reference structure": reference_structure,
 }
 
 
-@pytest.mark.benchmark(group="fit")
-@pytest.mark.parametrize("name", RUNS)
-def test_fit(benchmark, adult, name):
-    benchmark.pedantic(RUNS[name], args=(adult,), rounds=7, warmup_rounds=1)
+def measure(repeats: int) -> None:
+    """Prints medians and their ratios to a run of gap regularisation."""
+    torch.set_num_threads(1)
+    adult = DataSource("adult", preparation="paper").load(0)
+    wall: dict[str, list[float]] = {name: [] for name in RUNS}
+    processor: dict[str, list[float]] = {name: [] for name in RUNS}
+    for repeat in range(repeats + 1):
+        for name, once in RUNS.items():
+            began = time.perf_counter(), time.process_time()
+            once(adult)
+            if repeat:  # the first round warms up
+                wall[name].append(time.perf_counter() - began[0])
+                processor[name].append(time.process_time() - began[1])
+    print(f"seconds, median of {repeats} (smallest), and the ratio of medians to gap")
+    for name in RUNS:
+        print(name.ljust(32), shown(wall, name), "   processor", shown(processor, name))
+
+
+def shown(seconds: dict[str, list[float]], name: str) -> str:
+    median = statistics.median(seconds[name])
+    ratio = median / statistics.median(seconds["gap"])
+    return f"{median:6.2f} ({min(seconds[name]):5.2f}) {ratio:5.2f}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=7)
+    measure(parser.parse_args().repeats)
