@@ -5,12 +5,14 @@ run, as they come; runs that are there are not made again. docs/speed.md tells w
 
     OMP_NUM_THREADS=1 python benchmarks/ideas.py ideas.jsonl --seeds 5 --jobs 2
     python benchmarks/ideas.py --cost
+    python benchmarks/ideas.py --compiled
 """
 
 import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count, product
 from pathlib import Path
@@ -276,14 +278,69 @@ def cost(repeats: int = 30) -> None:
         )
 
 
+def compiled(repeats: int = 40) -> None:
+    """The exact step as one function that torch.compile turns into code, against the engine."""
+    torch.set_num_threads(1)
+    model = mlp(120)
+    names, first = list(dict(model.named_parameters())), dict(model.named_parameters())
+    values = {name: p.detach().clone() for name, p in first.items()}
+
+    def network(p: dict[str, Tensor], x: Tensor) -> Tensor:
+        *hidden, last = zip(names[::2], names[1::2], strict=True)
+        for weight, bias in hidden:
+            x = torch.relu(F.linear(x, p[weight], p[bias]))
+        return F.linear(x, p[last[0]], p[last[1]])[:, 0]
+
+    def loss(p: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(network(p, x), y)
+
+    def total(p: dict[str, Tensor], *rows: Tensor) -> Tensor:
+        x0, y0, x1, y1 = rows
+        g0, g1 = torch.func.grad(loss)(p, x0, y0), torch.func.grad(loss)(p, x1, y1)
+        similarity = torch.zeros(())
+        for name in names[::2]:
+            c0, c1 = (((g[name] * p[name]) ** 2).sum(1) for g in (g0, g1))
+            similarity = similarity + (c0 @ c1) / (c0.norm() * c1.norm())
+        apart = torch.sigmoid(network(p, x0)).mean() - torch.sigmoid(network(p, x1)).mean()
+        task = (loss(p, x0, y0) + loss(p, x1, y1)) / 2
+        return task + 0.2 * apart.abs() - 0.02 * similarity
+
+    x = torch.rand(1000, 120)
+    y = (x[:, 0] > 0.7).float()
+    rows = x[:500], y[:500], x[500:], y[500:]
+    blocks = (Block(0, 500, 0), Block(500, 1000, 1))
+    batch = Batch(x, y.long(), torch.arange(1000) // 500, blocks)
+    start = time.perf_counter()
+    function = torch.compile(torch.func.grad(total))
+    function(values, *rows)
+    print(f"torch.compile: {time.perf_counter() - start:.0f} s until the first step is done")
+    gap = build_method("gap", fairness_weight=0.2)
+    steps: dict[str, Callable[[], object]] = {"compiled": lambda: function(values, *rows)}
+    for name, method in (("gap", gap), ("exact", ideas(0.2)["exact"])):
+        begun = method.begin(mlp(120), n_groups=2, generator=torch.Generator())
+        steps[name] = lambda begun=begun: begun(batch)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, step in steps.items():
+            start = time.process_time()
+            step()
+            seconds[name].append(time.process_time() - start)
+    for name, taken in seconds.items():
+        ratio = statistics.median(taken) / statistics.median(seconds["gap"])
+        print(f"{name:30s} processor time {ratio:.2f}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", nargs="?", type=Path, help="of the records")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cost", action="store_true", help="show what a step costs instead")
+    parser.add_argument("--compiled", action="store_true", help="try torch.compile instead")
     options = parser.parse_args()
-    if options.cost or options.path is None:
+    if options.compiled:
+        compiled()
+    elif options.cost or options.path is None:
         cost()
     else:
         quality(options.path, options.seeds, options.jobs)
