@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
+import faces
 from dralign import models
 from dralign.artifact import Artifact, load_artifact, save_artifact
-from dralign.data import TableEncoder
+from dralign.data import ImageEncoder, TableEncoder
 from dralign.errors import ArtifactError, DataError, GroupError
 
 FRAME = pd.DataFrame({"age": [20.0, 30.0, None, 50.0], "job": ["a", "b", "b", None]})
@@ -190,6 +191,59 @@ def test_damaged_or_foreign_folders_are_refused(case, network, tmp_path):
     folder = save_artifact(network, tmp_path / "net")
     change(folder)
     with pytest.raises(ArtifactError, match=message):
+        load_artifact(folder)
+
+
+@pytest.fixture
+def of_images(network, tmp_path) -> Path:
+    """A saved AlexNet for images of 64 x 64."""
+    pytest.importorskip("PIL", reason="torchvision needs pillow")
+    architecture = {"name": "alexnet", "classifier_width": 4}
+    model = models.build(architecture).eval()
+    encoder = ImageEncoder(64)
+    saved = replace(network, model=model, architecture=architecture, encoder=encoder)
+    return save_artifact(saved, tmp_path / "net")
+
+
+def test_a_network_of_images_comes_back_and_scores_files(of_images, tmp_path):
+    network = load_artifact(of_images)
+    for i in range(2):
+        faces.picture(tmp_path / f"{i}.png", i)
+    rows = pd.DataFrame({"file": ["1.png", "0.png"]})
+    prob = network.predict_proba(rows, folder=tmp_path)
+    with torch.inference_mode():
+        inputs = network.encoder.transform(str(tmp_path) + "/" + rows)
+        expected = torch.sigmoid(network.model(torch.from_numpy(inputs)))[:, 0]
+    assert torch.allclose(prob, expected, atol=1e-6)
+    assert network.predict_proba(rows[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"encoder": {"kind": "images", "size": 62}}, "takes images of 63 x 63 pixels and more"),
+        ({"encoder": TableEncoder.fit(FRAME, ["age"]).to_dict()}, "does not make as many inputs"),
+        ({"architecture": {"name": "resnet18"}}, r"do not fit the architecture \(shapes\)"),
+        (
+            {"architecture": {"name": "alexnet", "classifier_width": 10**12}},
+            r"do not fit the architecture \(shapes\)",
+        ),
+        (
+            {"architecture": {"name": "mlp", "n_inputs": 3, "depth": 7}},
+            r"do not fit the architecture \(shapes\)",
+        ),
+    ],
+)
+def test_a_network_of_images_with_a_part_of_another_is_refused(change, message, of_images):
+    edit(**change)(of_images)
+    with pytest.raises(ArtifactError, match=message):
+        load_artifact(of_images)
+
+
+def test_a_network_of_tables_takes_no_images(network, tmp_path):
+    folder = save_artifact(network, tmp_path / "net")
+    edit(encoder=ImageEncoder(64).to_dict())(folder)
+    with pytest.raises(ArtifactError, match="mlp does not take images"):
         load_artifact(folder)
 
 

@@ -168,7 +168,14 @@ def test_weights_found_under_a_gap_bound_meet_those_under_the_same_one():
 def test_every_setting_is_shared_or_a_methods_own():
     """Whoever adds a setting decides whether two methods may differ in it and be compared."""
     shared = {"data", "gap", "loss", "hidden", "depth", "epochs", "iterations", "batch_size"}
-    shared |= {"learning_rate"}
+    shared |= {
+        "learning_rate",
+        "micro_batch",
+        "precision",
+        "network",
+        "classifier_width",
+        "patience",
+    }
     assert set(TrialSpec.__dataclass_fields__) - OWN_SETTINGS == shared
 
 

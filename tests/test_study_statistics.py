@@ -176,6 +176,13 @@ def test_a_learning_curve_is_the_mean_over_seeds_of_each_epoch():
                 assert getattr(curve, name)[epoch].mean == pytest.approx(np.mean(values))
 
 
+def test_an_epoch_that_a_trial_was_too_impatient_for_rests_on_the_others():
+    found = [r for r in made_up.records() if r.spec.method == "erm"]
+    found[0] = replace(found[0], history=found[0].history[:4])
+    (curve,) = learning_curves(found).values()
+    assert [entry.n for entry in curve.soft_gap] == [3] * 4 + [2] * 6
+
+
 def test_readings_make_no_row_of_their_own():
     plain, read, other = record(0.8, 0.1), record(0.8, 0.1, readings=True), record(0.7, 0.2, seed=1)
     (row,) = summarise([read, plain, other], selection=LAST)

@@ -1,6 +1,7 @@
 """The loop records, repeats, restores and refuses what it should."""
 
 import math
+import sys
 import warnings
 from dataclasses import replace
 
@@ -20,8 +21,10 @@ from dralign.training import (
     predict_probability,
     seeded,
     spawn_seeds,
+    tensorboard_log,
     train,
 )
+from dralign.training.tensorboard import scalars
 from synthetic import dataset
 
 SHORT = TrainingSettings(epochs=3, iterations=5, batch_size=20)
@@ -179,6 +182,7 @@ def test_undefined_figure_in_a_split_is_nan_and_announced():
         ({"epochs": 0}, "epochs: expected at least 1, got 0"),
         ({"iterations": -1}, "iterations: expected at least 1, got -1"),
         ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
+        ({"patience": 0}, "patience: expected at least 1, got 0"),
         ({"learning_rate": 0}, "learning_rate: expected a positive number, got 0"),
         ({"learning_rate": float("nan")}, "learning_rate: expected a positive number"),
     ],
@@ -197,63 +201,6 @@ def test_seeds_of_a_run_differ_from_each_other_and_from_other_runs():
     runs = [spawn_seeds(seed) for seed in range(50)]
     numbers = [n for run in runs for n in (run.initialisation, run.sampling, run.noise)]
     assert len(set(numbers)) == 150
-
-
-def record(epoch: int, ap: float, gap: float) -> EpochRecord:
-    figures = {"average_precision": ap, "soft_demographic_parity": gap}
-    return EpochRecord(epoch, 0.5, figures, {}, {}, 1.0, 0.1)
-
-
-HISTORY = tuple(
-    record(epoch, ap, gap)
-    for epoch, (ap, gap) in enumerate(
-        [(0.5, 0.01), (0.7, 0.2), (0.8, 0.3), (0.75, 0.05), (0.6, 0.1)]
-    )
-)
-
-
-@pytest.mark.parametrize(
-    ("selection", "epoch"),
-    [
-        (Selection(), 3),
-        (Selection(warmup=0), 0),
-        (Selection("highest_ap"), 2),
-        (Selection("last"), 4),
-        (Selection("highest_ap_under_bound", bound=0.2), 3),
-        (Selection("highest_ap_under_bound", bound=0.25), 3),
-        (Selection("highest_ap_under_bound", bound=0.01), 3),
-        (Selection("highest_ap_under_bound", bound=1.0), 2),
-        (Selection(warmup=99), 4),
-    ],
-    ids=str,
-)
-def test_rules_pick_their_epoch(selection, epoch):
-    assert selection.choose(HISTORY, "demographic_parity").epoch == epoch
-
-
-def test_undefined_figures_are_never_the_best():
-    history = (record(0, 0.5, 0.1), record(1, math.nan, math.nan), record(2, 0.6, 0.2))
-    assert Selection().choose(history, "demographic_parity").epoch == 2
-    assert Selection("highest_ap").choose(history, "demographic_parity").epoch == 2
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"rule": "best"}, "unknown selection rule 'best'; known: smallest_gap"),
-        ({"warmup": -1}, "warmup: expected 0 or more epochs, got -1"),
-        ({"rule": "highest_ap_under_bound"}, "bound: needed by the rule"),
-        ({"bound": 0.1}, "bound: needed by the rule"),
-    ],
-)
-def test_bad_selection_is_refused(options, message):
-    with pytest.raises(OptionError, match=message):
-        Selection(**options)
-
-
-def test_choosing_from_an_empty_history_is_refused():
-    with pytest.raises(OptionError, match="the run has no epochs"):
-        Selection().choose((), "demographic_parity")
 
 
 def test_training_warns_of_nothing_on_whole_data():
@@ -276,3 +223,32 @@ def test_thresholds_change_the_hard_figures_alone():
         cut.test["hard_demographic_parity"] != erm.test["hard_demographic_parity"]
         for erm, cut in zip(*histories, strict=True)
     )
+
+
+def test_scalars_of_a_record_are_its_figures_by_name():
+    record = train(network(), dataset(), METHOD, replace(SHORT, epochs=1)).history[0]
+    shown = scalars(record)
+    assert shown["loss"] == record.loss
+    assert shown["test/average_precision"] == record.test["average_precision"]
+    assert shown["similarity/unit/2"] == record.similarity["unit"]["2"]
+    assert shown["similarity/unit/total"] == record.similarity_total("unit")
+    assert "found_weight" not in shown
+    assert scalars(replace(record, found_weight=0.5))["found_weight"] == 0.5
+
+
+def test_tensorboard_log_holds_every_epoch(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = tensorboard_log(tmp_path)
+    history = train(network(), dataset(), METHOD, SHORT, on_epoch=log).history
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["scalars"]) == set(scalars(history[0]))
+    seen = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert seen == [(record.epoch, pytest.approx(record.loss)) for record in history]
+
+
+def test_without_tensorboard_its_log_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(OptionError, match=r"not installed; pip install 'dralign\[tensorboard\]'"):
+        tensorboard_log(tmp_path)

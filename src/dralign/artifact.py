@@ -10,16 +10,16 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from dralign import models
-from dralign.data import Encoder, encoder_from_dict
+from dralign.data import Encoder, ImageEncoder, encoder_from_dict
 from dralign.data.columns import require_columns
 from dralign.data.form import Form
-from dralign.errors import ArtifactError, DralignError
+from dralign.errors import ArtifactError, DralignError, ModelError
 from dralign.groups import encode_groups
 from dralign.metrics.arrays import THRESHOLD
 from dralign.training import predict_probability
@@ -28,6 +28,8 @@ FORMAT = "dralign artifact"
 VERSION = 1
 WEIGHTS, DESCRIPTION, CARD = "model.safetensors", "artifact.json", "README.md"
 LARGEST_DESCRIPTION = 64 * 2**20
+# Settings of a trial that the model card tells of in other words, or that are of another network.
+_NOT_SHOWN = ("network", "classifier_width", "hidden", "depth")
 _BY_GROUP = "this network decides by the group, but the table"
 
 
@@ -61,18 +63,23 @@ class Artifact:
     class_names: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
 
-    def predict_proba(self, rows: object) -> Tensor:
+    def predict_proba(self, rows: object, *, folder: str | Path = "") -> Tensor:
         """Probabilities for raw rows, float32 in [0, 1].
 
         Args:
-            rows: a DataFrame with the columns of training; (n, d) inputs if there is no encoder.
+            rows: a DataFrame with the columns of training, or one that names image files; (n, d)
+                inputs if there is no encoder. Images are decoded block by block.
+            folder: that relative paths of images are counted from; the current one if not given.
 
         Returns:
             (n,) of the positive label; (n, C) of each of more than two classes.
 
         Raises:
-            DataError: if a column is missing or can't be read.
+            DataError: if a column is missing, or it or an image can't be read.
         """
+        if isinstance(self.encoder, ImageEncoder):
+            images = self.encoder.listed(rows, folder)
+            return predict_probability(self.model, cast("Tensor", images))
         x = rows if self.encoder is None else self.encoder.transform(rows)
         return predict_probability(self.model, torch.as_tensor(x, dtype=torch.float32))
 
@@ -157,6 +164,7 @@ def load_artifact(folder: str | Path) -> Artifact:
 
     Raises:
         ArtifactError: if it is missing, damaged, not ours, or written by a newer version.
+        ModelError: if it needs torchvision, which can't be used.
     """
     place = Path(folder)
     if not place.is_dir():
@@ -173,8 +181,7 @@ def load_artifact(folder: str | Path) -> Artifact:
         encoder = None if form is None else encoder_from_dict(form)
         architecture = description["architecture"]
         model = _model(architecture, weights)
-        if encoder is not None and len(encoder.feature_names) != architecture["n_inputs"]:
-            raise ArtifactError("the encoder does not make as many inputs as the network takes")
+        _check_inputs(encoder, architecture)
         classes = tuple(map(str, description.get("class_names", ())))
         outputs = architecture.get("n_outputs", 1)
         if len(classes) != (outputs if outputs > 2 else 0):
@@ -191,6 +198,8 @@ def load_artifact(folder: str | Path) -> Artifact:
             class_names=classes,
             thresholds=_thresholds(description),
         )
+    except ModelError:  # torchvision is not there
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = (
             str(error) if isinstance(error, DralignError) else f"{type(error).__name__} {error}"
@@ -207,13 +216,15 @@ def model_card(artifact: Artifact) -> str:
     )
     classes = ", ".join(f"`{name}`" for name in artifact.class_names)
     what = f"as one of {classes}" if classes else f"= `{artifact.positive}`"
+    data = dict(training.get("trial", {})).get("data", {})
     return f"""# Model card
 
 Predicts `{artifact.label}` {what}; saved by dralign.
 
-- Network: {json.dumps(dict(artifact.architecture))}
+- Network: {_network(artifact)}
+- Inputs: {_inputs(artifact.encoder)}
 - Trained with: {_settings(training.get("trial", {}))}
-- Data: {_settings(dict(training.get("trial", {})).get("data", {}))}
+- Data: {_settings(data)}
 - Sensitive feature: {", ".join(artifact.sensitive)} ({", ".join(artifact.group_names)}); \
 {_use_of_groups(artifact)}
 - Chosen epoch: {training.get("epoch", "not recorded")} by {training.get("selection", "no rule")}
@@ -244,17 +255,49 @@ def _use_of_groups(artifact: Artifact) -> str:
     )
 
 
+def _network(artifact: Artifact) -> str:
+    """The architecture, and the weights that training began with."""
+    sizes = ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in artifact.architecture.items()
+        if name != "name"
+    )
+    begun = artifact.training.get("pretrained")
+    start = f"; training began with the weights of {begun['file']}" if begun else ""
+    return f"{artifact.architecture['name']}{f' ({sizes})' if sizes else ''}{start}"
+
+
+def _inputs(encoder: Encoder | None) -> str:
+    """What the network takes."""
+    if isinstance(encoder, ImageEncoder):
+        return (
+            f"images, brought to {encoder.size} x {encoder.size} pixels without a crop, in the "
+            "mean and deviation of ImageNet"
+        )
+    if encoder is None:
+        return "numbers as they are given"
+    return f"{len(encoder.feature_names)} numbers made of the columns of a table"
+
+
 def _settings(trial: object) -> str:
-    """Settings in one line, without what is empty or nested."""
+    """Settings in one line, without what is empty, nested or told elsewhere."""
     if not isinstance(trial, Mapping):
         return "not recorded"
-    shown = {name: value for name, value in trial.items() if value not in ("", None, False)}
     text = ", ".join(
-        f"{name.replace('_', ' ')} {value}"
-        for name, value in shown.items()
+        f"{name.replace('_', ' ')} {_written(value)}"
+        for name, value in trial.items()
         if not isinstance(value, Mapping)
+        and value not in ("", None, False, [])
+        and name not in _NOT_SHOWN
     )
     return text or "not recorded"
+
+
+def _written(value: object) -> str:
+    """A setting as text."""
+    if isinstance(value, list | tuple):
+        return " & ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _is_empty(place: Path) -> bool:
@@ -305,6 +348,19 @@ def _thresholds(description: Mapping[str, Any]) -> tuple[float, ...]:
     return Form(description, "artifact").numbers("thresholds", len(description["group_names"]))
 
 
+def _check_inputs(encoder: Encoder | None, architecture: Mapping[str, Any]) -> None:
+    """Checks that the encoder makes what the network takes.
+
+    Raises:
+        ArtifactError: if it makes another number of inputs.
+        OptionError: if it makes images, and the network takes none or larger ones.
+    """
+    if isinstance(encoder, ImageEncoder):
+        models.check_image_size(architecture["name"], encoder.size)
+    elif encoder is not None and len(encoder.feature_names) != architecture.get("n_inputs"):
+        raise ArtifactError("the encoder does not make as many inputs as the network takes")
+
+
 def _model(architecture: Mapping[str, Any], weights: bytes) -> nn.Module:
     """The network with its weights; a description larger than the weights is never built.
 
@@ -318,11 +374,12 @@ def _model(architecture: Mapping[str, Any], weights: bytes) -> nn.Module:
         state = load(weights)
     except SafetensorError as error:
         raise ArtifactError(f"{WEIGHTS} is not a safetensors file ({error})") from error
-    if int(architecture.get("depth", 2)) + 1 != len(state) // 2:
+    deep = architecture.get("name") == "mlp"  # the only network of any depth
+    if deep and int(architecture.get("depth", 2)) + 1 != len(state) // 2:
         raise ArtifactError("the weights do not fit the architecture (number of layers)")
-    with torch.device("meta"):
-        model = models.build(architecture)
     try:
+        with torch.device("meta"):
+            model = models.build(architecture)
         model.load_state_dict(state, assign=True)
     except RuntimeError as error:
         raise ArtifactError("the weights do not fit the architecture (shapes)") from error

@@ -1,6 +1,7 @@
 """Batches: uniform over rows, balanced over groups, or balanced over cells (group x label)."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -78,6 +79,25 @@ def batch_in_blocks(
             blocks.append(Block(start, start + count, *where))
             start += count
     return Batch(x[order], label[order], group[order], tuple(blocks))
+
+
+def part_of(blocks: Sequence[Block], place: int, n_parts: int) -> tuple[Tensor, tuple[Block, ...]]:
+    """The row numbers of one of ``n_parts`` parts of a batch, and the blocks they make there.
+
+    Every block is cut into neighbouring pieces whose sizes differ by at most 1, so blocks of the
+    same size are cut alike. A block of fewer rows than parts is empty in some of them.
+
+    Args:
+        blocks: of the whole batch.
+        place: which part, from 0.
+        n_parts: how many parts there are.
+    """
+    pieces = [torch.arange(b.start, b.stop).tensor_split(n_parts)[place] for b in blocks]
+    start, inside = 0, []
+    for block, piece in zip(blocks, pieces, strict=True):
+        inside.append(replace(block, start=start, stop=start + len(piece)))
+        start += len(piece)
+    return torch.cat(pieces), tuple(inside)
 
 
 class Sampler:

@@ -10,29 +10,25 @@ the group's rows, and the parts add up to the step of the whole batch.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
 from dralign.alignment.cotangents import similarity_and_cotangents
+from dralign.alignment.parts import Everyone, count_rows, split
 from dralign.alignment.passes import (
+    WHOLE,
+    Passes,
     double_backward_attention,
     forward_blocks,
     random_state,
     random_state_set,
     running_statistics_kept,
 )
-from dralign.alignment.processes import (
-    add_up,
-    collect,
-    gradients_added_up,
-    rank,
-    require_same,
-)
+from dralign.alignment.processes import add_up, gradients_added_up, n_processes, rank
 from dralign.alignment.term import RationaleAlignment
-from dralign.errors import OptionError
 from dralign.gaps import Gap, resolve_gap
 from dralign.groups import check_group
 from dralign.rationale import per_sample_loss, probability
@@ -111,8 +107,7 @@ def aligned_backward(
         gap=chosen,
         fairness_weight=fairness_weight,
         n_groups=n_groups,
-        micro_batch=micro_batch,
-        loss_scale=loss_scale,
+        passes=Passes(micro_batch, loss_scale=loss_scale),
     )
 
 
@@ -126,8 +121,7 @@ def backward_in_blocks(
     fairness_weight: float,
     n_groups: int,
     group_sum: bool = False,
-    micro_batch: int | None = None,
-    loss_scale: float = 1.0,
+    passes: Passes = WHOLE,
 ) -> Tensor:
     """``aligned_backward`` for rows that already lie in blocks; used by the trainer.
 
@@ -141,23 +135,22 @@ def backward_in_blocks(
         n_groups: the number of groups.
         group_sum: the task loss is the sum of the blocks' means (Algorithm 1), not the mean over
             rows.
-        micro_batch: as in ``aligned_backward``.
-        loss_scale: as in ``aligned_backward``.
+        passes: how the rows go through the network.
 
     Returns:
         The detached value of the whole loss.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     with double_backward_attention(), gradients_added_up(parameters):
-        step = _Step(model, batch, alignment, gap, loss_scale)
-        parts = _split(batch, micro_batch)
-        passes = [step.forward(batch)] if len(parts) == 1 else step.rehearse(parts)
-        similarity, cotangents = step.similarity(passes, -alignment_weight)
-        everyone = _Everyone(passes, parts) if fairness_weight else None
+        step = _Step(model, batch, alignment, gap, passes)
+        parts = split(batch, passes.micro_batch)
+        first = [step.forward(batch)] if len(parts) == 1 else step.rehearse(parts)
+        similarity, cotangents = step.similarity(first, -alignment_weight)
+        everyone = Everyone([p.prob for p in first], parts) if fairness_weight else None
         shares = [1.0 if group_sum else rows / sum(step.rows) for rows in step.rows]
         value = torch.zeros((), device=batch.x.device)
         for place, part in enumerate(parts):
-            now = passes[0] if len(parts) == 1 else step.repeat(part, passes[place])
+            now = first[0] if len(parts) == 1 else step.repeat(part, first[place])
             total = torch.stack([s * x for s, x in zip(shares, now.losses, strict=True)]).sum()
             value = value + total.detach()
             if everyone is not None:
@@ -167,7 +160,7 @@ def backward_in_blocks(
             # One pass for everything: what the second derivatives and the task loss share is met
             # once.
             torch.autograd.backward(
-                [loss_scale * total, *(now.gradients[key] for key in keys)],
+                [step.scale * total, *(now.gradients[key] for key in keys)],
                 [torch.ones_like(total), *(cotangents[key] for key in keys)],
                 inputs=parameters,
             )
@@ -210,14 +203,15 @@ class _Step:
         batch: Batch,
         alignment: RationaleAlignment,
         gap: Gap,
-        loss_scale: float,
+        passes: Passes,
     ) -> None:
         """Finds the leaf parameters of the layers and counts rows; nothing is run yet."""
-        self.model, self.scale, self.granularity = model, loss_scale, alignment.granularity
+        self.model, self.granularity = model, alignment.granularity
+        self.passes, self.scale = passes, passes.loss_scale
         named = dict(model.named_parameters(remove_duplicate=False))
         self.layers = [(layer, layer.weight(named)) for layer in alignment.active_layers]
         self.leaves = list({id(leaf): leaf for _, leaf in self.layers}.values())
-        self.rows = _count_rows(batch)
+        self.rows = count_rows(batch)
         inside = [
             [i for i, b in enumerate(batch.blocks) if b.group is not None and b.label == label]
             for label in gap.strata
@@ -227,7 +221,7 @@ class _Step:
     def forward(self, part: Batch, *, graph: bool = True) -> _Pass:
         """Forwards a part; with ``graph`` its gradients can be differentiated again."""
         state = random_state(self.model)
-        outputs = forward_blocks(self.model, part)
+        outputs = forward_blocks(self.model, part, self.passes)
         losses = [
             per_sample_loss(output, part.y[block.rows]).sum() / rows
             for output, block, rows in zip(outputs, part.blocks, self.rows, strict=True)
@@ -270,10 +264,12 @@ class _Step:
 
         The direct part, which needs no backward pass, is added to ``.grad`` here.
         """
-        gradients = {
-            key: torch.stack([p.gradients[key].detach() for p in passes]).sum(0) / self.scale
-            for key in passes[0].gradients
-        }
+        gradients = {}
+        for key in passes[0].gradients:
+            first, *more = (p.gradients[key].detach() for p in passes)
+            gradients[key] = sum(more, start=first)
+            if self.scale != 1 or n_processes() > 1:  # else no copy is needed
+                gradients[key] = gradients[key] / self.scale
         add_up(list(gradients.values()))
         place_of = {id(leaf): place for place, leaf in enumerate(self.leaves)}
         cotangents: dict[Key, Tensor] = {}
@@ -294,63 +290,10 @@ class _Step:
                     leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
                     layer.part(leaf.grad).add_(direct, alpha=weight * self.scale)
                 for key, cotangent in zip(keys, per_group, strict=True):
-                    target = cotangents.setdefault(key, torch.zeros_like(leaf))
-                    layer.part(target).add_(cotangent, alpha=weight)
+                    if key not in cotangents and layer.rows is None:
+                        cotangents[key] = cotangent.mul_(weight)
+                        continue
+                    if key not in cotangents:
+                        cotangents[key] = torch.zeros_like(leaf)
+                    layer.part(cotangents[key]).add_(cotangent, alpha=weight)
         return similarity, cotangents
-
-
-class _Everyone:
-    """The probabilities of all rows of a step: of every part and of every process."""
-
-    def __init__(self, passes: Sequence[_Pass], parts: Sequence[Batch]) -> None:
-        """Exchanges them."""
-        self._parts = [p.prob.detach() for p in passes]
-        self._prob = collect(torch.cat(self._parts))
-        self._group = torch.cat(collect(torch.cat([part.group for part in parts])))
-        self._label = torch.cat(collect(torch.cat([part.y for part in parts])))
-
-    def seen_from(self, place: int, prob: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities, groups and labels; a graph leads to one part of this process alone."""
-        own = torch.cat([*self._parts[:place], prob, *self._parts[place + 1 :]])
-        before, after = self._prob[: rank()], self._prob[rank() + 1 :]
-        return torch.cat([*before, own, *after]), self._group, self._label
-
-
-def _count_rows(batch: Batch) -> list[float]:
-    """The number of rows of each block, over all processes."""
-    codes = [
-        -1 if code is None else code
-        for block in batch.blocks
-        for code in (block.group, block.label)
-    ]
-    require_same(torch.tensor(codes, device=batch.x.device))
-    rows = torch.tensor([float(b.stop - b.start) for b in batch.blocks], device=batch.x.device)
-    add_up([rows])
-    return rows.tolist()
-
-
-def _split(batch: Batch, micro_batch: int | None) -> list[Batch]:
-    """Parts of about ``micro_batch`` rows, each with rows of every block.
-
-    Raises:
-        OptionError: if ``micro_batch`` is below 1.
-    """
-    if micro_batch is None:
-        return [batch]
-    if micro_batch < 1:
-        raise OptionError(f"micro_batch: expected at least 1 row, got {micro_batch}")
-    wanted = -(-len(batch.y) // micro_batch)
-    n_parts = max(1, min(wanted, *(block.stop - block.start for block in batch.blocks)))
-    if n_parts == 1:
-        return [batch]
-    rows = torch.arange(len(batch.y), device=batch.x.device)
-    chunks = [rows[block.rows].tensor_split(n_parts) for block in batch.blocks]
-    parts = []
-    for of_each_block in zip(*chunks, strict=True):
-        start, blocks = 0, []
-        for block, chunk in zip(batch.blocks, of_each_block, strict=True):
-            blocks.append(replace(block, start=start, stop=start + len(chunk)))
-            start += len(chunk)
-        taken = torch.cat(of_each_block)
-        parts.append(Batch(batch.x[taken], batch.y[taken], batch.group[taken], tuple(blocks)))
-    return parts

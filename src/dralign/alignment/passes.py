@@ -2,16 +2,62 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from dralign.errors import OptionError
 from dralign.sampling import Batch
 
 
-def forward_blocks(model: nn.Module, batch: Batch) -> list[Tensor]:
+@dataclass(frozen=True)
+class Passes:
+    """How the rows of a step go through the network.
+
+    Attributes:
+        micro_batch: rows to forward at a time, for batches that don't fit in memory; None takes
+            all. The step is still that of the whole batch, terms that are not sums over rows
+            included, which are rehearsed first: a forward pass more. Batch normalisation sees one
+            part at a time.
+        half: the type that autocast computes forward passes in, ``torch.bfloat16`` or
+            ``torch.float16``; weights, outputs, losses and gradients are float32 all the same. None
+            leaves the network's own.
+        loss_scale: what losses are multiplied by before they go backward, and ``.grad`` with them,
+            as float16 needs it (``torch.amp.GradScaler``).
+    """
+
+    micro_batch: int | None = None
+    half: torch.dtype | None = None
+    loss_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Checks the size.
+
+        Raises:
+            OptionError: if ``micro_batch`` is below 1.
+        """
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise OptionError(f"micro_batch: expected at least 1 row, got {self.micro_batch}")
+
+    def forward(self, model: nn.Module, x: Tensor) -> Tensor:
+        """The output of the network, of float32 where autocast computed it."""
+        if self.half is None:
+            output: Tensor = model(x)
+            return output
+        # A context of its own for every pass: one without a graph would leave casts of the weights
+        # without a graph to the next.
+        with torch.autocast(x.device.type, self.half):
+            output = model(x)
+        return output.float()
+
+
+WHOLE = Passes()
+
+
+def forward_blocks(model: nn.Module, batch: Batch, passes: Passes = WHOLE) -> list[Tensor]:
     """The output for each block of a batch; every row is forwarded once.
 
     Block by block, so that a gradient of one block's loss costs no pass through the rows of the
@@ -19,8 +65,8 @@ def forward_blocks(model: nn.Module, batch: Batch) -> list[Tensor]:
     """
     if any(_mixes_rows(module) for module in model.modules()):
         sizes = [block.stop - block.start for block in batch.blocks]
-        return list(model(batch.x).split(sizes))
-    return [model(batch.x[block.rows]) for block in batch.blocks]
+        return list(passes.forward(model, batch.x).split(sizes))
+    return [passes.forward(model, batch.x[block.rows]) for block in batch.blocks]
 
 
 @contextmanager

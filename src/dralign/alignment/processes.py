@@ -31,13 +31,13 @@ def add_up(tensors: Sequence[Tensor]) -> None:
 
 
 def collect(rows: Tensor) -> list[Tensor]:
-    """The rows of every process by rank, without a graph; (n_r,) each."""
+    """The rows of every process by rank, without a graph; (n_r, ...) each."""
     if n_processes() == 1:
         return [rows.detach()]
     sizes = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(n_processes())]
     dist.all_gather(sizes, torch.tensor([len(rows)], device=rows.device))
     longest = int(torch.cat(sizes).max())
-    padded = torch.zeros(longest, dtype=rows.dtype, device=rows.device)
+    padded = rows.new_zeros((longest, *rows.shape[1:]))
     padded[: len(rows)] = rows.detach()
     found = [torch.empty_like(padded) for _ in sizes]
     dist.all_gather(found, padded)

@@ -1,5 +1,6 @@
 """The audit of a trained network: group figures, rationales, and what single parts do."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ SET_SIZES, N_SETS = (1, 4, 16, 64, 256), 20
 # Where every removal is a run of the network, fewer are made.
 FEW_SET_SIZES, FEW_SETS = (1, 4, 16), 5
 MOST_PLAIN_RUNS = 5_000
+MOST_ROWS, MOST_BYTES = 4096, 2**26  # of a block
 PLAIN_SAMPLE = 100
 FEWEST_SPLITS, ENOUGH_SPLITS = 20, 200
 
@@ -47,7 +49,7 @@ def audit(
     sample: int | None = None,
     top: int = 10,
     seed: int = 0,
-    batch_rows: int = 4096,
+    batch_rows: int | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """What a trained network does to each group, which parts do it, and how sure that is.
@@ -80,7 +82,8 @@ def audit(
             weights.
         top: units and weights to list.
         seed: of splits, draws and samples.
-        batch_rows: rows in a block; memory grows with it.
+        batch_rows: rows in a block; memory grows with it. None takes 4,096, or fewer of images: as
+            many as are 64 MiB.
         progress: called with the stage and the part of it that is done.
 
     Raises:
@@ -91,6 +94,9 @@ def audit(
             finite.
         ModelError: if no weight takes part, a layer is unknown, or the output has another shape.
     """
+    if batch_rows is None:
+        size = math.prod(np.shape(x)[1:])
+        batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
     _check_options(n_splits, n_bootstrap, top, batch_rows, seed)
     chosen = select_layers(model, layers)
     codes, names = _groups(group, group_names)

@@ -71,6 +71,11 @@ class SimilarityTest:
     p_value: float
     within_noise: bool
 
+    @property
+    def constant(self) -> bool:
+        """Whether every split gives the same: a layer of one unit per unit, or without gradient."""
+        return len(self.null) > 0 and {*self.null} == {self.similarity.value}
+
 
 @dataclass(frozen=True)
 class ParityTest:

@@ -130,10 +130,15 @@ def independence(
         [rng.choice(starts[-1], size, replace=False) for _ in range(n_sets)] for size in possible
     ]
     drawn = np.unique(np.concatenate([one for own in sets for one in own]))
-    single = np.zeros((network.rows.n_groups, int(starts[-1])))
     # The fast engine is compiled once for whole layers and has just been: sooner done than a part.
     measured = np.arange(starts[-1]) if whole and network.stack else drawn
-    single[:, measured] = _single_changes(network, measured, starts)
+    changes = _single_changes(network, measured, starts)
+
+    def single(entries: Codes) -> Floats:
+        """(G, m) changes by each of these weights; of a large network only those are kept."""
+        found: Floats = changes[:, np.searchsorted(measured, entries)]
+        return found
+
     base = network.group_losses(network.tensors)
     done, found = 0, []
     for size, own in zip(possible, sets, strict=True):
@@ -145,8 +150,8 @@ def independence(
             )
             done += 1
             report(done / (n_sets * len(possible)))
-        summed = np.stack([single[:, entries].sum(axis=1) for entries in own], axis=1)
-        squares = np.stack([np.square(single[:, e]).sum(axis=1) for e in own], axis=1)
+        summed = np.stack([single(entries).sum(axis=1) for entries in own], axis=1)
+        squares = np.stack([np.square(single(entries)).sum(axis=1) for entries in own], axis=1)
         found += [
             _compared(size, name, joint[code], summed[code], squares[code])
             for code, name in enumerate(names)

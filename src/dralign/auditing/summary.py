@@ -193,6 +193,8 @@ def _similarity_table(audit: Audit) -> list[str]:
     lines = ["layer".ljust(22) + "similarity".ljust(26) + "noise floor     p"]
     for one in [*found.layers, found.total]:
         state = "" if one.within_noise else "   below noise"
+        if one.constant:
+            state = "   constant, tells nothing"
         lines.append(
             one.layer.ljust(22)
             + _interval(one.similarity).ljust(26)

@@ -1,5 +1,6 @@
 """The command line: parse, call, show progress, print."""
 
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import TextIO
@@ -17,6 +18,7 @@ from dralign.cli.reproduce import reproduce
 from dralign.cli.sweep import sweep
 from dralign.cli.train import train
 from dralign.errors import DralignError
+from dralign.training import left_to_launcher
 
 INTERRUPTED = 130
 
@@ -53,19 +55,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     warnings.showwarning = _show_warning
     try:
-        code = app(None if arguments is None else list(arguments), standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        code = app(given, standalone_mode=False, obj=given)
     except typer.TyperException as error:
         complain(error.format_message())
         return 2
     except DralignError as error:
-        complain(str(error))
+        if not left_to_launcher(error):
+            complain(str(error))
         return 2
     except OSError as error:
-        complain(f"{error.filename or 'system'}: {error.strerror or error}")
+        if not left_to_launcher(error):
+            complain(f"{error.filename or 'system'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         code = INTERRUPTED
-    if code == INTERRUPTED:  # typer turns an interrupt into this code by itself
+    # Typer turns an interrupt into this code by itself.
+    if code == INTERRUPTED and not left_to_launcher(KeyboardInterrupt()):
         complain("interrupted; finished trials are kept, the same command continues")
     return int(code or 0)
 

@@ -18,7 +18,7 @@ from dralign import auditing
 from dralign.artifact import Artifact, load_artifact
 from dralign.cli import options
 from dralign.cli.console import errors, print_json, say
-from dralign.data import DataSource, read_table
+from dralign.data import DataSource, ImageEncoder, ImagePaths, Images, read_table
 from dralign.data.columns import require_columns
 from dralign.data.frame import binary_label, class_label, table_groups
 from dralign.errors import ArtifactError, DataError, ModelError, OptionError
@@ -27,16 +27,24 @@ from dralign.groups import GroupCodes
 if TYPE_CHECKING:
     import pandas as pd
 
+# Every split and every removal is a run of a network of images; these take minutes, not hours.
+IMAGE_ROWS, IMAGE_SAMPLE = 500, 20
+
 
 @dataclass(frozen=True)
 class _Case:
     """What is audited: a network, its rows, and how they are called."""
 
     model: nn.Module
-    x: Tensor
+    x: Tensor | ImagePaths
     label: Tensor
     groups: GroupCodes
     title: str
+
+    @property
+    def of_images(self) -> bool:
+        """Whether the inputs are images, which are read as they are asked for."""
+        return isinstance(self.x, Images | ImagePaths)
 
 
 def audit(
@@ -63,11 +71,18 @@ def audit(
     label: options.Label = None,
     positive: options.Positive = None,
     data_home: options.DataHome = None,
+    images: options.ImageFolder = None,
+    partition: options.Partition = None,
     layers: options.Layers = "all",
     splits: Annotated[int, typer.Option(help="Random splits for the noise floor.")] = 200,
     bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 300,
     sample: Annotated[
-        int | None, typer.Option(help="Weights a layer to ablate; all if that is quick.")
+        int | None,
+        typer.Option(help="Weights a layer to ablate; all if that is quick, 20 of images."),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(help="Rows to audit, drawn at random; all if not given, 500 of images."),
     ] = None,
     top: Annotated[int, typer.Option(help="Units and weights to list.")] = 10,
     seed: Annotated[int, typer.Option(help="Of splits and draws.")] = 0,
@@ -77,7 +92,8 @@ def audit(
 
     Label and sensitive columns default to those of the artifact. With --model the inputs are the
     columns of numbers of the table in their order, without the label, and without the sensitive
-    columns unless --include-sensitive is given.
+    columns unless --include-sensitive is given. For a network of images the table names files, as
+    for `dralign predict`.
 
     Example: `dralign audit net people.csv --out audit.html`
     """
@@ -85,13 +101,17 @@ def audit(
     if model is None:
         if include_sensitive:
             raise OptionError("--include-sensitive: only with --model; an artifact has its inputs")
-        case = _from_artifact(places, weights, columns, str(data_home or ""))
+        home = {"data_home": str(data_home or ""), "partition": str(partition or "")}
+        case = _from_artifact(places, weights, columns, home, images)
     else:
         case = _from_factory(places, model, weights, columns, include_sensitive)
+    if case.of_images and sample is None:
+        sample = IMAGE_SAMPLE
+    case = _drawn(case, rows, seed)
     with _status(quiet=json) as show:
         found = auditing.audit(
             case.model,
-            case.x,
+            cast("Tensor", case.x),
             label=case.label,
             group=case.groups.codes,
             group_names=case.groups.names,
@@ -111,6 +131,25 @@ def audit(
         say(f"written: {found.to_html(out, title=case.title)}")
 
 
+def _drawn(case: _Case, rows: int | None, seed: int) -> _Case:
+    """The case with its inputs in memory: of all rows, or of some drawn at random.
+
+    Raises:
+        OptionError: if less than one row is asked for.
+    """
+    if rows is not None and rows < 1:
+        raise OptionError(f"--rows: expected at least 1, got {rows}")
+    most = rows or (IMAGE_ROWS if case.of_images else len(case.x))
+    if most >= len(case.x):
+        chosen = torch.arange(len(case.x))
+    else:
+        drawn = np.random.default_rng(seed).choice(len(case.x), most, replace=False)
+        chosen = torch.from_numpy(np.sort(drawn))
+        say(f"audited: {most:,} of {len(case.x):,} rows, drawn at random; --rows takes more")
+    groups = case.groups._replace(codes=case.groups.codes[chosen])
+    return replace(case, x=case.x[chosen], label=case.label[chosen], groups=groups)
+
+
 @contextmanager
 def _status(*, quiet: bool) -> Iterator[Any]:
     """A line on the terminal that tells the stage."""
@@ -122,12 +161,17 @@ def _status(*, quiet: bool) -> Iterator[Any]:
 
 
 def _from_artifact(
-    places: list[str], weights: Path | None, columns: dict[str, Any], data_home: str
+    places: list[str],
+    weights: Path | None,
+    columns: dict[str, Any],
+    home: dict[str, str],
+    images: Path | None,
 ) -> _Case:
     """A network of ours on a table, or on the test rows of its own built-in dataset.
 
     Raises:
-        OptionError: if the arguments are not a folder and a table.
+        OptionError: if the arguments are not a folder and a table, or the network takes no images
+            and their folder is given.
     """
     if weights is not None:
         raise OptionError("--weights: only with --model; an artifact has its own")
@@ -138,8 +182,11 @@ def _from_artifact(
     folder, table = places
     artifact = load_artifact(folder)
     title = f"Audit of {Path(folder).name} on {Path(table).name}"
+    of_images = isinstance(artifact.encoder, ImageEncoder)
+    if images is not None and not of_images:
+        raise OptionError("--images: this network takes the columns of a table, not images")
     if not Path(table).suffix and not Path(table).exists():
-        return _built_in(artifact, table, columns, data_home, title)
+        return _built_in(artifact, table, columns, home, title)
     frame = read_table(table)
     target = columns["label"] or artifact.label
     chosen = columns["sensitive"] or artifact.sensitive
@@ -149,18 +196,26 @@ def _from_artifact(
         y = class_label(frame[target], artifact.class_names)
     else:
         y, _ = binary_label(frame[target], positive)
-    x = _numbers(frame, [])[0] if artifact.encoder is None else artifact.encoder.transform(frame)
     return _Case(
         artifact.model,
-        torch.as_tensor(x, dtype=torch.float32),
+        _inputs(artifact, frame, images or Path(table).parent),
         torch.from_numpy(y.astype(np.int64)),
         table_groups(frame, chosen),
         title,
     )
 
 
+def _inputs(artifact: Artifact, frame: "pd.DataFrame", folder: Path) -> Tensor | ImagePaths:
+    """What the network is given for the rows of a table; paths of images count from ``folder``."""
+    encoder = artifact.encoder
+    if isinstance(encoder, ImageEncoder):
+        return encoder.listed(frame, folder)
+    x = _numbers(frame, [])[0] if encoder is None else encoder.transform(frame)
+    return torch.as_tensor(x, dtype=torch.float32)
+
+
 def _built_in(
-    artifact: Artifact, name: str, columns: dict[str, Any], data_home: str, title: str
+    artifact: Artifact, name: str, columns: dict[str, Any], home: dict[str, str], title: str
 ) -> _Case:
     """The test rows of the built-in dataset that the network was trained on.
 
@@ -171,9 +226,10 @@ def _built_in(
         raise OptionError(f"{name}: the label is given; --label is for your own files")
     trial: Any = artifact.training.get("trial", {})
     known = trial.get("data", {}) if isinstance(trial, dict) else {}
-    source = DataSource(name, data_home=data_home)
+    given: Any = {key: value for key, value in home.items() if value}
+    source = DataSource(name, **given)
     if isinstance(known, dict) and known.get("name") == name:
-        source = replace(DataSource.from_dict(known), data_home=data_home)
+        source = replace(DataSource.from_dict(known), **given)
     if columns["sensitive"]:
         source = replace(source, sensitive=columns["sensitive"])
     seed = trial.get("seed", 0) if isinstance(trial, dict) else 0

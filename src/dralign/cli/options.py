@@ -14,7 +14,10 @@ from dralign.errors import OptionError
 from dralign.training import Selection
 
 Data = Annotated[
-    str, typer.Argument(help="adult, german, compas, or a CSV or Parquet file of your own.")
+    str,
+    typer.Argument(
+        help="adult, german, compas, celeba, or your own CSV or Parquet file or folder of images."
+    ),
 ]
 Preparation = Annotated[
     str | None,
@@ -27,7 +30,10 @@ Sensitive = Annotated[
 IncludeSensitive = Annotated[
     bool, typer.Option("--include-sensitive", help="Keep the sensitive columns among the inputs.")
 ]
-Label = Annotated[str | None, typer.Option(help="The column to predict, in a file of your own.")]
+Label = Annotated[
+    str | None,
+    typer.Option(help="The column to predict, in a file of your own; the attribute, of celeba."),
+]
 Positive = Annotated[
     str | None,
     typer.Option(
@@ -37,6 +43,23 @@ Positive = Annotated[
 DataHome = Annotated[
     Path | None,
     typer.Option(envvar="DRALIGN_DATA", help="Folder of the datasets that are not built in."),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="The table that tells what is on the images of a folder of your own."),
+]
+ImageSize = Annotated[
+    int, typer.Option(help="Height and width that images are brought to, in pixels; 0 for 256.")
+]
+Partition = Annotated[
+    Path | None,
+    typer.Option(help="The file that puts the images of celeba into parts; else the official one."),
+]
+ImageFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--images", help="Folder that a table of images counts its paths from; else the table's."
+    ),
 ]
 Gap = Annotated[
     str,
@@ -77,14 +100,33 @@ MixupLayer = Annotated[
     str | None,
     typer.Option(help="The module whose output Fair Mixup mixes; the inputs if not given."),
 ]
-Hidden = Annotated[int, typer.Option(help="Units in each hidden layer.")]
-Depth = Annotated[int, typer.Option(help="Hidden layers.")]
+NetworkName = Annotated[
+    str,
+    typer.Option("--network", help="mlp, alexnet or resnet18; auto: mlp of tables, else alexnet."),
+]
+ClassifierWidth = Annotated[
+    int | None,
+    typer.Option(help="Units in the hidden layers of alexnet's classifier; 4096 if not given."),
+]
+Hidden = Annotated[int, typer.Option(help="Units in each hidden layer of an mlp.")]
+Depth = Annotated[int, typer.Option(help="Hidden layers of an mlp.")]
 Epochs = Annotated[int, typer.Option(help="Epochs, each ending in an evaluation.")]
 Iterations = Annotated[int, typer.Option(help="Steps per epoch.")]
 BatchSize = Annotated[
     int | None, typer.Option(help="Rows per group (or cell) in a batch; else the dataset's own.")
 ]
 LearningRate = Annotated[float, typer.Option(help="Of Adam.")]
+MicroBatch = Annotated[
+    int | None,
+    typer.Option(help="Rows to forward at a time, where a batch does not fit in memory."),
+]
+Precision = Annotated[
+    str, typer.Option(help="Of forward passes: float32, bfloat16 or float16 (autocast).")
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(help="Stop once the chosen epoch has been the same for so many epochs."),
+]
 Select = Annotated[
     str | None,
     typer.Option(
@@ -108,6 +150,9 @@ def data_source(
     label: str | None,
     positive: str | None,
     data_home: Path | None,
+    labels: Path | None = None,
+    image_size: int = 0,
+    partition: Path | None = None,
 ) -> DataSource:
     """The data that the options describe."""
     return DataSource(
@@ -118,6 +163,9 @@ def data_source(
         label=label or "",
         positive=positive or "",
         data_home=str(data_home) if data_home else "",
+        labels=str(labels) if labels else "",
+        image_size=image_size,
+        partition=str(partition) if partition else "",
     )
 
 
@@ -160,6 +208,9 @@ class TrialOptions:
     label: Label = None
     positive: Positive = None
     data_home: DataHome = None
+    labels: Labels = None
+    image_size: ImageSize = 0
+    partition: Partition = None
     granularity: Granularity = "unit"
     layers: Layers = "all"
     alignment_every: AlignmentEvery = 1
@@ -167,12 +218,17 @@ class TrialOptions:
     loss: Loss = "batch_mean"
     penalty: Penalty = "gap"
     mixup_layer: MixupLayer = None
+    network: NetworkName = "auto"
+    classifier_width: ClassifierWidth = None
     hidden: Hidden = 200
     depth: Depth = 2
     epochs: Epochs = 10
     iterations: Iterations = 100
     batch_size: BatchSize = None
     learning_rate: LearningRate = 1e-3
+    micro_batch: MicroBatch = None
+    precision: Precision = "float32"
+    patience: Patience = None
     select: Select = None
     warmup: Warmup = 1
     bound: Bound = None
@@ -187,6 +243,9 @@ class TrialOptions:
             label=self.label,
             positive=self.positive,
             data_home=self.data_home,
+            labels=self.labels,
+            image_size=self.image_size,
+            partition=self.partition,
         )
 
     def selection(self) -> Selection:
@@ -195,8 +254,10 @@ class TrialOptions:
 
     def settings(self) -> dict[str, Any]:
         """The settings of ``TrialSpec`` that every method takes."""
-        names = ("gap", "granularity", "loss", "hidden", "depth", "epochs", "iterations")
-        settings = {name: getattr(self, name) for name in (*names, "batch_size", "learning_rate")}
+        names = ("gap", "granularity", "loss", "epochs", "iterations")
+        network = ("network", "classifier_width", "hidden", "depth")
+        more = ("batch_size", "learning_rate", "micro_batch", "precision", "patience")
+        settings = {name: getattr(self, name) for name in (*names, *network, *more)}
         return {**settings, "layers": layer_choice(self.layers)}
 
 

@@ -10,18 +10,26 @@ import typer
 from dralign.artifact import load_artifact
 from dralign.cli import options
 from dralign.cli.console import print_json, say
-from dralign.data import read_table
+from dralign.data import ImageEncoder, read_table
+from dralign.errors import OptionError
 from dralign.report.files import write_atomically
 
 
 def predict(
     artifact: Annotated[Path, typer.Argument(help="A folder that dralign train wrote.")],
-    table: Annotated[Path, typer.Argument(help="CSV or Parquet with the columns of training.")],
+    table: Annotated[
+        Path,
+        typer.Argument(help="CSV or Parquet with the columns of training, or with image files."),
+    ],
     *,
+    images: options.ImageFolder = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write; stdout if not given.")] = None,
     json: options.Json = False,
 ) -> None:
     """Score a table with a saved network; sensitive columns and label are not needed.
+
+    For a network of images the table names files, in a column `file` (or `image`, `path`, ...) or
+    else in its first one, relative to its own folder or to --images.
 
     The result has a row per row of the table, in its order: the probability of the positive label,
     and 1 where it is at least 0.5. With more than two classes it is the probability of each, and
@@ -34,7 +42,9 @@ def predict(
 
     network = load_artifact(artifact)
     rows = read_table(table)
-    prob = network.predict_proba(rows)
+    if images is not None and not isinstance(network.encoder, ImageEncoder):
+        raise OptionError("--images: this network takes the columns of a table, not images")
+    prob = network.predict_proba(rows, folder=images or table.parent)
     if classes := network.class_names:
         scores = pd.DataFrame(prob.numpy(), columns=[f"probability_{name}" for name in classes])
         scores["prediction"] = np.array(classes)[prob.numpy().argmax(1)]

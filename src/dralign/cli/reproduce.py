@@ -22,6 +22,7 @@ from dralign.reproduce import (
     plan,
     reduced,
     section,
+    suited,
 )
 from dralign.study import Ledger, TrialSpec, ledger_path
 from dralign.training import Selection
@@ -53,7 +54,8 @@ def reproduce(
 ) -> None:
     """Run the trials behind a table, figure or claim of the paper, and show it beside ours.
 
-    Finished trials are kept; the same command continues. The full grid takes hours.
+    Finished trials are kept; the same command continues. The full grid takes hours, and days of a
+    GPU on CelebA; where the folder has a part of its images, plans for a sample take their place.
 
     Example: `dralign reproduce table1 --seeds 3`, or `dralign reproduce all --quick`.
     """
@@ -66,7 +68,9 @@ def reproduce(
     specs = _specs(chosen, quick, seeds, data_home)
     with Ledger(path, create=run) as ledger:
         if run:
-            run_trials(_there(specs, chosen), ledger, rule=Selection(), jobs=jobs)
+            home = str(data_home) if data_home else ""
+            there = suited(_there(specs, chosen), data_home=home, quick=quick)
+            run_trials(there, ledger, rule=Selection(), jobs=jobs)
         results = Results.of(ledger.records(), specs)
     figures = {}
     for entry in chosen:
@@ -116,15 +120,15 @@ def _specs(
         if seeds < 1:
             raise OptionError(f"--seeds: expected at least 1, got {seeds}")
         specs = [spec for spec in specs if spec.seed < seeds]
-    return sorted(specs, key=lambda spec: spec.seed)
+    return sorted(specs, key=lambda spec: (spec.data.name == "celeba", spec.seed))
 
 
 def _there(specs: list[TrialSpec], chosen: list[Entry]) -> list[TrialSpec]:
-    """The trials whose data are there; those of one entry alone must be."""
+    """The trials whose data are there; those of one entry alone must be, but for CelebA."""
     missing = {
         name
         for name, home in {(spec.data.name, spec.data.data_home) for spec in specs}
-        if len(chosen) > 1 and catalogue.entry(name).place(home) == "missing"
+        if (len(chosen) > 1 or name == "celeba") and catalogue.entry(name).place(home) == "missing"
     }
     for name in sorted(missing):
         say(f"{name} is not there (dralign data fetch {name}); its trials are left out")
@@ -144,5 +148,5 @@ def _list(*, json: bool) -> None:
         print_json(shown)
         return
     for entry in ENTRIES.values():
-        needs = "needs images" if entry.needs_images else f"plans: {', '.join(entry.plans)}"
-        typer.echo(f"{entry.name:8s} {entry.title} ({needs})")
+        needs = "needs CelebA or a part of it; " if entry.needs_images else ""
+        typer.echo(f"{entry.name:8s} {entry.title} ({needs}plans: {', '.join(entry.plans)})")

@@ -11,7 +11,7 @@ from dralign.data.encoding import TableEncoder
 from dralign.data.form import Form
 from dralign.data.frame import load_table
 from dralign.data.german import PaperGermanEncoder, fetch_german
-from dralign.data.images import ImageEncoder, Images
+from dralign.data.images import ImageEncoder, ImagePaths, Images
 from dralign.data.images_folder import load_images
 from dralign.data.reading import read_table
 from dralign.data.source import BUILT_IN, DataSource
@@ -22,6 +22,7 @@ __all__ = [
     "Dataset",
     "Encoder",
     "ImageEncoder",
+    "ImagePaths",
     "Images",
     "Split",
     "TableEncoder",

@@ -12,7 +12,7 @@ from torch import Tensor
 from dralign.data.columns import require_columns
 from dralign.data.dataset import Dataset, Split
 from dralign.data.form import Form
-from dralign.data.images_cache import MOST_PIXELS, decode
+from dralign.data.images_cache import MOST_PIXELS, decode_all
 from dralign.data.splitting import Rows
 from dralign.errors import DataError
 from dralign.groups import GroupCodes
@@ -67,9 +67,58 @@ class Images:
 
     def split(self, rows: int) -> Iterator[Tensor]:
         """The images in order, in blocks of at most ``rows``, and of at most 64 MiB."""
-        size = max(1, min(rows, BLOCK_BYTES // (4 * int(np.prod(self.shape[1:])))))
-        for start in range(0, len(self), size):
-            yield self[slice(start, start + size)]
+        for block in _blocks(len(self), rows, self.shape[2:]):
+            yield self[block]
+
+
+@dataclass(frozen=True)
+class ImagePaths:
+    """Images that are decoded as they are asked for, and not kept.
+
+    Attributes:
+        paths: of the files.
+        size: height and width that they are brought to.
+    """
+
+    paths: tuple[Path, ...]
+    size: int
+
+    ndim = 4
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(n, 3, size, size)``."""
+        return (len(self), 3, self.size, self.size)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """(m, 3, size, size) float32 inputs of the images with these (m,) numbers."""
+        chosen = tuple(self.paths[row] for row in rows.tolist())
+        return normalised(ImagePaths(chosen, self.size).pixels())
+
+    def pixels(self) -> np.ndarray:
+        """(n, 3, size, size) bytes of all images.
+
+        Raises:
+            DataError: if a file can't be read; it is named.
+        """
+        target = np.empty((len(self), 3, self.size, self.size), np.uint8)
+        decode_all(self.paths, self.size, target)
+        return target
+
+    def split(self, rows: int) -> Iterator[Tensor]:
+        """The inputs in order, in blocks of at most ``rows``, and of at most 64 MiB."""
+        for block in _blocks(len(self), rows, (self.size, self.size)):
+            yield normalised(ImagePaths(self.paths[block], self.size).pixels())
+
+
+def _blocks(n: int, rows: int, size: Sequence[int]) -> Iterator[slice]:
+    """Consecutive rows; one empty block of no rows, as of a tensor."""
+    at_once = max(1, min(rows, BLOCK_BYTES // (4 * 3 * int(np.prod(size)))))
+    for start in range(0, max(n, 1), at_once):
+        yield slice(start, start + at_once)
 
 
 def _reopened(file: str, rows: Rows) -> Images:
@@ -100,19 +149,29 @@ class ImageEncoder:
         return ("red", "green", "blue")
 
     def transform(self, frame: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily
-        """(n, 3, size, size) float32 inputs for the files that a table names.
+        """(n, 3, size, size) float32 inputs for the files that a table names, all at once.
+
+        Raises:
+            DataError: if it is no DataFrame, or a file is not named or can't be read.
+        """
+        return normalised(self.listed(frame).pixels()).numpy()
+
+    def listed(self, frame: Any, folder: str | Path = "") -> ImagePaths:  # noqa: ANN401
+        """The images that a table names, none of them read yet.
 
         Args:
             frame: a DataFrame; its column ``file`` (or ``path``, ``image``, ...) or else its first
                 one holds paths.
+            folder: that relative paths are counted from; the current one if not given.
 
         Raises:
-            DataError: if it is no DataFrame, or a file can't be read.
+            DataError: if it is no DataFrame, or a row names no file.
         """
         require_columns(frame, [])
-        paths = map(Path, frame[file_column(list(frame.columns))].astype(str))
-        pixels = [decode(path, self.size) for path in paths]
-        return normalised(np.stack(pixels)).numpy()
+        name = file_column(list(frame.columns))
+        if unnamed := int(frame[name].isna().sum()):
+            raise DataError(f"column {name!r}: {unnamed} of {len(frame)} rows name no file")
+        return ImagePaths(tuple(Path(folder) / str(path) for path in frame[name]), self.size)
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready form."""

@@ -116,7 +116,9 @@ def decoded(files: ImageFiles, size: int) -> np.ndarray:
             )
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=".decode.") as scratch:
             new = Path(scratch) / place.name
-            _decode_all(files, size, np.lib.format.open_memmap(new, "w+", np.uint8, shape))
+            pixels = np.lib.format.open_memmap(new, "w+", np.uint8, shape)
+            decode_all([files.folder / name for name in files.names], size, pixels)
+            pixels.flush()
             new.replace(place)
     except OSError as error:
         raise DataError(f"{place}: can't be written ({error.strerror or error})") from error
@@ -147,17 +149,19 @@ def decode(path: Path, size: int) -> np.ndarray:
     return np.asarray(picture).transpose(2, 0, 1)
 
 
-def _decode_all(files: ImageFiles, size: int, target: np.memmap) -> None:
-    """Decodes every file into its place; the first one that can't be read is a DataError."""
+def decode_all(paths: Sequence[Path], size: int, target: np.ndarray) -> None:
+    """Decodes every file into its place of (n, 3, size, size) bytes.
+
+    The first one that can't be read is the DataError of ``decode``.
+    """
 
     def work(start: int) -> None:
-        for place in range(start, min(start + CHUNK, len(files.names))):
-            target[place] = decode(files.folder / files.names[place], size)
+        for place in range(start, min(start + CHUNK, len(paths))):
+            target[place] = decode(paths[place], size)
 
     with ThreadPoolExecutor(max_workers=_workers()) as pool:
-        for _ in pool.map(work, range(0, len(files.names), CHUNK)):
+        for _ in pool.map(work, range(0, len(paths), CHUNK)):
             pass  # an error of a worker is raised here, and the rest is cancelled
-    target.flush()
 
 
 def _workers() -> int:

@@ -95,7 +95,8 @@ class DataSource:
                 f"preparation {self.preparation!r}: files of your own have 'standard' only"
             )
         else:
-            known = ("labels", "image_size") if self.labels else ("labels",)
+            of_images = self.labels or _is_folder(self.name)
+            known = ("labels", "image_size") if of_images else ("labels",)
             object.__setattr__(self, "preparation", "standard")
         if self.labels and self.include_sensitive:
             raise OptionError(
@@ -167,10 +168,7 @@ class DataSource:
         Raises:
             OptionError: if it is a folder, or there is a table of images, without the other.
         """
-        try:
-            folder = Path(self.name).is_dir()
-        except (OSError, ValueError):
-            folder = False
+        folder = _is_folder(self.name)
         if folder and not self.labels:
             raise OptionError(
                 f"{self.name}: a folder; if it holds images, give the table that tells what is on "
@@ -225,3 +223,11 @@ class DataSource:
             key: take.get(key, entries.text)(key) for key in ("name", *entries.content)
         }
         return cls(**given)
+
+
+def _is_folder(name: str) -> bool:
+    """Whether there is a folder of this name; no name makes it fail."""
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):
+        return False

@@ -306,7 +306,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             warnings.filterwarnings("ignore", ".* has no test rows", UndefinedMetricWarning)
             bound = self.gap_bound if data.group_names else None
             settings = training_settings(self.get_params(deep=False), seed, gap_bound=bound)
-            result = train(self.module_, data, method, settings)
+            result = train(self.module_, data, method, settings, keep=selection)
         chosen = result.restore(selection, method.gap.name)
         self.chosen_epoch_ = chosen.epoch
         self.bound_met_ = None if bound is None else chosen.keeps(bound, method.gap.name)

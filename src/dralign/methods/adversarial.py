@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
+from dralign.alignment import WHOLE, Passes, add_up, count_rows, split
 from dralign.gaps import Gap
 from dralign.methods.base import LossConvention, Step, StepResult, task_loss
+from dralign.methods.state import State, only, optimiser_state, set_optimiser_state, under
 from dralign.rationale import probability
 from dralign.sampling import Balance, Batch
 
@@ -65,6 +67,93 @@ def project_away(
     return directions
 
 
+class AdversarialStep:
+    """The step of one run, with the adversary and its optimiser.
+
+    Attributes:
+        adversary: what guesses the group.
+        optimiser: of the adversary.
+    """
+
+    def __init__(self, method: "Adversarial", model: nn.Module, adversary: Adversary) -> None:
+        self.adversary = adversary
+        self.optimiser = torch.optim.Adam(adversary.parameters(), lr=ADVERSARY_RATE)
+        self._method, self._model = method, model
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+
+    def __call__(self, batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
+        """Adds the direction of Eq. 18 to ``.grad``; the adversary learns."""
+        alpha = multiplier * self._method.fairness_weight
+        value, gradients = self._gradients(batch, alpha, passes)
+        add_up([value, *(g for g in gradients if g is not None)])
+        k = len(self._parameters)
+        directions = project_away(gradients[:k], gradients[k : 2 * k], alpha)
+        for parameter, direction in zip(self._parameters, directions, strict=True):
+            if direction is not None:
+                grad = parameter.grad
+                parameter.grad = direction if grad is None else grad + direction
+        for weight, gradient in zip(self.adversary.parameters(), gradients[2 * k :], strict=True):
+            weight.grad = None if gradient is None else gradient / passes.loss_scale
+        # Where scaled gradients overflow, the trainer leaves the step out, and so does this.
+        taken = [g for g in (*directions, *gradients[2 * k :]) if g is not None]
+        if passes.loss_scale == 1 or all(bool(g.isfinite().all()) for g in taken):
+            self.optimiser.step()
+        return StepResult(value)
+
+    def state_dict(self) -> State:
+        """The adversary and its optimiser."""
+        learnt = under("adversary", self.adversary.state_dict())
+        return learnt | under("optimiser", optimiser_state(self.optimiser))
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on from what ``state_dict`` gave."""
+        self.adversary.load_state_dict(only("adversary", state))
+        set_optimiser_state(self.optimiser, only("optimiser", state))
+
+    def _gradients(
+        self, batch: Batch, alpha: float, passes: Passes
+    ) -> tuple[Tensor, list[Tensor | None]]:
+        """The value of the loss and the scaled gradients, added up over the parts of the batch.
+
+        First those of the task loss, then those of the adversary's error, by the network's
+        parameters, then those of the error by the adversary's own.
+        """
+        rows, n_seen = count_rows(batch), self._seen(batch).sum()
+        add_up([n_seen])
+        value = torch.zeros((), device=batch.y.device)
+        totals: list[Tensor | None] = []
+        for part in split(batch, passes.micro_batch):
+            logits, at = passes.forward(self._model, part.x), self._seen(part)
+            task = task_loss(logits, part, self._method.loss, rows)
+            guess = self.adversary(probability(logits)[at], part.y[at])
+            # A mean would be NaN where no row has a group.
+            error = F.cross_entropy(guess, part.group[at], reduction="sum") / n_seen.clamp(min=1)
+            value = value + (task - alpha * error).detach()
+            found = [
+                *torch.autograd.grad(
+                    passes.loss_scale * task,
+                    self._parameters,
+                    retain_graph=True,
+                    allow_unused=True,
+                ),
+                *torch.autograd.grad(
+                    passes.loss_scale * error,
+                    [*self._parameters, *self.adversary.parameters()],
+                    allow_unused=True,
+                ),
+            ]
+            totals = [
+                g if so_far is None or g is None else so_far + g
+                for so_far, g in zip(totals or [None] * len(found), found, strict=True)
+            ]
+        return value, totals
+
+    def _seen(self, rows: Batch) -> Tensor:
+        """Which rows the adversary sees, (n,) of bool."""
+        known = rows.group >= 0
+        return known & (rows.y == 1) if self._method.gap.name == "equal_opportunity" else known
+
+
 @dataclass(frozen=True)
 class Adversarial:
     """Minimises L_cls against an adversary that guesses the group (Eq. 18), on uniform batches.
@@ -92,31 +181,4 @@ class Adversarial:
         like = next(model.parameters())
         sees_label = self.gap.name == "equalized_odds"
         adversary = Adversary(n_groups, sees_label=sees_label, generator=generator).to(like)
-        optimiser = torch.optim.Adam(adversary.parameters(), lr=ADVERSARY_RATE)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-
-        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
-            logits, alpha = model(batch.x), multiplier * self.fairness_weight
-            task = task_loss(logits, batch, self.loss)
-            rows = batch.group >= 0
-            if self.gap.name == "equal_opportunity":
-                rows = rows & (batch.y == 1)
-            guess = adversary(probability(logits)[rows], batch.y[rows])
-            # A mean would be NaN where no row has a group.
-            error = F.cross_entropy(guess, batch.group[rows], reduction="sum") / max(len(guess), 1)
-            g_p = torch.autograd.grad(task, parameters, retain_graph=True, allow_unused=True)
-            learned = [*parameters, *adversary.parameters()]
-            g_a = torch.autograd.grad(error, learned, allow_unused=True)
-            directions = project_away(g_p, g_a[: len(parameters)], alpha)
-            for parameter, direction in zip(parameters, directions, strict=True):
-                if direction is not None:
-                    grad = parameter.grad
-                    parameter.grad = direction if grad is None else grad + direction
-            for weight, gradient in zip(
-                adversary.parameters(), g_a[len(parameters) :], strict=True
-            ):
-                weight.grad = gradient
-            optimiser.step()
-            return StepResult((task - alpha * error).detach())
-
-        return step
+        return AdversarialStep(self, model, adversary)

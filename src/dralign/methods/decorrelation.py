@@ -1,14 +1,15 @@
 """Decorrelation: inputs made uncorrelated with the group, batch by batch (pre-processing, A.14)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from dralign.alignment import WHOLE, Passes, add_up
 from dralign.errors import DataError
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, task_loss
+from dralign.methods.base import LossConvention, Step, StepResult, backward_in_parts
 from dralign.sampling import Balance, Batch
 
 
@@ -21,6 +22,9 @@ def decorrelate(x: Tensor, group: Tensor, *, n_groups: int) -> Tensor:
 
     Taking each group's own mean out of its rows would do it too, but shows the group to a network:
     a 0/1 column then has other values in each group. On Adult that widened the gap.
+
+    Where torch.distributed is initialised, means and directions are those of the rows of all
+    processes.
 
     Args:
         x: (n, ...) floating-point inputs.
@@ -38,12 +42,16 @@ def decorrelate(x: Tensor, group: Tensor, *, n_groups: int) -> Tensor:
     rows = x.flatten(1)  # (n, d)
     member = (group == torch.arange(n_groups, device=group.device)[:, None]).to(x.dtype)
     size = member.sum(1, keepdim=True)  # (G, 1)
-    centred = rows - member.sum(0) @ rows / size.sum().clamp(min=1)
+    total = member.sum(0) @ rows  # (d,)
+    add_up([size, total])
+    centred = rows - total / size.sum().clamp(min=1)
+    apart, squares = member @ centred, centred.square().sum()
+    add_up([apart, squares])
     # The root of the size weighs the groups; a group that is absent has a row of zeros.
-    apart = (member @ centred) / size.clamp(min=1).sqrt()  # (G, d)
+    apart = apart / size.clamp(min=1).sqrt()  # (G, d)
     _, lengths, directions = torch.linalg.svd(apart, full_matrices=False)
     # Rounding leaves a last direction of a length that is not quite 0: it must not be removed.
-    slack = torch.finfo(x.dtype).eps * max(apart.shape) * centred.norm()
+    slack = torch.finfo(x.dtype).eps * max(apart.shape) * squares.sqrt()
     directions = directions * (lengths > slack)[:, None]
     kept: Tensor = rows - centred @ directions.T @ directions  # (n, d)
     return kept.reshape(x.shape)
@@ -72,10 +80,9 @@ class Decorrelation:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
         """The step function of one run of ``model``."""
 
-        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:  # noqa: ARG001
+        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:  # noqa: ARG001
             x = decorrelate(batch.x, batch.group, n_groups=n_groups)
-            loss = task_loss(model(x), batch, self.loss)
-            loss.backward()
-            return StepResult(loss.detach())
+            value = backward_in_parts(model, replace(batch, x=x), passes, loss=self.loss)
+            return StepResult(value)
 
         return step

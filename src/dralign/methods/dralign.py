@@ -1,17 +1,24 @@
 """DRAlign: gap regularisation plus gradient-guided parity alignment (Eq. 9; Algorithms 1, 2)."""
 
 from dataclasses import dataclass
-from itertools import count
 from typing import ClassVar
 
 import torch
 from torch import nn
 
-from dralign.alignment import RationaleAlignment, backward_in_blocks
+from dralign.alignment import WHOLE, Passes, RationaleAlignment, backward_in_blocks
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, absent_cells, balance_for
+from dralign.methods.base import (
+    LossConvention,
+    Step,
+    StepResult,
+    absent_cells,
+    backward_in_parts,
+    balance_for,
+)
 from dralign.methods.gap import GapRegularisation
-from dralign.methods.mixup import FairMixup, PathPenalty
+from dralign.methods.mixup import FairMixup, PathPenalty, Paths
+from dralign.methods.state import State
 from dralign.rationale import Granularity, LayerChoice
 from dralign.sampling import Balance, Batch
 
@@ -56,37 +63,72 @@ class DRAlign:
         unaligned = self._unaligned().begin(model, n_groups=n_groups, generator=generator)
         if not self.alignment_weight:
             return unaligned
-        alignment = RationaleAlignment(model, layers=self.layers, granularity=self.granularity)
-        if self.penalty is not None:
-            self.penalty.check(model)
-        steps = count()
-
-        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
-            lam, beta = multiplier * self.fairness_weight, multiplier * self.alignment_weight
-            if next(steps) % self.alignment_every or not beta:
-                return unaligned(batch, multiplier)
-            loss = backward_in_blocks(
-                model,
-                batch,
-                alignment=alignment,
-                alignment_weight=beta * self.alignment_every,
-                gap=self.gap,
-                fairness_weight=lam if self.penalty is None else 0.0,
-                n_groups=n_groups,
-                group_sum=self.loss == "group_sum",
-            )
-            if self.penalty is None or not lam:
-                return StepResult(loss, absent_cells(batch, self.gap, n_groups))
-            penalty, used = self.penalty(model, batch, generator=generator)
-            if used:
-                (lam * penalty).backward()
-            skipped = n_groups * len(self.gap.strata) - used
-            return StepResult(loss + lam * penalty.detach(), skipped)
-
-        return step
+        return AlignedStep(self, model, unaligned, n_groups=n_groups, generator=generator)
 
     def _unaligned(self) -> GapRegularisation | FairMixup:
         """The method that is left without the alignment term."""
         if self.penalty is None:
             return GapRegularisation(self.gap, self.fairness_weight, self.loss)
         return FairMixup(self.penalty, self.fairness_weight, self.loss)
+
+
+class AlignedStep:
+    """The step of one run: the alignment term on every k-th, the method without it in between.
+
+    Attributes:
+        taken: how many steps were taken so far.
+    """
+
+    def __init__(
+        self,
+        method: DRAlign,
+        model: nn.Module,
+        unaligned: Step,
+        *,
+        n_groups: int,
+        generator: torch.Generator,
+    ) -> None:
+        """Finds the layers to align."""
+        self.taken = 0
+        self._method, self._model, self._unaligned = method, model, unaligned
+        self._n_groups, self._generator = n_groups, generator
+        self._alignment = RationaleAlignment(
+            model, layers=method.layers, granularity=method.granularity
+        )
+        if method.penalty is not None:
+            method.penalty.check(model)
+
+    def __call__(self, batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
+        """Adds the gradients of Eq. 9 to ``.grad``."""
+        method, n_groups = self._method, self._n_groups
+        lam, beta = multiplier * method.fairness_weight, multiplier * method.alignment_weight
+        aligned = self.taken % method.alignment_every == 0
+        self.taken += 1
+        if not aligned or not beta:
+            return self._unaligned(batch, multiplier, passes)
+        loss = backward_in_blocks(
+            self._model,
+            batch,
+            alignment=self._alignment,
+            alignment_weight=beta * method.alignment_every,
+            gap=method.gap,
+            fairness_weight=lam if method.penalty is None else 0.0,
+            n_groups=n_groups,
+            group_sum=method.loss == "group_sum",
+            passes=passes,
+        )
+        if method.penalty is None or not lam:
+            return StepResult(loss, absent_cells(batch, method.gap, n_groups))
+        paths = Paths(method.penalty, self._model, batch, generator=self._generator)
+        added = backward_in_parts(
+            self._model, batch, passes, loss=None, regulariser=paths, weight=lam
+        )
+        return StepResult(loss + added, n_groups * len(method.gap.strata) - paths.used)
+
+    def state_dict(self) -> State:
+        """How many steps were taken."""
+        return {"taken": torch.tensor(self.taken)}
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on from what ``state_dict`` gave."""
+        self.taken = int(state["taken"])

@@ -6,8 +6,9 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from dralign.alignment import WHOLE, Passes
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, task_loss
+from dralign.methods.base import LossConvention, Step, StepResult, backward_in_parts
 from dralign.sampling import Balance, Batch
 
 
@@ -30,9 +31,7 @@ class Erm:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
         """The step function of one run of ``model``."""
 
-        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:  # noqa: ARG001
-            loss = task_loss(model(batch.x), batch, self.loss)
-            loss.backward()
-            return StepResult(loss.detach())
+        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:  # noqa: ARG001
+            return StepResult(backward_in_parts(model, batch, passes, loss=self.loss))
 
         return step

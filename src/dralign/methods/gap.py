@@ -1,22 +1,44 @@
 """Gap regularisation, the paper's FairReg(noAug): task loss plus lambda times the soft gap."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from dralign.alignment import WHOLE, Everyone, Passes
 from dralign.gaps import Gap
 from dralign.methods.base import (
     LossConvention,
     Step,
     StepResult,
     absent_cells,
+    backward_in_parts,
     balance_for,
-    task_loss,
 )
 from dralign.rationale import probability
 from dralign.sampling import Balance, Batch
+
+
+@dataclass(frozen=True)
+class GapTerm:
+    """The gap of a step's batch, a function of the probabilities of its rows."""
+
+    gap: Gap
+    n_groups: int
+
+    def measure(self, part: Batch, logits: Tensor | None, passes: Passes) -> Tensor:  # noqa: ARG002
+        """The probabilities, (n,) or (n, C)."""
+        assert logits is not None
+        return probability(logits)
+
+    def exchange(
+        self, measured: Sequence[Tensor], parts: Sequence[Batch]
+    ) -> Callable[[int, Tensor], Tensor]:
+        """The gap of all rows, a scalar; see ``Regulariser``."""
+        everyone = Everyone(measured, parts)
+        return lambda place, prob: self.gap(*everyone.seen_from(place, prob), self.n_groups)
 
 
 @dataclass(frozen=True)
@@ -46,15 +68,18 @@ class GapRegularisation:
 
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
         """The step function of one run of ``model``."""
+        term = GapTerm(self.gap, n_groups)
 
-        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
-            logits, weight = model(batch.x), multiplier * self.fairness_weight
-            loss, skipped = task_loss(logits, batch, self.loss), 0
-            if weight:
-                skipped = absent_cells(batch, self.gap, n_groups)
-                gap = self.gap(probability(logits), batch.group, batch.y, n_groups)
-                loss = loss + weight * gap
-            loss.backward()
-            return StepResult(loss.detach(), skipped)
+        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
+            weight = multiplier * self.fairness_weight
+            value = backward_in_parts(
+                model,
+                batch,
+                passes,
+                loss=self.loss,
+                regulariser=term if weight else None,
+                weight=weight,
+            )
+            return StepResult(value, absent_cells(batch, self.gap, n_groups) if weight else 0)
 
         return step

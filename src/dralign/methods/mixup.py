@@ -1,18 +1,32 @@
 """Fair Mixup (Chuang & Mroueh, 2021): the gap as a slope along paths between groups."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment import running_statistics_kept
+from dralign.alignment import (
+    WHOLE,
+    Passes,
+    add_up,
+    at_least_float32,
+    count_rows,
+    running_statistics_kept,
+)
 from dralign.errors import DataError, ModelError
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, balance_for, task_loss
+from dralign.methods.base import (
+    LossConvention,
+    Step,
+    StepResult,
+    backward_in_parts,
+    balance_for,
+)
 from dralign.rationale import probability
-from dralign.sampling import Balance, Batch, Block
+from dralign.sampling import Balance, Batch
 
 
 @dataclass(frozen=True)
@@ -42,41 +56,12 @@ class PathPenalty:
         backward pass of the result. Rows are paired in their order; a longer block is cut. Without
         a pair the penalty is a constant 0.
         """
-        like = next(model.parameters())
-        total, used = torch.zeros((), dtype=like.dtype, device=like.device), 0
-        for label in self.gap.strata:
-            inside = [b for b in batch.blocks if b.group is not None and b.label == label]
-            gamma = torch.rand((), generator=generator).to(total)
-            if len(inside) < 2:
-                continue
-            slopes = torch.stack(
-                [
-                    self._slopes(model, batch, pair, gamma.requires_grad_()).abs()
-                    for pair in combinations(inside, 2)
-                ]
-            )
-            total = total + (slopes.amax() if self.gap.aggregate == "max" else slopes.mean())
-            used += len(inside)
-        return total, used
+        paths = Paths(self, model, batch, generator=generator)
+        return paths.combine(paths.measure(batch, None, WHOLE)), paths.used
 
-    def _slopes(
-        self, model: nn.Module, batch: Batch, pair: tuple[Block, Block], gamma: Tensor
+    def mixed(
+        self, model: nn.Module, first: Tensor, second: Tensor, gamma: Tensor, passes: Passes
     ) -> Tensor:
-        """d/dgamma of the mean probability of the mixed rows of two blocks, with a graph.
-
-        A scalar; of more than two classes (C,).
-        """
-        rows = min(block.stop - block.start for block in pair)
-        first, second = (batch.x[block.start : block.start + rows] for block in pair)
-        with running_statistics_kept(model):
-            logits = self._mixed(model, first, second, gamma)
-        mean = probability(logits).mean(0)
-        slopes = [
-            torch.autograd.grad(each, gamma, create_graph=True)[0] for each in mean.reshape(-1)
-        ]
-        return torch.stack(slopes).reshape(mean.shape)
-
-    def _mixed(self, model: nn.Module, first: Tensor, second: Tensor, gamma: Tensor) -> Tensor:
         """The logits of the mixed rows.
 
         Raises:
@@ -88,16 +73,17 @@ class PathPenalty:
                 raise DataError(
                     f"mixup: inputs of type {first.dtype} can't be mixed; name a layer to mix after"
                 )
-            return cast("Tensor", model(gamma * first + (1 - gamma) * second))
+            return passes.forward(model, gamma * first + (1 - gamma) * second)
 
         def mix(_module: nn.Module, _inputs: object, output: object) -> Tensor:
             if not isinstance(output, Tensor):
                 raise ModelError(f"mixup: the output of {self.layer!r} is not a tensor")
-            ahead, behind = output.chunk(2)
+            # Where autocast computed it, what gamma multiplies is not to be rounded again.
+            ahead, behind = output.to(at_least_float32(output.dtype)).chunk(2)
             return gamma * ahead + (1 - gamma) * behind
 
         with model.get_submodule(self.layer).register_forward_hook(mix):
-            return cast("Tensor", model(torch.cat([first, second])))
+            return passes.forward(model, torch.cat([first, second]))
 
     def check(self, model: nn.Module) -> None:
         """Checks that the model has the layer.
@@ -108,6 +94,82 @@ class PathPenalty:
         known = [name for name, _ in model.named_modules() if name]
         if self.layer is not None and self.layer not in known:
             raise ModelError(f"mixup: no layer {self.layer!r}; known: {', '.join(known)}")
+
+
+class Paths:
+    """The path penalty of one step, a function of the slopes along its paths.
+
+    Attributes:
+        used: how many groups or cells a pair was made of.
+    """
+
+    def __init__(
+        self, penalty: PathPenalty, model: nn.Module, batch: Batch, *, generator: torch.Generator
+    ) -> None:
+        """Draws a point on the paths of each stratum; nothing goes through the network yet.
+
+        The generators of all processes must be in the same state.
+        """
+        self._penalty, self._model, self.used = penalty, model, 0
+        self._like = next(model.parameters())
+        # By stratum the point on the paths, and the pairs of blocks with their number of rows.
+        self._strata: list[tuple[Tensor, list[tuple[int, int, int]]]] = []
+        rows = count_rows(batch)
+        for label in penalty.gap.strata:
+            inside = [
+                i for i, b in enumerate(batch.blocks) if b.group is not None and b.label == label
+            ]
+            gamma = torch.rand((), generator=generator).to(self._like.detach())
+            if len(inside) > 1:
+                pairs = [(i, j, min(rows[i], rows[j])) for i, j in combinations(inside, 2)]
+                self._strata.append((gamma.requires_grad_(), pairs))
+                self.used += len(inside)
+
+    def measure(self, part: Batch, logits: Tensor | None, passes: Passes) -> Tensor:  # noqa: ARG002
+        """What a part adds to each slope, with a graph: (pairs,), or (pairs, C) of C classes."""
+        slopes = [
+            self._slope(part, pair, gamma, passes)
+            for gamma, pairs in self._strata
+            for pair in pairs
+        ]
+        return torch.stack(slopes) if slopes else self._like.new_zeros(0)
+
+    def exchange(
+        self,
+        measured: Sequence[Tensor],
+        parts: Sequence[Batch],  # noqa: ARG002
+    ) -> Callable[[int, Tensor], Tensor]:
+        """The penalty of all rows; see ``Regulariser``."""
+        whole = torch.stack([slopes.detach() for slopes in measured]).sum(0)
+        add_up([whole])
+        return lambda _place, slopes: self.combine(slopes + (whole - slopes).detach())
+
+    def combine(self, slopes: Tensor) -> Tensor:
+        """The penalty, from the slopes of all rows."""
+        total = torch.zeros((), dtype=self._like.dtype, device=self._like.device)
+        for inside in slopes.abs().split([len(pairs) for _, pairs in self._strata]):
+            largest = self._penalty.gap.aggregate == "max"
+            total = total + (inside.amax() if largest else inside.mean())
+        return total
+
+    def _slope(
+        self, part: Batch, pair: tuple[int, int, int], gamma: Tensor, passes: Passes
+    ) -> Tensor:
+        """What a part adds to d/dgamma of the mean probability of the mixed rows of two blocks.
+
+        A scalar; of more than two classes (C,).
+        """
+        *blocks, n_pairs = part.blocks[pair[0]], part.blocks[pair[1]], pair[2]
+        rows = min(block.stop - block.start for block in blocks)
+        first, second = (part.x[block.start : block.start + rows] for block in blocks)
+        with running_statistics_kept(self._model):
+            logits = self._penalty.mixed(self._model, first, second, gamma, passes)
+        mean = probability(logits).sum(0) / n_pairs
+        slopes = [
+            torch.autograd.grad(passes.loss_scale * each, gamma, create_graph=True)[0]
+            for each in mean.reshape(-1)
+        ]
+        return torch.stack(slopes).reshape(mean.shape) / passes.loss_scale
 
 
 @dataclass(frozen=True)
@@ -144,12 +206,13 @@ class FairMixup:
         self.penalty.check(model)
         cells = n_groups * len(self.gap.strata)
 
-        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
-            loss, skipped = task_loss(model(batch.x), batch, self.loss), 0
-            if weight := multiplier * self.fairness_weight:
-                penalty, used = self.penalty(model, batch, generator=generator)
-                loss, skipped = loss + weight * penalty, cells - used
-            loss.backward()
-            return StepResult(loss.detach(), skipped)
+        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
+            weight, paths = multiplier * self.fairness_weight, None
+            if weight:
+                paths = Paths(self.penalty, model, batch, generator=generator)
+            value = backward_in_parts(
+                model, batch, passes, loss=self.loss, regulariser=paths, weight=weight
+            )
+            return StepResult(value, 0 if paths is None else cells - paths.used)
 
         return step

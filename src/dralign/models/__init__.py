@@ -8,25 +8,42 @@ from torch import nn
 from dralign.errors import OptionError, unknown
 from dralign.models.perceptron import mlp
 from dralign.models.pretrained import load_weights
-from dralign.models.vision import alexnet, resnet18
+from dralign.models.vision import ALEXNET_PIXELS, RESNET_PIXELS, alexnet, resnet18
 
-__all__ = ["NETWORKS", "alexnet", "build", "load_weights", "mlp", "resnet18"]
+__all__ = ["NETWORKS", "alexnet", "build", "check_image_size", "load_weights", "mlp", "resnet18"]
 
 
 @dataclass(frozen=True)
 class _Network:
-    """A way to make a network, and the sizes it takes."""
+    """A way to make a network, the sizes it takes, and its smallest images if it is for them."""
 
     make: Callable[..., nn.Module]
     sizes: tuple[str, ...]
     needed: tuple[str, ...] = ()
+    least_pixels: int = 0
 
 
 NETWORKS = {
     "mlp": _Network(mlp, ("n_inputs", "hidden", "depth", "n_outputs"), needed=("n_inputs",)),
-    "alexnet": _Network(alexnet, ("classifier_width", "n_outputs")),
-    "resnet18": _Network(resnet18, ("n_outputs",)),
+    "alexnet": _Network(alexnet, ("classifier_width", "n_outputs"), least_pixels=ALEXNET_PIXELS),
+    "resnet18": _Network(resnet18, ("n_outputs",), least_pixels=RESNET_PIXELS),
 }
+
+
+def check_image_size(name: str, size: int) -> None:
+    """Checks that a network of this name takes square images of this height and width.
+
+    Raises:
+        OptionError: if it is not for images, or they are too small for it.
+    """
+    least = NETWORKS[name].least_pixels
+    if not least:
+        raise OptionError(f"network: {name} does not take images")
+    if size < least:
+        raise OptionError(
+            f"image_size: {name} takes images of {least} x {least} pixels and more, got "
+            f"{size} x {size}"
+        )
 
 
 def build(architecture: Mapping[str, object]) -> nn.Module:

@@ -9,6 +9,7 @@ from dralign.models.sizes import check_sizes
 
 ALEXNET_FEATURES = 256 * 6 * 6  # channels of the last pooling, which gives 6 x 6 for any input
 ALEXNET_WIDTH = 4096
+ALEXNET_PIXELS, RESNET_PIXELS = 63, 32  # height and width of the smallest images
 
 
 def alexnet(classifier_width: int = ALEXNET_WIDTH, n_outputs: int = 1) -> nn.Module:

@@ -141,7 +141,7 @@ def _similarity(similarity: Form) -> str:
             _estimate(test["similarity"]),
             _number(test["noise_floor"]),
             _number(test["p_value"]),
-            "within noise" if test["within_noise"] else '<span class="below">below noise</span>',
+            _reading(test),
         ]
         for granularity, found in similarity.items()
         for test in [found["total"], *found["layers"]]
@@ -162,6 +162,13 @@ def _similarity(similarity: Form) -> str:
         "squares can't show.</p>"
         f"{_parity(similarity)}</section>"
     )
+
+
+def _reading(test: Form) -> str:
+    """What a similarity says beside its noise floor."""
+    if {*test["null"]} == {test["similarity"]["value"]}:
+        return "constant, tells nothing"
+    return "within noise" if test["within_noise"] else '<span class="below">below noise</span>'
 
 
 def _parity(similarity: Form) -> str:

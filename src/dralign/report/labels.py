@@ -55,6 +55,10 @@ def data_label(spec: TrialSpec) -> str:
     parts = [spec.data.name]
     if spec.data.name in BUILT_IN:
         parts.append(f"{spec.data.preparation} preparation")
+    if spec.data.label:
+        parts.append(f"label: {spec.data.label}")
+    if spec.data.image_size:
+        parts.append(f"{spec.data.image_size} x {spec.data.image_size} pixels")
     if spec.data.sensitive:
         parts.append("groups: " + " & ".join(spec.data.sensitive))
     return ", ".join(parts)

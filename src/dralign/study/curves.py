@@ -13,7 +13,7 @@ class Curve:
     """The course of training of one setting; entry e of each figure is epoch e.
 
     Attributes:
-        n: the number of trials.
+        n: the number of trials; an epoch that some were too impatient for rests on the others.
         average_precision: on the validation rows.
         soft_gap: absolute gap of probabilities on the validation rows.
         similarity: of the rationales on the validation rows, added up over layers.
@@ -36,8 +36,8 @@ def _curve(trials: Sequence[TrialRecord]) -> Curve:
 
     def by_epoch(figure: Callable[[EpochRecord], float]) -> tuple[Interval, ...]:
         return tuple(
-            Interval.of(figure(trial.history[epoch]) for trial in trials)
-            for epoch in range(spec.epochs)
+            Interval.of(figure(t.history[epoch]) for t in trials if epoch < len(t.history))
+            for epoch in range(max(len(trial.history) for trial in trials))
         )
 
     return Curve(

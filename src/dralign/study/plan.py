@@ -72,7 +72,7 @@ def load_plan(path: Path | str, *, data_home: str = "") -> Plan:
     """The plan in a TOML file.
 
     Args:
-        path: the file; datasets that are files lie relative to it.
+        path: the file; datasets that are files or folders lie relative to it.
         data_home: the folder of the datasets that are not built in.
 
     Raises:
@@ -249,17 +249,22 @@ def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:
     """The data that the settings describe.
 
     Raises:
-        OptionError: if it is neither a dataset nor a file with a known ending.
+        OptionError: if it is neither a dataset nor a file with a known ending, nor a folder.
     """
     name = settings["dataset"]
+    described = {key: settings[key] for key in _DATA if key in settings}
     if name not in BUILT_IN:
-        if not Path(name).suffix:
+        if not Path(name).suffix and not (folder / name).is_dir():
             known = ", ".join(BUILT_IN)
             raise OptionError(
-                f"unknown dataset {name!r}; known: {known}, or the path of a CSV or Parquet file"
+                f"unknown dataset {name!r}; known: {known}, or the path of a CSV or Parquet file "
+                "or of a folder of images"
             )
         name = str((folder / name).absolute())
-    described = {key: settings[key] for key in _DATA if key in settings}
+    for key in ("labels", "partition"):
+        # A partition that is not there may lie beside the official one, where it is looked for.
+        if described.get(key) and (key == "labels" or (folder / described[key]).is_file()):
+            described[key] = str((folder / described[key]).absolute())
     return DataSource(name, data_home=data_home, **described)
 
 

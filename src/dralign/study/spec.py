@@ -14,14 +14,14 @@ from dralign.errors import OptionError, StudyError, unknown
 from dralign.gaps import Aggregate
 from dralign.methods import LossConvention, Method, Penalty, bounded_weights, build_method
 from dralign.rationale import Granularity
-from dralign.training import TrainingSettings
+from dralign.training import Precision, TrainingSettings
 
 RECORD_FORMAT = 1
 Layers = Literal["all"] | int | tuple[str, ...]
 Network = Literal["auto", "mlp", "alexnet", "resnet18"]
 
 _FLOATS = ("fairness_weight", "alignment_weight", "gap_bound", "learning_rate")
-_OPTIONAL = ("batch_size", "classifier_width")
+_OPTIONAL = ("batch_size", "classifier_width", "micro_batch", "patience")
 _COUNTS = {
     "alignment_every": 1,
     "classifier_width": 1,
@@ -30,6 +30,8 @@ _COUNTS = {
     "epochs": 1,
     "iterations": 1,
     "batch_size": 1,
+    "micro_batch": 1,
+    "patience": 1,
     "seed": 0,
 }
 
@@ -66,6 +68,9 @@ class TrialSpec:
         iterations: steps per epoch.
         batch_size: rows per block of a batch; None takes the dataset's own.
         learning_rate: of Adam.
+        micro_batch: as in ``TrainingSettings``, like the next two.
+        precision: of forward passes.
+        patience: epochs without another chosen one, after which training stops.
         readings: whether the record keeps every reading of the rationales that the paper's tables
             may show (``dralign.rationale.readings``), for the epoch that the published rule picks.
         seed: of the split, the initialisation and the sampling.
@@ -92,6 +97,9 @@ class TrialSpec:
     iterations: int = 100
     batch_size: int | None = None
     learning_rate: float = 1e-3
+    micro_batch: int | None = None
+    precision: Precision = "float32"
+    patience: int | None = None
     readings: bool = False
     seed: int = 0
 
@@ -150,6 +158,9 @@ class TrialSpec:
             iterations=self.iterations,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            micro_batch=self.micro_batch,
+            precision=self.precision,
+            patience=self.patience,
             gap_bound=self.gap_bound,
             seed=self.seed,
         )

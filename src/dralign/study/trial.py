@@ -1,21 +1,27 @@
 """From the settings of a trial to a trained network."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+from torch import nn
 
 from dralign import models
 from dralign.data import Dataset
-from dralign.errors import OptionError
+from dralign.errors import DralignWarning, OptionError
 from dralign.rationale.readings import rationale_readings
 from dralign.study.spec import TrialSpec
 from dralign.training import (
+    Checkpoints,
     EpochRecord,
     History,
+    Keep,
     Selection,
     Training,
     check_groups,
+    first_before_others,
     seeded,
     spawn_seeds,
     train,
@@ -26,20 +32,41 @@ IMAGE_DIMENSIONS = 4  # rows, channels, height, width
 
 
 def train_trial(
-    spec: TrialSpec, *, on_epoch: Callable[[EpochRecord], None] | None = None
+    spec: TrialSpec,
+    *,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+    device: torch.device | str = "cpu",
+    keep: Keep = "all",
+    checkpoints: Checkpoints | None = None,
+    pretrained: Path | None = None,
 ) -> tuple[Dataset, Architecture, Training]:
     """Trains a network as ``spec`` says.
+
+    Args:
+        spec: the settings.
+        on_epoch: called with each record as it is made.
+        device: to train on.
+        keep: as in ``dralign.training.train``, like the next.
+        checkpoints: where the run is saved as it goes.
+        pretrained: a file of weights to begin with, as in ``dralign.models.load_weights``. It is no
+            setting of a trial: what is compared begins with fresh weights.
 
     Returns:
         The data, the network's architecture for ``dralign.models.build``, and the run.
     """
-    dataset = spec.data.load(spec.seed)
+    with first_before_others():  # images are decoded into a file once
+        dataset = spec.data.load(spec.seed)
     architecture = _architecture(spec, dataset)
     with seeded(spawn_seeds(spec.seed).initialisation):
         model = models.build(architecture)
+    if pretrained is not None:
+        _begin_with(model, pretrained)
+    model.to(device)
     settings = spec.training_settings()
     method = spec.build_method(dataset.n_classes)
-    result = train(model, dataset, method, settings, on_epoch=on_epoch)
+    result = train(
+        model, dataset, method, settings, on_epoch=on_epoch, keep=keep, checkpoints=checkpoints
+    )
     return dataset, architecture, result
 
 
@@ -61,10 +88,11 @@ def check_trial(spec: TrialSpec, dataset: Dataset) -> None:
 
 def run_trial(spec: TrialSpec) -> History:
     """The history of one trial; the same spec gives the same one on the CPU."""
-    dataset, _, run = train_trial(spec)
+    published = Selection()
+    dataset, _, run = train_trial(spec, keep=published if spec.readings else "none")
     if not spec.readings:
         return run.history
-    chosen = run.restore(Selection(), spec.gap)  # the published rule
+    chosen = run.restore(published, spec.gap)
     readings = rationale_readings(
         run.model,
         dataset.train.x,
@@ -75,6 +103,16 @@ def run_trial(spec: TrialSpec) -> History:
     return tuple(
         replace(record, readings=readings) if record is chosen else record for record in run.history
     )
+
+
+def _begin_with(model: nn.Module, path: Path) -> None:
+    """Puts the weights of a file into the network, and tells which layers begin afresh."""
+    if fresh := models.load_weights(model, path):
+        warnings.warn(
+            f"{path}: has other shapes for {', '.join(fresh)}, which begin with fresh weights",
+            DralignWarning,
+            stacklevel=3,
+        )
 
 
 def _architecture(spec: TrialSpec, dataset: Dataset) -> Architecture:
@@ -90,6 +128,8 @@ def _architecture(spec: TrialSpec, dataset: Dataset) -> Architecture:
     if (name == "mlp") == images:
         what = "images" if images else "a table"
         raise OptionError(f"network: {name} does not take the rows of {dataset.name}, {what}")
+    if images:
+        models.check_image_size(name, dataset.train.x.shape[-1])
     if spec.classifier_width is not None and name != "alexnet":
         raise OptionError(f"classifier_width: of alexnet, and the network is {name}")
     if name != "mlp" and (spec.hidden, spec.depth) != (TrialSpec.hidden, TrialSpec.depth):

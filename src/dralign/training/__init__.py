@@ -1,23 +1,45 @@
 """Training: the loop, its records, and selection of an epoch from them afterwards."""
 
+from dralign.training.checkpoints import Checkpoints
+from dralign.training.distributed import (
+    find_device,
+    first_before_others,
+    joined,
+    launch,
+    launched,
+    left_to_launcher,
+)
 from dralign.training.evaluation import group_thresholds, predict_probability
 from dralign.training.history import EpochRecord, History
-from dralign.training.loop import Training, TrainingSettings, check_groups, train
+from dralign.training.loop import Training, check_groups, train
+from dralign.training.run import Keep
 from dralign.training.seeding import seeded, spawn_seeds
 from dralign.training.selection import RULES, Rule, Selection
+from dralign.training.settings import Precision, TrainingSettings
+from dralign.training.tensorboard import tensorboard_log
 
 __all__ = [
     "RULES",
+    "Checkpoints",
     "EpochRecord",
     "History",
+    "Keep",
+    "Precision",
     "Rule",
     "Selection",
     "Training",
     "TrainingSettings",
     "check_groups",
+    "find_device",
+    "first_before_others",
     "group_thresholds",
+    "joined",
+    "launch",
+    "launched",
+    "left_to_launcher",
     "predict_probability",
     "seeded",
     "spawn_seeds",
+    "tensorboard_log",
     "train",
 ]

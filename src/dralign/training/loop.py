@@ -4,63 +4,31 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from dralign.alignment import Passes, n_processes, rank
 from dralign.data import Dataset
 from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
 from dralign.groups import require_groups
-from dralign.methods import Method, Step
-from dralign.rationale import select_layers
-from dralign.sampling import Batch, Sampler
+from dralign.methods import Method
+from dralign.methods.state import State
+from dralign.rationale import Layer, select_layers
+from dralign.sampling import Batch, Sampler, part_of
 from dralign.training.bound import MEASUREMENTS, DualAscent
+from dralign.training.checkpoints import Checkpoints
+from dralign.training.distributed import average_buffers, from_first, share_weights
 from dralign.training.evaluation import rationale_similarity, score_splits
 from dralign.training.history import EpochRecord, History
+from dralign.training.run import Keep, Run, identity
 from dralign.training.seeding import seeded, spawn_seeds
 from dralign.training.selection import Selection
+from dralign.training.settings import TrainingSettings
 
 DEFAULT_BATCH = 500
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How long and how fast to train.
-
-    Attributes:
-        epochs: epochs, each ending in an evaluation.
-        iterations: steps per epoch (100 in the published code).
-        batch_size: rows per block of a batch (a group, or a cell for gaps that condition on the
-            label); None takes the dataset's own, or 500. Uniform batches are as large in all.
-        learning_rate: of Adam.
-        seed: the integer that all randomness of the run comes from.
-        gap_bound: the largest soft validation gap; lambda is then found while training (Eq. 24), as
-            a multiple of the method's own weights. None leaves these as they are.
-    """
-
-    epochs: int = 10
-    iterations: int = 100
-    batch_size: int | None = None
-    learning_rate: float = 1e-3
-    seed: int = 0
-    gap_bound: float | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the ranges.
-
-        Raises:
-            OptionError: if a count is below 1, or the learning rate or the bound is not a positive
-                number.
-        """
-        for name in ("epochs", "iterations", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name}: expected at least 1, got {value}")
-        for name in ("learning_rate", "gap_bound"):
-            number = getattr(self, name)
-            if number is not None and not 0 < number < float("inf"):
-                raise OptionError(f"{name}: expected a positive number, got {number}")
 
 
 @dataclass(frozen=True)
@@ -70,17 +38,27 @@ class Training:
     Attributes:
         model: the network, with the weights of the last epoch.
         history: one record per epoch.
-        states: the weights after each epoch, so that another selection costs no retraining.
+        states: the weights after each epoch; None where they were not kept.
     """
 
     model: nn.Module
     history: History
-    states: tuple[dict[str, Tensor], ...] = field(repr=False)
+    states: tuple[State | None, ...] = field(repr=False)
 
     def restore(self, selection: Selection, gap: str) -> EpochRecord:
-        """Loads the weights of the epoch that ``selection`` picks into ``model``."""
+        """Loads the weights of the epoch that ``selection`` picks into ``model``.
+
+        Raises:
+            OptionError: if they were not kept.
+        """
         record = selection.choose(self.history, gap)
-        self.model.load_state_dict(self.states[record.epoch])
+        state = self.states[record.epoch]
+        if state is None:
+            raise OptionError(
+                f"selection: {selection} picks epoch {record.epoch}, whose weights were not kept; "
+                "give the same selection as keep when training, or keep all"
+            )
+        self.model.load_state_dict(state)
         return record
 
 
@@ -91,10 +69,15 @@ def train(
     settings: TrainingSettings,
     *,
     on_epoch: Callable[[EpochRecord], None] | None = None,
+    keep: Keep = "all",
+    checkpoints: Checkpoints | None = None,
 ) -> Training:
     """Trains ``model`` in place with ``method`` and records every epoch.
 
     The same model, dataset and settings give the same weights on the CPU with one thread.
+
+    Where torch.distributed is initialised, all processes must call this with the same arguments:
+    they take the steps of one together, each with its part of every batch. The first evaluates.
 
     Args:
         model: the network; it returns logits.
@@ -102,62 +85,53 @@ def train(
         method: the way to train.
         settings: how long and how fast.
         on_epoch: called with each record as it is made.
+        keep: the epochs whose weights are kept for ``Training.restore``: ``"all"``, ``"none"``, or
+            the one that a selection picks.
+        checkpoints: where the run is saved as it goes. It goes on from the newest checkpoint that
+            is there, to the same end as without a stop; a finished run returns at once.
 
     Raises:
         GroupError: if training rows of a group (or of a cell, where the gap needs it) are missing,
             or there are no groups and the method needs some.
         ModelError: if the loss stops being finite, or the model has no layer with a rationale.
+        OptionError: if the checkpoints are of another run.
+        ArtifactError: if a checkpoint can't be written.
     """
     check_groups(dataset, method)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
-    sampler = _sampler(dataset, method, settings, np.random.default_rng(seeds.sampling))
-    optimiser = torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True)
-    history: list[EpochRecord] = []
-    states: list[dict[str, Tensor]] = []
-    with seeded(seeds.noise):
-        noise = torch.Generator().manual_seed(seeds.noise)
-        step = method.begin(model, n_groups=dataset.n_groups, generator=noise)
-        ascent = None
-        if settings.gap_bound is not None:
-            ascent = DualAscent(settings.gap_bound, dataset=dataset, gap=method.gap)
-        for epoch in range(settings.epochs):
+    share_weights(model)
+    # Each process has its own dropout masks; what a method draws from is the same in all.
+    with seeded(seeds.noise + rank()):
+        run = _begin(model, dataset, method, settings)
+        if checkpoints is not None:
+            run.identity = identity(model, dataset, method, settings, keep)
+            checkpoints.resume(run)
+        if (len(run.history), run.place) > (settings.epochs, 0):
+            raise OptionError(
+                f"epochs: {settings.epochs} asked for, and the checkpoints are beyond; choose "
+                "another folder"
+            )
+        # An epoch that was begun is finished, also if it is not asked for any more.
+        while run.place or not _finished(run, keep, method.gap.name):
+            _epoch(run, dataset, checkpoints)
             start = time.perf_counter()
-            loss, skipped = _epoch(
-                model, dataset, sampler, step, optimiser, settings.iterations, ascent
-            )
-            if not torch.isfinite(loss):
-                raise ModelError(
-                    f"the loss is not finite in epoch {epoch}; try a smaller learning rate than "
-                    f"{settings.learning_rate:g}"
-                )
-            trained = time.perf_counter()
-            validation, test = score_splits(model, dataset, method)
-            similarity = rationale_similarity(
-                model,
-                dataset.validation,
-                layers=layers,
-                gap=method.gap,
-                n_groups=dataset.n_groups,
-            )
             record = EpochRecord(
-                epoch,
-                float(loss),
-                validation,
-                test,
-                similarity,
-                seconds=trained - start,
-                evaluation_seconds=time.perf_counter() - trained,
-                skipped=skipped,
-                found_weight=None if ascent is None else ascent.multiplier,
+                len(run.history),
+                float(run.loss / settings.iterations),
+                **from_first(lambda: _figures(model, dataset, method, layers)),
+                seconds=run.seconds,
+                evaluation_seconds=time.perf_counter() - start,
+                skipped=run.skipped,
+                found_weight=None if run.ascent is None else run.ascent.multiplier,
             )
-            history.append(record)
-            states.append(
-                {name: x.detach().cpu().clone() for name, x in model.state_dict().items()}
-            )
+            run.close_epoch(record, keep, method.gap.name)
             if on_epoch is not None:
                 on_epoch(record)
-    return Training(model, tuple(history), tuple(states))
+            if checkpoints is not None:
+                checkpoints.save(run)
+    history = tuple(run.history)
+    return Training(model, history, tuple(run.kept.get(record.epoch) for record in history))
 
 
 def check_groups(dataset: Dataset, method: Method) -> None:
@@ -206,29 +180,91 @@ def _sampler(
     )
 
 
-def _epoch(
-    model: nn.Module,
-    dataset: Dataset,
-    sampler: Sampler,
-    step: Step,
-    optimiser: torch.optim.Optimizer,
-    iterations: int,
-    ascent: DualAscent | None,
-) -> tuple[Tensor, int]:
-    """One epoch of steps; its mean loss and how many groups or cells were skipped."""
+def _begin(model: nn.Module, dataset: Dataset, method: Method, settings: TrainingSettings) -> Run:
+    """A run before its first step; all of its randomness comes from the seed of the settings."""
+    seeds = spawn_seeds(settings.seed)
+    draws = np.random.default_rng(seeds.sampling)
+    noise = torch.Generator().manual_seed(seeds.noise)
+    device = next(model.parameters()).device
+    bound = settings.gap_bound
+    return Run(
+        model=model,
+        settings=settings,
+        sampler=_sampler(dataset, method, settings, draws),
+        draws=draws,
+        noise=noise,
+        step=method.begin(model, n_groups=dataset.n_groups, generator=noise),
+        optimiser=torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True),
+        # Without float16 it passes everything through as it is.
+        scaler=torch.amp.GradScaler(device.type, enabled=settings.precision == "float16"),
+        ascent=None if bound is None else DualAscent(bound, dataset=dataset, gap=method.gap),
+        loss=torch.zeros((), device=device),
+    )
+
+
+def _finished(run: Run, keep: Keep, gap: str) -> bool:
+    """Whether no epoch is left, or the chosen one has been the same for too many."""
+    history, patience = tuple(run.history), run.settings.patience
+    if not history or patience is None or len(history) >= run.settings.epochs:
+        return len(history) >= run.settings.epochs
+    rule = keep if isinstance(keep, Selection) else Selection()
+    return history[-1].epoch - rule.choose(history, gap).epoch >= patience
+
+
+def _epoch(run: Run, dataset: Dataset, checkpoints: Checkpoints | None) -> None:
+    """The steps of an epoch that are still to be taken.
+
+    Raises:
+        ModelError: if the loss is not finite.
+    """
+    model, settings, ascent, scaler = run.model, run.settings, run.ascent, run.scaler
     device = next(model.parameters()).device
     rows = dataset.train
     model.train()
-    total, skipped = torch.zeros((), device=device), 0
-    interval = max(iterations // MEASUREMENTS, 1)
-    for place in range(iterations):
-        if ascent is not None and place % interval == 0:
-            ascent.observe(model)
-        x, y, group = rows.at(sampler.draw())
-        batch = Batch(x.to(device), y.to(device), group.to(device), sampler.blocks)
-        optimiser.zero_grad()
-        result = step(batch, 1.0 if ascent is None else ascent.multiplier)
-        optimiser.step()
-        total += result.loss
-        skipped += result.skipped
-    return total / iterations, skipped
+    half = None if settings.precision == "float32" else getattr(torch, settings.precision)
+    interval = max(settings.iterations // MEASUREMENTS, 1)
+    own, blocks = part_of(run.sampler.blocks, rank(), n_processes())
+    start = time.perf_counter()
+    while run.place < settings.iterations:
+        if ascent is not None and run.place % interval == 0:
+            ascent.multiplier = from_first(lambda: _observed(model, ascent))
+        x, y, group = rows.at(run.sampler.draw()[own])
+        batch = Batch(x.to(device), y.to(device), group.to(device), blocks)
+        run.optimiser.zero_grad()
+        scale = float(scaler.scale(torch.ones((), device=device)))
+        passes = Passes(settings.micro_batch, half, scale)
+        result = run.step(batch, 1.0 if ascent is None else ascent.multiplier, passes)
+        scaler.step(run.optimiser)
+        scaler.update()
+        run.loss += result.loss
+        run.skipped += result.skipped
+        run.place += 1
+        within = run.place < settings.iterations
+        if within and checkpoints is not None and checkpoints.due(run.steps):
+            run.seconds += time.perf_counter() - start
+            checkpoints.save(run)
+            start = time.perf_counter()
+    average_buffers(model)
+    if not torch.isfinite(run.loss):
+        raise ModelError(
+            f"the loss is not finite in epoch {len(run.history)}; try a smaller learning rate than "
+            f"{settings.learning_rate:g}"
+        )
+    run.seconds += time.perf_counter() - start
+
+
+def _observed(model: nn.Module, ascent: DualAscent) -> float:
+    """Lambda after another measurement of the gap."""
+    ascent.observe(model)
+    return ascent.multiplier
+
+
+def _figures(
+    model: nn.Module, dataset: Dataset, method: Method, layers: tuple[Layer, ...]
+) -> dict[str, Any]:
+    """The figures of an epoch's record."""
+    validation, test = score_splits(model, dataset, method)
+    similarity = rationale_similarity(
+        model, dataset.validation, layers=layers, gap=method.gap, n_groups=dataset.n_groups
+    )
+    return {"validation": validation, "test": test, "similarity": similarity}

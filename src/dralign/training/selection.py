@@ -88,7 +88,8 @@ class Selection:
             return records[_first_best(-precision)]
         kept = gaps <= self.bound if self.bound is not None else np.zeros_like(gaps, dtype=bool)
         if kept.any():
-            return records[_first_best(np.where(kept, -precision, np.nan))]
+            places = np.flatnonzero(kept)
+            return records[int(places[_first_best(-precision[places])])]
         return records[_first_best(gaps)]
 
 

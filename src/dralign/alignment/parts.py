@@ -1,0 +1,72 @@
+"""The parts of a step's batch: rows forwarded one after the other, by one process or by several."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dralign.alignment.processes import add_up, collect, n_processes, rank, require_same
+from dralign.sampling import Batch, part_of
+
+
+def split(batch: Batch, micro_batch: int | None) -> list[Batch]:
+    """Parts of about ``micro_batch`` rows, each with rows of every block that has enough.
+
+    None makes one part of all rows.
+    """
+    n_parts = 1 if micro_batch is None else -(-len(batch.y) // micro_batch)
+    if n_parts <= 1:
+        return [batch]
+    parts = []
+    for place in range(n_parts):
+        rows, blocks = part_of(batch.blocks, place, n_parts)
+        rows = rows.to(batch.y.device)
+        parts.append(Batch(batch.x[rows], batch.y[rows], batch.group[rows], blocks))
+    return parts
+
+
+def count_rows(batch: Batch) -> list[int]:
+    """The number of rows of each block, over all processes.
+
+    Raises:
+        DataError: if the processes hold rows of different groups (or labels).
+    """
+    own = [block.stop - block.start for block in batch.blocks]
+    if n_processes() == 1:
+        return own
+    codes = [
+        -1 if code is None else code
+        for block in batch.blocks
+        for code in (block.group, block.label)
+    ]
+    require_same(torch.tensor(codes, device=batch.y.device))
+    rows = torch.tensor(own, device=batch.y.device)
+    add_up([rows])
+    counts: list[int] = rows.tolist()
+    return counts
+
+
+class Everyone:
+    """The probabilities of all rows of a step: of every part and of every process."""
+
+    def __init__(self, prob: Sequence[Tensor], parts: Sequence[Batch]) -> None:
+        """Exchanges them.
+
+        Args:
+            prob: of the rows of each part of this process; a graph is left alone.
+            parts: the parts.
+        """
+        self._parts = [each.detach() for each in prob]
+        self._prob = collect(torch.cat(self._parts))
+        self._group = torch.cat(collect(torch.cat([part.group for part in parts])))
+        self._label = torch.cat(collect(torch.cat([part.y for part in parts])))
+
+    def seen_from(self, place: int, prob: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Probabilities, groups and labels; a graph leads to one part of this process alone.
+
+        So the gradients of a function of them, added up over parts and processes, are those that
+        the function has where all rows are one part.
+        """
+        own = torch.cat([*self._parts[:place], prob, *self._parts[place + 1 :]])
+        before, after = self._prob[: rank()], self._prob[rank() + 1 :]
+        return torch.cat([*before, own, *after]), self._group, self._label

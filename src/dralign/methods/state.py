@@ -1,0 +1,63 @@
+"""What a step keeps between batches, as flat tensors that can be written to a file."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+State = dict[str, Tensor]
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A step whose next result depends on the batches before, beyond the model's own state.
+
+    The trainer saves such a step's state in every checkpoint. A step that draws from the generator
+    of ``Method.begin`` and keeps nothing else has no need of this: the generator is saved anyway.
+    """
+
+    def state_dict(self) -> State:
+        """The state as tensors by name."""
+        ...
+
+    def load_state_dict(self, state: State) -> None:
+        """Goes on from what ``state_dict`` gave to a step begun in the same way."""
+        ...
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> State:
+    """The tensors with ``prefix`` and a slash before their names."""
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def only(prefix: str, tensors: Mapping[str, Tensor]) -> State:
+    """The tensors that ``under`` gave this prefix, under their own names."""
+    start = f"{prefix}/"
+    return {
+        name.removeprefix(start): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(start)
+    }
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
+    """What an optimiser has gathered: by the number of a parameter, and what it is."""
+    gathered = optimiser.state_dict()["state"]
+    return {f"{place}/{key}": x for place, found in gathered.items() for key, x in found.items()}
+
+
+def set_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Gives an optimiser of the same parameters and options what ``optimiser_state`` returned."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    gathered: dict[int, State] = {}
+    for name, tensor in state.items():
+        place, key = name.split("/")
+        like = parameters[int(place)]
+        # Fused optimisers walk over memory, so this must lie in the order of the parameter.
+        own = torch.empty_like(
+            like.detach() if tensor.shape == like.shape else tensor, dtype=tensor.dtype
+        )
+        gathered.setdefault(int(place), {})[key] = own.copy_(tensor)
+    groups = optimiser.state_dict()["param_groups"]
+    optimiser.load_state_dict({"state": gathered, "param_groups": groups})
