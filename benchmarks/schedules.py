@@ -51,10 +51,21 @@ def show(title: str, records: list[TrialRecord]) -> None:
         )
         similarity[key].append(chosen.similarity_total("unit"))
         seconds[key].append(sum(e.seconds + e.evaluation_seconds for e in record.history))
-    weights = sorted({record.spec.fairness_weight for record in records})
-    whole = set.intersection(
-        *({s for s, at in seeds.items() if len(at) == len(weights)} for seeds in points.values())
+    # What a sweep that is under way (or a larger plan) has in part only is left out.
+    most = max(map(len, points.values()))
+    points = {key: seeds for key, seeds in points.items() if 2 * len(seeds) > most}
+    weights = sorted(
+        set.intersection(*(set(seeds[min(seeds)]) for seeds in points.values() if seeds))
     )
+    whole = set.intersection(
+        *({s for s, at in seeds.items() if at.keys() >= set(weights)} for seeds in points.values())
+    )
+    if not whole or not weights:
+        print(f"\n{title}: no seed with every schedule yet")
+        return
+    for seeds in points.values():
+        for s, at in seeds.items():
+            seeds[s] = {w: at[w] for w in weights if w in at}
     print(f"\n{title}, n = {len(whole)} seeds\n")
     header = ["schedule", *(f"lambda {w:g}: AP / gap" for w in weights)]
     header += ["similarity", "hypervolume", "- gap", "- exact", "time / gap"]

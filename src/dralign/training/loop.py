@@ -231,7 +231,8 @@ def _epoch(run: Run, dataset: Dataset, checkpoints: Checkpoints | None) -> None:
         x, y, group = rows.at(run.sampler.draw()[own])
         batch = Batch(x.to(device), y.to(device), group.to(device), blocks)
         run.optimiser.zero_grad()
-        scale = float(scaler.scale(torch.ones((), device=device)))
+        # Asking for the scale waits for the device.
+        scale = float(scaler.scale(torch.ones((), device=device))) if scaler.is_enabled() else 1.0
         passes = Passes(settings.micro_batch, half, scale)
         result = run.step(batch, 1.0 if ascent is None else ascent.multiplier, passes)
         scaler.step(run.optimiser)
