@@ -9,7 +9,7 @@ import records as made_up
 from dralign.reproduce import PLANS, Results, findings, plan
 from dralign.reproduce.table1 import D_F
 
-LARGEST = {"adult": {"demographic_parity": 0.7}, "compas": {}, "german": {}}
+LARGEST = {"adult": {"demographic_parity": 0.7}, "compas": {}, "german": {}, "celeba": {}}
 AT_770 = 1 - 0.416  # DRAlign's gap over that of Fair Mixup
 SCALE = {"gap": 1.0, "mixup": 0.9, "dralign": 0.9 * AT_770, "adversarial": 1.0}
 WITHOUT_WEIGHT = {  # average precision and gap
@@ -32,11 +32,28 @@ def outcome(spec):
     if spec.data.name == "compas":
         gap -= 0.14 if spec.method == "dralign" else 0.0
         ap += 0.05 if spec.method == "dralign" else 0.0
+    if spec.data.name == "celeba":
+        ap, gap = celeba_outcome(spec, ap, gap)
     if spec.data.name == "german":  # there Fair Mixup wins, and the combination is best
         gap = {"mixup": 0.01, "dralign": 0.05, "gap": 0.1}.get(spec.method, gap)
     if spec.penalty == "mixup":
         ap, gap = ap + 0.01, gap - 0.02
     return ap + 1e-5 * spec.hidden, gap + (0.2 if spec.data.name == "compas" else 0.0)
+
+
+def celeba_outcome(spec, ap, gap):
+    """There FairReg beats Fair Mixup; a small beta changes little, a large one costs precision."""
+    if spec.method == "mixup":
+        gap *= 1.3
+    if spec.method == "dralign" and spec.alignment_weight < 0.01:
+        gap /= SCALE["dralign"]
+    return (ap - 0.05 if spec.alignment_weight > 0.01 else ap), gap
+
+
+def celeba_similarity(spec, turned):
+    """It rises with beta; as records keep it for every epoch."""
+    alike = {0.0: 1.0, 0.001: 1.01, 0.01: 2.0, 0.1: 2.9}[spec.alignment_weight] + 1e-6 * spec.seed
+    return {"unit": {"0": 3.0 - alike if turned else alike}}
 
 
 def similarity(spec):
@@ -74,7 +91,11 @@ def readings(spec, turned):
 def world(*, turned=False):
     """Three seeds of all trials, hardly different; ``turned``: every figure the other way."""
     specs = {
-        replace(spec, epochs=1) for name in PLANS for spec in plan(name).trials if spec.seed < 3
+        # Trials of images are told apart by their length too.
+        spec if spec.data.name == "celeba" else replace(spec, epochs=1)
+        for name in PLANS
+        for spec in plan(name).trials
+        if spec.seed < 3
     }
     found = []
     for record in made_up.records(sorted(specs, key=repr)):
@@ -86,8 +107,15 @@ def world(*, turned=False):
             ap, gap, seconds = 1.54 - ap, 0.3 - gap, 30 - seconds
         ap, gap = ap + 1e-6 * spec.seed, gap + 1e-6 * spec.seed
         test = {"average_precision": ap, f"soft_{spec.gap}": gap, f"hard_{spec.gap}": gap}
+        alike = record.history[0].similarity
+        if spec.data.name == "celeba":
+            alike = celeba_similarity(spec, turned)
         epoch = replace(
-            record.history[0], test=test, readings=readings(spec, turned), seconds=seconds
+            record.history[0],
+            test=test,
+            similarity=alike,
+            readings=readings(spec, turned),
+            seconds=seconds,
         )
         found.append(replace(record, history=(epoch,)))
     return Results.of(found)
@@ -95,11 +123,10 @@ def world(*, turned=False):
 
 @cache
 def verdicts(*, turned=False):
-    """The findings by claim, without those that need images."""
+    """The findings by claim."""
     found = {}
     for one in findings(world(turned=turned)):
-        if one.verdict != "needs images":
-            found.setdefault(one.statement, []).append(one)
+        found.setdefault(one.statement, []).append(one)
     return found
 
 
@@ -109,8 +136,8 @@ def test_where_the_paper_is_right_each_claim_is_reproduced(claim):
     assert {one.verdict for one in found} == {"reproduced"}, found[0].evidence
 
 
-# Of how far two layers are apart there is no other way.
-TURNED = [claim for claim in verdicts() if "similarity gap between" not in claim]
+# Of how far two layers or two trainings are apart there is no other way.
+TURNED = [c for c in verdicts() if "similarity gap between" not in c and "close to" not in c]
 
 
 @pytest.mark.parametrize("claim", TURNED, ids=lambda text: text[:50])

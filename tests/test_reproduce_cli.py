@@ -36,16 +36,18 @@ def test_the_quick_form_has_a_study_of_its_own_and_shows_claims_and_figures(tmp_
 def test_the_command_leaves_out_data_that_are_not_there_and_writes_the_page(
     tmp_path, capsys, monkeypatch
 ):
-    """COMPAS is not in the package; only the first seed is asked for."""
+    """COMPAS and CelebA are not in the package; only the first seed is asked for."""
 
     def place(self, _home=None):
-        return "missing" if self.name == "compas" else "built in"
+        return "missing" if self.name in {"compas", "celeba"} else "built in"
 
     monkeypatch.setattr("dralign.data.catalogue.Entry.place", place)
     page = tmp_path / "page.md"
     command = ["reproduce", "all", "--seeds", "1", "--study", str(tmp_path / "study")]
     assert cli.main([*command, "--write", str(page)]) == 0
-    assert "compas is not there" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "compas is not there" in said
+    assert "celeba is not there" in said
     assert "| compas | 0 of 220 | – |" in page.read_text(encoding="utf-8")
     assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.sqlite"]
 

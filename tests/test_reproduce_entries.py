@@ -34,12 +34,15 @@ def readings(spec):
     return found
 
 
+def short(spec):
+    """Fewer epochs, but not on images, where trials are told apart by their length too."""
+    return spec if spec.data.name == "celeba" else replace(spec, epochs=8)
+
+
 @cache
 def complete():
     """Two seeds of every trial of the plans, made up."""
-    specs = {
-        replace(spec, epochs=8) for name in PLANS for spec in plan(name).trials if spec.seed < 2
-    }
+    specs = {short(spec) for name in PLANS for spec in plan(name).trials if spec.seed < 2}
     found = []
     for record in made_up.records(sorted(specs, key=repr)):
         keep = readings(record.spec) if record.spec.readings else {}
@@ -52,7 +55,7 @@ def complete():
 def test_an_empty_study_shows_the_papers_side_and_decides_nothing(name):
     text = section(ENTRIES[name], NOTHING)
     assert f"## {name}: " in text
-    assert {one.verdict for one in findings(NOTHING, name)} <= {"not run", "needs images"}
+    assert {one.verdict for one in findings(NOTHING, name)} <= {"not run", "needs CelebA"}
 
 
 # What a check says where trials are missing, other than fronts that do not meet.
@@ -70,7 +73,7 @@ def test_the_trials_of_the_plans_are_enough_for_every_claim():
 def test_the_plans_of_an_entry_hold_all_trials_that_it_shows(name):
     """Trials of other plans change nothing in its table and claims."""
     entry = ENTRIES[name]
-    specs = [replace(spec, epochs=8) for own in entry.plans for spec in plan(own).trials]
+    specs = [short(spec) for own in entry.plans for spec in plan(own).trials]
     own = Results.of(complete().records, specs)
     assert entry.make(own) == entry.make(complete())
     assert findings(own, name) == findings(complete(), name)

@@ -1,9 +1,10 @@
 """Reproduction: what belongs to the paper's own tables, figures and claims and nowhere else."""
 
-from dralign.reproduce.catalogue import ENTRIES, PLANS, plan, reduced
+from dralign.reproduce.catalogue import ENTRIES
 from dralign.reproduce.claims import findings
 from dralign.reproduce.document import document, section
 from dralign.reproduce.entry import Entry, Reproduction
+from dralign.reproduce.planned import PLANS, plan, reduced, suited
 from dralign.reproduce.results import Results
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "plan",
     "reduced",
     "section",
+    "suited",
 ]

@@ -12,6 +12,7 @@ from dralign.reproduce.similarity import DP_WEIGHTS, LAYERS, WIDTHS, at
 from dralign.reproduce.table1 import at_weights
 from dralign.reproduce.verdicts import (
     Outcome,
+    apart,
     lower,
     pooled,
     reaches,
@@ -120,7 +121,7 @@ def first_layer_above_second(results: Results, form: str) -> Outcome:
 def narrow_layers_are_alike(results: Results, form: str) -> Outcome:
     """In the mean over lambda, layers 1 and 2 are further apart at 200 units than at 50."""
     narrow, wide = (
-        pooled([_apart(*pair) for pair in zip(*curves, strict=True)])
+        pooled([apart(*pair) for pair in zip(*curves, strict=True)])
         for curves in ([_curve(results, form, layer, w) for layer in LAYERS] for w in (50, 200))
     )
     return lower(narrow, wide)
@@ -147,11 +148,6 @@ def wide_below_narrow_eo(results: Results, form: str) -> Outcome:
 def _curve(results: Results, form: str, layer: str, width: int) -> list[Values]:
     """The similarity of FairReg at every lambda from 0."""
     return [at(results, form, layer, "gap", w, hidden=width, gap=DP) for w in DP_WEIGHTS]
-
-
-def _apart(first: Values, second: Values) -> Values:
-    """The absolute difference of the seeds that both have."""
-    return {s: abs(first[s] - second[s]) for s in sorted(first.keys() & second.keys())}
 
 
 def _named(layer: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from dralign.reproduce.results import DP, EO, Results, Values, mean, seconds
-from dralign.reproduce.verdicts import Outcome, lower, pooled, together
+from dralign.reproduce.verdicts import Outcome, lower, minus, pooled, together
 from dralign.study import TrialRecord, compare_methods, front, gap_at
 
 DP_WEIGHTS: Final = (0.2, 0.3, 0.4, 0.5, 0.6)  # of FairReg on Adult (Table 2)
@@ -248,12 +248,8 @@ def _better(
     """Less gap and more average precision, as two parts; both sides as ``_point`` gives them."""
     return [
         (f"gap {name}", lower(first[0], second[0])),
-        (f"minus AP {name}", lower(_minus(first[1]), _minus(second[1]))),
+        (f"minus AP {name}", lower(minus(first[1]), minus(second[1]))),
     ]
-
-
-def _minus(values: Values) -> Values:
-    return {seed: -value for seed, value in values.items()}
 
 
 def _at_equal_weight(
@@ -264,7 +260,7 @@ def _at_equal_weight(
     for weight in (0.2, 0.3, 0.4, 0.5):
         sides = [figure(name, fairness_weight=weight) for name in ("dralign", "gap")]
         label = f"{'minus AP, ' if higher else ''}lambda {weight:g}"
-        parts.append((label, lower(*map(_minus, sides) if higher else sides)))
+        parts.append((label, lower(*map(minus, sides) if higher else sides)))
     return parts
 
 

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from dralign.reproduce.catalogue import ENTRIES, PLANS, plan
+from dralign.reproduce.catalogue import ENTRIES
 from dralign.reproduce.claims import findings
 from dralign.reproduce.entry import Entry, markdown
+from dralign.reproduce.planned import PLANS, plan
 from dralign.reproduce.results import Results
 from dralign.reproduce.verdicts import VERDICTS, Finding
 
@@ -22,9 +23,10 @@ Verdicts follow rules (`dralign.reproduce.verdicts`): **reproduced**, the statem
 means and the 95 % interval bears it out; **direction only**, our means point the stated way but the
 interval includes no difference, or the stated size is missed; **not reproduced**, our means do not
 point that way; **not run**, trials are missing or no seeds reach an equal precision; **needs
-images**, it is about CelebA. A statement of several parts has the verdict of its weakest part; one
-that says "generally" is judged by the mean over its parts. With few seeds intervals are wide
-(factor 12.7 with two, 4.3 with three), so "direction only" is often all that can be said.
+CelebA**, it is about faces, and there are no trials on them. A statement of several parts has the
+verdict of its weakest part; one that says "generally" is judged by the mean over its parts. With
+few seeds intervals are wide (factor 12.7 with two, 4.3 with three), so "direction only" is often
+all that can be said.
 
 Many claims leave something open, and are judged in several readings: soft or hard gaps, the
 published choice of the epoch or the one of highest validation AP, similarity without or with the

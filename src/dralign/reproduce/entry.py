@@ -33,7 +33,8 @@ class Entry:
     Attributes:
         name: as on the command line.
         title: what it shows.
-        plans: the names of the plans whose trials it needs; none for CelebA.
+        plans: the names of the plans whose trials it needs; of CelebA both those on all of it and
+            those on a sample.
         make: makes it from the results there are.
         draw: draws its figure; None for a table.
     """
@@ -46,8 +47,8 @@ class Entry:
 
     @property
     def needs_images(self) -> bool:
-        """Whether it is about CelebA."""
-        return not self.plans
+        """Whether it is about CelebA alone."""
+        return all(name.startswith("celeba") for name in self.plans)
 
 
 @cache

@@ -69,10 +69,10 @@ class Results:
             records: of a ledger.
             trials: only these, with readings or without; None for all.
         """
-        wanted = None if trials is None else {_plain(spec) for spec in trials}
+        wanted = None if trials is None else {plain(spec) for spec in trials}
         found: dict[TrialSpec, TrialRecord] = {}
         for record in sorted(records, key=lambda record: (record.spec.readings, record.hash)):
-            spec = _plain(record.spec)
+            spec = plain(record.spec)
             if record.status == "done" and (wanted is None or spec in wanted):
                 found[spec] = record
         return cls(tuple(found.values()))
@@ -129,7 +129,7 @@ class Results:
         return summarise(chosen, selection=self.selection)
 
 
-def _plain(spec: TrialSpec) -> TrialSpec:
+def plain(spec: TrialSpec) -> TrialSpec:
     """The trial whatever it keeps and wherever its data lie."""
     return replace(spec.portable(), readings=False)
 

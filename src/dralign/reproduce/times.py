@@ -1,36 +1,49 @@
-"""Tables 8 and 10: training time, as ratios to w.o.FairReg and to FairReg."""
+"""Tables 8, 9 and 10: training time, as ratios to w.o.FairReg and to FairReg."""
+
+from collections.abc import Sequence
 
 from dralign.reproduce.entry import Reproduction, printed
-from dralign.reproduce.results import Results, mean, seconds, shown
+from dralign.reproduce.results import Results, Values, mean, seconds, shown
 
 GAPS = (("dp", "demographic_parity"), ("eo", "equalized_odds"))
+BASES = ("erm", "gap")
+_Method = tuple[str, str | None]  # with the module that Fair Mixup mixes
 
 
 def table8(results: Results) -> Reproduction:
     """Adult."""
-    return _times(results, "table8", "adult")
+    return times(results, "table8", "adult")
 
 
 def table10(results: Results) -> Reproduction:
     """Credit."""
-    return _times(results, "table10", "german")
+    return times(results, "table10", "german")
 
 
-def _times(results: Results, table: str, data: str) -> Reproduction:
+def times(results: Results, table: str, data: str, *, more: Sequence[_Method] = ()) -> Reproduction:
+    """A table of times.
+
+    Args:
+        results: our side.
+        table: the paper's.
+        data: the name of the dataset.
+        more: methods that the paper's table does not have.
+    """
     paper = printed(table)
-    methods = paper["methods"]
+    methods: list[_Method] = [(name, None) for name in paper["methods"]]
     lines = []
     for short, gap in GAPS:
-        ours = {name: results.values(seconds, name, data=data, gap=gap) for name in methods}
-        for place, name in enumerate(methods):
-            line = [short.upper(), name, f"{paper[short][place]:g}", shown(ours[name], 1)]
-            for base in ("erm", "gap"):
-                theirs = paper[short][place] / paper[short][methods.index(base)]
-                both = ours[name] and ours[base]
-                line += [
-                    f"{theirs:.2f}",
-                    f"{mean(ours[name]) / mean(ours[base]):.2f}" if both else "–",
-                ]
+        printed_times = dict(zip(methods, paper[short], strict=True))
+        ours = {
+            (name, layer): results.values(seconds, name, data=data, gap=gap, mixup_layer=layer)
+            for name, layer in (*methods, *more)
+        }
+        for method, values in ours.items():
+            theirs = printed_times.get(method)
+            line = [short.upper(), _named(method), _short(theirs, "g"), shown(values, 1)]
+            for base in ((name, None) for name in BASES):
+                ratio = None if theirs is None else theirs / printed_times[base]
+                line += [_short(ratio, ".2f"), _short(_ratio(values, ours[base]), ".2f")]
             lines.append(tuple(line))
     header = (
         "gap",
@@ -43,6 +56,22 @@ def _times(results: Results, table: str, data: str) -> Reproduction:
         "ours / gap",
     )
     return Reproduction(header, tuple(lines), _NOTE)
+
+
+def _named(method: _Method) -> str:
+    """A method, with the layer that is mixed."""
+    name, layer = method
+    return f"{name} of {layer}" if layer else name
+
+
+def _ratio(first: Values, second: Values) -> float | None:
+    """The ratio of two means; None without both."""
+    return mean(first) / mean(second) if first and second else None
+
+
+def _short(number: float | None, form: str) -> str:
+    """A number as text; a dash without one."""
+    return "–" if number is None else format(number, form)
 
 
 _NOTE = (

@@ -5,7 +5,7 @@
   the size the paper states is missed.
 - ``not reproduced``: our means do not point the stated way.
 - ``not run``: trials that it needs are missing, or no seeds can be compared at equal precision.
-- ``needs images``: it is about CelebA.
+- ``needs CelebA``: it is about faces, and there are no trials on them.
 
 Each function below applies them to one kind of statement. Differences are taken seed by seed, so
 their interval is that of the paired t-test: it leaves out 0 where p < .05. A statement of several
@@ -22,7 +22,7 @@ from typing import Final, Literal, get_args
 from dralign.reproduce.results import Values, interval_text, mean, paired
 from dralign.study import Interval
 
-Verdict = Literal["reproduced", "direction only", "not reproduced", "not run", "needs images"]
+Verdict = Literal["reproduced", "direction only", "not reproduced", "not run", "needs CelebA"]
 Outcome = tuple[Verdict, str]  # with its evidence
 
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
@@ -115,6 +115,16 @@ def pooled(parts: Iterable[Values]) -> Values:
     figures = list(parts)
     shared = set.intersection(*({*values} for values in figures)) if figures else set()
     return {seed: sum(values[seed] for values in figures) / len(figures) for seed in sorted(shared)}
+
+
+def minus(values: Values) -> Values:
+    """The figure with the other sign, for what is better where it is higher."""
+    return {seed: -value for seed, value in values.items()}
+
+
+def apart(first: Values, second: Values) -> Values:
+    """The absolute difference of the seeds that both have."""
+    return {s: abs(first[s] - second[s]) for s in sorted(first.keys() & second.keys())}
 
 
 def _short(interval: Interval) -> str:

@@ -1,0 +1,97 @@
+"""The plans whose trials the entries show, their small version, and what suits the images there."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from importlib.resources import as_file, files
+from typing import Final
+
+from dralign.data import celeba
+from dralign.reproduce.results import plain
+from dralign.study import Plan, TrialSpec, load_plan
+
+TABLES: Final = (
+    "adult_dp",
+    "adult_eo",
+    "credit",
+    "compas",
+    "measures",
+    "widths_dp",
+    "widths_eo",
+)
+WHOLE, SAMPLE = "celeba_", "celeba_sample_"  # begin the names of plans of images
+PLANS: Final = (
+    *TABLES,
+    *(WHOLE + name for name in ("dp", "eo", "attractive", "resnet18", "beta")),
+    *(SAMPLE + name for name in ("dp", "times", "resnet18", "eo", "attractive", "beta")),
+)
+
+
+def plan(name: str, *, data_home: str = "") -> Plan:
+    """One of ``PLANS``."""
+    with as_file(files("dralign.reproduce") / "plans" / f"{name}.toml") as path:
+        return load_plan(path, data_home=data_home)
+
+
+def plans_of_images(*names: str) -> tuple[str, ...]:
+    """The plans of images of these short names: those on all of CelebA, then those on a sample."""
+    return tuple(p + name for p in (WHOLE, SAMPLE) for name in names if p + name in PLANS)
+
+
+@cache
+def trials(*names: str) -> frozenset[TrialSpec]:
+    """The trials of these plans as records keep them, small ones included."""
+    whole = [spec for name in names for spec in plan(name).trials]
+    return frozenset(plain(spec) for spec in (*whole, *reduced(whole)))
+
+
+def reduced(specs: Iterable[TrialSpec]) -> list[TrialSpec]:
+    """A small version of a plan, to see every step of it work; its figures mean nothing.
+
+    Two seeds, two epochs of 20 iterations, and of each method's weights the smallest and the
+    largest; on images one seed and one epoch of 5 iterations.
+    """
+    kept = [spec for spec in specs if spec.seed < (1 if of_images(spec) else 2)]
+    ends: dict[TrialSpec, list[float]] = {}
+    for spec in kept:
+        ends.setdefault(_curve(spec), []).append(spec.fairness_weight)
+    return [
+        replace(spec, epochs=1, iterations=5)
+        if of_images(spec)
+        else replace(spec, epochs=2, iterations=20)
+        for spec in kept
+        if spec.fairness_weight in {min(ends[_curve(spec)]), max(ends[_curve(spec)])}
+    ]
+
+
+def of_images(spec: TrialSpec) -> bool:
+    """Whether it is a trial on CelebA."""
+    return spec.data.name == "celeba"
+
+
+def suited(
+    specs: Iterable[TrialSpec], *, data_home: str = "", quick: bool = False
+) -> list[TrialSpec]:
+    """The trials that suit the images in the folder; those on tables are all kept.
+
+    With all of CelebA these are the paper's, with a part of it those that have a partition file of
+    their own; quickly only the latter, because to evaluate a network on all images takes minutes.
+
+    Raises:
+        DataError: if a file of the folder is missing or not of its form.
+    """
+    several = list(specs)
+    whole = False
+    if any(of_images(spec) for spec in several):
+        found = celeba.read_faces((), data_home=data_home or None)
+        whole = len(found.files.names) == celeba.ROWS
+    return [
+        spec
+        for spec in several
+        if not of_images(spec) or (not whole if spec.data.partition else whole and not quick)
+    ]
+
+
+def _curve(spec: TrialSpec) -> TrialSpec:
+    """What the trials of a curve have in common."""
+    return replace(spec, fairness_weight=0.0, alignment_weight=0.0, gap_bound=None)

@@ -1,0 +1,134 @@
+"""CelebA in ``dralign reproduce``: all of it, a sample of it, or none of it."""
+
+import json
+import shutil
+import sys
+from dataclasses import replace
+
+import pytest
+
+import faces
+import records as made_up
+from dralign import cli
+from dralign.data import celeba
+from dralign.reproduce import ENTRIES, Results, findings, plan, section, suited
+from dralign.study import Ledger, ledger_path, run_study
+
+PARTITION = "sample_partition.txt"
+WHOLE, SAMPLE = plan("celeba_attractive").trials, plan("celeba_sample_attractive").trials
+TABLE = plan("compas").trials[:2]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """CelebA's layout with 80 images of noise, and a partition of its own."""
+    pytest.importorskip("PIL")
+    faces.official(tmp_path / "home", n=80, parts=[0])
+    faces.partition(tmp_path / "home" / PARTITION, 80, [0, 0, 1, 2])
+    attributes = tmp_path / "home" / "list_attr_celeba.txt"
+    text = attributes.read_text(encoding="utf-8").replace("Smiling", "Attractive")
+    attributes.write_text(text, encoding="utf-8")
+    return tmp_path / "home"
+
+
+@pytest.mark.parametrize(
+    ("rows", "quick", "kept"),
+    [
+        pytest.param(80, False, WHOLE, id="all images: the paper's settings"),
+        pytest.param(80, True, (), id="all images, quickly: none"),
+        pytest.param(81, False, SAMPLE, id="a part: the sample's settings"),
+        pytest.param(81, True, SAMPLE, id="a part, quickly"),
+    ],
+)
+def test_the_images_in_the_folder_decide_which_plans_are_run(
+    folder, monkeypatch, rows, quick, kept
+):
+    monkeypatch.setattr(celeba, "ROWS", rows)
+    found = suited((*TABLE, *WHOLE, *SAMPLE), data_home=str(folder), quick=quick)
+    assert found == [*TABLE, *kept]
+
+
+def test_trials_on_tables_need_no_folder_of_images():
+    assert suited(TABLE, data_home="/nowhere") == list(TABLE)
+
+
+@pytest.mark.parametrize("name", ["table5", "fig3"])
+def test_without_images_the_papers_side_is_shown_and_only_tables_are_run(
+    name, tmp_path, capsys, monkeypatch
+):
+    asked = []
+    command = sys.modules["dralign.cli.reproduce"]
+    monkeypatch.setattr(command, "run_trials", lambda specs, *_, **__: asked.extend(specs))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("DRALIGN_DATA", raising=False)
+    assert cli.main(["reproduce", name, "--study", str(tmp_path)]) == 0
+    assert {spec.data.name for spec in asked} == ({"adult", "german"} if name == "fig3" else set())
+    shown = capsys.readouterr()
+    assert "celeba is not there" in shown.err
+    assert "There are no trials" in shown.out
+
+
+def test_a_table_is_run_on_a_part_of_the_images_and_found_again_without_them(
+    folder, tmp_path, capsys, monkeypatch
+):
+    """Table 5, with made-up courses of training, then from the ledger alone."""
+
+    def run_trials(specs, ledger, **_):
+        run_study(specs, ledger, jobs=1, run=made_up.history)
+
+    monkeypatch.setattr(sys.modules["dralign.cli.reproduce"], "run_trials", run_trials)
+    command = ["reproduce", "table5", "--json"]
+    command += ["--study", str(tmp_path / "study"), "--data-home", str(folder)]
+    assert cli.main(command) == 0
+    first = json.loads(capsys.readouterr().out)["entries"]["table5"]
+    shutil.rmtree(folder)
+    assert cli.main([*command, "--no-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["entries"]["table5"] == first
+    [ours] = [line for line in first["lines"] if line[:3] == ["dralign", "AP", "ours"]]
+    assert ours[4].endswith("(n=1)")  # at lambda .2
+    assert [cell for cell in ours[3:] if cell == "–"] == ["–"] * 5
+    assert "on a sample" in first["note"]
+    assert all(claim["reading"].startswith("on the sample") for claim in first["claims"])
+
+
+def test_where_a_partition_or_the_images_lie_does_not_matter(tmp_path):
+    """Trials of a plan of one's own, with paths, are those of the package's plan."""
+    elsewhere = [
+        replace(s, data=replace(s.data, partition=f"/data/{PARTITION}", data_home="/data"))
+        for s in SAMPLE
+    ]
+    with Ledger(ledger_path(tmp_path)) as ledger:
+        for record in made_up.records(elsewhere):
+            ledger.add(record)
+        assert len(Results.of(ledger.records(), SAMPLE).records) == len(SAMPLE)
+
+
+def test_trials_on_all_images_come_before_those_on_a_sample():
+    """Both are there: the table shows the former, and neither mixes with the other."""
+    both = Results.of(made_up.records([*SAMPLE, *WHOLE]))
+    alone = Results.of(made_up.records(WHOLE))
+    assert section(ENTRIES["table5"], both) == section(ENTRIES["table5"], alone)
+    assert "all of CelebA" in section(ENTRIES["table5"], both)
+    assert not any("sample" in one.reading for one in findings(both, "table5"))
+
+
+def test_the_times_of_a_sample_are_those_of_the_runs_made_for_them():
+    """Table 9: a trial of celeba_sample_dp with the same settings but more steps is left out."""
+    specs = plan("celeba_sample_times").trials
+    results = Results.of(made_up.records([*specs, *plan("celeba_sample_dp").trials]))
+    lines = {line[:2]: line for line in ENTRIES["table9"].make(results).lines}
+    assert lines["DP", "gap"][3].endswith("(n=1)")
+    assert lines["DP", "gap"][-1] == "1.00"
+    assert lines["EO", "mixup of features"][4] == "–"
+    assert lines["EO", "mixup of features"][5] != "–"
+
+
+def test_the_last_two_layers_are_shown_at_both_granularities():
+    results = Results.of(made_up.records(plan("celeba_sample_resnet18").trials))
+    lines = [line for line in ENTRIES["table6"].make(results).lines if "similarity" in line[1]]
+    assert [line[0] for line in lines] == ["dralign", "dralign", "gap", "gap"]
+    chosen = results.selection.choose(results.records[0].history, "demographic_parity")
+    layers = [*chosen.similarity["unit"].values()][-2:]
+    method = results.records[0].spec.method
+    [cell] = [line[4] for line in lines if line[0] == method and line[1].endswith("unit")]
+    assert cell == f"{sum(layers):.4f} (n=1)"
