@@ -14,11 +14,12 @@ import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from dralign.alignment import Passes
 from dralign.methods import build_method
 from dralign.sampling import Block, part_of
-from dralign.training import TrainingSettings, seeded, train
+from dralign.training import TrainingSettings, distributed, seeded, train
 from dralign.training.distributed import from_first
 from synthetic import dataset
 from training_cases import CASES, error, two_steps
@@ -157,6 +158,16 @@ def test_a_killed_process_ends_the_run_with_one_line(tmp_path):
     assert told == ["dralign: error: process 1 stopped (SIGKILL); the others were ended\n"]
     assert time.monotonic() - started < 120
     assert not (tmp_path / "net").exists()
+
+
+def test_the_process_that_was_killed_is_named_and_not_those_that_were_ended_for_it():
+    """The launcher may list both, and did so on a busy machine."""
+    ended, killed = (
+        ProcessFailure(place, 1, -code, "")
+        for place, code in ((0, signal.SIGTERM), (1, signal.SIGKILL))
+    )
+    told = distributed._why({0: ended, 1: killed})
+    assert told == (1, "process 1 stopped (SIGKILL); the others were ended")
 
 
 def test_an_error_of_all_processes_is_told_once(tmp_path):

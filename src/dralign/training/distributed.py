@@ -8,6 +8,7 @@ step with the gradients of the whole batch, and moves its own copy of the weight
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -196,6 +197,7 @@ def _why(failures: "dict[int, ProcessFailure]") -> tuple[int, str]:
             how = f"exit code {failure.exitcode}"
             how = failure.signal_name() if failure.exitcode < 0 else how
             line = f"process {place} stopped ({how}); the others were ended"
-        told.append((PEER_LOST in line, place, max(failure.exitcode, 1), line))
+        follows = PEER_LOST in line or failure.exitcode == -signal.SIGTERM  # the launcher's, mostly
+        told.append((follows, place, max(failure.exitcode, 1), line))
     _, _, code, line = min(told)
     return code, line
