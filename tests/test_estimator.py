@@ -132,7 +132,13 @@ def test_training_is_that_of_the_training_loop(fitted):
     data = Dataset("x", "standard", *parts, ("ada", "bob"), ("who",), "y", "1")
     with seeded(spawn_seeds(seed).initialisation):
         model = models.mlp(4, hidden=8)
-    method = build_method("dralign", fairness_weight=0.2, alignment_weight=0.02)
+    method = build_method(
+        "dralign",
+        fairness_weight=0.2,
+        alignment_weight=0.02,
+        granularity="parameter",
+        alignment_every=8,
+    )
     result = train(model, data, method, TrainingSettings(2, 10, 16, 0.02, seed))
     for record, expected in zip(fitted.history_, result.history, strict=True):
         assert record.validation == pytest.approx(expected.validation)
@@ -306,7 +312,8 @@ def test_saved_classifier_comes_back_whole(names, values, tmp_path):
     assert again.get_params() == model.get_params()
     learned = {name for name in vars(model) if name.endswith("_") and name != "module_"}
     for name in learned - {"classes_", "feature_names_in_"}:
-        assert getattr(again, name) == getattr(model, name), name
+        # As text, since figures that are undefined for a few rows are NaN.
+        assert repr(getattr(again, name)) == repr(getattr(model, name)), name
     assert again.classes_.tolist() == list(values)
     assert ("feature_names_in_" in vars(again)) == (names == "frame")
     if names == "frame":  # what the command line reads

@@ -9,6 +9,7 @@ from dralign.methods import (
     METHOD_NAMES,
     WEIGHTED_METHODS,
     build_method,
+    default_alignment,
     default_weights,
     supported_gaps,
 )
@@ -194,6 +195,21 @@ def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_gro
 def test_bad_options_say_what_is_known(options, message):
     with pytest.raises(OptionError, match=message):
         build_method(**options)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("dralign",), ("parameter", 8)),
+        (("dralign", "parameter", 1), ("parameter", 1)),
+        (("dralign", "unit"), ("unit", 1)),
+        (("dralign", None, 4), ("parameter", 4)),
+        (("gap",), ("unit", 1)),
+        (("gap", None, 0), ("unit", 0)),  # an impossible value is left for build_method to refuse
+    ],
+)
+def test_what_is_aligned_and_how_often_where_it_is_not_given(given, expected):
+    assert default_alignment(*given) == expected
 
 
 @pytest.mark.parametrize(

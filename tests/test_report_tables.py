@@ -116,3 +116,24 @@ def test_markdown_has_a_line_for_each_row_and_escapes_what_would_break_it():
 def test_no_rows_is_a_table_without_rows():
     table = result_table([])
     assert (table.cells, table.caption) == ((), "No trial is done.")
+
+
+def test_how_often_dralign_aligns_is_said_where_it_is_not_every_step():
+    """In the caption, or in a column if it varies, which other methods have nothing in."""
+
+    def made(*counts):
+        plain = [spec for spec in made_up.specs() if spec.method != "dralign"]
+        aligned = [spec for spec in made_up.specs() if spec.method == "dralign"]
+        several = [replace(spec, alignment_every=k) for spec in aligned for k in counts]
+        return result_table(rows(made_up.records(plain + several)))
+
+    assert "dralign aligned rationales per unit, at every step." in made(1).caption
+    assert made(8).header == PLAIN
+    assert "per unit, once in 8 steps, with 8 β" in made(8).caption
+    both = made(4, 8)
+    place = both.header.index("alignment every")
+    found = {cells[0].removesuffix(" *"): set() for cells in both.cells}
+    for cells in both.cells:
+        found[cells[0].removesuffix(" *")].add(cells[place])
+    assert found.pop("dralign") == {"4", "8"}
+    assert set.union(*found.values()) == {"–"}

@@ -51,6 +51,8 @@ def test_a_table_is_a_grid_written_out_by_hand(plan):
             "dralign",
             fairness_weight=weight,
             alignment_weight=0.1 * weight,
+            granularity="parameter",
+            alignment_every=8,
             hidden=50,
             epochs=4,
             seed=seed,

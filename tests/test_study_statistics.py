@@ -37,7 +37,7 @@ def test_undefined_values_are_left_out_and_not_counted():
     assert Interval.of([1.0, math.nan, 3.0]) == Interval.of([1.0, 3.0])
 
 
-def test_a_row_holds_the_figures_of_its_seeds_at_the_granularity_that_was_aligned():
+def test_a_row_holds_the_figures_of_its_seeds_and_similarity_per_unit():
     like = {"unit": {"0": 0.5, "2": 1.0}, "parameter": {"0": 0.25, "2": 0.5}}
     trials = [
         record(0.8, 0.1, hard=0.3, seed=1, similarity=like, seconds=2.0, granularity="parameter"),
@@ -48,10 +48,10 @@ def test_a_row_holds_the_figures_of_its_seeds_at_the_granularity_that_was_aligne
     assert row.average_precision == Interval.of([0.6, 0.8])
     assert row.soft_gap == Interval.of([0.3, 0.1])
     assert row.hard_gap == Interval.of([0.1, 0.3])
-    assert row.similarity == Interval.of([0.75, 0.75])
+    assert row.similarity == Interval.of([1.5, 1.5])
     assert row.layer_similarity == (
-        ("0", Interval.of([0.25, 0.25])),
-        ("2", Interval.of([0.5, 0.5])),
+        ("0", Interval.of([0.5, 0.5])),
+        ("2", Interval.of([1.0, 1.0])),
     )
     assert row.seconds == Interval.of([4.0, 2.0])
 

@@ -11,7 +11,12 @@ from dralign.cli.console import print_json, print_table, say, warn_once
 from dralign.cli.progress import run_trials
 from dralign.errors import OptionError, unknown
 from dralign.gaps import resolve_gap
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, default_weights, supported_gaps
+from dralign.methods import (
+    METHOD_NAMES,
+    WEIGHTED_METHODS,
+    default_weights,
+    supported_gaps,
+)
 from dralign.report import result_table, write_study
 from dralign.study import (
     Ledger,
@@ -129,7 +134,7 @@ def _settings(
                     "fairness_weight": lam,
                     "alignment_weight": beta,
                     "gap_bound": trial.gap_bound if weighted else None,
-                    "alignment_every": trial.alignment_every if aligned else 1,
+                    **(trial.alignment(name) if aligned else {}),
                     "aggregate": trial.aggregate if name in {"gap", "mixup", "dralign"} else "max",
                     "penalty": penalty,
                     "mixup_layer": trial.mixup_layer if "mixup" in {name, penalty} else None,

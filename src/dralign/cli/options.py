@@ -11,6 +11,7 @@ import typer
 
 from dralign.data import DataSource
 from dralign.errors import OptionError
+from dralign.methods import default_alignment
 from dralign.training import Selection
 
 Data = Annotated[
@@ -69,7 +70,10 @@ Gap = Annotated[
     ),
 ]
 Granularity = Annotated[
-    str, typer.Option(help="Rationale entries: one per unit, or one per parameter.")
+    str | None,
+    typer.Option(
+        help="Rationale entries that dralign aligns: one per parameter (if not given), or per unit."
+    ),
 ]
 Layers = Annotated[
     str, typer.Option(help="Layers to align: all, the last k (a count), or names with commas.")
@@ -82,7 +86,11 @@ Aggregate = Annotated[
     str, typer.Option(help="Of more than two groups, train on the max or the mean over pairs.")
 ]
 AlignmentEvery = Annotated[
-    int, typer.Option(help="Align on every k-th step, k times as strongly; of dralign.")
+    int | None,
+    typer.Option(
+        help="Align on every k-th step, k times as strongly; of dralign. If not given 8, or 1 with "
+        "--granularity unit, which is what the paper did."
+    ),
 ]
 Loss = Annotated[
     str, typer.Option(help="batch_mean (as in the published code) or group_sum (Algorithm 1).")
@@ -211,9 +219,9 @@ class TrialOptions:
     labels: Labels = None
     image_size: ImageSize = 0
     partition: Partition = None
-    granularity: Granularity = "unit"
+    granularity: Granularity = None
     layers: Layers = "all"
-    alignment_every: AlignmentEvery = 1
+    alignment_every: AlignmentEvery = None
     aggregate: Aggregate = "max"
     loss: Loss = "batch_mean"
     penalty: Penalty = "gap"
@@ -254,11 +262,18 @@ class TrialOptions:
 
     def settings(self) -> dict[str, Any]:
         """The settings of ``TrialSpec`` that every method takes."""
-        names = ("gap", "granularity", "loss", "epochs", "iterations")
+        names = ("gap", "loss", "epochs", "iterations")
         network = ("network", "classifier_width", "hidden", "depth")
         more = ("batch_size", "learning_rate", "micro_batch", "precision", "patience")
         settings = {name: getattr(self, name) for name in (*names, *network, *more)}
         return {**settings, "layers": layer_choice(self.layers)}
+
+    def alignment(self, method: str) -> dict[str, Any]:
+        """The settings of ``TrialSpec`` that say what ``dralign`` aligns and how often."""
+        granularity, every = default_alignment(
+            method, cast("Any", self.granularity), self.alignment_every
+        )
+        return {"granularity": granularity, "alignment_every": every}
 
 
 def with_trial_options(command: Callable[..., None]) -> Callable[..., None]:

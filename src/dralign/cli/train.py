@@ -73,7 +73,7 @@ def train(
         fairness_weight=lam,
         alignment_weight=beta,
         gap_bound=trial.gap_bound,
-        alignment_every=trial.alignment_every,
+        **trial.alignment(method),
         aggregate=cast("Any", trial.aggregate),
         penalty=cast("Any", trial.penalty),
         mixup_layer=trial.mixup_layer,

@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from dralign.errors import OptionError
-from dralign.methods import Method, bounded_weights, build_method, default_weights
+from dralign.methods import (
+    Method,
+    bounded_weights,
+    build_method,
+    default_alignment,
+    default_weights,
+)
 from dralign.training import Rule, Selection, TrainingSettings
 
 _COUNTS = {
@@ -27,7 +33,14 @@ _NUMBERS = (
     "bound",
     "validation_fraction",
 )
-_MAY_BE_NONE = {"fairness_weight", "alignment_weight", "gap_bound", "batch_size", "bound"}
+_MAY_BE_NONE = {
+    "fairness_weight",
+    "alignment_weight",
+    "alignment_every",
+    "gap_bound",
+    "batch_size",
+    "bound",
+}
 
 
 def check_numbers(parameters: Mapping[str, Any]) -> None:
@@ -73,16 +86,19 @@ def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
     )
     if gap_bound is not None:
         lam, beta = bounded_weights(parameters["method"], lam, beta)
+    granularity, every = default_alignment(
+        parameters["method"], parameters["granularity"], parameters["alignment_every"]
+    )
     method = build_method(
         parameters["method"],
         gap=parameters["gap"],
         fairness_weight=lam,
         alignment_weight=beta,
-        granularity=parameters["granularity"],
+        granularity=granularity,
         layers=parameters["layers"],
         loss=parameters["loss"],
         aggregate=parameters["aggregate"],
-        alignment_every=parameters["alignment_every"],
+        alignment_every=every,
         penalty=parameters["penalty"],
         mixup_layer=parameters["mixup_layer"],
         n_classes=n_classes,

@@ -51,6 +51,7 @@ __all__ = [
     "StepResult",
     "bounded_weights",
     "build_method",
+    "default_alignment",
     "default_weights",
     "supported_gaps",
 ]
@@ -89,6 +90,23 @@ def default_weights(
     if alignment_weight is None:
         alignment_weight = BETA_SHARE * fairness_weight if method == "dralign" else 0.0
     return fairness_weight, alignment_weight
+
+
+def default_alignment(
+    method: str, granularity: Granularity | None = None, alignment_every: int | None = None
+) -> tuple[Granularity, int]:
+    """What ``dralign`` aligns, and how often, where one is not given.
+
+    Rationales per parameter, on every eighth step: the cheapest setting that lost nothing in our
+    experiments (docs/speed.md). Per unit the same schedule did lose something, so there it is every
+    step, as in the published code. Other methods align nothing, and have the neutral values.
+    """
+    aligns = method == "dralign"
+    if granularity is None:
+        granularity = "parameter" if aligns else "unit"
+    if alignment_every is None:
+        alignment_every = 8 if aligns and granularity == "parameter" else 1
+    return granularity, alignment_every
 
 
 def bounded_weights(

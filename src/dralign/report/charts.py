@@ -12,6 +12,7 @@ from dralign.report.labels import (
     curve_label,
     method_style,
     setting_text,
+    uses,
     weight_text,
 )
 from dralign.report.tables import format_interval
@@ -207,7 +208,11 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
     settings = [
         ("fairness weight λ", f"{row.spec.fairness_weight:g}"),
         ("alignment weight β", f"{row.spec.alignment_weight:g}"),
-        *((name.replace("_", " "), setting_text(getattr(row.spec, name))) for name in varying),
+        *(
+            (name.replace("_", " "), setting_text(getattr(row.spec, name)))
+            for name in varying
+            if uses(row.spec, name)
+        ),
         ("seeds", ", ".join(map(str, row.seeds))),
         ("AP", format_interval(row.average_precision)),
         ("soft gap", format_interval(row.soft_gap)),

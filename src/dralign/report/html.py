@@ -21,6 +21,7 @@ from dralign.report.labels import (
     panels,
     selection_text,
     setting_text,
+    uses,
     varying_settings,
 )
 from dralign.report.tables import ResultTable, result_table
@@ -36,7 +37,7 @@ _LEARNING = (
     "weight, fainter where the weights are smaller."
 )
 _LAYERS = (
-    "Cosine similarity of the groups' rationales per {grains} on the validation split, at the "
+    "Cosine similarity of the groups' rationales per unit on the validation split, at the "
     "chosen epoch. Higher means that the groups' decisions rest on more similar parts of the "
     "network."
 )
@@ -149,7 +150,6 @@ def _panels(
     curves = learning_curves(records)
     parts, charts = [], {}
     for place, panel in enumerate(found):
-        grains = "/".join(sorted({row.spec.granularity for row in panel.rows}))
         some = f" Some of {len(panel.rows)} settings, evenly over the weights."
         learning = _LEARNING + (some if len(panel.rows) > MOST_LINES else "")
         figures = ""
@@ -158,7 +158,7 @@ def _panels(
                 ("Trade-off", _TRADEOFF, tradeoff_chart(panel)),
                 (
                     "Similarity of the rationales, by layer",
-                    _LAYERS.format(grains=grains),
+                    _LAYERS,
                     layer_chart(panel),
                 ),
                 ("Learning curves", learning, learning_chart(panel, curves)),
@@ -257,9 +257,10 @@ def _settings(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> dict[st
     varying = {*varying_settings(specs), "data", "method", "gap", "seed"}
     varying |= {"fairness_weight", "alignment_weight", "readings"}
     shared = {
-        name.replace("_", " "): setting_text(value)
-        for name, value in specs[0].to_dict().items()
+        name.replace("_", " "): setting_text(one.to_dict()[name])
+        for name in specs[0].to_dict()
         if name not in varying
+        for one in [spec for spec in specs if uses(spec, name)][:1]
     }
     tested = f", {comparisons[0].form} in statistics" if comparisons else ""
     seeds = sorted({seed for row in rows for seed in row.seeds})

@@ -141,8 +141,14 @@ def varying_settings(specs: Sequence[TrialSpec]) -> list[str]:
     return [
         entry.name
         for entry in fields(TrialSpec)
-        if entry.name not in _OWN_PLACE and len({getattr(spec, entry.name) for spec in specs}) > 1
+        if entry.name not in _OWN_PLACE
+        and len({getattr(spec, entry.name) for spec in specs if uses(spec, entry.name)}) > 1
     ]
+
+
+def uses(spec: TrialSpec, name: str) -> bool:
+    """Whether a setting means anything for the method of a trial."""
+    return name not in {"granularity", "alignment_every"} or spec.method == "dralign"
 
 
 def setting_text(value: object) -> str:
@@ -156,7 +162,8 @@ def setting_text(value: object) -> str:
 
 def curve_label(spec: TrialSpec, varying: Sequence[str]) -> str:
     """The name of a method's curve, with the settings that set it apart from its other curves."""
-    extra = ", ".join(f"{name} {setting_text(getattr(spec, name))}" for name in varying)
+    own = [name for name in varying if uses(spec, name)]
+    extra = ", ".join(f"{name} {setting_text(getattr(spec, name))}" for name in own)
     return f"{spec.method} ({extra})" if extra else spec.method
 
 

@@ -10,6 +10,7 @@ from dralign.report.labels import (
     data_labels,
     selection_text,
     setting_text,
+    uses,
     varying_settings,
 )
 from dralign.study import Interval, Row
@@ -114,7 +115,10 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
             *(values[place] for _, values in several),
             f"{row.spec.method} {MARK}" if row.non_dominated else row.spec.method,
             *_weights(row),
-            *(setting_text(getattr(row.spec, name)) for name in varying),
+            *(
+                setting_text(getattr(row.spec, name)) if uses(row.spec, name) else "–"
+                for name in varying
+            ),
             format_interval(row.average_precision),
             format_interval(row.soft_gap),
             format_interval(row.hard_gap),
@@ -149,16 +153,27 @@ def _caption(rows: Sequence[Row], data: Sequence[str], gaps: Sequence[str]) -> s
         subject.append(f"Gap: {gaps[0]}, absolute for each seed;")
     else:
         subject.append("Gaps are absolute for each seed;")
-    grains = "/".join(sorted({row.spec.granularity for row in rows}))
     return (
         f"{' '.join(subject)} soft on probabilities, hard on decisions at 0.5 (lower is better). "
         "Mean ± 95 % t-interval over n seeds, on the test split, at the epoch chosen on the "
         f"validation split by: {selection_text(rows)}. Similarity: of the groups' rationales per "
-        f"{grains} on the validation split, added up over layers. Seconds: training steps alone. "
-        "λ: fairness weight, β: alignment weight. "
+        "unit on the validation split, added up over layers. Seconds: training steps alone. "
+        f"λ: fairness weight, β: alignment weight. {_aligned(rows)}"
         f"{_BOUND_NOTE if any(row.bound_met is not None for row in rows) else ''}"
         f"{MARK} not dominated in mean AP and mean soft gap."
     )
+
+
+def _aligned(rows: Sequence[Row]) -> str:
+    """What dralign aligned, and how often, where no column says it."""
+    specs = {
+        (s.granularity, s.alignment_every) for s in (r.spec for r in rows) if s.method == "dralign"
+    }
+    if len(specs) != 1:
+        return ""
+    granularity, every = specs.pop()
+    how = "at every step" if every == 1 else f"once in {every} steps, with {every} β"
+    return f"dralign aligned rationales per {granularity}, {how}. "
 
 
 def _decimal(value: float, digits: int) -> str:

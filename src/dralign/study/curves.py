@@ -44,5 +44,5 @@ def _curve(trials: Sequence[TrialRecord]) -> Curve:
         len(trials),
         by_epoch(lambda epoch: epoch.validation["average_precision"]),
         by_epoch(lambda epoch: abs(epoch.validation[f"soft_{spec.gap}"])),
-        by_epoch(lambda epoch: epoch.similarity_total(spec.granularity)),
+        by_epoch(lambda epoch: epoch.similarity_total("unit")),
     )

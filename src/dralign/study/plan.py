@@ -12,7 +12,13 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from dralign.data import DataSource
 from dralign.data.source import BUILT_IN
 from dralign.errors import DralignError, OptionError, StudyError, unknown
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, default_weights, supported_gaps
+from dralign.methods import (
+    METHOD_NAMES,
+    WEIGHTED_METHODS,
+    default_alignment,
+    default_weights,
+    supported_gaps,
+)
 from dralign.study.spec import TrialSpec
 
 DEFAULT_SEEDS: Final = 3
@@ -291,4 +297,11 @@ def _trial_settings(method: str, settings: Settings) -> Settings:
         )
     )
     used = {key: value for key, value in kept.items() if key in _SPEC}
-    return {**used, "method": method, **weights}
+    alignment = dict(
+        zip(
+            ("granularity", "alignment_every"),
+            default_alignment(method, kept.get("granularity"), kept.get("alignment_every")),
+            strict=True,
+        )
+    )
+    return {**used, "method": method, **alignment, **weights}

@@ -51,7 +51,7 @@ class TrialSpec:
         alignment_weight: beta.
         gap_bound: the largest soft validation gap, under which lambda is found while training (and
             beta, a tenth of it); both weights are then 0 here.
-        granularity: of the rationales that are aligned, and of the similarity that is shown.
+        granularity: of the rationales that are aligned.
         layers: the layers to be aligned: all, the last k, or names.
         alignment_every: the alignment term enters every k-th step.
         aggregate: whether training makes the largest difference of any two groups small, or the

@@ -59,7 +59,7 @@ class Row:
         average_precision: on the test rows; higher is better.
         soft_gap: absolute gap of probabilities on the test rows; lower is better.
         hard_gap: absolute gap of decisions at 0.5 on the test rows; lower is better.
-        similarity: of the rationales on the validation rows, at the granularity of ``spec``, added
+        similarity: of the rationales on the validation rows, per unit whatever was aligned, added
             up over layers; higher is more alike.
         layer_similarity: the same for each layer.
         seconds: the time of all training steps of a trial, without data and evaluation.
@@ -143,7 +143,7 @@ def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) 
         return Interval.of(figure(epoch) for epoch in chosen)
 
     def like(epoch: EpochRecord) -> Scores:
-        return epoch.similarity[spec.granularity]
+        return epoch.similarity["unit"]
 
     def of_layer(layer: str) -> Interval:
         return over_seeds(lambda epoch: like(epoch)[layer])
@@ -157,7 +157,7 @@ def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) 
         average_precision=over_seeds(lambda epoch: epoch.test["average_precision"]),
         soft_gap=over_seeds(lambda epoch: abs(epoch.test[f"soft_{spec.gap}"])),
         hard_gap=over_seeds(lambda epoch: abs(epoch.test[f"hard_{spec.gap}"])),
-        similarity=over_seeds(lambda epoch: epoch.similarity_total(spec.granularity)),
+        similarity=over_seeds(lambda epoch: epoch.similarity_total("unit")),
         layer_similarity=tuple((layer, of_layer(layer)) for layer in like(chosen[0])),
         seconds=Interval.of(sum(epoch.seconds for epoch in trial.history) for trial in trials),
         bound_met=None if bound is None else sum(epoch.keeps(bound, spec.gap) for epoch in chosen),
