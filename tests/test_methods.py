@@ -9,7 +9,7 @@ from dralign.methods import (
     METHOD_NAMES,
     WEIGHTED_METHODS,
     build_method,
-    default_alignment,
+    default_schedule,
     default_weights,
     supported_gaps,
 )
@@ -200,16 +200,14 @@ def test_bad_options_say_what_is_known(options, message):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (("dralign",), ("parameter", 8)),
-        (("dralign", "parameter", 1), ("parameter", 1)),
-        (("dralign", "unit"), ("unit", 1)),
-        (("dralign", None, 4), ("parameter", 4)),
-        (("gap",), ("unit", 1)),
-        (("gap", None, 0), ("unit", 0)),  # an impossible value is left for build_method to refuse
+        (("dralign",), 4),
+        (("dralign", 1), 1),
+        (("gap",), 1),
+        (("gap", 0), 0),  # an impossible value is left for build_method to refuse
     ],
 )
-def test_what_is_aligned_and_how_often_where_it_is_not_given(given, expected):
-    assert default_alignment(*given) == expected
+def test_dralign_aligns_on_every_fourth_step_where_it_is_not_told(given, expected):
+    assert default_schedule(*given) == expected
 
 
 @pytest.mark.parametrize(

@@ -125,3 +125,21 @@ def test_workers_end_with_their_coordinator(tmp_path):
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGKILL)
     pytest.fail("workers are left behind")
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signal masks")
+def test_a_worker_ignores_ctrl_c_while_it_starts_and_the_coordinator_does_not():
+    """What a worker does first, which is to ignore it as well, is left out."""
+    code = """
+import signal
+from dralign.study import pools
+pools._follow = int
+with pools.open_pool(1) as pool:
+    print(pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN)
+print(signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, []))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    worker, coordinator = done.stdout.splitlines()
+    assert worker == "True"
+    assert coordinator.startswith("<built-in function default_int_handler>")
+    assert coordinator.endswith("set()")

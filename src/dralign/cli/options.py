@@ -11,7 +11,7 @@ import typer
 
 from dralign.data import DataSource
 from dralign.errors import OptionError
-from dralign.methods import default_alignment
+from dralign.methods import default_schedule
 from dralign.training import Selection
 
 Data = Annotated[
@@ -70,10 +70,7 @@ Gap = Annotated[
     ),
 ]
 Granularity = Annotated[
-    str | None,
-    typer.Option(
-        help="Rationale entries that dralign aligns: one per parameter (if not given), or per unit."
-    ),
+    str, typer.Option(help="Rationale entries that dralign aligns: one per unit, or per parameter.")
 ]
 Layers = Annotated[
     str, typer.Option(help="Layers to align: all, the last k (a count), or names with commas.")
@@ -88,8 +85,8 @@ Aggregate = Annotated[
 AlignmentEvery = Annotated[
     int | None,
     typer.Option(
-        help="Align on every k-th step, k times as strongly; of dralign. If not given 8, or 1 with "
-        "--granularity unit, which is what the paper did."
+        help="Align on every k-th step, k times as strongly; of dralign. 4 if not given, the "
+        "paper has 1."
     ),
 ]
 Loss = Annotated[
@@ -219,7 +216,7 @@ class TrialOptions:
     labels: Labels = None
     image_size: ImageSize = 0
     partition: Partition = None
-    granularity: Granularity = None
+    granularity: Granularity = "unit"
     layers: Layers = "all"
     alignment_every: AlignmentEvery = None
     aggregate: Aggregate = "max"
@@ -270,10 +267,8 @@ class TrialOptions:
 
     def alignment(self, method: str) -> dict[str, Any]:
         """The settings of ``TrialSpec`` that say what ``dralign`` aligns and how often."""
-        granularity, every = default_alignment(
-            method, cast("Any", self.granularity), self.alignment_every
-        )
-        return {"granularity": granularity, "alignment_every": every}
+        every = default_schedule(method, self.alignment_every)
+        return {"granularity": self.granularity, "alignment_every": every}
 
 
 def with_trial_options(command: Callable[..., None]) -> Callable[..., None]:

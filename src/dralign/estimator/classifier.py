@@ -55,15 +55,14 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         gap: the gap it is trained for, and judged by.
         fairness_weight: lambda; None takes 0.2 where the method uses it.
         alignment_weight: beta; None takes a tenth of lambda where the method uses it.
-        granularity: of the rationales that dralign aligns: per ``"unit"`` or ``"parameter"``; None
-            takes the latter.
+        granularity: of the rationales that are aligned: per ``"unit"`` or ``"parameter"``.
         layers: the layers to be aligned: ``"all"``, the last k, or names.
         gap_bound: the largest soft gap on the rows kept back; lambda is then found while training
             and beta is a tenth of it, so that both weights stay None.
         loss: the loss convention, as in ``build_method``.
         aggregate: of more than two groups, train on the ``"max"`` or the ``"mean"`` over pairs.
         alignment_every: of dralign, the alignment term enters every k-th step (Eq. 21); None takes
-            8, which costs little more than no alignment, or 1 per unit, as in the published code.
+            4, which lost nothing (docs/speed.md), and 1 is the paper's.
         penalty: of dralign, what lambda weighs: the ``"gap"``, or Fair Mixup's penalty
             (``"mixup"``).
         mixup_layer: the module whose output Fair Mixup mixes; None mixes the inputs.
@@ -118,7 +117,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         gap: str = "demographic_parity",
         fairness_weight: float | None = None,
         alignment_weight: float | None = None,
-        granularity: Granularity | None = None,
+        granularity: Granularity = "unit",
         layers: LayerChoice = "all",
         gap_bound: float | None = None,
         loss: LossConvention = "batch_mean",

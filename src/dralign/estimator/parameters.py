@@ -11,7 +11,7 @@ from dralign.methods import (
     Method,
     bounded_weights,
     build_method,
-    default_alignment,
+    default_schedule,
     default_weights,
 )
 from dralign.training import Rule, Selection, TrainingSettings
@@ -86,19 +86,16 @@ def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
     )
     if gap_bound is not None:
         lam, beta = bounded_weights(parameters["method"], lam, beta)
-    granularity, every = default_alignment(
-        parameters["method"], parameters["granularity"], parameters["alignment_every"]
-    )
     method = build_method(
         parameters["method"],
         gap=parameters["gap"],
         fairness_weight=lam,
         alignment_weight=beta,
-        granularity=granularity,
+        granularity=parameters["granularity"],
         layers=parameters["layers"],
         loss=parameters["loss"],
         aggregate=parameters["aggregate"],
-        alignment_every=every,
+        alignment_every=default_schedule(parameters["method"], parameters["alignment_every"]),
         penalty=parameters["penalty"],
         mixup_layer=parameters["mixup_layer"],
         n_classes=n_classes,

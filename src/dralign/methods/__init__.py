@@ -30,6 +30,7 @@ METHOD_NAMES: Final = (
 WEIGHTED_METHODS: Final = ("gap", "dralign", "mixup", "adversarial")
 DEFAULT_LAMBDA: Final = 0.2
 BETA_SHARE: Final = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
+DEFAULT_EVERY: Final = 4  # steps from one with the alignment term to the next
 
 _COMPARE_PAIRS: Final = ("gap", "mixup", "dralign")
 _TWO_CLASSES: Final = ("adversarial", "thresholds")
@@ -51,7 +52,7 @@ __all__ = [
     "StepResult",
     "bounded_weights",
     "build_method",
-    "default_alignment",
+    "default_schedule",
     "default_weights",
     "supported_gaps",
 ]
@@ -92,21 +93,15 @@ def default_weights(
     return fairness_weight, alignment_weight
 
 
-def default_alignment(
-    method: str, granularity: Granularity | None = None, alignment_every: int | None = None
-) -> tuple[Granularity, int]:
-    """What ``dralign`` aligns, and how often, where one is not given.
+def default_schedule(method: str, alignment_every: int | None = None) -> int:
+    """How often ``dralign`` aligns, where it is not given: on every fourth step.
 
-    Rationales per parameter, on every eighth step: the cheapest setting that lost nothing in our
-    experiments (docs/speed.md). Per unit the same schedule did lose something, so there it is every
-    step, as in the published code. Other methods align nothing, and have the neutral values.
+    It is the cheapest setting that lost nothing in our experiments (docs/speed.md); the paper's is
+    every step. Other methods align nothing, and have 1.
     """
-    aligns = method == "dralign"
-    if granularity is None:
-        granularity = "parameter" if aligns else "unit"
     if alignment_every is None:
-        alignment_every = 8 if aligns and granularity == "parameter" else 1
-    return granularity, alignment_every
+        return DEFAULT_EVERY if method == "dralign" else 1
+    return alignment_every
 
 
 def bounded_weights(

@@ -15,7 +15,7 @@ from dralign.errors import DralignError, OptionError, StudyError, unknown
 from dralign.methods import (
     METHOD_NAMES,
     WEIGHTED_METHODS,
-    default_alignment,
+    default_schedule,
     default_weights,
     supported_gaps,
 )
@@ -297,11 +297,5 @@ def _trial_settings(method: str, settings: Settings) -> Settings:
         )
     )
     used = {key: value for key, value in kept.items() if key in _SPEC}
-    alignment = dict(
-        zip(
-            ("granularity", "alignment_every"),
-            default_alignment(method, kept.get("granularity"), kept.get("alignment_every")),
-            strict=True,
-        )
-    )
-    return {**used, "method": method, **alignment, **weights}
+    every = default_schedule(method, kept.get("alignment_every"))
+    return {**used, "method": method, "alignment_every": every, **weights}

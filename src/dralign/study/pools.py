@@ -47,10 +47,11 @@ class Pool:
 
     def submit(self, call: Callable[..., Any], *arguments: object) -> Future[Any]:
         """Hands a call to a worker."""
-        try:
-            return self.executor().submit(call, *arguments)
-        except BrokenExecutor:  # it broke between the two
-            return self.executor().submit(call, *arguments)
+        with _interrupts_unheard():
+            try:
+                return self.executor().submit(call, *arguments)
+            except BrokenExecutor:  # it broke between the two
+                return self.executor().submit(call, *arguments)
 
     def deaths(self, future: Future[Any]) -> int:
         """How many workers died over a call that has ended; 0 if it gave a result.
@@ -93,7 +94,11 @@ def _processes(jobs: int) -> Iterator[Pool]:
 
     def executor() -> Executor:
         found: Executor = get_reusable_executor(
-            max_workers=jobs, timeout=300, initializer=_follow, env=_ONE_THREAD
+            max_workers=jobs,
+            timeout=300,
+            initializer=_follow,
+            initargs=(os.getpid(),),
+            env=_ONE_THREAD,
         )
         return found
 
@@ -106,6 +111,26 @@ def _processes(jobs: int) -> Iterator[Pool]:
             with _thread_errors_unsaid():
                 executor().shutdown(wait=True, kill_workers=True)  # type: ignore[call-arg]
             raise
+
+
+@contextmanager
+def _interrupts_unheard() -> Iterator[None]:
+    """A process that is started in the block ignores Ctrl-C; in this one it takes effect after it.
+
+    Otherwise a worker that is still importing when Ctrl-C comes prints where it was.
+    """
+    handler = signal.getsignal(signal.SIGINT)
+    main = threading.current_thread() is threading.main_thread()
+    if not main or handler is None or not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
@@ -123,11 +148,11 @@ def _thread_errors_unsaid() -> Iterator[None]:
         threading.excepthook = before
 
 
-def _follow() -> None:
-    """Ties a worker to its coordinator."""
+def _follow(parent: int) -> None:
+    """Ties a worker to its coordinator, which may be gone by the time the worker has started."""
     # Ctrl-C in a terminal reaches every process; only the coordinator acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
 def _end_with(parent: int) -> None:
