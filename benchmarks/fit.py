@@ -123,15 +123,18 @@ def measure(repeats: int) -> None:
             if repeat:  # the first round warms up
                 wall[name].append(time.perf_counter() - began[0])
                 processor[name].append(time.process_time() - began[1])
-    print(f"seconds, median of {repeats} (smallest), and the ratio of medians to gap")
+    print(f"seconds, median of {repeats} (smallest); ratio to gap in each round, median (range)")
     for name in RUNS:
         print(name.ljust(32), shown(wall, name), "   processor", shown(processor, name))
 
 
 def shown(seconds: dict[str, list[float]], name: str) -> str:
     median = statistics.median(seconds[name])
-    ratio = median / statistics.median(seconds["gap"])
-    return f"{median:6.2f} ({min(seconds[name]):5.2f}) {ratio:5.2f}"
+    ratios = [ours / gap for ours, gap in zip(seconds[name], seconds["gap"], strict=True)]
+    return (
+        f"{median:6.2f} ({min(seconds[name]):5.2f}) {statistics.median(ratios):5.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f})"
+    )
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from dralign.alignment import WHOLE, Passes
 from dralign.alignment.cotangents import similarity_and_cotangents
 from dralign.data import DataSource
 from dralign.gaps import resolve_gap
@@ -38,7 +39,7 @@ GAP = resolve_gap("demographic_parity")
 WEIGHTS = (0.2, 0.4)
 EPOCHS = 10
 PRODUCT = "matrix product, 1000 x 200 x 200"
-TRIED = ("held for 4", "held for 8", "half of the rows", "half of the rows, every 4th")
+TRIED = ("held for 4", "held for 8")  # the others are no cheaper
 
 
 class PartOfBatch(DRAlign):
@@ -46,7 +47,7 @@ class PartOfBatch(DRAlign):
 
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:
         inner = super().begin(model, n_groups=n_groups, generator=generator)
-        return lambda batch, multiplier=1.0: inner(halved(batch), multiplier)
+        return lambda batch, multiplier=1.0, passes=WHOLE: inner(halved(batch), multiplier, passes)
 
 
 def halved(batch: Batch) -> Batch:
@@ -75,15 +76,15 @@ class Held(DRAlign):
         held: list[Tensor] = []
         steps = count()
 
-        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
+        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
             if next(steps) % self.alignment_every == 0:
-                aligned(batch, multiplier)
+                aligned(batch, multiplier, passes)
                 whole = [gradient(p) for p in parameters]
                 model.zero_grad()
-                result = plain(batch, multiplier)
+                result = plain(batch, multiplier, passes)
                 held[:] = [w - gradient(p) for w, p in zip(whole, parameters, strict=True)]
             else:
-                result = plain(batch, multiplier)
+                result = plain(batch, multiplier, passes)
             for parameter, extra in zip(parameters, held, strict=True):
                 parameter.grad = gradient(parameter) + extra
             return result
@@ -112,9 +113,9 @@ class FiniteDifference(DRAlign):
         weights = [m.weight for m in linear]
         steps = count()
 
-        def step(batch: Batch, multiplier: float = 1.0) -> StepResult:
+        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
             if next(steps) % self.alignment_every:
-                return plain(batch, multiplier)
+                return plain(batch, multiplier, passes)
             self._step(model, linear, weights, batch, n_groups)
             return StepResult(torch.zeros(()))
 

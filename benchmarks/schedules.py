@@ -3,9 +3,11 @@
     dralign sweep plans/speed_screen.toml --out screen
     python benchmarks/schedules.py screen
 
+The ledgers behind docs/speed.md are results/speed_screen.sqlite and results/speed_finals.sqlite.
+
 Soft gaps on test rows at the epoch with the smallest soft validation gap. At matched average
 precision each seed's own front is read on straight lines, and seeds whose fronts do not reach the
-level are left out. Seconds are those of whole runs as they happened to be, beside other work.
+level are left out. The lowest average precision of a single run shows what broke.
 """
 
 import argparse
@@ -13,10 +15,9 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
-from dralign.study import Ledger, TrialRecord, TrialSpec
+from dralign.study import Ledger, TrialRecord, TrialSpec, ledger_path
 from dralign.study.contrast import Contrast, contrast_of
 from dralign.study.fronts import Point, front, gap_at, hypervolume
 from dralign.training import Selection
@@ -40,7 +41,6 @@ def name_of(key: Key) -> str:
 def show(title: str, records: list[TrialRecord]) -> None:
     points: dict[Key, Points] = defaultdict(lambda: defaultdict(dict))
     similarity: dict[Key, list[float]] = defaultdict(list)
-    seconds: dict[Key, list[float]] = defaultdict(list)
     for record in records:
         spec, key = record.spec, key_of(record.spec)
         chosen = RULE.choose(record.history, spec.gap)
@@ -50,7 +50,6 @@ def show(title: str, records: list[TrialRecord]) -> None:
             abs(figures[f"soft_{spec.gap}"]),
         )
         similarity[key].append(chosen.similarity_total("unit"))
-        seconds[key].append(sum(e.seconds + e.evaluation_seconds for e in record.history))
     # What a sweep that is under way (or a larger plan) has in part only is left out.
     most = max(map(len, points.values()))
     points = {key: seeds for key, seeds in points.items() if 2 * len(seeds) > most}
@@ -68,7 +67,7 @@ def show(title: str, records: list[TrialRecord]) -> None:
             seeds[s] = {w: at[w] for w in weights if w in at}
     print(f"\n{title}, n = {len(whole)} seeds\n")
     header = ["schedule", *(f"lambda {w:g}: AP / gap" for w in weights)]
-    header += ["similarity", "hypervolume", "- gap", "- exact", "time / gap"]
+    header += ["lowest AP", "similarity", "hypervolume", "- gap", "- exact"]
     print("| " + " | ".join(header) + " |\n" + "| --- " * len(header) + "|")
     worst = max(gap for seeds in points.values() for s in whole for _, gap in seeds[s].values())
     floor = min(ap for seeds in points.values() for s in whole for ap, _ in seeds[s].values())
@@ -82,13 +81,14 @@ def show(title: str, records: list[TrialRecord]) -> None:
             for w in weights
         ]
         cells = [name_of(key), *(f"{ap:.3f} / {gap:.3f}" for ap, gap in means)]
+        cells += [f"{min(points[key][s][w][0] for s in whole for w in weights):.3f}"]
         cells += [f"{statistics.fmean(similarity[key]):.2f}"]
         cells += [f"{statistics.fmean(areas[key].values()):.3f}"]
         for base in (("", 0), ("unit", 1)):
             cells.append("" if key == base or base not in areas else said(areas[key], areas[base]))
-        cells.append(f"{statistics.median(seconds[key]) / statistics.median(seconds['', 0]):.2f}")
         print("| " + " | ".join(cells) + " |")
-    matched(points, whole)
+    if len(weights) > 2:  # else there is hardly a front
+        matched(points, whole)
 
 
 def said(ours: Mapping[int, float], theirs: Mapping[int, float]) -> str:
@@ -138,13 +138,11 @@ def matched(points: Mapping[Key, Points], whole: set[int]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", type=Path, help="folder of the ledger")
-    with Ledger(parser.parse_args().study / "study.sqlite", create=False) as ledger:
-        records = [record for record in ledger.records() if record.status == "done"]
+    parser.add_argument("study", type=Path, help="the ledger, or its folder")
+    with Ledger(ledger_path(parser.parse_args().study), create=False) as ledger:
+        records = ledger.records(status="done")
     problems: dict[tuple[str, str], list[TrialRecord]] = defaultdict(list)
     for record in records:
-        problems[record.spec.data.name, record.spec.gap].append(
-            replace(record) if record.spec.method in {"gap", "dralign"} else record
-        )
+        problems[record.spec.data.name, record.spec.gap].append(record)
     for (data, gap), own in problems.items():
         show(f"{data}, {gap}", own)
