@@ -107,9 +107,9 @@ class Evil:
     ("content", "message"),
     [
         (None, "No such file"),
-        (b"", "truncated, or not a file of weights"),
-        (b"PK\x03\x04 nothing", "truncated, or not a file of weights"),
-        ({"weights": Evil()}, "not a file of weights"),
+        (b"", "truncated, or not a file of weights alone$"),
+        (b"PK\x03\x04 nothing", "truncated, or not a file of weights alone$"),
+        ({"weights": Evil()}, "truncated, or not a file of weights alone$"),
         ([torch.ones(2)], "expected a state_dict"),
         ({"fc.weight": torch.ones(1, 512)}, "nothing for 'conv1.weight'"),
         ({"classifier.1.weight": torch.ones(2)}, "it has no 'classifier.1.weight'"),

@@ -61,8 +61,8 @@ def _state(place: Path) -> dict[str, Tensor]:
     except OSError as error:
         raise ModelError(f"{place}: {error.strerror or error}") from error
     except Exception as error:  # a damaged file makes the readers raise many kinds
-        reason = " ".join(str(error).split())[:150]
-        raise ModelError(f"{place}: truncated, or not a file of weights ({reason})") from error
+        # Their texts go on for pages, and torch's advises to run the code in the file.
+        raise ModelError(f"{place}: truncated, or not a file of weights alone") from error
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
         raise ModelError(f"{place}: expected a state_dict, names with tensors")
     return state
