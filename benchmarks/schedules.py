@@ -13,7 +13,7 @@ level are left out. The lowest average precision of a single run shows what brok
 import argparse
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -53,8 +53,9 @@ def show(title: str, records: list[TrialRecord]) -> None:
     # What a sweep that is under way (or a larger plan) has in part only is left out.
     most = max(map(len, points.values()))
     points = {key: seeds for key, seeds in points.items() if 2 * len(seeds) > most}
+    counts = [Counter(w for at in seeds.values() for w in at) for seeds in points.values()]
     weights = sorted(
-        set.intersection(*(set(seeds[min(seeds)]) for seeds in points.values() if seeds))
+        w for w in counts[0] if all(2 * found[w] > found.most_common(1)[0][1] for found in counts)
     )
     whole = set.intersection(
         *({s for s, at in seeds.items() if at.keys() >= set(weights)} for seeds in points.values())
@@ -138,9 +139,11 @@ def matched(points: Mapping[Key, Points], whole: set[int]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("study", type=Path, help="the ledger, or its folder")
-    with Ledger(ledger_path(parser.parse_args().study), create=False) as ledger:
-        records = ledger.records(status="done")
+    parser.add_argument("study", type=Path, nargs="+", help="ledgers, or their folders")
+    records = []
+    for study in parser.parse_args().study:
+        with Ledger(ledger_path(study), create=False) as ledger:
+            records += ledger.records(status="done")
     problems: dict[tuple[str, str], list[TrialRecord]] = defaultdict(list)
     for record in records:
         problems[record.spec.data.name, record.spec.gap].append(record)
