@@ -128,7 +128,8 @@ def paired_table(name: str, plans: str) -> Callable[[Results], Reproduction]:
                     lines.append((method, label, "paper", *values))
                 lines.append((method, label, "ours", *(shown(v, 4) for v in ours)))
         heads = [f"{'DP' if gap == DP else 'EO'} {w:g}" for gap, w in columns]
-        note = f"The paper prints minus the gap. {_CONSTANT if plans == 'resnet18' else ''}{found.note}"
+        constant = _CONSTANT if plans == "resnet18" else ""
+        note = f"The paper prints minus the gap. {constant}{found.note}"
         return Reproduction(("method", "figure", "", *heads), tuple(lines), note)
 
     return make
