@@ -3,7 +3,7 @@
     dralign sweep plans/speed_screen.toml --out screen
     python benchmarks/schedules.py screen
 
-The ledgers behind docs/speed.md are results/speed_screen.sqlite and results/speed_finals.sqlite.
+The ledgers behind docs/speed.md are results/speed_screen.sqlite, speed_finals and speed_decide.
 
 Soft gaps on test rows at the epoch with the smallest soft validation gap. At matched average
 precision each seed's own front is read on straight lines, and seeds whose fronts do not reach the

@@ -133,7 +133,7 @@ def test_training_is_that_of_the_training_loop(fitted):
     with seeded(spawn_seeds(seed).initialisation):
         model = models.mlp(4, hidden=8)
     weights = {"fairness_weight": 0.2, "alignment_weight": 0.02}
-    method = build_method("dralign", **weights, alignment_every=4)
+    method = build_method("dralign", **weights, alignment_every=8)
     result = train(model, data, method, TrainingSettings(2, 10, 16, 0.02, seed))
     for record, expected in zip(fitted.history_, result.history, strict=True):
         assert record.validation == pytest.approx(expected.validation)

@@ -200,13 +200,13 @@ def test_bad_options_say_what_is_known(options, message):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        (("dralign",), 4),
+        (("dralign",), 8),
         (("dralign", 1), 1),
         (("gap",), 1),
         (("gap", 0), 0),  # an impossible value is left for build_method to refuse
     ],
 )
-def test_dralign_aligns_on_every_fourth_step_where_it_is_not_told(given, expected):
+def test_dralign_aligns_on_every_eighth_step_where_it_is_not_told(given, expected):
     assert default_schedule(*given) == expected
 
 

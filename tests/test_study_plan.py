@@ -51,7 +51,7 @@ def test_a_table_is_a_grid_written_out_by_hand(plan):
             "dralign",
             fairness_weight=weight,
             alignment_weight=0.1 * weight,
-            alignment_every=4,
+            alignment_every=8,
             hidden=50,
             epochs=4,
             seed=seed,

@@ -85,7 +85,7 @@ Aggregate = Annotated[
 AlignmentEvery = Annotated[
     int | None,
     typer.Option(
-        help="Align on every k-th step, k times as strongly; of dralign. 4 if not given, the "
+        help="Align on every k-th step, k times as strongly; of dralign. 8 if not given, the "
         "paper has 1."
     ),
 ]
