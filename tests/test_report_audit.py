@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dralign.auditing import audit
-from dralign.errors import StudyError
+from dralign.errors import OutputError
 from dralign.models import mlp
 from dralign.report.audit_page import write_audit_page
 
@@ -127,7 +127,7 @@ def test_the_page_is_the_same_each_time(tmp_path, plain):
 
 
 def test_a_page_that_cannot_be_written_is_an_error(tmp_path, plain):
-    with pytest.raises(StudyError, match="can't be written"):
+    with pytest.raises(OutputError, match="can't be written"):
         write_audit_page(tmp_path, plain)
 
 

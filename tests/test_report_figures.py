@@ -10,7 +10,7 @@ from matplotlib import image
 from matplotlib.figure import Figure
 
 import records as made_up
-from dralign.errors import StudyError
+from dralign.errors import OutputError
 from dralign.report import tradeoff_figure
 from dralign.study import summarise
 from dralign.training import Selection
@@ -102,7 +102,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Figure, "savefig", full)
-    with pytest.raises(StudyError, match=r"tradeoff\.png: can't be written: No space left"):
+    with pytest.raises(OutputError, match=r"tradeoff\.png: can't be written: No space left"):
         tradeoff_figure(rows(), path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -11,7 +11,7 @@ import pytest
 
 import records as made_up
 from dralign.data import DataSource
-from dralign.errors import StudyError
+from dralign.errors import OutputError
 from dralign.report import result_table, write_report
 from dralign.study import compare_with_baseline, summarise
 from dralign.training import Selection
@@ -166,7 +166,7 @@ def test_an_unfinished_study_has_a_page_too(tmp_path):
 
 def test_a_page_that_can_not_be_written_is_one_clear_line(tmp_path):
     (tmp_path / "report.html").mkdir()
-    with pytest.raises(StudyError, match=r"report\.html: can't be written: Is a directory"):
+    with pytest.raises(OutputError, match=r"report\.html: can't be written: Is a directory"):
         written(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from dralign import models
 from dralign.data import Encoder, ImageEncoder, encoder_from_dict
 from dralign.data.columns import require_columns
-from dralign.data.form import Form
 from dralign.errors import ArtifactError, DralignError, ModelError
+from dralign.forms import Form
 from dralign.groups import encode_groups
 from dralign.metrics.arrays import THRESHOLD
 from dralign.training import predict_probability

@@ -35,6 +35,10 @@ class StudyError(DralignError, RuntimeError):
     """A study can't be run, continued or read."""
 
 
+class OutputError(DralignError, OSError):
+    """A file or folder can't be written where it is wanted."""
+
+
 class DralignWarning(UserWarning):
     """Base of the warnings of dralign."""
 

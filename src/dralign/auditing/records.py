@@ -1,11 +1,11 @@
 """What an audit found, as frozen records that become JSON."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from dralign.forms import plain
 from dralign.rationale import Granularity
 
 UnitForm = Literal["sum", "joint"]
@@ -263,7 +263,7 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready; undefined figures are None."""
-        form: dict[str, Any] = _plain({"format": "dralign audit", "version": 1, **asdict(self)})
+        form: dict[str, Any] = plain({"format": "dralign audit", "version": 1, **asdict(self)})
         return form
 
     def to_html(self, path: Path | str, *, title: str = "Audit") -> Path:
@@ -280,12 +280,3 @@ class Audit:
         from dralign.auditing.summary import terminal_summary
 
         return terminal_summary(self)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """The value with lists for tuples and None for what is not finite."""
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

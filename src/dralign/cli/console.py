@@ -1,15 +1,13 @@
 """What goes to the terminal: results to stdout, everything about the run to stderr."""
 
-import json
-import math
 import sys
-from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dralign.forms import to_json
 from dralign.report import ResultTable
 
 errors = Console(stderr=True, highlight=False)
@@ -55,13 +53,4 @@ def print_table(table: ResultTable) -> None:
 
 def print_json(value: object) -> None:
     """Prints a value as JSON on stdout; undefined figures are null."""
-    sys.stdout.write(json.dumps(_without_nan(value), indent=1) + "\n")
-
-
-def _without_nan(value: Any) -> Any:  # noqa: ANN401
-    """The value with every NaN as None: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    sys.stdout.write(to_json(value, indent=1) + "\n")

@@ -8,7 +8,7 @@ import typer
 from dralign.cli import options
 from dralign.cli.console import print_json, say
 from dralign.errors import OptionError
-from dralign.report.files import write_atomically
+from dralign.files import write_atomically
 from dralign.study import Ledger, ledger_path, record_table
 from dralign.study.export import Per
 

@@ -12,7 +12,7 @@ from dralign.cli import options
 from dralign.cli.console import print_json, say
 from dralign.data import ImageEncoder, read_table
 from dralign.errors import OptionError
-from dralign.report.files import write_atomically
+from dralign.files import write_atomically
 
 
 def predict(

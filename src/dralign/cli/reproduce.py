@@ -11,7 +11,7 @@ from dralign.cli.console import print_json, say
 from dralign.cli.progress import run_trials
 from dralign.data import catalogue
 from dralign.errors import OptionError, unknown
-from dralign.report.files import write_atomically
+from dralign.files import write_atomically
 from dralign.reproduce import (
     ENTRIES,
     PLANS,

@@ -11,7 +11,7 @@ from dralign.cli import options
 from dralign.cli.console import print_json, say, warn_once
 from dralign.cli.progress import run_trials
 from dralign.errors import DralignError, OptionError
-from dralign.report.files import write_atomically
+from dralign.files import write_atomically
 from dralign.study import Ledger, Plan, TrialRecord, TrialSpec, ledger_path, load_plan, unfinished
 from dralign.study.trial import check_trial
 from dralign.training import Selection

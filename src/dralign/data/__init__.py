@@ -8,7 +8,6 @@ from dralign.data.adult import PaperAdultEncoder, fetch_adult
 from dralign.data.compas import fetch_compas
 from dralign.data.dataset import Dataset, Encoder, Split
 from dralign.data.encoding import TableEncoder
-from dralign.data.form import Form
 from dralign.data.frame import load_table
 from dralign.data.german import PaperGermanEncoder, fetch_german
 from dralign.data.images import ImageEncoder, ImagePaths, Images
@@ -16,6 +15,7 @@ from dralign.data.images_folder import load_images
 from dralign.data.reading import read_table
 from dralign.data.source import BUILT_IN, DataSource
 from dralign.errors import DataError, OptionError, unknown
+from dralign.forms import Form
 
 __all__ = [
     "DataSource",

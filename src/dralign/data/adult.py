@@ -12,7 +12,6 @@ from dralign.data.canonical import bunch, embedded_bytes
 from dralign.data.columns import UNSEEN, numbers, one_hot, places, require_columns
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.encoding import TableEncoder, Unknown, warn_unknown
-from dralign.data.form import Form
 from dralign.data.splitting import (
     assemble,
     check_seed,
@@ -20,6 +19,7 @@ from dralign.data.splitting import (
     stratified_split,
 )
 from dralign.errors import DataError
+from dralign.forms import Form
 from dralign.groups import encode_groups
 
 if TYPE_CHECKING:

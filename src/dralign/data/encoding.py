@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dralign.data.columns import distinct_texts, numbers, one_hot, places, require_columns
-from dralign.data.form import Form
 from dralign.errors import DataError, DralignWarning
+from dralign.forms import Form
 from dralign.groups import MISSING
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from dralign.data.canonical import bunch, embedded_bytes
 from dralign.data.columns import numbers, places, require_columns
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.encoding import TableEncoder
-from dralign.data.form import Form
 from dralign.data.splitting import (
     assemble,
     check_seed,
@@ -21,6 +20,7 @@ from dralign.data.splitting import (
     stratified_split,
 )
 from dralign.errors import AssumptionWarning, DataError
+from dralign.forms import Form
 from dralign.groups import encode_groups
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from dralign.data.columns import require_columns
 from dralign.data.dataset import Dataset, Split
-from dralign.data.form import Form
 from dralign.data.images_cache import MOST_PIXELS, decode_all
 from dralign.data.splitting import Rows
 from dralign.errors import DataError
+from dralign.forms import Form
 from dralign.groups import GroupCodes
 
 # Of ImageNet's training images, by channel (red, green, blue), with bytes as 0..1.

@@ -12,11 +12,11 @@ from dralign.data.celeba import celeba_fingerprint, load_celeba
 from dralign.data.compas import FILE as COMPAS
 from dralign.data.compas import load_compas
 from dralign.data.dataset import Dataset, Preparation
-from dralign.data.form import Form
 from dralign.data.frame import load_table
 from dralign.data.german import load_german
 from dralign.data.images_folder import load_images, own_files
 from dralign.errors import DataError, OptionError
+from dralign.forms import Form
 
 BUILT_IN = {
     "adult": load_adult,

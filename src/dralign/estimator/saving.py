@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from dralign.artifact import Artifact
-from dralign.data.form import Form
 from dralign.errors import ArtifactError, DataError
+from dralign.forms import Form
 from dralign.study.environment import environment
 from dralign.training import EpochRecord
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from dralign.files import write_atomically
 from dralign.report.audit_charts import (
     MOST_COLUMNS,
     RATES,
@@ -16,7 +17,6 @@ from dralign.report.audit_charts import (
     rates_chart,
     what_if_chart,
 )
-from dralign.report.files import write_atomically
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

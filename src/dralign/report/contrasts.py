@@ -2,11 +2,11 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from dralign.forms import to_json
 from dralign.report.labels import GAP_LABELS, curve_label, data_labels, varying_settings
 from dralign.report.tables import MARK, ResultTable, format_interval
 from dralign.study import Comparison, Contrast, Interval, Row
@@ -90,7 +90,7 @@ def contrasts_as_csv(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> 
 
 def contrasts_as_json(comparisons: Sequence[Comparison]) -> str:
     """The comparisons as JSON; an undefined figure is null."""
-    return json.dumps([_plain(one.to_dict()) for one in comparisons], indent=1) + "\n"
+    return to_json([one.to_dict() for one in comparisons], indent=1) + "\n"
 
 
 class _Names:
@@ -197,12 +197,3 @@ def _flat(name: str, value: object) -> dict[str, Any]:
 def _undefined(value: object) -> bool:
     """Whether a value is NaN."""
     return isinstance(value, float) and math.isnan(value)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    """The value with every NaN as None: JSON has no NaN."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return None if _undefined(value) else value

@@ -5,7 +5,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from dralign.report.files import write_atomically
+from dralign.files import write_atomically
 from dralign.report.labels import (
     GAP_LABELS,
     Panel,

@@ -9,10 +9,10 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from dralign.files import write_atomically
 from dralign.methods import METHOD_NAMES
 from dralign.report.charts import MOST_LINES, layer_chart, learning_chart, tradeoff_chart
 from dralign.report.contrasts import contrast_table
-from dralign.report.files import write_atomically
 from dralign.report.labels import (
     GAP_LABELS,
     Panel,

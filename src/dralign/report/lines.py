@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dralign.report.files import write_atomically
+from dralign.files import write_atomically
 
 _COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00")
 _DASHES = ("-", ":", "--", "-.")

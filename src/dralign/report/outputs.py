@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Final
 
 from dralign.errors import OptionError, unknown
+from dralign.files import write_atomically
 from dralign.report.contrasts import contrasts_as_csv, contrasts_as_json
 from dralign.report.figures import tradeoff_figure
-from dralign.report.files import write_atomically
 from dralign.report.html import write_report
 from dralign.report.tables import result_table
 from dralign.study import TrialRecord, compare_with_baseline, summarise

@@ -1,0 +1,250 @@
+"""Files and folders that appear whole or not at all, tried before the work that fills them.
+
+Whatever is written under a name is first written into a scratch folder beside it and then renamed,
+so that a reader, a full disk or a kill never leaves half of it there. A scratch folder is locked
+while it is in use; one that a killed process left behind is removed by the next writer.
+"""
+
+import ctypes
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from dralign.errors import OptionError, OutputError
+
+_locks: Any = None  # not POSIX: nothing is locked, and nothing that was left is removed
+with suppress(ImportError):
+    import fcntl as _locks
+
+_HERE: Final = -100  # AT_FDCWD: paths are relative to the current folder
+_EXCHANGE: Final = 2  # RENAME_EXCHANGE
+_YOUNG: Final = 60.0  # seconds; a scratch folder may not be locked yet in its first moment
+
+
+def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
+    """Lets ``write`` fill a file beside ``path`` and then puts it in place in one step.
+
+    Args:
+        path: the file to make or replace; its folder is made if it is missing.
+        write: gets a path with the same name, in another folder, to be written.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        OutputError: if the file can't be written; what was there before stays.
+    """
+    path = Path(path)
+    with _refusals_of(path), _scratch(path) as folder:
+        new = folder / path.name
+        write(new)
+        _sync(new)
+        new.replace(path)
+        _sync(path.parent)
+    return path
+
+
+def write_folder(target: Path | str, fill: Callable[[Path], object]) -> Path:
+    """Lets ``fill`` write files into a new folder, which then takes the place of ``target``.
+
+    Args:
+        target: the folder to make or replace; the caller has checked what it replaces.
+        fill: gets an empty folder.
+
+    Returns:
+        The target.
+
+    Raises:
+        OutputError: if it can't be written; what was there before stays.
+    """
+    target = Path(target)
+    with _refusals_of(target), _scratch(target) as scratch:
+        new = scratch / "new"
+        new.mkdir()
+        fill(new)
+        for file in new.iterdir():
+            _sync(file)
+        if target.exists():
+            _exchange(new, target)  # the old one then goes with the scratch folder
+        else:
+            new.replace(target)
+        _sync(target.parent)
+    return target
+
+
+def check_output(
+    path: Path | str,
+    *,
+    option: str = "--out",
+    inputs: Iterable[Path | str] = (),
+    endings: Iterable[str] = (),
+) -> None:
+    """Finds out, before the work, whether a file can be written where it is wanted.
+
+    Args:
+        path: the file that will be made or replaced.
+        option: how the caller was asked for it, for messages.
+        inputs: files and folders that are read, which it must not be or lie in the place of.
+        endings: of the names that the file may have, for example ``.html``; empty for any.
+
+    Raises:
+        OptionError: if it is one of the inputs, a folder, or has another ending.
+        OutputError: if it can't be written there.
+    """
+    path, endings = Path(path), tuple(endings)
+    for given in inputs:
+        if is_same(path, given):
+            raise OptionError(f"{option}: {path} is an input; choose another name")
+    if endings and path.suffix.lower() not in endings:
+        raise OptionError(f"{option}: expected a name ending in {' or '.join(endings)}, got {path}")
+    if path.exists() and not path.is_file():
+        raise OptionError(f"{option}: {path} is not a file; give the name of one")
+    try_output(path)
+
+
+def try_output(path: Path | str) -> None:
+    """Finds out whether something can be written under this name, by making its scratch folder.
+
+    Raises:
+        OutputError: if it can't.
+    """
+    path = Path(path)
+    with _refusals_of(path), _scratch(path) as scratch:
+        (scratch / "probe").write_bytes(b"\0")
+
+
+def is_same(one: Path | str, other: Path | str) -> bool:
+    """Whether two paths lead to the same file or folder, by whatever links."""
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):  # one of them is not there, or can't be a path
+        return False
+
+
+def read_whole(path: Path | str, *, at_most: int, what: str = "file") -> bytes:
+    """The content of a regular file; others (pipes, devices) would be waited for without end.
+
+    Raises:
+        OSError: if it can't be read.
+        ValueError: if it is not a regular file, or larger than ``at_most`` bytes.
+    """
+    path = Path(path)
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path}: not a regular file")
+    with path.open("rb") as file:
+        content = file.read(at_most + 1)
+    if len(content) > at_most:
+        raise ValueError(f"{path}: larger than any {what} of ours ({at_most:,} bytes)")
+    return content
+
+
+@contextmanager
+def locked(path: Path | str) -> Iterator[bool]:
+    """Holds a lock for the length of a block, made of an empty file that stays there.
+
+    The lock goes with the process, however it ends.
+
+    Yields:
+        Whether it was free; where locks are not known (Windows, some network disks) it always is.
+
+    Raises:
+        OSError: if the file can't be made.
+    """
+    with Path(path).open("ab") as file:
+        yield _lock(file.fileno())
+
+
+def _lock(handle: int) -> bool:
+    """Takes the lock of an open file or folder, unless another process has it."""
+    if _locks is None:
+        return True
+    try:
+        _locks.flock(handle, _locks.LOCK_EX | _locks.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a disk without locks
+        return True
+    return True
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder beside ``path`` for what is not yet whole; it is gone after the block."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{path.name[:100]}."
+    _remove_left(path.parent, prefix)
+    with tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=prefix, suffix=".part", ignore_cleanup_errors=True
+    ) as name:
+        handle = os.open(name, os.O_RDONLY) if _locks is not None else None
+        try:
+            if handle is not None:
+                _lock(handle)
+            yield Path(name)
+        finally:
+            if handle is not None:
+                os.close(handle)
+
+
+def _remove_left(folder: Path, prefix: str) -> None:
+    """Removes the scratch folders of processes that were killed."""
+    if _locks is None:
+        return
+    for left in folder.iterdir():
+        if not (left.name.startswith(prefix) and left.name.endswith(".part")):
+            continue
+        with suppress(OSError):  # another process may be removing it too
+            handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+            try:
+                age = time.time() - os.fstat(handle).st_mtime
+                if abs(age) > _YOUNG and _lock(handle):
+                    shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(handle)
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swaps two folders; in one step where the system can, so that neither is ever missing."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+        if swap(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
+            return
+    except (AttributeError, OSError, TypeError):  # not Linux
+        pass
+    aside = one.with_name("old")
+    other.replace(aside)
+    one.replace(other)
+
+
+def _sync(path: Path) -> None:
+    """Writes a file, or the names in a folder, through to the disk, where a system can."""
+    if os.name != "posix" or not path.exists():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _refusals_of(path: Path) -> Iterator[None]:
+    """Turns what the file system raises into one clear line.
+
+    Raises:
+        OutputError: in the place of it.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{path}: can't be written: {reason}") from error

@@ -1,0 +1,134 @@
+"""JSON that may come from anyone: read and checked in one place, written by one rule."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from dralign.errors import DataError, DralignError
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """The value as JSON can hold it: keys are texts; NaN and infinity are None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """The value as strict JSON, in which what is undefined is null."""
+    separators = (",", ":") if indent is None else None
+    return json.dumps(plain(value), indent=indent, separators=separators, allow_nan=False)
+
+
+def parse_json(text: str | bytes, where: str, *, error: type[DralignError] = DataError) -> Any:  # noqa: ANN401
+    """The value that a JSON text holds; every text in it can be written down and shown.
+
+    Args:
+        text: the text; bytes are UTF-8.
+        where: what it is, for messages.
+        error: what is raised.
+
+    Raises:
+        DralignError: the ``error``, if it is not JSON, nested too deeply, holds a number too long
+            to read, or a text with half a surrogate pair.
+    """
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as reason:  # UnicodeError is a ValueError
+        raise error(f"{where}: truncated or not JSON") from reason
+    return value
+
+
+class Form:
+    """A JSON object whose entries are checked as they are taken.
+
+    Args:
+        content: the parsed JSON.
+        where: what it is, for messages.
+        error: what every method raises if the entry is missing or of another type.
+
+    Raises:
+        DralignError: the ``error``, if it is not an object.
+    """
+
+    def __init__(
+        self, content: object, where: str, *, error: type[DralignError] = DataError
+    ) -> None:
+        self.where, self.error = where, error
+        if not isinstance(content, Mapping):
+            raise error(f"{where}: expected a JSON object, got {type(content).__name__}")
+        self.content = content
+
+    def text(self, key: str) -> str:
+        """A text."""
+        return str(self._take(key, str, "a text"))
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        return bool(self._take(key, bool, "true or false"))
+
+    def integer(self, key: str, least: int = 0, most: int = 2**62) -> int:
+        """A whole number from ``least`` to ``most``."""
+        value = int(self._take(key, int, "a whole number"))
+        if not least <= value <= most:
+            raise self._wrong(key, f"from {least} to {most}, got {value}")
+        return value
+
+    def form(self, key: str) -> "Form":
+        """An object inside of this one."""
+        return Form(self._take(key, Mapping, "an object"), f"{self.where}, {key}", error=self.error)
+
+    def number(self, key: str) -> float:
+        """A finite number."""
+        return self._finite(key, self._take(key, (int, float), "a number"))
+
+    def numbers(self, key: str, count: int) -> tuple[float, ...]:
+        """A list of ``count`` finite numbers."""
+        entries = self.entries(key)
+        if len(entries) != count:
+            raise self._wrong(key, f"{count} numbers, got {len(entries)}")
+        return tuple(self._finite(key, entry) for entry in entries)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of different texts."""
+        entries = self.entries(key)
+        if not all(isinstance(entry, str) for entry in entries):
+            raise self._wrong(key, "a list of texts")
+        if len(set(entries)) < len(entries):
+            raise self._wrong(key, "different texts, got one of them twice")
+        return tuple(entries)
+
+    def entries(self, key: str) -> list[Any]:
+        """A list."""
+        return list(self._take(key, (list, tuple), "a list"))
+
+    def only(self, *keys: str) -> None:
+        """Checks that there are no other keys."""
+        for key in self.content:
+            if key not in keys:
+                raise self.error(f"{self.where}: unknown entry {str(key)[:50]!r}")
+
+    def _take(self, key: str, kind: type | tuple[type, ...], wanted: str) -> Any:  # noqa: ANN401
+        if key not in self.content:
+            raise self.error(f"{self.where}: the entry {key!r} is missing")
+        value = self.content[key]
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise self._wrong(key, f"{wanted}, got {type(value).__name__}")
+        return value
+
+    def _finite(self, key: str, value: object) -> float:
+        try:
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                number = float(value)
+                if math.isfinite(number):
+                    return number
+        except OverflowError:  # an int beyond the range of floats
+            pass
+        raise self._wrong(key, "finite numbers")
+
+    def _wrong(self, key: str, wanted: str) -> DralignError:
+        return self.error(f"{self.where}: {key!r} must be {wanted}")
