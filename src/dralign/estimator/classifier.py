@@ -62,7 +62,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         loss: the loss convention, as in ``build_method``.
         aggregate: of more than two groups, train on the ``"max"`` or the ``"mean"`` over pairs.
         alignment_every: of dralign, the alignment term enters every k-th step (Eq. 21); None takes
-            8, which lost nothing (docs/speed.md), and 1 is the paper's.
+            8 (docs/speed.md says what that may lose), and 1 is the paper's.
         penalty: of dralign, what lambda weighs: the ``"gap"``, or Fair Mixup's penalty
             (``"mixup"``).
         mixup_layer: the module whose output Fair Mixup mixes; None mixes the inputs.

@@ -96,8 +96,8 @@ def default_weights(
 def default_schedule(method: str, alignment_every: int | None = None) -> int:
     """How often ``dralign`` aligns, where it is not given: on every eighth step.
 
-    It is the cheapest setting that lost nothing in our experiments (docs/speed.md); the paper's is
-    every step. Other methods align nothing, and have 1.
+    It is the cheapest setting that was tried; docs/speed.md says what it may lose against the
+    paper's, every step. Other methods align nothing, and have 1.
     """
     if alignment_every is None:
         return DEFAULT_EVERY if method == "dralign" else 1
