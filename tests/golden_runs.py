@@ -1,0 +1,92 @@
+"""One short run of every method and option, and its figures: what a change of structure must keep.
+
+``python tests/golden_runs.py`` writes tests/golden/runs.json anew; do that only where figures are
+meant to change, and say so.
+"""
+
+import json
+import platform
+import zlib
+from pathlib import Path
+
+import torch
+
+from dralign.data import DataSource
+from dralign.forms import to_json
+from dralign.study import TrialSpec
+from dralign.study.trial import train_trial
+
+FILE = Path(__file__).parent / "golden" / "runs.json"
+SHORT = {"epochs": 2, "iterations": 5, "hidden": 16, "seed": 3}
+CREDIT = DataSource("german")
+CROSSED = DataSource("german", preparation="standard", sensitive=("sex", "age"))
+ALIGNED = {"method": "dralign", "fairness_weight": 0.5, "alignment_weight": 0.05}
+
+CASES = {
+    "erm": {"method": "erm"},
+    "erm, adult": {"method": "erm", "data": DataSource("adult"), "readings": True},
+    "oversample": {"method": "oversample"},
+    "gap": {"method": "gap", "fairness_weight": 0.5},
+    "gap, bfloat16": {"method": "gap", "fairness_weight": 0.5, "precision": "bfloat16"},
+    "gap, parts": {"method": "gap", "fairness_weight": 0.5, "micro_batch": 7},
+    "gap, bound": {"method": "gap", "gap_bound": 0.05},
+    "gap, crossed, mean": {
+        "method": "gap",
+        "data": CROSSED,
+        "fairness_weight": 0.5,
+        "aggregate": "mean",
+        "batch_size": 9,
+    },
+    "mixup": {"method": "mixup", "fairness_weight": 0.5},
+    "mixup, hidden, odds": {
+        "method": "mixup",
+        "fairness_weight": 0.5,
+        "mixup_layer": "1",
+        "gap": "equalized_odds",
+    },
+    "adversarial": {"method": "adversarial", "fairness_weight": 0.5},
+    "decorrelation": {"method": "decorrelation"},
+    "thresholds": {"method": "thresholds"},
+    "dralign": ALIGNED,
+    "dralign, adult": {**ALIGNED, "data": DataSource("adult"), "hidden": 20},
+    "dralign, odds": {**ALIGNED, "gap": "equalized_odds"},
+    "dralign, opportunity": {**ALIGNED, "gap": "equal_opportunity"},
+    "dralign, predictive parity": {**ALIGNED, "gap": "predictive_parity"},
+    "dralign, printed": {**ALIGNED, "gap": "printed_predictive_parity"},
+    "dralign, parameter, sums": {**ALIGNED, "granularity": "parameter", "loss": "group_sum"},
+    "dralign, every 4, last 2": {**ALIGNED, "alignment_every": 4, "layers": 2},
+    "dralign, mixup": {**ALIGNED, "penalty": "mixup"},
+    "dralign, bound, patience": {"method": "dralign", "gap_bound": 0.05, "patience": 1},
+    "dralign, crossed": {**ALIGNED, "data": CROSSED, "batch_size": 9},
+}
+
+
+def machine() -> str:
+    """What decides the last digits of a sum."""
+    cpu = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} {cpu} torch {torch.__version__.split('+')[0]}"
+
+
+def figures(name: str) -> dict:
+    """The figures of a run but its times, and the sum of its final weights."""
+    case = {"data": CREDIT, **SHORT, **CASES[name]}
+    spec = TrialSpec(**case)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _, _, run = train_trial(spec, keep="none")
+    finally:
+        torch.set_num_threads(threads)
+    history = [record.to_dict() for record in run.history]
+    for record in history:
+        del record["seconds"], record["evaluation_seconds"]
+    weights = 0
+    for _, x in sorted(run.model.state_dict().items()):
+        weights = zlib.crc32(x.contiguous().numpy().tobytes(), weights)
+    return json.loads(to_json({"history": history, "weights": weights}))
+
+
+if __name__ == "__main__":
+    FILE.parent.mkdir(exist_ok=True)
+    found = {"machine": machine(), "runs": {name: figures(name) for name in CASES}}
+    FILE.write_text(to_json(found, indent=1) + "\n", encoding="utf-8")
