@@ -1,10 +1,13 @@
 """Metrics on arrays: how well labels are predicted, and how far apart groups are.
 
-Two families, with the signatures of fairlearn:
+Families, the first two with the signatures of fairlearn:
 
 - ``metric(y_true, y_pred)``: one number for some rows; works inside fairlearn's MetricFrame.
 - ``disparity(y_true, y_pred, *, sensitive_features)``: how far apart the rates of any number of
   groups are.
+- ``gap(y_true, y_score, *, sensitive_features, gap)``: the same, decided by the order of the scores
+  alone (:mod:`dralign.metrics.ranking`); beside them the level of the probabilities, a table of the
+  groups, and quantiles from which all of it can be computed again.
 
 The arguments are the same for all of them:
 
@@ -20,6 +23,12 @@ left out of a disparity, with such a warning; where fewer than two are left it i
 counts an undefined rate as 0).
 """
 
+from dralign.metrics.calibration import (
+    brier_score,
+    expected_calibration_error,
+    level_note,
+    mean_probability,
+)
 from dralign.metrics.disparity import (
     Agg,
     accuracy_difference,
@@ -34,6 +43,7 @@ from dralign.metrics.disparity import (
     soft_equalized_odds_difference,
     soft_predictive_parity_difference,
 )
+from dralign.metrics.group_rates import GroupRow, group_table, same_decision_share
 from dralign.metrics.prediction import (
     accuracy,
     average_precision,
@@ -43,23 +53,38 @@ from dralign.metrics.prediction import (
     selection_rate,
     true_positive_rate,
 )
+from dralign.metrics.quantiles import ScoreQuantiles, measures_from_quantiles, score_quantiles
+from dralign.metrics.ranking import all_cutoffs_gap, base_rate_gap, largest_cutoff_gap
 from dralign.metrics.record import evaluate
 
 __all__ = [
     "Agg",
+    "GroupRow",
+    "ScoreQuantiles",
     "accuracy",
     "accuracy_difference",
+    "all_cutoffs_gap",
     "average_precision",
     "average_precision_difference",
     "balanced_accuracy",
+    "base_rate_gap",
+    "brier_score",
     "demographic_parity_difference",
     "equal_opportunity_difference",
     "equal_opportunity_ratio",
     "equalized_odds_difference",
     "evaluate",
+    "expected_calibration_error",
     "false_positive_rate",
+    "group_table",
+    "largest_cutoff_gap",
+    "level_note",
+    "mean_probability",
+    "measures_from_quantiles",
     "precision",
     "predictive_parity_difference",
+    "same_decision_share",
+    "score_quantiles",
     "selection_rate",
     "soft_demographic_parity_difference",
     "soft_equal_opportunity_difference",

@@ -46,17 +46,28 @@ def classes_and_probabilities(y_true: npt.ArrayLike, prob: npt.ArrayLike) -> tup
     """Labels 0..C-1 and (n, C) probabilities of the same rows.
 
     Raises:
-        DataError: if lengths differ, a label is not one of these, or a value is not in [0, 1].
+        DataError: if a value is not in [0, 1].
+    """
+    y, f = classes_and_scores(y_true, prob)
+    if not ((f >= 0) & (f <= 1)).all():
+        raise DataError("y_pred: expected probabilities in [0, 1]")
+    return y, f
+
+
+def classes_and_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Labels 0..C-1 and (n, C) finite scores of the same rows.
+
+    Raises:
+        DataError: if lengths differ, a label is not one of these, or a score is not finite.
     """
     y = _vector("y_true", y_true)
-    f = np.stack([_vector("y_pred", column) for column in np.asarray(prob).T], axis=1)
+    f = np.stack([_vector("y_pred", column) for column in np.asarray(y_score).T], axis=1)
     if len(y) != len(f):
         raise DataError(f"y_true and y_pred differ in length: {len(y)} and {len(f)}")
     n_classes = f.shape[1]
     if not np.isin(y, np.arange(n_classes)).all():
         raise DataError(f"y_true: expected labels 0 to {n_classes - 1}, got {_some(y)}")
-    if not ((f >= 0) & (f <= 1)).all():  # also without NaN
-        raise DataError("y_pred: expected probabilities in [0, 1]")
+    _require_finite(f)
     return y, f
 
 
@@ -71,9 +82,7 @@ def labels_and_scores(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Flo
         raise DataError(f"y_true and y_pred differ in length: {len(y)} and {len(score)}")
     if not ((y == 0) | (y == 1)).all():
         raise DataError(f"y_true: expected labels 0 and 1, got {_some(y)}")
-    if not np.isfinite(score).all():
-        n_bad = int(np.sum(~np.isfinite(score)))
-        raise DataError(f"y_pred: {n_bad} of {len(score)} values are NaN or infinite")
+    _require_finite(score)
     return y, score
 
 
@@ -121,6 +130,17 @@ def _vector(name: str, values: npt.ArrayLike | Tensor) -> Floats:
         return array.astype(np.float64)
     except (TypeError, ValueError):
         raise DataError(f"{name}: expected numbers, got {_some(array)}") from None
+
+
+def _require_finite(score: Floats) -> None:
+    """Checks that no score is NaN or infinite.
+
+    Raises:
+        DataError: if one is.
+    """
+    if not np.isfinite(score).all():
+        n_bad = int(np.sum(~np.isfinite(score)))
+        raise DataError(f"y_pred: {n_bad} of {score.size} values are NaN or infinite")
 
 
 def _some(array: npt.NDArray[np.generic]) -> str:

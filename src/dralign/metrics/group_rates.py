@@ -1,0 +1,109 @@
+"""Who is selected: rows, positives, level and rates of every group, as a table."""
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dralign.errors import UndefinedMetricWarning
+from dralign.metrics.arrays import (
+    THRESHOLD,
+    Codes,
+    Floats,
+    groups_of,
+    labels_and_decisions,
+    labels_and_scores,
+)
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One group.
+
+    Attributes:
+        group: its name.
+        rows: how many rows it has.
+        positives: how many of them have label 1.
+        mean_score: the mean of their scores.
+        selection_rate: the share of positive decisions.
+        true_positive_rate: the same among rows with label 1; NaN without any.
+        false_positive_rate: the same among rows with label 0; NaN without any.
+    """
+
+    group: str
+    rows: int
+    positives: int
+    mean_score: float
+    selection_rate: float
+    true_positive_rate: float
+    false_positive_rate: float
+
+
+def group_table(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    threshold: float = THRESHOLD,
+) -> tuple[GroupRow, ...]:
+    """A row for every group, in sorted order; rows without a sensitive value are left out.
+
+    A rate over no rows is NaN, with an UndefinedMetricWarning that names the groups.
+
+    Args:
+        y_true: (n,) labels 0 or 1.
+        y_score: (n,) finite scores, of any scale.
+        sensitive_features: what makes the groups.
+        threshold: a decision is positive from this score on.
+    """
+    y, score = labels_and_scores(y_true, y_score)
+    codes, names = groups_of(sensitive_features, len(y))
+    decision = (score >= threshold).astype(np.float64)
+    table = group_rows_of(y, score, decision, codes, names)
+    without = [repr(row.group) for row in table if row.positives in {0, row.rows}]
+    if without:
+        warnings.warn(
+            f"group_table: a label has no rows in group {', '.join(without)}; its rate is NaN",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+    return table
+
+
+def same_decision_share(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+    """The share of rows that get the more frequent decision, in [.5, 1].
+
+    At 1 everybody gets the same decision: every hard gap is then 0 and nothing has become equal
+    but the refusal, or the acceptance, of all.
+    """
+    _, decision = labels_and_decisions(y_true, y_pred)
+    if not len(decision):
+        text = "same_decision_share: there are no rows; it is NaN"
+        warnings.warn(text, UndefinedMetricWarning, stacklevel=2)
+        return np.nan
+    selected = float(decision.mean())
+    return max(selected, 1 - selected)
+
+
+def group_rows_of(
+    y: Floats, score: Floats, decision: Floats, codes: Codes, names: tuple[str, ...]
+) -> tuple[GroupRow, ...]:
+    """The table of checked arrays, without warnings; a group without rows has rows 0 and NaN."""
+    cell = np.where(codes < 0, 0, 2 * (codes + 1) + y.astype(np.int64))
+    rows, total, selected = (
+        np.bincount(cell, weights=weights, minlength=2 * len(names) + 2)[2:].reshape(-1, 2)
+        for weights in (np.ones_like(y), score, decision)
+    )  # (groups, 2), labels 0 and 1; rows of no group fell into the part that is cut off
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, as it should be
+        table = np.stack(
+            [
+                total.sum(1) / rows.sum(1),
+                selected.sum(1) / rows.sum(1),
+                selected[:, 1] / rows[:, 1],
+                selected[:, 0] / rows[:, 0],
+            ],
+            axis=1,
+        )
+    sizes = zip(names, rows.astype(np.int64).tolist(), table.tolist(), strict=True)
+    return tuple(GroupRow(name, sum(size), size[1], *rates) for name, size, rates in sizes)

@@ -1,0 +1,109 @@
+"""Score quantiles of every cell: small enough for a record, and any measure comes back from them.
+
+A record can't keep every score. It can keep, for each cell of group and label, its size and some
+quantiles of its scores. :func:`measures_from_quantiles` puts as many scores as the cell had on the
+straight lines between them and measures those (Eq. 31).
+
+How near: a score is misplaced by less than 1 / points of its cell. On smooth scores of 9,045 rows
+and cells of 600 rows the measures agree to better than .005. A cell of at most ``points`` rows is
+kept whole. Not so near: where many rows of a cell tie, up to 1 / points of the cell is moved off
+each tie; float16 has steps of .0005 between .5 and 1, so that scores that differ by less become
+ties; predictive parity where few rows of a group are selected. Two classes only.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from dralign.errors import OptionError
+from dralign.metrics.arrays import Codes, Floats, decide, groups_of, labels_and_probabilities
+from dralign.metrics.ranking import rank_gaps_of
+from dralign.metrics.rates import GAPS, gap_rates, sum_of_spreads
+
+POINTS: Final = 128
+
+
+@dataclass(frozen=True)
+class ScoreQuantiles:
+    """Quantiles of the probabilities of every cell.
+
+    Attributes:
+        groups: the names of the groups.
+        counts: (groups, 2) int64 rows with label 0 and with label 1.
+        quantiles: (groups, 2, points) float16, rising; the levels are evenly spaced from the
+            smallest to the largest score. A cell of at most ``points`` rows has its scores and then
+            its largest again; an empty cell has NaN.
+    """
+
+    groups: tuple[str, ...]
+    counts: Codes
+    quantiles: npt.NDArray[np.float16]
+
+
+def score_quantiles(
+    y_true: npt.ArrayLike,
+    y_prob: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    points: int = POINTS,
+) -> ScoreQuantiles:
+    """Quantiles of the probabilities in every cell; rows without a sensitive value are left out.
+
+    Raises:
+        OptionError: if ``points`` is below 2.
+    """
+    if points < 2:
+        raise OptionError(f"points: expected at least 2, got {points}")
+    y, f = labels_and_probabilities(y_true, y_prob)
+    codes, names = groups_of(sensitive_features, len(y))
+    return score_quantiles_of(y, f, codes, names, points)
+
+
+def score_quantiles_of(
+    y: Floats, f: Floats, codes: Codes, names: tuple[str, ...], points: int = POINTS
+) -> ScoreQuantiles:
+    """``score_quantiles`` of checked arrays."""
+    counts = np.zeros((len(names), 2), dtype=np.int64)
+    quantiles = np.full((len(names), 2, points), np.nan, dtype=np.float16)
+    for group in range(len(names)):
+        for label in (0, 1):
+            scores = np.sort(f[(codes == group) & (y == label)])
+            counts[group, label] = n = len(scores)
+            if n:
+                place = np.arange(points) if n <= points else np.linspace(0, n - 1, points)
+                quantiles[group, label] = np.interp(place, np.arange(n), scores)
+    return ScoreQuantiles(names, counts, quantiles)
+
+
+def measures_from_quantiles(quantiles: ScoreQuantiles) -> dict[str, float]:
+    """The measures that the quantiles' rows have; NaN where undefined, without a warning.
+
+    Returns:
+        ``soft_<gap>``, ``hard_<gap>``, ``base_rate_<gap>``, ``all_cutoffs_<gap>`` and
+        ``largest_cutoff_<gap>`` for each of :data:`dralign.gaps.GAP_NAMES`, and
+        ``mean_probability``.
+    """
+    y, f, codes = _rows(quantiles)
+    n_groups = len(quantiles.groups)
+    decision = decide(f)
+    figures = {"mean_probability": float(f.mean()) if len(f) else np.nan}
+    for gap in GAPS:
+        figures[f"soft_{gap}"] = sum_of_spreads(gap_rates(gap, y, f, codes, n_groups))
+        figures[f"hard_{gap}"] = sum_of_spreads(gap_rates(gap, y, decision, codes, n_groups))
+    return figures | rank_gaps_of(y, f, codes, n_groups)
+
+
+def _rows(quantiles: ScoreQuantiles) -> tuple[Floats, Floats, Codes]:
+    """As many rows in each cell as it had, on the lines between its quantiles."""
+    points = quantiles.quantiles.shape[2]
+    labels, scores, codes = [], [], []
+    for group, of_group in enumerate(quantiles.counts.tolist()):
+        for label, n in enumerate(of_group):
+            kept = quantiles.quantiles[group, label].astype(np.float64)
+            place = np.arange(n) if n <= points else np.linspace(0, points - 1, n)
+            scores.append(np.interp(place, np.arange(points), kept) if n else np.zeros(0))
+            labels.append(np.full(n, label, dtype=np.float64))
+            codes.append(np.full(n, group, dtype=np.int64))
+    return np.concatenate(labels), np.concatenate(scores), np.concatenate(codes)

@@ -1,0 +1,376 @@
+"""Gaps that only the order of the scores decides: ``gap(y_true, y_score, *, sensitive_features)``.
+
+Average precision does not change when every probability is halved; the soft and the hard gaps do.
+The gaps here do not either: they compare what groups get when a given *share* of all rows is
+selected, highest scores first, and so are the same for every strictly increasing transform of the
+scores (Eq. 25 to Eq. 28).
+
+- ``y_score``: (n,) finite scores of any scale, higher for label 1; or (n, C) of C > 2 classes, with
+  labels 0..C-1.
+- ``gap``: ``"demographic_parity"``, ``"equalized_odds"`` (the labels are *added*, Eq. 2),
+  ``"equal_opportunity"``, ``"printed_predictive_parity"``, and for the base-rate gap also
+  ``"predictive_parity"``; with more than two classes one of the first two.
+- Rows that tie at the cut-off are all selected by the same fraction, so that exactly the share is
+  selected and the order of the rows does not count.
+- Rows without a sensitive value are left out, also of the share. A group without rows of a label
+  that is compared is left out, and where fewer than two are left the gap is NaN; both with an
+  UndefinedMetricWarning that says why.
+
+Sources: Han et al. (2023) for all cut-offs, Jiang et al. (2020) for the distance of score
+distributions, Kallus and Zhou (2019) for rankings, Hardt et al. (2016) for conditions on the label.
+"""
+
+import warnings
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from dralign.errors import OptionError, UndefinedMetricWarning, unknown
+from dralign.metrics.arrays import Codes, Floats, classes_and_scores, groups_of, labels_and_scores
+from dralign.metrics.rates import CLASS_GAPS, GAPS, Runs, descending_runs, spread
+
+RankMeasure = Literal["base_rate", "all_cutoffs", "largest_cutoff"]
+
+_MEASURES: Final[tuple[RankMeasure, ...]] = get_args(RankMeasure)
+_NO_CURVE: Final = "predictive_parity"  # at small shares a group has nobody selected
+_Stratum = int | Literal["all", "labels alike"]
+_STRATA: Final[dict[str, list[_Stratum]]] = {
+    "demographic_parity": ["all"],
+    "equal_opportunity": [1],
+    "printed_predictive_parity": ["labels alike"],  # Eq. 22
+}
+_ROUNDING: Final = 1e-12
+_BLOCK: Final = 1 << 20  # numbers held at once where lines cross
+
+
+class _Compared(NamedTuple):
+    """What the groups of one stratum give: the spread at every entry, (k,), and two figures."""
+
+    apart: Floats
+    at_base_rate: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class RankCurves:
+    """How many rows of every cell are selected, as the cut-off goes down the ranking (Eq. 25).
+
+    Between the entries the curves are straight lines, because tied rows are selected by the same
+    fraction.
+
+    Attributes:
+        taken: (k,) rows selected in all, from 0 to n; each entry ends a run of tied rows.
+        cells: (labels, groups, k) rows of each cell among them.
+        n_positive: the number of rows with label 1 (or of the class that is ranked).
+    """
+
+    taken: Floats
+    cells: Floats
+    n_positive: int
+
+    @property
+    def is_trivial(self) -> bool:
+        """Whether selecting as many as are positive would select nobody, or everybody."""
+        return self.n_positive in {0, int(self.taken[-1])}
+
+    def strata(self, gap: str) -> list[_Stratum]:
+        """Within which rows the gap compares the groups; those of several gaps are added up."""
+        return list(range(len(self.cells))) if gap == "equalized_odds" else _STRATA[gap]
+
+    def sizes(self, stratum: _Stratum) -> Floats:
+        """The rows of every group in the stratum, (groups,); without any it has no rate there."""
+        size: Floats = self.cells[:, :, -1]  # (labels, groups)
+        if isinstance(stratum, int):
+            return np.asarray(size[stratum])
+        return np.asarray(size.sum(0) if stratum == "all" else size.min(0))
+
+    def rates(self, stratum: _Stratum) -> Floats:
+        """The share selected of every group that has a rate: (such groups, k)."""
+        if stratum == "labels alike":
+            there = self.sizes(stratum) > 0
+            shares: Floats = (self.cells[:, there] / self.cells[:, there, -1:]).mean(0)
+            return shares
+        selected: Floats = self.cells.sum(0) if stratum == "all" else self.cells[stratum]
+        there = self.sizes(stratum) > 0
+        if not there.all():
+            selected = selected[there]
+        rates: Floats = selected / selected[:, -1:]
+        return rates
+
+    def precisions(self) -> Floats:
+        """The share of label 1 among the selected of every group at the base rate, (groups,)."""
+        selected = self.at_base_rate(self.cells)
+        return _ratio(selected[1], selected.sum(0))
+
+    def at_base_rate(self, curves: Floats) -> Floats:
+        """The curves where as many rows are selected as are positive: (..., k) -> (...)."""
+        after = int(np.searchsorted(self.taken, self.n_positive))
+        before = max(after - 1, 0)
+        run = self.taken[after] - self.taken[before]
+        part = (self.n_positive - self.taken[before]) / run if run else 0.0
+        start: Floats = curves[..., before]
+        return start + part * (curves[..., after] - start)
+
+
+def base_rate_gap(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    gap: str = "demographic_parity",
+) -> float:
+    """The gap where as many rows are selected as are positive (Eq. 26); 0 is parity.
+
+    What a decision with a limited number of places does. In [0, 1]; equalized odds in [0, 2].
+    Predictive parity compares the shares of positives among the selected. With C classes each class
+    is selected as often as it occurs, and the class with the largest gap counts (Eq. 23). Undefined
+    without a positive row, and where every row is positive.
+
+    Raises:
+        OptionError: if ``gap`` is unknown or needs two classes.
+    """
+    return _public("base_rate", gap, y_true, y_score, sensitive_features)
+
+
+def all_cutoffs_gap(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    gap: str = "demographic_parity",
+) -> float:
+    """The mean of the gap over all shares that could be selected (Eq. 27); 0 is parity.
+
+    The exact integral, by one sort. Differences at the top and at the bottom of the ranking do not
+    cancel, as they do in a difference of areas under curves. In [0, 1]; equalized odds in [0, 2].
+    With C classes the class with the largest mean counts (Eq. 23). Undefined for predictive parity.
+
+    Raises:
+        OptionError: if ``gap`` is unknown or needs two classes.
+    """
+    return _public("all_cutoffs", gap, y_true, y_score, sensitive_features)
+
+
+def largest_cutoff_gap(
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    gap: str = "demographic_parity",
+) -> float:
+    """The largest gap that any cut-off has (Eq. 28); 0 is parity.
+
+    For demographic parity of two groups it is the statistic of Kolmogorov and Smirnov. In [0, 1];
+    equalized odds in [0, 2], both labels at the same cut-off. With C classes a cut-off is a class
+    and a share, and the largest is over both. Undefined for predictive parity.
+
+    Raises:
+        OptionError: if ``gap`` is unknown or needs two classes.
+    """
+    return _public("largest_cutoff", gap, y_true, y_score, sensitive_features)
+
+
+def rank_curves_of(
+    y: Floats, score: Floats, codes: Codes, n_groups: int, runs: Runs | None = None
+) -> list[RankCurves]:
+    """The curves of two classes, or of each of C classes against the rest; arrays are checked.
+
+    Args:
+        y: (n,) labels.
+        score: (n,) scores, or (n, C) of C > 2 classes.
+        codes: (n,) group codes; rows coded -1 are left out.
+        n_groups: the number of groups.
+        runs: those of (n,) scores, if they are there already.
+    """
+    if len(codes) and codes.min() < 0:
+        known = codes >= 0
+        y, score, codes, runs = y[known], score[known], codes[known], None
+    label = y.astype(np.int64)
+    if score.ndim == 1:
+        runs = runs or descending_runs(score)
+        return [_curves(runs, label, codes, n_labels=2, n_groups=n_groups, positive=1)]
+    sizes = {"n_labels": score.shape[1], "n_groups": n_groups}
+    return [
+        _curves(descending_runs(of_class), label, codes, positive=c, **sizes)
+        for c, of_class in enumerate(score.T)
+    ]
+
+
+def rank_gaps_of(
+    y: Floats, score: Floats, codes: Codes, n_groups: int, runs: Runs | None = None
+) -> dict[str, float]:
+    """Every gap of the order, ``<measure>_<gap>``, in one pass; NaN where undefined, no warning.
+
+    Arguments as :func:`rank_curves_of`. The gaps are those of :data:`dralign.metrics.rates.GAPS`,
+    or of ``CLASS_GAPS`` with more than two classes.
+    """
+    gaps = GAPS if score.ndim == 1 else CLASS_GAPS
+    figures = _figures(rank_curves_of(y, score, codes, n_groups, runs), gaps)
+    return {
+        f"{measure}_{gap}": value
+        for gap in gaps
+        for measure, value in zip(_MEASURES, figures[gap], strict=True)
+    }
+
+
+def _public(
+    measure: RankMeasure,
+    gap: str,
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    sensitive_features: object,
+) -> float:
+    """One measure of one gap, with a warning where something is undefined.
+
+    Raises:
+        OptionError: if the gap is unknown or needs two classes.
+    """
+    if gap not in GAPS:
+        raise OptionError(unknown("gap", gap, GAPS))
+    by_class = np.ndim(y_score) == 2 and np.shape(y_score)[1] > 2
+    if by_class and gap not in CLASS_GAPS:
+        raise OptionError(
+            f"gap: {gap!r} needs two classes, the scores have {np.shape(y_score)[1]}; choose "
+            f"{' or '.join(CLASS_GAPS)}, or pass the scores of one class"
+        )
+    y, score = (classes_and_scores if by_class else labels_and_scores)(y_true, y_score)
+    codes, names = groups_of(sensitive_features, len(y))
+    curves = rank_curves_of(y, score, codes, len(names))
+    value = _figures(curves, (gap,))[gap][_MEASURES.index(measure)]
+    reason = _reason(measure, gap, curves, names)
+    if reason:
+        outcome = "it is NaN" if np.isnan(value) else "left out"
+        warnings.warn(f"{measure}_gap: {reason}; {outcome}", UndefinedMetricWarning, stacklevel=3)
+    return value
+
+
+def _reason(
+    measure: RankMeasure, gap: str, curves: list[RankCurves], names: tuple[str, ...]
+) -> str:
+    """Why a figure, or the rate of a group, has no value; empty if all have one."""
+    if len(names) == 1:
+        return f"all rows are in one group ({names[0]!r})"
+    if measure != "base_rate" and gap == _NO_CURVE:
+        return "at small shares a group has nobody selected, so that predictive parity has no value"
+    if measure == "base_rate" and all(curve.is_trivial for curve in curves):
+        if curves[0].n_positive:
+            return "every row has label 1, and would be selected"
+        return "no row has label 1, so that nobody would be selected"
+    curve = curves[0]
+    if gap == _NO_CURVE:
+        rated = ~np.isnan(curve.precisions())
+    else:
+        rated = np.all([curve.sizes(stratum) for stratum in curve.strata(gap)], axis=0)
+    without = [repr(name) for name, there in zip(names, rated.tolist(), strict=True) if not there]
+    return f"no rows give a rate for group {', '.join(without)}" if without else ""
+
+
+def _curves(
+    runs: Runs, label: Codes, codes: Codes, *, n_labels: int, n_groups: int, positive: int
+) -> RankCurves:
+    """The curves of one ranking; every row has a group."""
+    cell = (label * n_groups + codes)[runs.order]
+    untied = len(runs.last) == len(cell)
+    reached = np.zeros((n_labels * n_groups, len(runs.last) + 1))
+    for number, counts in enumerate(reached):
+        reached_by_row = np.cumsum(cell == number)
+        counts[1:] = reached_by_row if untied else reached_by_row[runs.last]
+    return RankCurves(
+        taken=np.append(0.0, runs.last + 1.0),
+        cells=reached.reshape(n_labels, n_groups, -1),
+        n_positive=int((label == positive).sum()),
+    )
+
+
+def _figures(
+    curves: list[RankCurves], gaps: tuple[str, ...]
+) -> dict[str, tuple[float, float, float]]:
+    """The three measures of each gap, in the order of ``RankMeasure``; no stratum twice."""
+    curved = [gap for gap in gaps if gap != _NO_CURVE]
+    by_class = []
+    for curve in curves:
+        wanted = {stratum for gap in curved for stratum in curve.strata(gap)}
+        by_class.append({stratum: _compare(curve, stratum) for stratum in wanted})
+    figures = {}
+    for gap in curved:
+        parts = [
+            [compared[stratum] for stratum in curve.strata(gap)]
+            for curve, compared in zip(curves, by_class, strict=True)
+        ]  # (classes, strata)
+        base = _over_classes([[part.at_base_rate for part in strata] for strata in parts])
+        mean = _over_classes([[part.mean for part in strata] for strata in parts])
+        top = _over_classes([[_largest_sum([part.apart for part in row])] for row in parts])
+        figures[gap] = base, mean, top
+    if _NO_CURVE in gaps:
+        curve = curves[0]
+        base = np.nan if curve.is_trivial else spread(curve.precisions())
+        figures[_NO_CURVE] = base, np.nan, np.nan
+    return figures
+
+
+def _compare(curve: RankCurves, stratum: _Stratum) -> _Compared:
+    """The groups that have rows, compared at every entry, at the base rate and on the mean."""
+    rates = curve.rates(stratum)
+    if len(rates) < 2:
+        return _Compared(np.full(rates.shape[1], np.nan), np.nan, np.nan)
+    apart: Floats = rates.max(0) - rates.min(0)
+    base = np.nan if curve.is_trivial else spread(curve.at_base_rate(rates))
+    return _Compared(apart, base, _mean(curve.taken, rates, apart))
+
+
+def _over_classes(figures: list[list[float]]) -> float:
+    """The largest over classes within each stratum, strata added (Eq. 23): (classes, strata)."""
+    return sum(
+        max((value for value in of_stratum if not np.isnan(value)), default=np.nan)
+        for of_stratum in zip(*figures, strict=True)
+    )
+
+
+def _largest_sum(curves: list[Floats]) -> float:
+    """The largest entry of the sum of curves."""
+    return float(np.sum(curves, axis=0).max()) if len(curves) > 1 else float(curves[0].max())
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    """The quotient, NaN where it is 0 / 0."""
+    quotient = np.full(part.shape, np.nan)
+    np.divide(part, whole, out=quotient, where=whole > 0)
+    return quotient
+
+
+def _mean(taken: Floats, rates: Floats, apart: Floats) -> float:
+    """The mean over shares of the spread, exact: (k,), (groups, k) and the spread (k,).
+
+    From one entry to the next the spread is convex, so it is a straight line if its middle is the
+    mean of its ends. Elsewhere lines cross.
+    """
+    width = np.diff(taken)
+    ends = apart[1:] + apart[:-1]
+    doubled = rates[:, 1:] + rates[:, :-1]
+    bent = np.flatnonzero(doubled.max(0) - doubled.min(0) < ends - _ROUNDING)
+    area = ends / 2 * width
+    if len(rates) == 2:  # two triangles that meet where the lines cross
+        squares = apart[bent] ** 2 + apart[bent + 1] ** 2
+        area[bent] = squares / (2 * ends[bent]) * width[bent]
+        return float(area.sum() / taken[-1])
+    one, other = np.triu_indices(len(rates), 1)
+    block = max(1, _BLOCK // (len(rates) * (len(one) + 2)))
+    for first in range(0, len(bent), block):
+        at = bent[first : first + block]
+        area[at] = width[at] * _area_with_crossings(rates[:, at], rates[:, at + 1], one, other)
+    return float(area.sum() / taken[-1])
+
+
+def _area_with_crossings(start: Floats, end: Floats, one: Codes, other: Codes) -> Floats:
+    """The mean spread of straight lines (groups, k) over a piece, where pairs of them may cross."""
+    before, after = start[one] - start[other], end[one] - end[other]  # (pairs, k)
+    crossing = _ratio(np.abs(before), np.abs(before) + np.abs(after))
+    crossing = np.where(before * after < 0, crossing, 0)
+    ends = np.zeros((1, start.shape[1])), np.ones((1, start.shape[1]))
+    at = np.sort(np.concatenate([*ends, crossing]), axis=0)  # (points, k)
+    lines = start[:, None] + at * (end - start)[:, None]  # (groups, points, k)
+    apart = lines.max(0) - lines.min(0)
+    area: Floats = ((apart[1:] + apart[:-1]) / 2 * np.diff(at, axis=0)).sum(0)
+    return area
