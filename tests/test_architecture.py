@@ -24,6 +24,7 @@ LAYERS = [
     {"methods"},
     {"alignment"},
     {"rationale"},
+    {"gaps_ranking"},
     {"gaps", "metrics"},
     {"models"},
     {"sampling"},
