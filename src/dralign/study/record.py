@@ -1,14 +1,19 @@
-"""What a trial leaves behind, ready for JSON."""
+"""What a trial leaves behind, and its way to bytes and back."""
 
+import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal, get_args
 
-from dralign.errors import StudyError
-from dralign.study.spec import RECORD_FORMAT, TrialSpec
+from dralign.errors import DralignError, StudyError
+from dralign.forms import Form, parse_json, to_json
+from dralign.study.spec import RECORD_FORMAT, Trial, TrialSpec
 from dralign.training import EpochRecord, History
 
 Status = Literal["done", "failed"]
+# Of the text of a record; more than 10,000 epochs of a small network. A few kilobytes of compressed
+# bytes may stand for gigabytes.
+LARGEST: Final = 2**25
 
 
 @dataclass(frozen=True)
@@ -38,42 +43,132 @@ class TrialRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """A form for JSON; undefined figures are NaN, which Python's json writes and reads."""
+        """A form for ``forms.to_json``."""
         return {
             "format": RECORD_FORMAT,
             "hash": self.hash,
             "fingerprint": self.fingerprint,
             "spec": self.spec.to_dict(),
             "status": self.status,
-            "error": self.error,
+            "error": _whole(self.error),
             "history": [epoch.to_dict() for epoch in self.history],
             "seconds": self.seconds,
-            "warnings": list(self.warnings),
+            "warnings": list(dict.fromkeys(map(_whole, self.warnings))),
             "environment": dict(self.environment),
         }
 
     @classmethod
-    def from_dict(cls, form: Mapping[str, Any]) -> "TrialRecord":
-        """The record that ``to_dict`` gave.
+    def from_dict(cls, content: object) -> "TrialRecord":
+        """The record that ``to_dict`` gave, also after its way through JSON.
 
         Raises:
-            StudyError: if it is not such a form, or of a newer format.
+            StudyError: if it is of another format, an entry is unknown, missing, of another type or
+                out of range, or its parts do not belong together.
         """
-        if form.get("format") != RECORD_FORMAT:
-            raise StudyError(
-                f"trial record: expected format {RECORD_FORMAT}, got {form.get('format')!r}"
-            )
-        try:
-            return cls(
-                hash=form["hash"],
-                fingerprint=form["fingerprint"],
-                spec=TrialSpec.from_dict(form["spec"]),
-                status=form["status"],
-                error=form["error"],
-                history=tuple(EpochRecord.from_dict(epoch) for epoch in form["history"]),
-                seconds=form["seconds"],
-                warnings=tuple(form["warnings"]),
-                environment=form["environment"],
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise StudyError(f"trial record: not readable: {error}") from error
+        form = Form(content, "trial record", error=StudyError)
+        if (found := form.content.get("format")) != RECORD_FORMAT:
+            raise StudyError(f"trial record: expected format {RECORD_FORMAT}, got {found!r:.50}")
+        form.only("format", *_ENTRIES)
+        environment = form.form("environment")
+        record = cls(
+            hash=form.text("hash"),
+            fingerprint=form.text("fingerprint"),
+            spec=_spec(form.form("spec")),
+            status=_status(form),
+            error=form.text("error"),
+            history=tuple(
+                EpochRecord.from_dict(epoch, f"trial record, epoch {place}", error=StudyError)
+                for place, epoch in enumerate(form.entries("history"))
+            ),
+            seconds=form.amount("seconds"),
+            warnings=form.texts("warnings"),
+            environment={name: environment.text(name) for name in environment.content},
+        )
+        record._check()
+        return record
+
+    def _check(self) -> None:
+        """Checks that the parts belong together.
+
+        Raises:
+            StudyError: if they do not.
+        """
+        if Trial(self.spec, self.fingerprint).hash != self.hash:
+            raise StudyError("trial record: the hash is not that of the settings and data")
+        if (self.status == "done") == bool(self.error) or (self.status == "done") != bool(
+            self.history
+        ):
+            raise StudyError("trial record: expected epochs if it is done, and else an error")
+        gap = self.spec.gap
+        needed = {"average_precision", f"soft_{gap}", f"hard_{gap}"}
+        for place, epoch in enumerate(self.history):
+            if epoch.epoch != place:
+                raise StudyError(f"trial record, epoch {place}: 'epoch' must be {place}")
+            if not (needed <= epoch.validation.keys() and needed <= epoch.test.keys()):
+                raise StudyError(f"trial record, epoch {place}: expected figures of {gap}")
+            if len(epoch.similarity) < 2:
+                raise StudyError(f"trial record, epoch {place}: expected similarities")
+
+
+_ENTRIES: Final = tuple(entry.name for entry in fields(TrialRecord))
+
+
+def pack(record: TrialRecord) -> bytes:
+    """The record as a ledger keeps it: compressed JSON.
+
+    Raises:
+        StudyError: if it is too large.
+    """
+    text = to_json(record.to_dict()).encode()
+    if len(text) > LARGEST:
+        raise StudyError(f"trial record: {len(text):,} bytes; {LARGEST:,} are the most it may have")
+    return zlib.compress(text)
+
+
+def unpack(blob: bytes) -> TrialRecord:
+    """The record that ``pack`` gave, checked in every part.
+
+    Raises:
+        StudyError: if it is damaged, too large, or not a record of ours.
+    """
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(blob, LARGEST)
+        if not stream.eof or stream.unused_data:
+            raise StudyError(f"trial record: cut off, or larger than {LARGEST:,} bytes")
+        return TrialRecord.from_dict(parse_json(text, "trial record", error=StudyError))
+    except zlib.error as error:
+        raise StudyError(f"trial record: damaged ({error})") from error
+    except MemoryError as error:
+        raise StudyError("trial record: needs more memory than there is") from error
+
+
+def _spec(form: Form) -> TrialSpec:
+    """The settings of a trial.
+
+    Raises:
+        StudyError: if they are of no trial.
+    """
+    try:
+        return TrialSpec.from_dict(form.content)
+    except DralignError as error:
+        raise StudyError(f"{form.where}: {error}") from error
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise StudyError(f"{form.where}: a setting has a value of another type") from error
+
+
+def _status(form: Form) -> Status:
+    """How a trial ended.
+
+    Raises:
+        StudyError: if it is not known.
+    """
+    for known in get_args(Status):
+        if form.text("status") == known:
+            return known  # type: ignore[no-any-return]  # get_args has no types
+    raise StudyError(f"{form.where}: 'status' must be one of {', '.join(get_args(Status))}")
+
+
+def _whole(text: str) -> str:
+    """The text without halves of surrogate pairs, which names of files may hold."""
+    return text.encode(errors="backslashreplace").decode()

@@ -1,8 +1,11 @@
 """What a training run leaves behind: one record per epoch, ready for JSON."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Any, get_args
+
+from dralign.errors import DataError, DralignError
+from dralign.forms import Form
+from dralign.rationale import Granularity
 
 Scores = dict[str, float]
 
@@ -47,13 +50,47 @@ class EpochRecord:
         return self.validation[f"soft_{gap}"] <= bound
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form; it shares its figures with the record."""
+        """A form for ``forms.to_json``; it shares its figures with the record."""
         return dict(vars(self))  # asdict copies every figure, at ten times the cost
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "EpochRecord":
-        """The record that ``to_dict`` gave."""
-        return cls(**record)
+    def from_dict(
+        cls, record: object, where: str = "epoch", *, error: type[DralignError] = DataError
+    ) -> "EpochRecord":
+        """The record that ``to_dict`` gave, also after its way through JSON.
+
+        An undefined figure is NaN again. Readings, and whatever else was added later, may be
+        missing.
+
+        Args:
+            record: the form.
+            where: what it is, for messages.
+            error: what is raised.
+
+        Raises:
+            DralignError: the ``error``, if an entry is unknown, missing, of another type or out of
+                range.
+        """
+        form = Form(record, where, error=error)
+        form.only(*_ENTRIES)
+        similarity = form.form("similarity")
+        similarity.only(*get_args(Granularity))
+        given = form.content
+        return cls(
+            epoch=form.integer("epoch"),
+            loss=form.figure("loss"),
+            validation=form.figures("validation"),
+            test=form.figures("test"),
+            similarity={name: similarity.figures(name) for name in similarity.content},
+            seconds=form.amount("seconds"),
+            evaluation_seconds=form.amount("evaluation_seconds"),
+            skipped=form.integer("skipped") if "skipped" in given else 0,
+            found_weight=(
+                None if given.get("found_weight") is None else form.amount("found_weight")
+            ),
+            readings=form.figures("readings") if "readings" in given else {},
+        )
 
 
 History = tuple[EpochRecord, ...]
+_ENTRIES = tuple(entry.name for entry in fields(EpochRecord))

@@ -1,0 +1,237 @@
+"""The SQLite file of a ledger, opened so that a damaged or foreign one can do no harm.
+
+A transaction goes to the file itself, by way of a rollback journal that is gone when it ends. So
+the file is whole between any two records, and a plain copy of it holds them all. Older ledgers have
+a write-ahead log, in which records may stand that the file alone lacks.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from dralign.errors import StudyError
+from dralign.study.record import LARGEST
+
+APPLICATION: Final = int.from_bytes(b"DRAL", "big")  # marks the file as ours (application_id)
+SCHEMA: Final = 1
+
+_CREATE: Final = """
+CREATE TABLE trial (
+    hash TEXT PRIMARY KEY,
+    status TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+    record BLOB NOT NULL
+)
+""".strip()
+_OBJECTS: Final = [
+    ("index", "sqlite_autoindex_trial_1", "trial", None),
+    ("table", "trial", "trial", _CREATE),
+]
+_JOURNAL: Final = "-journal"
+_LOG: Final = "-wal"
+_BESIDE: Final = (_JOURNAL, _LOG, "-shm")
+_UNOPENED: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+# The end of a journal that names another one, which SQLite may then remove. Ours name none.
+_NAMES_ANOTHER: Final = bytes.fromhex("d9d505f920a163d7")
+# Steps of SQLite's virtual machine that a statement may take, besides one for each byte of the
+# file: a check of everything takes 14 for a row, which has over 150 bytes.
+_STEPS: Final = 1_000_000
+_STEPS_AT_A_TIME: Final = 10_000
+
+Rows = list[tuple[Any, ...]]
+
+
+class Database:
+    """An open SQLite file that is a whole ledger.
+
+    Args:
+        path: the file.
+        write: whether it will be written; a missing one is then made. Otherwise nothing is
+            changed, but that a write which a kill cut off is undone.
+        timeout: seconds to wait for another process.
+
+    Raises:
+        StudyError: if the file is not a ledger, is damaged, comes from a newer dralign, or can't be
+            opened.
+    """
+
+    def __init__(self, path: Path, *, write: bool, timeout: float) -> None:
+        self.path = path
+        self._place = path.absolute()
+        self._steps = 0
+        with self.refusals("opened"):
+            if write:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._check_files()
+            try:
+                self._open("rwc" if write else "rw", timeout)
+            except sqlite3.OperationalError as error:
+                # A write-ahead log needs files beside it, also to be read.
+                if write or error.sqlite_errorcode & 0xFF not in _UNOPENED or self._is_held_beside():
+                    raise
+                self._open("ro&immutable=1", timeout)
+            self._file = _identity(self._place)
+
+    def close(self) -> None:
+        """Closes the file; a second call does nothing."""
+        self._connection.close()
+
+    def query(self, sql: str, values: tuple[object, ...] = (), *, done: str = "read") -> Rows:
+        """All rows that a statement gives.
+
+        Args:
+            sql: the statement.
+            values: what stands for its question marks.
+            done: what can't be done if it fails, for messages.
+
+        Raises:
+            StudyError: if it fails.
+        """
+        with self.refusals(done):
+            return self._run(sql, values)
+
+    def check_in_place(self) -> None:
+        """Checks that the path still leads to the file that was opened.
+
+        Raises:
+            StudyError: if it was removed or replaced.
+        """
+        try:
+            there = _identity(self._place) == self._file
+        except OSError:
+            there = False
+        if not there:
+            raise StudyError(
+                f"{self.path}: the study was removed, moved or replaced while it was being written; "
+                "what was written since then is not there, the same command runs it again"
+            )
+
+    def _open(self, mode: str, timeout: float) -> None:
+        """Connects and checks; nothing stays open if that fails."""
+        # Without isolation level the module opens no transactions of its own.
+        self._connection = sqlite3.connect(
+            f"{self._place.as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None
+        )
+        try:
+            self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST)
+            self._connection.set_progress_handler(self._is_endless, _STEPS_AT_A_TIME)
+            self._run("PRAGMA trusted_schema = OFF")
+            self._prepare(write=mode == "rwc")
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self, *, write: bool) -> None:
+        """Checks that the file is ours and whole, or lays out a new one.
+
+        Raises:
+            StudyError: if it is not.
+        """
+        if self._number("application_id") != APPLICATION:
+            if not write or self._run("SELECT count(*) FROM sqlite_master") != [(0,)]:
+                raise StudyError(f"{self.path}: not a study of dralign")
+            self._lay_out()
+        if (schema := self._number("user_version")) != SCHEMA:
+            raise StudyError(
+                f"{self.path}: a study of schema {schema}, this dralign reads {SCHEMA}; "
+                "use the version of dralign that wrote it"
+            )
+        objects = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type LIMIT 3"
+        if self._run(objects) != _OBJECTS:
+            raise StudyError(f"{self.path}: not a study of dralign: it holds other tables")
+        # Unlike the quick check it finds an index that names some rows twice and others never.
+        if self._run("PRAGMA integrity_check(1)") != [("ok",)]:
+            raise StudyError(f"{self.path}: the study is damaged; restore a copy or start anew")
+        if write:
+            self._run("PRAGMA journal_mode = DELETE")
+            self._run("PRAGMA synchronous = EXTRA")  # on disk when a transaction ends
+        else:
+            self._run("PRAGMA query_only = ON")
+
+    def _lay_out(self) -> None:
+        """Makes the table in an empty file."""
+        # Exclusive, so that of two commands that start together only one lays it out.
+        self._run("BEGIN EXCLUSIVE")
+        if self._number("application_id") != APPLICATION:
+            self._run(_CREATE)
+            self._run(f"PRAGMA application_id = {APPLICATION}")
+            self._run(f"PRAGMA user_version = {SCHEMA}")
+        self._run("COMMIT")
+
+    def _check_files(self) -> None:
+        """Checks the file and those beside it before SQLite acts on them.
+
+        Raises:
+            StudyError: if SQLite would wait for one without end, or remove other files.
+        """
+        for ending in ("", *_BESIDE):
+            file = Path(f"{self._place}{ending}")
+            if file.exists() and not file.is_file():
+                raise StudyError(f"{file}: not a regular file, and no part of a study")
+        journal = Path(f"{self._place}{_JOURNAL}")
+        if not journal.exists():
+            return
+        with journal.open("rb") as file:
+            file.seek(-min(journal.stat().st_size, len(_NAMES_ANOTHER)), os.SEEK_END)
+            if file.read() == _NAMES_ANOTHER:
+                raise StudyError(f"{journal}: not written by dralign; SQLite would remove files by it")
+
+    def _number(self, name: str) -> int:
+        """The value of a numeric pragma."""
+        return int(self._run(f"PRAGMA {name}")[0][0])
+
+    def _run(self, sql: str, values: tuple[object, ...] = ()) -> Rows:
+        """As ``query``, with what SQLite raises."""
+        self._steps = _STEPS + _size(self._place) + _size(f"{self._place}{_LOG}")
+        return self._connection.execute(sql, values).fetchall()
+
+    def _is_endless(self) -> bool:
+        """Whether a statement has taken more steps than any on a ledger of this size."""
+        self._steps -= _STEPS_AT_A_TIME
+        return self._steps < 0
+
+    def _is_held_beside(self) -> bool:
+        """Whether a file beside this one may hold what this one lacks."""
+        return any(_size(f"{self._place}{ending}") for ending in (_JOURNAL, _LOG))
+
+    @contextmanager
+    def refusals(self, done: str) -> Iterator[None]:
+        """Turns what SQLite and the file system raise into one clear line.
+
+        Args:
+            done: what could not be done.
+
+        Raises:
+            StudyError: in the place of it.
+        """
+        failed = f"{self.path}: the study can't be {done}"
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise StudyError(f"{self.path}: damaged, or no study: reading it never ends") from error
+            if error.sqlite_errorcode & 0xFF in _UNOPENED and self._is_held_beside():
+                error = f"{error}; a write was cut off: open a copy of its folder"
+            raise StudyError(f"{failed}: {error}") from error
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            # A message of SQLite may quote what is not UTF-8.
+            raise StudyError(f"{self.path}: not a study of dralign, or damaged: {error}") from error
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+            reason = getattr(error, "strerror", None) or error
+            raise StudyError(f"{failed}: {reason}") from error
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """What tells a file from every other one that is there."""
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _size(path: Path | str) -> int:
+    """The bytes of a file; 0 if there is none."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
