@@ -1,0 +1,36 @@
+"""Whether tensors from a file can be the weights of a network."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The first reason why tensors can't take the places of others; empty if they can.
+
+    Names, shapes and types must be the same: torch would cast silently, or fail at the first use.
+    """
+    for name in wanted:
+        if name not in given:
+            return f"there is no {name[:100]!r}"
+    for name, x in given.items():
+        if name not in wanted:
+            return f"{name[:100]!r} is not one of its weights"
+        if (x.shape, x.dtype) != (wanted[name].shape, wanted[name].dtype):
+            return f"{name[:100]!r} is {_told(x)}, expected {_told(wanted[name])}"
+    return ""
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """The name of the first tensor that holds NaN or infinite values; empty if there is none."""
+    for name, x in tensors.items():
+        if x.is_floating_point() and not bool(torch.isfinite(x).all()):
+            return name
+    return ""
+
+
+def _told(x: Tensor) -> str:
+    """Type and shape for a person."""
+    kind = str(x.dtype).removeprefix("torch.")
+    return f"{kind} of shape ({', '.join(map(str, x.shape))})"
