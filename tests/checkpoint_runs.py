@@ -136,7 +136,7 @@ def one_of_two(rank: int, folder: str) -> None:
     np.savez(f"{folder}/{rank}-whole.npz", **outcome(run("noisy")))
     run("noisy", Path(folder) / "run")
     if rank:
-        (newest,) = (Path(folder) / "run").glob("step-15-process-1-*")
+        (newest,) = (Path(folder) / "run").glob("step-15-process-1.*")
         newest.unlink()
     np.savez(f"{folder}/{rank}-done.npz", **outcome(run("noisy", Path(folder) / "run")))
     torch.distributed.destroy_process_group()

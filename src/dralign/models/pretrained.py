@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from dralign.errors import ModelError
 from dralign.files import read_whole
+from dralign.models.weights import as_type_of
 
 HEADS = ("classifier.", "fc.")  # of AlexNet and ResNet-18 in torchvision
 
@@ -44,27 +45,12 @@ def load_weights(network: nn.Module, path: str | Path) -> tuple[str, ...]:
                 "layers of the head may differ"
             )
     taken = {
-        name: _as(x, own[name], f"{place}: {name!r}")
+        name: as_type_of(own[name], x, f"{place}: {name!r}")
         for name, x in state.items()
         if name not in kept
     }
     network.load_state_dict(taken, strict=False)
     return tuple(kept)
-
-
-def _as(x: Tensor, like: Tensor, what: str) -> Tensor:
-    """Weights in the type of those of the network; among floating types any will do.
-
-    Raises:
-        ModelError: if they are of another kind, or not finite in that type.
-    """
-    if x.dtype != like.dtype and not (x.is_floating_point() and like.is_floating_point()):
-        kinds = (str(each.dtype).removeprefix("torch.") for each in (x, like))
-        raise ModelError("{} is {}, expected {}".format(what, *kinds))
-    x = x.to(like.dtype)
-    if not bool(torch.isfinite(x).all()):
-        raise ModelError(f"{what} holds NaN or infinite values")
-    return x
 
 
 def _state(place: Path) -> dict[str, Tensor]:

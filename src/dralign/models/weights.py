@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from dralign.errors import ModelError
+
 
 def misfit(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
     """The first reason why tensors can't take the places of others; empty if they can.
@@ -28,6 +30,20 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str:
         if x.is_floating_point() and not bool(torch.isfinite(x).all()):
             return name
     return ""
+
+
+def as_type_of(own: Tensor, x: Tensor, what: str) -> Tensor:
+    """Weights from elsewhere in the type of those of a network; among floating types any will do.
+
+    Raises:
+        ModelError: if they are of another kind, or not finite in that type.
+    """
+    if x.dtype != own.dtype and not (x.is_floating_point() and own.is_floating_point()):
+        raise ModelError(f"{what} is {_told(x)}, expected {_told(own)}")
+    x = x.to(own.dtype)
+    if not bool(torch.isfinite(x).all()):
+        raise ModelError(f"{what} holds NaN or infinite values")
+    return x
 
 
 def _told(x: Tensor) -> str:

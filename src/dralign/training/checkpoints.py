@@ -75,7 +75,7 @@ class Checkpoints:
             OutputError: if nothing can be written there.
         """
         folder = Path(self.folder)
-        try_output(folder / f"process-{rank()}")
+        try_output(self._place(0))
         with locked(folder / f"process-{rank()}.lock") as mine:
             if not mine:
                 raise OptionError(

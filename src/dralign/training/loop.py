@@ -256,16 +256,20 @@ def _require_finite(run: Run, method: Method) -> None:
     Raises:
         ModelError: if its loss or a weight is not finite; the settings that can be why are named.
     """
-    what = "the loss is" if not bool(torch.isfinite(run.loss)) else ""
+    what = "" if bool(torch.isfinite(run.loss)) else "the loss is"
     if not what and (name := models.not_finite(run.model.state_dict())):
         what = f"the weights {name!r} are"
-    if what:
-        found = {"learning rate": run.settings.learning_rate}
-        lam = getattr(method, "fairness_weight", 0.0)
-        found["fairness weight"] = lam if run.ascent is None else run.ascent.multiplier
-        found["alignment weight"] = getattr(method, "alignment_weight", 0.0)
-        listed = " or ".join(f"{name} than {value:g}" for name, value in found.items() if value)
-        raise ModelError(f"{what} not finite in epoch {len(run.history)}; try a smaller {listed}")
+    if not what:
+        return
+    tried = [f"smaller learning rate than {run.settings.learning_rate:g}"]
+    if run.ascent is not None:
+        tried.append(f"larger gap bound than {run.settings.gap_bound:g}")
+    else:
+        weights = {name: getattr(method, f"{name}_weight", 0) for name in ("fairness", "alignment")}
+        tried += [f"smaller {name} weight than {x:g}" for name, x in weights.items() if x]
+    raise ModelError(
+        f"{what} not finite in epoch {len(run.history)}; try a {', or a '.join(tried)}"
+    )
 
 
 def _observed(model: nn.Module, ascent: DualAscent) -> float:
