@@ -11,7 +11,8 @@ from dralign.data import Encoder, ImageEncoder
 _NOT_SHOWN: Final = ("network", "classifier_width", "hidden", "depth")
 _BACKSLASHED: Final = re.compile(r"[\\`*_{}\[\]]")  # what every dialect takes a backslash before
 # HTML, tables, what some dialects give meaning, and addresses, which some make links of.
-_ENTITIES: Final = re.compile(r"&(?=[#\w])|[<>|~^$:@#]|=(?==)|(?<=www)\.")
+_ENTITIES: Final = re.compile(r"&(?=[#\w])|[<>|~^$@#]|=(?==)|:(?=[\w/])|(?<=www)\.")
+_NAMED: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
 def markdown_text(value: object) -> str:
@@ -22,7 +23,7 @@ def markdown_text(value: object) -> str:
     """
     printable = "".join(c if c.isprintable() else " " for c in str(value))
     text = " ".join(printable.split())
-    text = _ENTITIES.sub(lambda found: f"&#{ord(found[0])};", text)
+    text = _ENTITIES.sub(lambda found: _NAMED.get(found[0], f"&#{ord(found[0])};"), text)
     return _BACKSLASHED.sub(lambda found: f"\\{found[0]}", text)
 
 

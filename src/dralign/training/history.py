@@ -1,8 +1,11 @@
 """What a training run leaves behind: one record per epoch, ready for JSON."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
+
+from dralign.forms import Form
 
 Scores = dict[str, float]
 
@@ -55,5 +58,53 @@ class EpochRecord:
         """The record that ``to_dict`` gave."""
         return cls(**record)
 
+    @classmethod
+    def checked(cls, form: Form, epoch: int) -> "EpochRecord":
+        """The record of an epoch from JSON that may come from anyone; null counts as undefined.
+
+        Raises:
+            DralignError: the form's error, if it is not one, or of another epoch.
+        """
+        form.only(*(entry.name for entry in fields(cls)))
+        form.integer("epoch", epoch, epoch)
+        similarity, found = form.form("similarity"), form.content.get("found_weight")
+        return cls(
+            epoch=epoch,
+            loss=form.number("loss"),
+            validation=_figures(form.form("validation")),
+            test=_figures(form.form("test")),
+            similarity={name: _figures(similarity.form(name)) for name in similarity.content},
+            seconds=not_negative(form, "seconds"),
+            evaluation_seconds=not_negative(form, "evaluation_seconds"),
+            skipped=form.integer("skipped"),
+            found_weight=None if found is None else form.number("found_weight"),
+            readings=_figures(form.form("readings")),
+        )
+
 
 History = tuple[EpochRecord, ...]
+
+
+def not_negative(form: Form, key: str) -> float:
+    """A number from 0 up.
+
+    Raises:
+        DralignError: the form's error, if it is not one.
+    """
+    value = form.number(key)
+    if value < 0:
+        raise form.error(f"{form.where}: {key!r} must be 0 or more, got {value:g}")
+    return value
+
+
+def _figures(form: Form) -> Scores:
+    """Figures by name; NaN where undefined.
+
+    Raises:
+        DralignError: the form's error, if one is no number.
+    """
+    found = {name: math.nan if x is None else x for name, x in form.content.items()}
+    for name, value in found.items():
+        if not isinstance(value, float) or math.isinf(value):
+            raise form.error(f"{form.where}: {name[:50]!r} must be a number")
+    return found

@@ -1,8 +1,8 @@
 """A run between two steps as a file holds it: all of it is checked before any of it is used."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -24,7 +24,7 @@ from dralign.metrics import evaluate
 from dralign.models import misfit
 from dralign.training.bound import LARGEST
 from dralign.training.evaluation import GRANULARITIES
-from dralign.training.history import EpochRecord, History, Scores
+from dralign.training.history import EpochRecord, History, not_negative
 from dralign.training.run import Run, weights
 
 _RANDOM: Final = ("cpu", "cuda")  # in the order of ``random_state``
@@ -109,7 +109,7 @@ class Snapshot:
             kept=_kept(rest, len(history)),
             place=rest.integer("place", 0, run.settings.iterations - 1),
             skipped=rest.integer("skipped"),
-            seconds=_at_least_0(rest, "seconds"),
+            seconds=not_negative(rest, "seconds"),
         )
         _check_draws(found.draws, run)
         _check_scaler(rest.form("scaler"), run)
@@ -159,63 +159,27 @@ def _random(run: Run) -> State:
 
 
 def _record(form: Form, epoch: int) -> EpochRecord:
-    """The record of an epoch.
+    """The record of an epoch of this trainer.
 
     Raises:
         ArtifactError: if it is not one, or of another epoch.
     """
-    form.only(*(entry.name for entry in fields(EpochRecord)))
-    form.integer("epoch", epoch, epoch)
-    similarity = form.form("similarity")
-    if similarity.content and set(similarity.content) != set(GRANULARITIES):
-        raise form.error(f"{similarity.where}: expected {' and '.join(GRANULARITIES)}")
-    found = form.content.get("found_weight")
-    return EpochRecord(
-        epoch=epoch,
-        loss=form.number("loss"),
-        validation=_figures(form.form("validation"), _names()),
-        test=_figures(form.form("test"), _names()),
-        similarity={name: _figures(similarity.form(name)) for name in similarity.content},
-        seconds=_at_least_0(form, "seconds"),
-        evaluation_seconds=_at_least_0(form, "evaluation_seconds"),
-        skipped=form.integer("skipped"),
-        found_weight=None if found is None else form.number("found_weight"),
-        readings=_figures(form.form("readings")),
-    )
+    record = EpochRecord.checked(form, epoch)
+    for figures in (record.validation, record.test):
+        if not any(names <= figures.keys() for names in _names()):
+            raise form.error(f"{form.where}: figures are missing")
+    if record.similarity and record.similarity.keys() != {*GRANULARITIES}:
+        raise form.error(f"{form.where}: expected similarities per {' and '.join(GRANULARITIES)}")
+    return record
 
 
+@cache
 def _names() -> tuple[frozenset[str], ...]:
     """The figures that every record has, of two classes and of more."""
     group = np.array([0, 1, 0])
     two = evaluate([0, 1, 1], [0.5, 0.5, 0.5], group, n_groups=2)
     three = evaluate([0, 1, 2], np.eye(3), group, n_groups=2)
     return frozenset(two), frozenset(three)
-
-
-def _figures(form: Form, wanted: tuple[frozenset[str], ...] = ()) -> Scores:
-    """Figures by name; NaN where undefined.
-
-    Raises:
-        ArtifactError: if one is no number, or the names are none of those wanted.
-    """
-    if wanted and not any(names <= frozenset(form.content) for names in wanted):
-        raise form.error(f"{form.where}: not the figures of an epoch")
-    for name, value in form.content.items():
-        if not isinstance(value, float) or math.isinf(value):
-            raise form.error(f"{form.where}: {name[:50]!r} must be a number")
-    return dict(form.content)
-
-
-def _at_least_0(form: Form, key: str) -> float:
-    """A number that is not negative.
-
-    Raises:
-        ArtifactError: if it is.
-    """
-    value = form.number(key)
-    if value < 0:
-        raise form.error(f"{form.where}: {key!r} must be 0 or more, got {value:g}")
-    return value
 
 
 def _multiplier(rest: Form, run: Run) -> float | None:
@@ -278,7 +242,7 @@ def _check_scaler(form: Form, run: Run) -> None:
         if form.number(name) != own[name]:
             raise form.error(f"{form.where}: {name!r} must be {own[name]:g}")
     form.integer("_growth_tracker", 0, own["growth_interval"])
-    _at_least_0(form, "scale")
+    not_negative(form, "scale")
 
 
 def _check_tensors(found: Snapshot, run: Run) -> None:
