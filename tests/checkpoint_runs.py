@@ -15,6 +15,8 @@ from torch import nn
 from dralign.methods import build_method
 from dralign.sampling import Sampler
 from dralign.training import Checkpoints, Selection, Training, TrainingSettings, seeded, train
+from dralign.training.run import Run
+from dralign.training.snapshot import Snapshot
 from synthetic import dataset
 
 EPOCHS, STEPS, EVERY = 3, 5, 2
@@ -68,6 +70,13 @@ def outcome(done: Training) -> dict[str, np.ndarray]:
     times = {"seconds": 0.0, "evaluation_seconds": 0.0}
     history = [record.to_dict() | times for record in done.history]
     return found | {"history": np.array(json.dumps(history))}
+
+
+def outcome_of(run: Run) -> dict[str, np.ndarray]:
+    """All that a run between two steps holds."""
+    snapshot = Snapshot.of(run)
+    found = {name: x.numpy().copy() for name, x in snapshot.tensors.items()}
+    return found | {"rest": np.array(json.dumps(snapshot.rest()))}
 
 
 def attempt(name: str, folder: str | None, out: str, moment: tuple[str, int], keep) -> None:
@@ -127,7 +136,7 @@ def one_of_two(rank: int, folder: str) -> None:
     np.savez(f"{folder}/{rank}-whole.npz", **outcome(run("noisy")))
     run("noisy", Path(folder) / "run")
     if rank:
-        (newest,) = (Path(folder) / "run").glob("step-15-process-1-*")
+        (newest,) = (Path(folder) / "run").glob("step-15-process-1.*")
         newest.unlink()
     np.savez(f"{folder}/{rank}-done.npz", **outcome(run("noisy", Path(folder) / "run")))
     torch.distributed.destroy_process_group()

@@ -1,6 +1,8 @@
 """Saved networks come back the same, and damaged or foreign ones are refused in one line."""
 
+import hashlib
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +10,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 import faces
 from dralign import models
 from dralign.artifact import Artifact, load_artifact, save_artifact
 from dralign.data import ImageEncoder, TableEncoder
-from dralign.errors import ArtifactError, DataError, GroupError
+from dralign.errors import ArtifactError, DataError, GroupError, ModelError, OutputError
+from sealed import edit, rewrite
 
 FRAME = pd.DataFrame({"age": [20.0, 30.0, None, 50.0], "job": ["a", "b", "b", None]})
 
@@ -76,6 +80,45 @@ def test_missing_column_is_named(network):
         network.predict_proba(FRAME[["age"]])
 
 
+def test_a_row_without_a_probability_is_refused_and_not_decided(network):
+    """An infinite logit times zero: a decision of 0 would look like any other."""
+    with torch.no_grad():
+        network.model[0].weight.fill_(3e38)
+        network.model[2].weight.copy_(torch.tensor([[1.0, -1.0, 1.0, -1.0]]))
+    with pytest.raises(ModelError, match=r"no probability \(NaN\) for \d of 4 rows"):
+        network.predict_proba(FRAME)
+    with pytest.raises(DataError, match="prob: 1 of 4 are NaN or infinite"):
+        network.decide(FRAME, torch.tensor([0.1, torch.nan, 0.2, 0.3]))
+
+
+def test_a_network_without_an_encoder_takes_rows_of_numbers_only(network):
+    bare = replace(network, encoder=None)
+    x = network.encoder.transform(FRAME)
+    assert torch.equal(bare.predict_proba(x), network.predict_proba(FRAME))
+    with pytest.raises(DataError, match="no encoder; it takes rows of numbers"):
+        bare.predict_proba(FRAME)
+
+
+def test_a_description_holds_no_token_that_is_not_json(network, tmp_path):
+    """Undefined figures are null, and a network that was read can be written again."""
+    training = {"test": {"average_precision": math.nan, "accuracy": 0.5}, "epoch": 1}
+    folder = save_artifact(replace(network, training=training), tmp_path / "net")
+
+    def refused(token: str) -> None:
+        raise AssertionError(token)
+
+    found = json.loads((folder / "artifact.json").read_text(), parse_constant=refused)
+    assert found["training"]["test"] == {"average_precision": None, "accuracy": 0.5}
+    again = save_artifact(load_artifact(folder), tmp_path / "again")
+    assert "| average precision | undefined |" in (again / "README.md").read_text()
+
+
+def test_a_name_with_half_a_surrogate_pair_is_one_clear_line(network, tmp_path):
+    with pytest.raises(ArtifactError, match=r"half a surrogate pair \('\\ud800'\)"):
+        save_artifact(replace(network, label="a\ud800"), tmp_path / "net")
+    assert not list(tmp_path.iterdir())
+
+
 def test_saving_replaces_an_artifact_but_nothing_else(network, tmp_path):
     folder = save_artifact(network, tmp_path / "net")
     save_artifact(network, folder)
@@ -92,7 +135,7 @@ def test_saving_replaces_an_artifact_but_nothing_else(network, tmp_path):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_unwritable_place_is_one_clear_line(network, tmp_path):
     tmp_path.chmod(0o500)
-    with pytest.raises(ArtifactError, match="can't be written"):
+    with pytest.raises(OutputError, match="can't be written"):
         save_artifact(network, tmp_path / "net")
 
 
@@ -108,26 +151,35 @@ def change_one_weight(folder: Path) -> None:
     path.write_bytes(content)
 
 
-def edit(**changes: object):
-    def change(folder: Path) -> None:
-        path = folder / "artifact.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-    return change
-
-
 def not_safetensors(folder: Path) -> None:
-    import hashlib
-
     (folder / "model.safetensors").write_bytes(b"junk")
     edit(weights_sha256=hashlib.sha256(b"junk").hexdigest())(folder)
 
 
+def other_weights(change):
+    """Weights changed by ``change`` of the state, with checksums that fit."""
+
+    def put(folder: Path) -> None:
+        state = load_file(folder / "model.safetensors")
+        change(state)
+        weights = save(state)
+        (folder / "model.safetensors").write_bytes(weights)
+        edit(weights_sha256=hashlib.sha256(weights).hexdigest())(folder)
+
+    return put
+
+
+def cast(dtype: torch.dtype):
+    return other_weights(lambda state: state.update({k: x.to(dtype) for k, x in state.items()}))
+
+
 def drop_key(folder: Path) -> None:
+    rewrite(folder, lambda description: description.pop("label") and None)
+
+
+def edit_without_checksum(folder: Path) -> None:
     path = folder / "artifact.json"
-    description = json.loads(path.read_text())
-    del description["label"]
-    path.write_text(json.dumps(description))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"positive": "no"}))
 
 
 DAMAGE = {
@@ -153,18 +205,50 @@ DAMAGE = {
         "not a network saved by dralign",
     ),
     "another program's": (edit(format="other"), "not a network saved by dralign"),
-    "newer version": (edit(version=2), "format version 2; this dralign reads 1"),
+    "older version": (edit(version=1), "version 1; this dralign reads 2: train the network again"),
+    "newer version": (edit(version=3), "format version 3; this dralign reads 2"),
+    "changed by hand": (edit_without_checksum, "changed since it was saved"),
+    "half a surrogate pair": (
+        lambda f: (f / "artifact.json").write_text(
+            '{"format": "dralign artifact", "a": "\\ud800"}'
+        ),
+        "truncated or not JSON",
+    ),
+    "description is a pipe": (
+        lambda f: [(f / "artifact.json").unlink(), os.mkfifo(f / "artifact.json")],
+        "not a regular file",
+    ),
+    "weights are a pipe": (
+        lambda f: [(f / "model.safetensors").unlink(), os.mkfifo(f / "model.safetensors")],
+        "not a regular file",
+    ),
+    "a weight is NaN": (
+        other_weights(lambda state: state["0.bias"].__setitem__(0, torch.nan)),
+        "weights '0.bias' hold NaN or infinite values",
+    ),
+    "a weight is infinite": (
+        other_weights(lambda state: state["0.weight"].__setitem__((0, 0), -torch.inf)),
+        "weights '0.weight' hold NaN or infinite values",
+    ),
+    "a weight too few": (
+        other_weights(lambda state: state.update(bias=state.pop("0.bias"))),
+        "fit the architecture: there is no '0.bias'",
+    ),
+    "a weight too many": (
+        other_weights(lambda state: state.update(x=torch.ones(1))),
+        "fit the architecture: 'x' is not one of its weights",
+    ),
     "unknown architecture": (
         edit(architecture={"name": "os.system", "depth": 1}),
         "unknown architecture 'os.system'",
     ),
     "huge architecture": (
         edit(architecture={"name": "mlp", "n_inputs": 10**12, "hidden": 10**6, "depth": 1}),
-        r"do not fit the architecture \(shapes\)",
+        "too large for any weights|is float32 of shape",
     ),
     "deep architecture": (
         edit(architecture={"name": "mlp", "n_inputs": 4, "hidden": 4, "depth": 10**12}),
-        r"do not fit the architecture \(number of layers\)",
+        "'depth' must be from 0 to 10000",
     ),
     "architecture of text": (
         edit(architecture={"name": "mlp", "n_inputs": "4", "hidden": 4, "depth": 1}),
@@ -178,11 +262,26 @@ DAMAGE = {
         edit(thresholds=[0.1, 0.2, 0.3]),
         "'thresholds' must be 2 numbers, got 3",
     ),
-    "thresholds of text": (edit(thresholds=["a", "b"]), "not a network of ours"),
+    "thresholds of text": (edit(thresholds=["a", "b"]), "'thresholds' must be finite numbers"),
+    "threshold below 0": (edit(thresholds=[-5, 0.5]), "'thresholds' must be from 0 to 2"),
+    "threshold of NaN": (edit(thresholds=[math.nan, 0.5]), "'thresholds' must be finite numbers"),
+    "thresholds of no column": (
+        edit(thresholds=[0.1, 0.2], sensitive=[]),
+        "need sensitive columns",
+    ),
+    "class without a name": (
+        edit(class_names=[None, "a"]),
+        "'class_names' must be a list of texts",
+    ),
+    "groups of one name": (edit(group_names=["a", "a"]), "'group_names' must be different texts"),
+    "label of nothing": (edit(label=None), "'label' must be a text, got NoneType"),
+    "training of text": (edit(training="well"), "'training' must be an object"),
     "unknown encoder": (edit(encoder={"kind": "exec"}), "not a network of ours"),
     "encoder of text": (edit(encoder="table"), "not a network of ours"),
-    "key missing": (drop_key, "KeyError 'label'"),
+    "key missing": (drop_key, "the entry 'label' is missing"),
 }
+for kind in (torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.complex64):
+    DAMAGE[f"weights of {kind}"] = (cast(kind), "of shape .*, expected float32 of shape")
 
 
 @pytest.mark.parametrize("case", DAMAGE)
@@ -223,14 +322,14 @@ def test_a_network_of_images_comes_back_and_scores_files(of_images, tmp_path):
     [
         ({"encoder": {"kind": "images", "size": 62}}, "takes images of 63 x 63 pixels and more"),
         ({"encoder": TableEncoder.fit(FRAME, ["age"]).to_dict()}, "does not make as many inputs"),
-        ({"architecture": {"name": "resnet18"}}, r"do not fit the architecture \(shapes\)"),
+        ({"architecture": {"name": "resnet18"}}, "do not fit the architecture: there is no"),
         (
             {"architecture": {"name": "alexnet", "classifier_width": 10**12}},
-            r"do not fit the architecture \(shapes\)",
+            "too large for any weights|is float32 of shape",
         ),
         (
             {"architecture": {"name": "mlp", "n_inputs": 3, "depth": 7}},
-            r"do not fit the architecture \(shapes\)",
+            "do not fit the architecture: there is no",
         ),
     ],
 )

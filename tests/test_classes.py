@@ -22,6 +22,7 @@ from dralign.models import mlp
 from dralign.rationale import per_sample_loss, probability
 from dralign.sampling import Batch, batch_in_blocks
 from dralign.training import TrainingSettings, train
+from sealed import edit
 from synthetic import dataset, split
 
 DP, EO = "demographic_parity", "equalized_odds"
@@ -169,7 +170,7 @@ def test_train_predict_and_audit_from_the_command_line(people, tmp_path, capsys)
     net, out = tmp_path / "net", tmp_path / "scores.csv"
     common = [str(people), "--label", "y", "--sensitive", "sex"]
     assert main(["train", *common, "--out", str(net), *QUICK, "--gap", EO]) == 0
-    assert "Predicts `y` as one of `2`, `9`, `10`" in (net / "README.md").read_text()
+    assert "Predicts “y” as one of “2”, “9”, “10”" in (net / "README.md").read_text()
     assert main(["predict", str(net), str(people), "--out", str(out)]) == 0
     scores = pd.read_csv(out)
     assert [*scores] == ["probability_2", "probability_9", "probability_10", "prediction"]
@@ -205,8 +206,7 @@ def test_compare_all_means_the_methods_that_take_the_classes(people, tmp_path, c
 def test_an_artifact_without_a_name_for_each_class_is_refused(people, tmp_path):
     net = tmp_path / "net"
     main(["train", str(people), "--label", "y", "--sensitive", "sex", "--out", str(net), *QUICK])
-    description = json.loads((net / "artifact.json").read_text())
-    (net / "artifact.json").write_text(json.dumps(description | {"class_names": ["2", "9"]}))
+    edit(class_names=["2", "9"])(net)
     with pytest.raises(ArtifactError, match="one output for each class"):
         load_artifact(net)
 

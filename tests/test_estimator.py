@@ -35,6 +35,7 @@ from dralign.estimator import DRAlignClassifier
 from dralign.methods import METHOD_NAMES, build_method
 from dralign.metrics import average_precision, soft_demographic_parity_difference
 from dralign.training import TrainingSettings, predict_probability, seeded, spawn_seeds, train
+from sealed import resealed
 
 TINY = {"epochs": 2, "iterations": 10, "hidden": 8, "batch_size": 16, "learning_rate": 0.02}
 
@@ -336,17 +337,17 @@ def test_other_artifacts_and_damaged_ones_are_refused(fitted, tmp_path):
     for entry, value, message in (
         ("classes", ["a"], "'classes' must be two different labels, or one"),
         ("classes", [[], []], "not a classifier of ours"),
-        ("n_features", "four", "'n_features' must be a number"),
+        ("n_features", "four", "'n_features' must be a whole number"),
         ("history", [], "'epoch' must be one of the history"),
         ("history", [{"loss": 1}], "not a classifier of ours"),
         ("feature_names", ["a"], "'feature_names' must be 4 names"),
-        ("parameters", [], "'parameters' must be a JSON object"),
+        ("parameters", [], "'parameters' must be an object"),
         ("parameters", {"speed": 1}, "written by another version"),
         ("mitigated", 1, "'mitigated' must be true or false"),
     ):
         form = json.loads(whole)
         form["training"]["classifier"][entry] = value
-        (folder / "artifact.json").write_text(json.dumps(form))
+        (folder / "artifact.json").write_text(json.dumps(resealed(form)))
         with pytest.raises(ArtifactError, match=message):
             DRAlignClassifier.load(folder)
 

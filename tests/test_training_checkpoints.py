@@ -1,7 +1,9 @@
 """A run that is stopped at any moment goes on from its newest checkpoint to the same end."""
 
+import os
 import shutil
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,10 +12,13 @@ import torch
 
 import checkpoint_runs as runs
 from dralign.cli import main
-from dralign.errors import ArtifactError, DralignWarning, OptionError
+from dralign.data import Images, Split
+from dralign.errors import DralignWarning, OptionError, OutputError
 from dralign.sampling import Sampler
 from dralign.training import Checkpoints, Selection, train
 from dralign.training.loop import _begin
+from dralign.training.run import identity
+from sealed import rewrite_checkpoint
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")
 
@@ -46,7 +51,9 @@ def test_no_access_to_a_file_is_a_wrong_moment(tmp_path):
         access += 1
     assert access > 10
     same(np.load(done), np.load(whole))
-    assert len(list((tmp_path / "run").iterdir())) == runs.LAST
+    lock, *steps = sorted(path.name for path in (tmp_path / "run").iterdir())
+    assert lock == "process-0.lock"
+    assert len(steps) == runs.LAST
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +79,32 @@ def test_counts_of_the_running_epoch_come_back(tmp_path):
     assert (other.place, other.skipped, other.seconds) == (2, 3, 1.5)
 
 
+def begun(*, epochs=runs.EPOCHS):
+    """A run of dralign after so many epochs, as the trainer has it."""
+    found = []
+
+    class Kept(Checkpoints):
+        def held(self):
+            return nullcontext()
+
+        def resume(self, run):
+            found.append(run)
+
+        def save(self, run):
+            pass
+
+    method, settings = runs.build_method(**runs.CASES["dralign"]), runs.settings("dralign")
+    if not epochs:
+        run = _begin(runs.network("dralign"), runs.dataset(), method, settings)
+        run.identity = identity(run.model, runs.dataset(), method, settings, "all")
+        return run
+    model = runs.network("dralign")
+    train(model, runs.dataset(), method, settings, checkpoints=Kept("nowhere"))
+    return found[0]
+
+
 def newest_first(folder):
-    return sorted(folder.iterdir(), key=lambda path: -int(path.name.split("-")[1]))
+    return sorted(folder.glob("step-*"), key=lambda path: -int(path.name.split("-")[1]))
 
 
 def test_a_finished_run_returns_at_once(folder, finished, monkeypatch):
@@ -190,8 +221,201 @@ def test_optimiser_state_follows_the_memory_order_of_the_weights(tmp_path):
 
 def test_a_folder_that_can_not_be_written_is_told_in_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ArtifactError, match=r"file: the checkpoint can't be written .File exists"):
+    with pytest.raises(
+        OutputError, match=r"file/step-0-process-0.safetensors: can't be written: File exists"
+    ):
         runs.run("gap", tmp_path / "file")
+
+
+def test_a_full_disk_is_told_in_one_line_and_keeps_the_checkpoints_before(tmp_path, monkeypatch):
+    from safetensors import SafetensorError
+    from safetensors import torch as files
+
+    whole = files.save_file
+
+    def save_file(tensors, path, metadata):
+        if "step-6-" in str(path):
+            raise SafetensorError("I/O error: No space left on device (os error 28)")
+        whole(tensors, path, metadata)
+
+    monkeypatch.setattr(files, "save_file", save_file)
+    with pytest.raises(OutputError, match=r"step-6-process-0.safetensors: can't .*No space left"):
+        runs.run("gap", tmp_path)
+    assert [path.name[:7] for path in newest_first(tmp_path)] == ["step-5-", "step-4-"]
+
+
+def test_a_second_run_on_the_same_checkpoints_is_refused(folder, finished):
+    with (
+        Checkpoints(folder).held(),
+        pytest.raises(OptionError, match=r"checkpoints: another run is using .*run; wait for it"),
+    ):
+        runs.run("dralign", folder)
+    same(runs.outcome(runs.run("dralign", folder)), finished[1])
+
+
+def test_what_is_no_regular_file_is_not_looked_at(folder, finished):
+    """Reading a pipe would wait for ever."""
+    os.mkfifo(folder / "step-20-process-0.safetensors")
+    (folder / "step-25-process-0.safetensors").mkdir()
+    same(runs.outcome(runs.run("dralign", folder)), finished[1])
+
+
+def test_a_file_under_another_name_is_passed_over(folder, finished):
+    newest = newest_first(folder)[0]
+    newest.rename(folder / "step-20-process-0.safetensors")
+    with pytest.warns(DralignWarning, match="its name says another step"):
+        same(runs.outcome(runs.run("dralign", folder)), finished[1])
+
+
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(folder):
+    newest = newest_first(folder)[0]
+    rewrite_checkpoint(newest, lambda tensors, header: header.update(version=1))
+    newest.rename(folder / "step-15-process-0-0123abcd.safetensors")
+    with pytest.raises(OptionError, match=r"version 1; this dralign reads 2: remove it, or choose"):
+        runs.run("dralign", folder)
+
+
+@pytest.mark.parametrize("name", ["train", "validation", "test"])
+def test_other_features_are_another_run(folder, name):
+    """The same rows, labels and groups with one number of one row changed."""
+    data = runs.dataset()
+    split = getattr(data, name)
+    x = split.x.clone()
+    x[7, 1] = -x[7, 1]
+    data = replace(data, **{name: replace(split, x=x)})
+    method, settings = runs.build_method(**runs.CASES["dralign"]), runs.settings("dralign")
+    with pytest.raises(
+        OptionError, match=r"data: 300 training rows (\w+) there, 300 .* (?!\1)\w+ h"
+    ):
+        train(runs.network("dralign"), data, method, settings, checkpoints=Checkpoints(folder))
+
+
+def test_pixels_are_part_of_what_tells_runs_apart():
+    found = []
+    for value in (0, 1):
+        pixels = np.zeros((4, 3, 8, 8), np.uint8)
+        pixels[3, 2, 7, 7] = value
+        x = Images(pixels, np.array([0, 3]))
+        split = Split(x, torch.tensor([0, 1]), torch.tensor([0, 1]))
+        data = replace(runs.dataset(), train=split)
+        method, settings = runs.build_method(**runs.CASES["gap"]), runs.settings("gap")
+        found.append(identity(runs.network("gap"), data, method, settings, "all")["data"])
+    assert found[0] != found[1]
+
+
+def set_in(*path, to):
+    """A forgery that puts a value at a place of the header."""
+
+    def change(_, header):
+        *before, last = path
+        for key in before:
+            header = header[key]
+        header[last] = to
+
+    return change
+
+
+def without(*path):
+    def change(_, header):
+        *before, last = path
+        for key in before:
+            header = header[key]
+        del header[last]
+
+    return change
+
+
+def tensor(name, x):
+    return lambda tensors, _: tensors.update({name: x})
+
+
+FORGED = {
+    "epochs dropped": lambda _, header: header["run"]["history"].pop(0),
+    "last epoch dropped": lambda _, header: header["run"]["history"].pop(),
+    "history of text": set_in("run", "history", to="none"),
+    "record of text": set_in("run", "history", 0, to="none"),
+    "record without its loss": without("run", "history", 0, "loss"),
+    "loss of NaN": set_in("run", "history", 0, "loss", to=float("nan")),
+    "record with more": set_in("run", "history", 0, "more", to=1),
+    "another epoch's number": set_in("run", "history", 1, "epoch", to=0),
+    "a figure of text": set_in("run", "history", 0, "test", "accuracy", to="1"),
+    "a figure is missing": without("run", "history", 0, "validation", "average_precision"),
+    "similarity of text": set_in("run", "history", 0, "similarity", to=[]),
+    "similarity without units": without("run", "history", 0, "similarity", "unit"),
+    "place beyond the epoch": set_in("run", "place", to=5),
+    "place of text": set_in("run", "place", to="0"),
+    "negative seconds": set_in("run", "seconds", to=-1),
+    "generator of nothing": set_in("run", "draws", to={}),
+    "generator of another kind": set_in("run", "draws", "bit_generator", to="MT19937"),
+    "generator state of text": set_in("run", "draws", "state", "state", to="0"),
+    "generator state too large": set_in("run", "draws", "state", "state", to=2**200),
+    "kept epochs that are not": set_in("run", "kept", to=[0, 1, 2, 3]),
+    "kept twice": set_in("run", "kept", to=[0, 0, 1]),
+    "kept one less": set_in("run", "kept", to=[0, 1]),
+    "kept of objects": set_in("run", "kept", to=[{}, [], None]),
+    "multiplier of nothing": set_in("run", "multiplier", to=1.0),
+    "scaler of another precision": set_in("run", "scaler", to={"scale": 1.0}),
+    "no run": without("run"),
+    "no identity": without("identity"),
+    "identity of text": set_in("identity", to="dralign"),
+    "version of text": set_in("version", to="2"),
+    "no weights": lambda tensors, _: tensors.pop("model/0.weight"),
+    "weights of another shape": tensor("model/0.weight", torch.zeros(1)),
+    "weights of another type": tensor("model/0.bias", torch.zeros(8, dtype=torch.float64)),
+    "weights more": tensor("model/9.weight", torch.zeros(1)),
+    "kept weights of another shape": tensor("kept/0/0.weight", torch.zeros(1)),
+    "a tensor of nothing": tensor("what", torch.zeros(1)),
+    "optimiser of another shape": tensor("optimiser/0/exp_avg", torch.zeros(1)),
+    "optimiser of more weights": tensor("optimiser/17/exp_avg", torch.zeros(1)),
+    "optimiser of words": tensor("optimiser/a/b/c", torch.zeros(1)),
+    "optimiser incomplete": lambda tensors, _: tensors.pop("optimiser/0/exp_avg_sq"),
+    "optimiser before its start": tensor("optimiser/0/step", torch.tensor(-1.0)),
+    "random state of another size": tensor("random/cpu", torch.zeros(8, dtype=torch.uint8)),
+    "random state that is none": tensor("random/cpu", torch.zeros(5056, dtype=torch.uint8)),
+    "noise that is no state": tensor("noise", torch.full((5056,), 255, dtype=torch.uint8)),
+    "no noise": lambda tensors, _: tensors.pop("noise"),
+    "losses of more rows": tensor("loss", torch.zeros(2)),
+    "steps of the method before the first": tensor("step/taken", torch.tensor(-3)),
+    "steps of the method of another type": tensor("step/taken", torch.tensor(15.0)),
+    "no steps of the method": lambda tensors, _: tensors.pop("step/taken"),
+}
+
+
+@pytest.mark.parametrize("case", FORGED)
+def test_a_checkpoint_that_can_not_be_is_passed_over_and_nothing_of_it_is_used(case, tmp_path):
+    """Its checksum fits; the run it was offered to is as it was before."""
+    folder, run = tmp_path / "run", begun()
+    Checkpoints(folder).save(run)
+    (path,) = folder.glob("step-*")
+    rewrite_checkpoint(path, FORGED[case])
+    other = begun(epochs=0)
+    before, state = runs.outcome_of(other), torch.get_rng_state()
+    with pytest.warns(DralignWarning, match="step-15-.*: damaged, and passed over"):
+        Checkpoints(folder).resume(other)
+    same(runs.outcome_of(other), before)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_forgery_of_nothing_is_a_whole_checkpoint(tmp_path):
+    """What the test above rests on."""
+    folder, run, other = tmp_path / "run", begun(), begun(epochs=0)
+    Checkpoints(folder).save(run)
+    (path,) = folder.glob("step-*")
+    rewrite_checkpoint(path, lambda tensors, header: None)
+    with torch.random.fork_rng():
+        Checkpoints(folder).resume(other)
+    same(runs.outcome_of(other), runs.outcome_of(run))
+
+
+def test_a_history_without_a_checksum_that_fits_is_passed_over(folder, finished):
+    """Forged without the checksum inside of it."""
+    newest = newest_first(folder)[0]
+    content = newest.read_bytes()
+    changed = content.replace(b'\\"average_precision\\": 0.', b'\\"average_precision\\": 1.', 1)
+    assert changed != content
+    newest.write_bytes(changed)
+    with pytest.warns(DralignWarning, match="damaged, and passed over .its checksum is another"):
+        same(runs.outcome(runs.run("dralign", folder)), finished[1])
 
 
 @pytest.mark.parametrize("option", ["every", "last"])

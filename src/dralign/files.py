@@ -128,16 +128,21 @@ def is_same(one: Path | str, other: Path | str) -> bool:
         return False
 
 
-def read_whole(path: Path | str, *, at_most: int, what: str = "file") -> bytes:
+def read_whole(path: Path | str, *, at_most: int | None, what: str = "file") -> bytes:
     """The content of a regular file; others (pipes, devices) would be waited for without end.
+
+    Args:
+        path: the file.
+        at_most: the size in bytes up to which it is read; None for any.
+        what: what it is, for messages.
 
     Raises:
         OSError: if it can't be read.
         ValueError: if it is not a regular file, or larger than ``at_most`` bytes.
     """
     with open_regular(path) as file:
-        content = file.read(at_most + 1)
-    if len(content) > at_most:
+        content = file.read(-1 if at_most is None else at_most + 1)
+    if at_most is not None and len(content) > at_most:
         raise ValueError(f"{path}: larger than any {what} of ours ({at_most:,} bytes)")
     return content
 
@@ -156,6 +161,19 @@ def locked(path: Path | str) -> Iterator[bool]:
     """
     with Path(path).open("ab") as file:
         yield _lock(file.fileno())
+
+
+def remove_left(folder: Path | str, name: str) -> None:
+    """Removes what killed processes left of a file, however young it is.
+
+    Only for who holds a lock that keeps every other writer of it away.
+
+    Args:
+        folder: where the file is.
+        name: of the file; a * stands for any text.
+    """
+    for left in Path(folder).glob(f".{name}.*.part"):
+        _remove_if_left(left, young=-1.0)
 
 
 def _lock(handle: int) -> bool:
@@ -192,19 +210,23 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 def _remove_left(folder: Path, prefix: str) -> None:
     """Removes the scratch folders of processes that were killed."""
+    for left in folder.iterdir():
+        if left.name.startswith(prefix) and left.name.endswith(".part"):
+            _remove_if_left(left, young=_YOUNG)
+
+
+def _remove_if_left(left: Path, *, young: float) -> None:
+    """Removes a scratch folder that nobody has locked and that is older than ``young`` seconds."""
     if _locks is None:
         return
-    for left in folder.iterdir():
-        if not (left.name.startswith(prefix) and left.name.endswith(".part")):
-            continue
-        with suppress(OSError):  # another process may be removing it too
-            handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
-            try:
-                age = time.time() - os.fstat(handle).st_mtime
-                if abs(age) > _YOUNG and _lock(handle):
-                    shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(handle)
+    with suppress(OSError):  # another process may be removing it too
+        handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+        try:
+            age = time.time() - os.fstat(handle).st_mtime
+            if abs(age) > young and _lock(handle):
+                shutil.rmtree(left, ignore_errors=True)
+        finally:
+            os.close(handle)
 
 
 def _exchange(one: Path, other: Path) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,9 +18,11 @@ from dralign.auditing.noise import similarity_tests
 from dralign.auditing.outcomes import outcomes
 from dralign.auditing.records import Audit, JointRemoval, Outcomes, WhatIf
 from dralign.auditing.removal import Network, independence, what_if
+from dralign.auditing.small import large_enough, withheld_line
 from dralign.auditing.summary import findings
-from dralign.errors import DataError, GroupError, GroupTypeError, OptionError
+from dralign.errors import DataError, DralignWarning, GroupError, GroupTypeError, OptionError
 from dralign.groups import GroupCodes, encode_groups
+from dralign.metrics.decisions import decisions, same_decision
 from dralign.rationale import LayerChoice, select_layers
 from dralign.rationale.fast_ablation import linear_stack
 from dralign.rationale.gradients import evaluation_mode
@@ -33,7 +36,15 @@ FEW_SET_SIZES, FEW_SETS = (1, 4, 16), 5
 MOST_PLAIN_RUNS = 5_000
 MOST_ROWS, MOST_BYTES = 4096, 2**26  # of a block
 PLAIN_SAMPLE = 100
-FEWEST_SPLITS, ENOUGH_SPLITS = 20, 200
+ENOUGH_SPLITS = 200
+LEAST = {
+    "n_splits": 20,
+    "n_bootstrap": 20,
+    "top": 1,
+    "batch_rows": 1,
+    "seed": 0,
+    "min_group_size": 0,
+}
 
 
 def audit(
@@ -50,6 +61,7 @@ def audit(
     top: int = 10,
     seed: int = 0,
     batch_rows: int | None = None,
+    min_group_size: int = 10,
     progress: Progress | None = None,
 ) -> Audit:
     """What a trained network does to each group, which parts do it, and how sure that is.
@@ -84,12 +96,15 @@ def audit(
         seed: of splits, draws and samples.
         batch_rows: rows in a block; memory grows with it. None takes 4,096, or fewer of images: as
             many as are 64 MiB.
+        min_group_size: rows that a group must have: figures of a few people would tell their
+            labels. A smaller group is named, and its rows take no part; where only one of its
+            labels has fewer rows, its rates at that label are withheld. 0 withholds nothing.
         progress: called with the stage and the part of it that is done.
 
     Raises:
         OptionError: if an option is out of range.
         GroupTypeError: if a tensor or array of numbers for ``group`` is not int64.
-        GroupError: if a group has fewer than 2 rows, or there is only one group.
+        GroupError: if a group that is shown has fewer than 2 rows, or there is only one.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
         ModelError: if no weight takes part, a layer is unknown, or the output has another shape.
@@ -97,21 +112,25 @@ def audit(
     if batch_rows is None:
         size = math.prod(np.shape(x)[1:])
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
-    _check_options(n_splits, n_bootstrap, top, batch_rows, seed)
+    _check_options(
+        n_splits=n_splits,
+        n_bootstrap=n_bootstrap,
+        top=top,
+        batch_rows=batch_rows,
+        seed=seed,
+        min_group_size=min_group_size,
+    )
     chosen = select_layers(model, layers)
     codes, names = _groups(group, group_names)
+    left_out = int((codes < 0).sum())
+    codes, names, withheld = large_enough(codes, names, min_group_size)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     device = chosen[0].weight(parameters).device
     with evaluation_mode(model), random_state_kept(device):
         rows = check_rows(model, x, label, codes)
-        names = names or tuple(map(str, range(rows.n_groups)))
-        if len(names) != rows.n_groups:
-            raise GroupError(
-                f"group_names: expected {rows.n_groups} names, one per code, got {len(names)}"
-            )
         require_finite_loss(model, rows, batch_rows)
         stack = linear_stack(model, rows.x) is not None
-        network = Network(model, rows, chosen, stack, batch_rows)
+        network = Network(model, rows, chosen, stack, batch_rows, min_group_size)
         clock = _Clock(progress)
         plan = _plan(network, sample)
         found = _assess(
@@ -119,11 +138,16 @@ def audit(
             names,
             plan,
             clock,
-            {"n_splits": n_splits, "n_bootstrap": n_bootstrap, "top": top, "seed": seed},
+            {
+                "n_splits": n_splits,
+                "n_bootstrap": n_bootstrap,
+                "top": top,
+                "seed": seed,
+                "min_group_size": min_group_size,
+            },
         )
-    left_out = len(codes) - len(rows.x)
-    notes = [*([f"{left_out} rows of no group take no part"] if left_out else []), *found.notes]
-    complete = replace(found, notes=notes)
+        notes = _notes_on_rows(network, names, withheld, left_out)
+    complete = replace(found, notes=[*notes, *found.notes], withheld=withheld)
     return replace(complete, findings=findings(complete))
 
 
@@ -233,6 +257,7 @@ def _decided(
             names,
             n_bootstrap=n_bootstrap,
             rng=rng,
+            cells=network.cells,
         )
 
 
@@ -260,6 +285,24 @@ def _without(
     with clock.stage("what-if") as report:
         removable = [unit for unit in top_units(exact) if unit.layer != output]
         return what_if(network, removable, rng=rng, report=report)
+
+
+def _notes_on_rows(
+    network: Network, names: Sequence[str], withheld: Sequence[str], left_out: int
+) -> list[str]:
+    """Which rows take no part, what is withheld, and whether all get the same decision."""
+    notes = [f"{left_out} rows of no group take no part"] if left_out else []
+    label, group = network.rows.label.cpu().numpy(), network.rows.group.cpu().numpy()
+    if _n_classes(network) > 2:
+        label = np.zeros(0, dtype=np.int64)  # no figure of classes conditions on the label
+        group = label
+    if line := withheld_line(withheld, label, group, names, network.least):
+        warnings.warn(line, DralignWarning, stacklevel=3)
+        notes.append(line)
+    decided = decisions(network.probabilities(network.tensors))
+    if line := same_decision(decided, "rows", then="hard gaps say nothing"):
+        notes.append(line)
+    return notes
 
 
 def _notes(plan: _Plan, binary: bool, n_splits: int) -> list[str]:
@@ -302,10 +345,11 @@ def _n_classes(network: Network) -> int:
 
 
 def _groups(group: object, names: Sequence[str] | None) -> tuple[Tensor, tuple[str, ...]]:
-    """Codes, and names where they are known.
+    """Codes, and a name for each; the codes themselves where there are no names.
 
     Raises:
         GroupTypeError: if a tensor or array of numbers is not int64.
+        GroupError: if there is not a name for each code.
         DataError: if an array is not a vector.
     """
     if isinstance(group, np.ndarray) and group.dtype.kind in "biuf":
@@ -319,21 +363,19 @@ def _groups(group: object, names: Sequence[str] | None) -> tuple[Tensor, tuple[s
         )
     if group.ndim != 1:
         raise DataError(f"group: expected one code per row, got shape {(*group.shape,)}")
-    return group.detach(), tuple(names or ())
+    n_groups = int(group.max()) + 1 if len(group) else 0
+    names = tuple(names or map(str, range(n_groups)))
+    if len(names) != n_groups:
+        raise GroupError(f"group_names: expected {n_groups} names, one per code, got {len(names)}")
+    return group.detach(), names
 
 
-def _check_options(n_splits: int, n_bootstrap: int, top: int, batch_rows: int, seed: int) -> None:
+def _check_options(**given: int) -> None:
     """Checks the numbers.
 
     Raises:
         OptionError: if one is out of range.
     """
-    for name, given, least in (
-        ("n_splits", n_splits, FEWEST_SPLITS),
-        ("n_bootstrap", n_bootstrap, FEWEST_SPLITS),
-        ("top", top, 1),
-        ("batch_rows", batch_rows, 1),
-        ("seed", seed, 0),
-    ):
-        if given < least:
-            raise OptionError(f"{name}: expected at least {least}, got {given}")
+    for name, least in LEAST.items():
+        if given[name] < least:
+            raise OptionError(f"{name}: expected at least {least}, got {given[name]}")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dralign.auditing.records import Estimate, GroupFigures, Outcomes
-from dralign.metrics import evaluate
+from dralign.auditing.small import figures
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.rates import average_precision_of, group_means
 
@@ -23,6 +23,7 @@ def outcomes(
     *,
     n_bootstrap: int,
     rng: np.random.Generator,
+    cells: Codes | None = None,
 ) -> Outcomes:
     """Each group's figures and the gaps between groups, with 95 % percentile intervals.
 
@@ -37,18 +38,22 @@ def outcomes(
         names: the name of each group.
         n_bootstrap: the number of draws.
         rng: what draws.
+        cells: (n,) ``group`` with -1 for rows that take no part in rates at a label; None for
+            none.
     """
     y = label.astype(np.float64)
+    cells = group if cells is None else cells
     members = [np.flatnonzero(group == code) for code in range(len(names))]
     sizes = [len(rows) for rows in members]
-    own, shared = _group_figures(y, prob, group, len(names)), _shared(y, prob, group, len(names))
+    everything = (y, prob, group, cells, len(names))
+    own, shared = _group_figures(*everything), figures(*everything)
     own_draws: list[Mapping[str, Floats]] = []
     shared_draws: list[Mapping[str, float]] = []
     for _ in range(n_bootstrap):
         rows = np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in members])
-        drawn = (y[rows], prob[rows], group[rows], len(names))
+        drawn = (y[rows], prob[rows], group[rows], cells[rows], len(names))
         own_draws.append(_group_figures(*drawn))
-        shared_draws.append(_shared(*drawn))
+        shared_draws.append(figures(*drawn))
     estimates = {
         name: estimate(value, np.array([draw[name] for draw in shared_draws]))
         for name, value in shared.items()
@@ -85,26 +90,23 @@ def estimate(value: float, draws: Floats) -> Estimate:
     return Estimate(float(value), min(float(low), value), max(float(high), value))
 
 
-def _shared(y: Floats, prob: Floats, group: Codes, n_groups: int) -> Mapping[str, float]:
-    """Figures of all rows together, and the gaps."""
-    return evaluate(y, prob, group, n_groups=n_groups)
-
-
-def _group_figures(y: Floats, prob: Floats, group: Codes, n_groups: int) -> Mapping[str, Floats]:
+def _group_figures(
+    y: Floats, prob: Floats, group: Codes, cells: Codes, n_groups: int
+) -> Mapping[str, Floats]:
     """For each figure its value in every group, (G,)."""
     decision = (prob >= THRESHOLD).astype(np.float64)
     everyone = np.ones_like(y)
     rates = {
-        "base_rate": (y, everyone),
-        "mean_probability": (prob, everyone),
-        "selection_rate": (decision, everyone),
-        "true_positive_rate": (decision, y),
-        "false_positive_rate": (decision, 1 - y),
-        "accuracy": ((y == decision).astype(np.float64), everyone),
+        "base_rate": (y, everyone, group),
+        "mean_probability": (prob, everyone, group),
+        "selection_rate": (decision, everyone, group),
+        "true_positive_rate": (decision, y, cells),
+        "false_positive_rate": (decision, 1 - y, cells),
+        "accuracy": ((y == decision).astype(np.float64), everyone, group),
     }
-    figures = {name: group_means(*pair, group, n_groups) for name, pair in rates.items()}
+    found = {name: group_means(*rate, n_groups) for name, rate in rates.items()}
     inside = [group == code for code in range(n_groups)]
-    figures["average_precision"] = np.array(
+    found["average_precision"] = np.array(
         [average_precision_of(y[rows], prob[rows]) for rows in inside]
     )
-    return figures
+    return found

@@ -248,6 +248,7 @@ class Audit:
         findings: the result in sentences.
         notes: what was left out or approximated.
         provenance: numbers of rows and repetitions, seed, versions, seconds.
+        withheld: the names of groups too small for figures, whose rows took no part.
     """
 
     groups: Mapping[str, int]
@@ -260,6 +261,7 @@ class Audit:
     findings: Sequence[str]
     notes: Sequence[str]
     provenance: Mapping[str, Any]
+    withheld: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready; undefined figures are None."""

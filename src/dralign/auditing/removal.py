@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from dralign.auditing import small
 from dralign.auditing.records import JointRemoval, Part, WhatIf
-from dralign.metrics import evaluate
 from dralign.rationale import Layer, per_sample_loss, probability
 from dralign.rationale.ablation import Target, plain_ablation
 from dralign.rationale.fast_ablation import fast_ablation
@@ -37,6 +37,7 @@ class Network:
         layers: the layers whose weights are removed.
         stack: whether it is a stack of Linear layers, which the fast engine and float64 take.
         batch_rows: rows in a block.
+        least: rows of a label that a group must have for rates at this label.
     """
 
     model: nn.Module
@@ -44,6 +45,13 @@ class Network:
     layers: Sequence[Layer]
     stack: bool
     batch_rows: int
+    least: int = 0
+
+    @cached_property
+    def cells(self) -> Codes:
+        """(n,) codes of the groups, -1 for rows that take no part in rates at their label."""
+        label, group = self.rows.label.cpu().numpy(), self.rows.group.cpu().numpy()
+        return small.large_cells(label, group, self.least)
 
     @cached_property
     def tensors(self) -> Mapping[str, Tensor]:
@@ -189,7 +197,7 @@ def what_if(
         prob = network.probabilities(network.without(removed, whole_units=True))
         rows = network.rows
         label, group = rows.label.cpu().numpy(), rows.group.cpu().numpy()
-        return evaluate(label, prob, group, n_groups=rows.n_groups)
+        return small.figures(label, prob, group, network.cells, rows.n_groups)
 
     found = []
     counts = [0, *(k for k in TOP_REMOVED if k <= len(units))]

@@ -174,12 +174,17 @@ def _group_table(audit: Audit) -> list[str]:
     """The figures of each group, and the gaps."""
     if audit.outcomes is None:
         return []
-    width = max(len("group"), *(len(one.group) for one in audit.outcomes.groups)) + 2
+    width = max(map(len, ("group", *audit.groups, *audit.withheld))) + 2
     head = "group".ljust(width) + "rows".rjust(8)
     lines = [head + "".join(text.rjust(11) for text in FIGURES.values())]
     for one in audit.outcomes.groups:
         cells = "".join(f"{one.figures[name].value:11.3f}" for name in FIGURES)
         lines.append(one.group.ljust(width) + f"{one.n:8,}" + cells)
+    least = audit.provenance["min_group_size"]
+    lines += [
+        f"{name.ljust(width)}   fewer than {least} rows: figures withheld"
+        for name in audit.withheld
+    ]
     lines += ["", "gap".ljust(22) + "on probabilities".ljust(26) + "on decisions"]
     for gap in GAPS:
         soft, hard = (_interval(audit.outcomes.gaps[f"{form}_{gap}"]) for form in ("soft", "hard"))

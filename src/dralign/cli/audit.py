@@ -16,13 +16,16 @@ from torch import Tensor, nn
 
 from dralign import auditing
 from dralign.artifact import Artifact, load_artifact
+from dralign.auditing.assessment import LEAST
 from dralign.cli import options
 from dralign.cli.console import errors, print_json, say
 from dralign.data import DataSource, ImageEncoder, ImagePaths, Images, read_table
 from dralign.data.columns import require_columns
 from dralign.data.frame import binary_label, class_label, table_groups
 from dralign.errors import ArtifactError, DataError, ModelError, OptionError
+from dralign.files import check_output, read_whole
 from dralign.groups import GroupCodes
+from dralign.models import as_type_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,8 +77,12 @@ def audit(
     images: options.ImageFolder = None,
     partition: options.Partition = None,
     layers: options.Layers = "all",
-    splits: Annotated[int, typer.Option(help="Random splits for the noise floor.")] = 200,
-    bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 300,
+    splits: Annotated[
+        int, typer.Option(help="Random splits for the noise floor.", min=LEAST["n_splits"])
+    ] = 200,
+    bootstrap: Annotated[
+        int, typer.Option(help="Draws for the intervals.", min=LEAST["n_bootstrap"])
+    ] = 300,
     sample: Annotated[
         int | None,
         typer.Option(help="Weights a layer to ablate; all if that is quick, 20 of images."),
@@ -84,8 +91,15 @@ def audit(
         int | None,
         typer.Option(help="Rows to audit, drawn at random; all if not given, 500 of images."),
     ] = None,
-    top: Annotated[int, typer.Option(help="Units and weights to list.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of splits and draws.")] = 0,
+    top: Annotated[int, typer.Option(help="Units and weights to list.", min=LEAST["top"])] = 10,
+    min_group_size: Annotated[
+        int,
+        typer.Option(
+            help="Rows a group must have; figures of smaller ones are withheld.",
+            min=LEAST["min_group_size"],
+        ),
+    ] = 10,
+    seed: Annotated[int, typer.Option(help="Of splits and draws.", min=LEAST["seed"])] = 0,
     json: options.Json = False,
 ) -> None:
     """Assess a trained network: gaps, rationales against chance, and which units matter to whom.
@@ -97,6 +111,9 @@ def audit(
 
     Example: `dralign audit net people.csv --out audit.html`
     """
+    if out is not None:
+        inputs = [Path(place) for place in (*places, weights, images) if place]
+        check_output(out, inputs=inputs, endings=(".html", ".htm"))
     columns = {"label": label, "positive": positive, "sensitive": tuple(sensitive or ())}
     if model is None:
         if include_sensitive:
@@ -120,6 +137,7 @@ def audit(
             n_bootstrap=bootstrap,
             sample=sample,
             top=top,
+            min_group_size=min_group_size,
             seed=seed,
             progress=show,
         )
@@ -303,16 +321,20 @@ def _load_weights(network: nn.Module, path: Path) -> nn.Module:
 
     Raises:
         ArtifactError: if the file can't be read or its weights do not fit.
+        ModelError: if they are numbers of another kind, or not finite.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        state = load(path.read_bytes())
+        state = load(read_whole(path, at_most=None))
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror or error}") from error
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: no type of torch
         raise ArtifactError(f"{path}: truncated or not a safetensors file ({error})") from error
+    own = network.state_dict()
+    fitting = {name for name, x in state.items() if name in own and x.shape == own[name].shape}
+    state |= {name: as_type_of(own[name], state[name], f"{path}: {name!r}") for name in fitting}
     try:
         network.load_state_dict(state)
     except RuntimeError as error:

@@ -1,6 +1,7 @@
 """``dralign predict``: scores for the rows of a table, from a saved network."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +12,9 @@ from dralign.artifact import load_artifact
 from dralign.cli import options
 from dralign.cli.console import print_json, say
 from dralign.data import ImageEncoder, read_table
-from dralign.errors import OptionError
-from dralign.files import write_atomically
+from dralign.errors import DralignWarning, OptionError
+from dralign.files import check_output, write_atomically
+from dralign.metrics.decisions import decisions, same_decision
 
 
 def predict(
@@ -40,6 +42,8 @@ def predict(
     """
     import pandas as pd
 
+    if out is not None:
+        check_output(out, inputs=(artifact, table), endings=(".csv",))
     network = load_artifact(artifact)
     of_images = isinstance(network.encoder, ImageEncoder)
     rows = read_table(table, of_images=of_images)
@@ -48,10 +52,14 @@ def predict(
     prob = network.predict_proba(rows, folder=images or table.parent)
     if classes := network.class_names:
         scores = pd.DataFrame(prob.numpy(), columns=[f"probability_{name}" for name in classes])
-        scores["prediction"] = np.array(classes)[prob.numpy().argmax(1)]
+        decided = decisions(prob)
+        scores["prediction"] = np.array(classes)[decided]
     else:
-        decision = network.decide(rows, prob)
-        scores = pd.DataFrame({"probability": prob.numpy(), "decision": decision.numpy()})
+        decided = network.decide(rows, prob).numpy()
+        scores = pd.DataFrame({"probability": prob.numpy(), "decision": decided})
+    told = "the network hardly tells them apart"
+    if note := same_decision(decided, f"{len(decided):,} rows", names=classes, then=told):
+        warnings.warn(note, DralignWarning, stacklevel=1)
     if json:
         print_json(scores.to_dict(orient="list"))
     elif out is None:

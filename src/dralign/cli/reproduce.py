@@ -11,7 +11,7 @@ from dralign.cli.console import print_json, say
 from dralign.cli.progress import run_trials
 from dralign.data import catalogue
 from dralign.errors import OptionError, unknown
-from dralign.files import write_atomically
+from dralign.files import check_output, write_atomically
 from dralign.reproduce import (
     ENTRIES,
     PLANS,
@@ -62,6 +62,7 @@ def reproduce(
     if what == "list":
         _list(json=json)
         return
+    _check_page(write, study)
     chosen = list(ENTRIES.values()) if what == "all" else [_entry(what)]
     path = ledger_path(study)
     path = path.parent / "quick" / path.name if quick else path
@@ -90,6 +91,12 @@ def reproduce(
             typer.echo(section(entry, results))
     for path in figures.values():
         say(f"written: {path}")
+
+
+def _check_page(write: Path | None, study: Path) -> None:
+    """Finds out, before the trials are run, whether the page can be written."""
+    if write is not None:
+        check_output(write, option="--write", inputs=[ledger_path(study)], endings=(".md",))
 
 
 def _entry(name: str) -> Entry:

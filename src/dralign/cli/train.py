@@ -3,16 +3,21 @@
 import hashlib
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
+from torch import nn
 
 from dralign.alignment import rank
-from dralign.artifact import Artifact, save_artifact
+from dralign.artifact import Artifact, check_target, save_or_rescue
 from dralign.cli import options
 from dralign.cli.console import complain, print_json, say
+from dralign.data import Dataset
+from dralign.errors import DralignError, DralignWarning, ModelError
 from dralign.methods import METHOD_NAMES, default_weights
+from dralign.metrics.decisions import decisions, same_decision
 from dralign.study import TrialSpec, environment
 from dralign.study.trial import train_trial
 from dralign.training import (
@@ -63,6 +68,8 @@ def train(
     or, of images, `dralign train faces/ --labels faces.csv --label smiling --sensitive gender
     --image-size 64 --out net`.
     """
+    read = (place for place in (data, trial.labels, trial.partition, pretrained) if _there(place))
+    check_target(out, apart=[Path(place) for place in (*read, checkpoints, tensorboard) if place])
     rule, gap = trial.selection(), trial.gap
     lam, beta = default_weights(
         method, fairness_weight, trial.alignment_weight, gap_bound=trial.gap_bound
@@ -80,7 +87,7 @@ def train(
         seed=seed,
         **trial.settings(),
     )
-    place = find_device(device)
+    place, begun = find_device(device), _begun_with(pretrained)
     if nproc != 1 and not launched():
         code, line = launch(context.obj, nproc)
         if code:
@@ -91,6 +98,7 @@ def train(
         first = rank() == 0
         if not first:
             warnings.simplefilter("ignore")  # the first process gives them
+        fingerprint = _fingerprint(spec) if first else ""
         dataset, architecture, result = train_trial(
             spec,
             on_epoch=_observer(gap, tensorboard) if first else None,
@@ -103,9 +111,11 @@ def train(
         return
     result.model.cpu()
     chosen = result.restore(rule, gap)
+    thresholds, notes = _decided(result.model, dataset, spec)
     bound = trial.gap_bound
     trained = {
         "trial": spec.to_dict(),
+        "fingerprint": fingerprint,
         "selection": str(rule),
         "epoch": chosen.epoch,
         "found_weight": chosen.found_weight,
@@ -113,13 +123,10 @@ def train(
         "validation": chosen.validation,
         "test": chosen.test,
         "similarity": chosen.similarity,
+        "notes": notes,
         "environment": dict(environment()),
+        **begun,
     }
-    if pretrained is not None:
-        content = hashlib.sha256(pretrained.read_bytes()).hexdigest()
-        trained["pretrained"] = {"file": pretrained.name, "sha256": content}
-    prob = predict_probability(result.model, dataset.validation.x)
-    thresholds = group_thresholds(prob, dataset, spec.build_method(dataset.n_classes))
     artifact = Artifact(
         model=result.model,
         architecture=architecture,
@@ -130,9 +137,11 @@ def train(
         group_names=dataset.group_names,
         training=trained,
         class_names=dataset.class_names,
-        thresholds=thresholds or (),
+        thresholds=thresholds,
     )
-    folder = save_artifact(artifact, out)
+    folder = save_or_rescue(artifact, out)
+    for note in notes:
+        warnings.warn(note, DralignWarning, stacklevel=1)
     if json:
         print_json({**trained, "artifact": str(folder)})
     else:
@@ -144,14 +153,65 @@ def train(
         say(f"written: {folder}")
 
 
+def _there(place: str | Path | None) -> bool:
+    """Whether a name is that of a file or folder; that of a built-in dataset mostly is not."""
+    try:
+        return bool(place) and Path(str(place)).exists()
+    except OSError:  # too long for the system
+        return False
+
+
+def _fingerprint(spec: TrialSpec) -> str:
+    """The fingerprint of the data, before they are read; empty where they can't be."""
+    try:
+        return spec.data.fingerprint()
+    except DralignError:  # reading them will say why
+        return ""
+
+
+def _begun_with(pretrained: Path | None) -> dict[str, Any]:
+    """What the record says of the weights that training begins with."""
+    if pretrained is None:
+        return {}
+    try:
+        with pretrained.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{pretrained}: {error.strerror or error}") from error
+    return {"pretrained": {"file": pretrained.name, "sha256": content}}
+
+
+def _decided(
+    model: nn.Module, dataset: Dataset, spec: TrialSpec
+) -> tuple[tuple[float, ...], list[str]]:
+    """The thresholds, if the method sets any, and what must be said of the test rows' decisions."""
+    prob = predict_probability(model, dataset.validation.x)
+    thresholds = group_thresholds(prob, dataset, spec.build_method(dataset.n_classes)) or ()
+    test = predict_probability(model, dataset.test.x)
+    decided = decisions(test, group=dataset.test.group, thresholds=thresholds)
+    note = same_decision(decided, "test rows", names=dataset.class_names)
+    return thresholds, [note] if note else []
+
+
 def _observer(gap: str, tensorboard: Path | None) -> Callable[[EpochRecord], None]:
     """What is done with every epoch's record as it is made."""
     log = None if tensorboard is None else tensorboard_log(tensorboard)
 
     def observe(record: EpochRecord) -> None:
-        _show(record, gap)
-        if log is not None:
+        nonlocal log
+        with suppress(OSError):  # where nothing can be shown, the run still goes on
+            _show(record, gap)
+        if log is None:
+            return
+        try:
             log(record)
+        except OSError as error:
+            log = None
+            warnings.warn(
+                f"{tensorboard}: the log ends here: {error.strerror or error}",
+                DralignWarning,
+                stacklevel=2,
+            )
 
     return observe
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from dralign.data.splitting import Rows
 from dralign.errors import DataError
 from dralign.forms import Form
 from dralign.groups import GroupCodes
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 # Of ImageNet's training images, by channel (red, green, blue), with bytes as 0..1.
 MEAN = (0.485, 0.456, 0.406)
@@ -58,6 +61,11 @@ class Images:
         """(m, 3, H, W) float32 images: bytes / 255, minus the mean, over the deviation."""
         chosen = rows.numpy(force=True) if isinstance(rows, Tensor) else rows
         return normalised(self._pixels[self._rows[chosen]])
+
+    def add_to(self, checksum: "Hash") -> None:
+        """Takes the bytes of the images into a checksum, in order; it reads all of them."""
+        for block in _blocks(len(self), len(self), self.shape[2:]):
+            checksum.update(np.ascontiguousarray(self._pixels[self._rows[block]]).data)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A pickled memory map would carry its whole content; its file's name is enough."""

@@ -27,6 +27,7 @@ from dralign.estimator.parameters import (
 from dralign.estimator.saving import learned, to_artifact
 from dralign.gaps import Aggregate
 from dralign.methods import LossConvention, Method, Penalty
+from dralign.metrics.decisions import decisions, same_decision
 from dralign.rationale import Granularity, LayerChoice
 from dralign.training import EpochRecord, Rule, Selection, predict_probability, train
 
@@ -102,6 +103,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         bound_met_: whether the chosen epoch keeps the gap bound on the rows kept back; None without
             one.
         mitigated_: whether training used the groups; False for ``method="erm"`` and without any.
+        notes_: what must be said of the figures, for example that nearly all rows get the same
+            decision, so that the hard gap says nothing; mostly empty.
         architecture_: what ``dralign.models.build`` needs; None where ``module`` was given.
         label_name_: what y was called.
         sensitive_names_: what the sensitive columns were called.
@@ -314,6 +317,11 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         fixed = getattr(method, "fairness_weight", 0.0)
         self.fairness_weight_ = fixed if chosen.found_weight is None else chosen.found_weight
         self.module_.eval()
+        decided = decisions(predict_probability(self.module_, data.validation.x))
+        note = same_decision(decided, "rows kept back", names=[str(c) for c in self.classes_])
+        self.notes_ = (note,) if note else ()
+        for line in self.notes_:
+            warnings.warn(line, DralignWarning, stacklevel=3)
         self.history_ = tuple(self._known(record) for record in result.history)
         self.selection_ = str(selection)
         self.architecture_ = architecture if self.module is None else None

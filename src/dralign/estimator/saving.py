@@ -1,6 +1,5 @@
 """A fitted classifier as an artifact, and back."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +48,7 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
             "epoch": fitted.chosen_epoch_,
             "validation": chosen.validation,
             "similarity": chosen.similarity,
+            "notes": list(fitted.notes_),
             "environment": dict(environment()),
             KEY: {
                 "parameters": parameters,
@@ -78,7 +78,7 @@ def learned(artifact: Artifact, path: str | Path) -> tuple[dict[str, Any], dict[
         )
     try:
         return _learned(artifact, Form(artifact.training[KEY], KEY))
-    except (DataError, KeyError, TypeError) as error:
+    except DataError as error:
         raise ArtifactError(f"{path}: not a classifier of ours ({error})") from error
 
 
@@ -88,14 +88,18 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
     Raises:
         DataError: if an entry is not one of ours.
     """
-    classes, n_features = form.entries("classes"), int(form.number("n_features"))
-    if len(set(classes)) != len(classes) or len(classes) != (len(artifact.class_names) or 2):
+    classes, n_features = _classes(form), form.integer("n_features", 1)
+    if len(classes) != (len(artifact.class_names) or 2):
         raise DataError("'classes' must be two different labels, or one for each class")
     if artifact.encoder is None:
         raise DataError("there is no encoder")
-    history = tuple(map(EpochRecord.from_dict, form.entries("history")))
-    chosen = artifact.training["epoch"]
-    if not isinstance(chosen, int) or not 0 <= chosen < len(history):
+    history = tuple(
+        EpochRecord.from_dict(entry, f"{KEY}, epoch {epoch}", epoch=epoch)
+        for epoch, entry in enumerate(form.entries("history"))
+    )
+    training = Form(artifact.training, "training")
+    chosen = training.integer("epoch")
+    if chosen >= len(history):
         raise DataError("'epoch' must be one of the history")
     attributes = {
         "classes_": np.array(classes),
@@ -105,10 +109,11 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         "architecture_": dict(artifact.architecture),
         "history_": history,
         "chosen_epoch_": chosen,
-        "selection_": str(artifact.training["selection"]),
+        "selection_": training.text("selection"),
         "group_names_": artifact.group_names,
         "label_name_": artifact.label,
         "sensitive_names_": artifact.sensitive,
+        "notes_": training.texts("notes"),
         "mitigated_": form.flag("mitigated"),
         "fairness_weight_": form.number("fairness_weight"),
         "bound_met_": None if form.content.get("bound_met") is None else form.flag("bound_met"),
@@ -118,10 +123,21 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         if len(names) != n_features:
             raise DataError(f"'feature_names' must be {n_features} names")
         attributes["feature_names_in_"] = np.array(names, dtype=object)
-    parameters = form.content["parameters"]
-    if not isinstance(parameters, Mapping):
-        raise DataError("'parameters' must be a JSON object")
-    return dict(parameters), attributes
+    return dict(form.form("parameters").content), attributes
+
+
+def _classes(form: Form) -> list[Any]:
+    """The labels: different texts, or different numbers.
+
+    Raises:
+        DataError: if they are something else.
+    """
+    classes = form.entries("classes")
+    texts = all(isinstance(entry, str) for entry in classes)
+    numbers = all(isinstance(entry, int | float) and abs(entry) < 2**63 for entry in classes)
+    if not (texts or numbers) or len({*classes}) < len(classes):
+        raise DataError("'classes' must be different texts or numbers")
+    return classes
 
 
 def _plain(value: object) -> object:

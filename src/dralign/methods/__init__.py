@@ -30,6 +30,7 @@ METHOD_NAMES: Final = (
 WEIGHTED_METHODS: Final = ("gap", "dralign", "mixup", "adversarial")
 DEFAULT_LAMBDA: Final = 0.2
 BETA_SHARE: Final = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
+LARGEST_WEIGHT: Final = 1e20  # float32 still holds it times all else that enters a step
 DEFAULT_EVERY: Final = 8  # steps from one with the alignment term to the next
 
 _COMPARE_PAIRS: Final = ("gap", "mixup", "dralign")
@@ -237,6 +238,8 @@ def _check_used(
     for key, weight, used in weights:
         if not 0 <= weight < float("inf"):
             raise OptionError(f"{key}: expected a number from 0 up, got {weight}")
+        if weight > LARGEST_WEIGHT:
+            raise OptionError(f"{key}: {weight:g} is beyond what float32 can weigh; choose less")
         if weight and not used:
             raise OptionError(f"{key}: the method {name!r} does not use it, got {weight:g}")
     if penalty == "mixup" and name != "dralign":

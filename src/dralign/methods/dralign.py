@@ -130,5 +130,11 @@ class AlignedStep:
         return {"taken": torch.tensor(self.taken)}
 
     def load_state_dict(self, state: State) -> None:
-        """Goes on from what ``state_dict`` gave."""
-        self.taken = int(state["taken"])
+        """Goes on from what ``state_dict`` gave.
+
+        Raises:
+            ValueError: if it is no count of steps.
+        """
+        if (taken := int(state["taken"])) < 0:
+            raise ValueError(f"taken: {taken} steps")
+        self.taken = taken

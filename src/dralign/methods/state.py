@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @runtime_checkable
@@ -47,8 +48,36 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     return {f"{place}/{key}": x for place, found in gathered.items() for key, x in found.items()}
 
 
+def check_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
+    """Checks that an Adam of these parameters can be given a state.
+
+    Raises:
+        ValueError: if a name, a type or a shape is not one that ``optimiser_state`` gives.
+    """
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    wanted = {
+        f"{place}/{key}": (parameter.shape, parameter.dtype)
+        for place, parameter in enumerate(parameters)
+        for key in _MOMENTS
+    }
+    wanted |= {f"{place}/step": (torch.Size(), torch.float32) for place in range(len(parameters))}
+    for name, x in state.items():
+        if wanted.get(name) != (x.shape, x.dtype):
+            raise ValueError(f"optimiser: {name[:50]!r}, {x.dtype} of shape {tuple(x.shape)}")
+        place, _, key = name.partition("/")
+        if any(f"{place}/{other}" not in state for other in (*_MOMENTS, "step")):
+            raise ValueError(f"optimiser: parameter {place} has an incomplete state")
+        if key == "step" and not 0 <= float(x) < torch.inf:
+            raise ValueError(f"optimiser: {name!r} is {float(x):g}")
+
+
 def set_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Gives an optimiser of the same parameters and options what ``optimiser_state`` returned."""
+    """Gives an Adam of the same parameters and options what ``optimiser_state`` returned.
+
+    Raises:
+        ValueError: if it is something else; the optimiser is then left as it is.
+    """
+    check_optimiser_state(optimiser, state)
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     gathered: dict[int, State] = {}
     for name, tensor in state.items():

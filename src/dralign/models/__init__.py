@@ -9,8 +9,20 @@ from dralign.errors import OptionError, unknown
 from dralign.models.perceptron import mlp
 from dralign.models.pretrained import load_weights
 from dralign.models.vision import ALEXNET_PIXELS, RESNET_PIXELS, alexnet, resnet18
+from dralign.models.weights import as_type_of, misfit, not_finite
 
-__all__ = ["NETWORKS", "alexnet", "build", "check_image_size", "load_weights", "mlp", "resnet18"]
+__all__ = [
+    "NETWORKS",
+    "alexnet",
+    "as_type_of",
+    "build",
+    "check_image_size",
+    "load_weights",
+    "misfit",
+    "mlp",
+    "not_finite",
+    "resnet18",
+]
 
 
 @dataclass(frozen=True)

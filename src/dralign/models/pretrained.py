@@ -1,11 +1,14 @@
 """Pretrained weights of a network, from a file of one's own."""
 
+import io
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from dralign.errors import ModelError
+from dralign.files import read_whole
+from dralign.models.weights import as_type_of
 
 HEADS = ("classifier.", "fc.")  # of AlexNet and ResNet-18 in torchvision
 
@@ -25,7 +28,8 @@ def load_weights(network: nn.Module, path: str | Path) -> tuple[str, ...]:
         The names of the weights that were not taken.
 
     Raises:
-        ModelError: if the file can't be read, or its weights are those of another network.
+        ModelError: if the file can't be read, or its weights are those of another network, whole
+            or complex numbers in the place of real ones, or not finite.
     """
     place = Path(path)
     state, own = _state(place), network.state_dict()
@@ -40,9 +44,12 @@ def load_weights(network: nn.Module, path: str | Path) -> tuple[str, ...]:
                 f"{place}: {found} for {name!r}, expected shape {tuple(own[name].shape)}; only "
                 "layers of the head may differ"
             )
-    network.load_state_dict(
-        {name: x for name, x in state.items() if name not in kept}, strict=False
-    )
+    taken = {
+        name: as_type_of(own[name], x, f"{place}: {name!r}")
+        for name, x in state.items()
+        if name not in kept
+    }
+    network.load_state_dict(taken, strict=False)
     return tuple(kept)
 
 
@@ -51,15 +58,22 @@ def _state(place: Path) -> dict[str, Tensor]:
 
     Raises:
         ModelError: if it is not a file of tensors.
+        MemoryError: if there is no room for them.
     """
     from safetensors.torch import load
 
     try:
-        if place.suffix == ".safetensors":
-            return dict(load(place.read_bytes()))
-        state = torch.load(place, map_location="cpu", weights_only=True)
+        content = read_whole(place, at_most=None)
     except OSError as error:
         raise ModelError(f"{place}: {error.strerror or error}") from error
+    except ValueError as error:  # not a regular file
+        raise ModelError(str(error)) from error
+    try:
+        if place.suffix == ".safetensors":
+            return dict(load(content))
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file makes the readers raise many kinds
         # Their texts go on for pages, and torch's advises to run the code in the file.
         raise ModelError(f"{place}: truncated, or not a file of weights alone") from error

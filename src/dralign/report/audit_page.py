@@ -98,7 +98,7 @@ def _facts(audit: Form) -> str:
 def _sections(audit: Form) -> Iterator[str]:
     """The parts of the page, in order of interest."""
     if audit["outcomes"] is not None:
-        yield _outcomes(audit["outcomes"], audit["provenance"]["n_bootstrap"])
+        yield _outcomes(audit)
     yield _similarity(audit["similarity"])
     yield _influence(audit)
     if len(audit["what_if"]) > 1:
@@ -106,13 +106,16 @@ def _sections(audit: Form) -> Iterator[str]:
     yield _trust(audit)
 
 
-def _outcomes(outcomes: Form, n_bootstrap: int) -> str:
+def _outcomes(audit: Form) -> str:
     """Group figures and gaps."""
+    outcomes, made = audit["outcomes"], audit["provenance"]
+    n_bootstrap, few = made["n_bootstrap"], f"fewer than {made['min_group_size']}"
     head = ["group", "rows", *RATES.values()]
     body = [
         [escape(one["group"]), f"{one['n']:,}", *(_estimate(one["figures"][k]) for k in RATES)]
         for one in outcomes["groups"]
     ]
+    body += [[escape(name), few, *["withheld"] * len(RATES)] for name in audit["withheld"]]
     gaps = [
         [name, *(_estimate(outcomes["gaps"][f"{form}_{gap}"]) for form in ("soft", "hard"))]
         for gap, name in _GAPS.items()
@@ -304,6 +307,7 @@ def _settings(audit: Form) -> dict[str, str]:
     seconds = made["seconds"]
     return {
         **{f"rows of {name}": f"{n:,}" for name, n in audit["groups"].items()},
+        "rows a group must have": str(made["min_group_size"]),
         "random splits": str(made["n_splits"]),
         "cost of a split": made["cost_of_a_split"],
         "bootstrap draws": str(made["n_bootstrap"]),

@@ -1,18 +1,16 @@
 """Checkpoints: a run in the middle, in one file; a run that was stopped goes on from the newest.
 
-A file is in the safetensors format, with JSON in its header; nothing in it is ever unpickled. It is
-written beside its place and renamed, so that under its name it is complete, and its name holds its
-checksum, so that damage is noticed.
+A file is in the safetensors format, with JSON in its header; nothing in it is ever unpickled. It
+appears under its name when it is complete, and holds a checksum of its content, so that damage is
+noticed.
 """
 
+import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
 import warnings
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,19 @@ import torch
 
 from dralign.alignment import add_up, n_processes, rank
 from dralign.errors import ArtifactError, DralignWarning, OptionError
+from dralign.files import locked, remove_left, try_output, write_atomically
+from dralign.forms import Form, parse_json
 from dralign.methods.state import State
-from dralign.training.run import Run
+from dralign.training.run import Run, add_content
+from dralign.training.snapshot import Snapshot
 
-VERSION = 1
-_NAME = re.compile(r"step-(?P<step>\d+)-process-(?P<rank>\d+)-(?:[0-9a-f]{8})\.safetensors")
-_BLOCK = 2**20
+VERSION = 2
+# The names of version 1 had a checksum.
+_NAME = re.compile(
+    r"step-(?P<step>\d{1,18})-process-(?P<rank>\d{1,9})(?:-[0-9a-f]{8})?\.safetensors"
+)
 _LAST = 2**62  # a step that no run reaches
+_KEY, _CHECKSUM = "dralign", "sha256"
 
 
 @dataclass(frozen=True)
@@ -62,32 +66,41 @@ class Checkpoints:
         """Whether a checkpoint is asked for after so many steps, within an epoch."""
         return self.every is not None and step % self.every == 0
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other runs away from the folder, which can be written, for the length of a block.
+
+        Raises:
+            OptionError: if another run has it.
+            OutputError: if nothing can be written there.
+        """
+        folder = Path(self.folder)
+        try_output(self._place(0))
+        with locked(folder / f"process-{rank()}.lock") as mine:
+            if not mine:
+                raise OptionError(
+                    f"checkpoints: another run is using {folder}; wait for it, or choose another "
+                    "folder"
+                )
+            remove_left(folder, self._place("*").name)
+            yield
+
     def save(self, run: Run) -> None:
         """Writes a checkpoint, and then removes those that are no longer needed.
 
         Raises:
-            ArtifactError: if it can't be written.
+            OutputError: if it can't be written.
         """
-        from safetensors import SafetensorError
-
-        folder, step = Path(self.folder), run.steps
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder, prefix=_scratch()) as scratch:
-                new = Path(scratch) / "new"
-                _write(new, run)
-                place = folder / f"step-{step}-process-{rank()}-{_checksum(new)}.safetensors"
-                new.replace(place)
-            _sync(folder)
-            # A later one is left from before the run went back to an earlier one.
-            kept = sorted({at for at in self._found() if at <= step})[-self.last :]
-            for at, paths in self._found().items():
-                for path in paths:
-                    if at not in kept or (at == step and path != place):
+        step = run.steps
+        write_atomically(self._place(step), lambda new: _write(new, run))
+        found = self._found()
+        # A later one is left from before the run went back to an earlier one.
+        kept = sorted(at for at in found if at <= step)[-self.last :]
+        for at, paths in found.items():
+            for path in paths:
+                if at not in kept:
+                    with suppress(OSError):  # an old one more does no harm
                         path.unlink()
-        except (OSError, SafetensorError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise ArtifactError(f"{folder}: the checkpoint can't be written ({why})") from error
 
     def resume(self, run: Run) -> None:
         """Brings ``run`` to its newest checkpoint that is whole, in every process; if there is one.
@@ -97,107 +110,118 @@ class Checkpoints:
         Raises:
             OptionError: if the checkpoints are of another run, or of another version of dralign.
         """
-        for left in Path(self.folder).glob(f"{_scratch()}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        at, path = self._newest(_LAST)
-        if path is not None:
-            self._check(path, run.identity)
+        at, found = self._newest(run, _LAST)
         # No process may be ahead of the others; all go round as often.
         while min(reached := _of_all(at, run.loss.device)) < max(reached):
-            at, path = self._newest(min(reached))
-        if path is None:
-            return
-        run.go_on_from(_tensors(path), _header(path))
+            at, found = self._newest(run, min(reached))
+        if found is not None:
+            found.restore(run)
 
-    def _check(self, path: Path, identity: Mapping[str, str]) -> None:
-        """Checks that a file is of the run that is to go on.
-
-        Raises:
-            OptionError: if it is not.
-        """
-        header = _header(path)
-        if header["version"] != VERSION:
-            raise OptionError(f"{path}: version {header['version']}; this dralign reads {VERSION}")
-        there = header["identity"]
-        for name, own in identity.items():
-            if there.get(name) != own:
-                raise OptionError(
-                    f"checkpoints: {self.folder} holds those of another run ({name}: "
-                    f"{there.get(name)} there, {own} here); choose another folder"
-                )
+    def _place(self, step: int | str) -> Path:
+        """The file of this process after so many steps."""
+        return Path(self.folder) / f"step-{step}-process-{rank()}.safetensors"
 
     def _found(self) -> dict[int, list[Path]]:
         """The files of this process by step."""
         found: dict[int, list[Path]] = {}
         for path in sorted(Path(self.folder).glob("step-*")):
-            if (named := _NAME.fullmatch(path.name)) and int(named["rank"]) == rank():
+            named = _NAME.fullmatch(path.name)
+            if named and int(named["rank"]) == rank() and path.is_file():  # no pipe, no folder
                 found.setdefault(int(named["step"]), []).append(path)
         return found
 
-    def _newest(self, limit: int) -> tuple[int, Path | None]:
-        """The newest whole checkpoint up to a step; 0 and None if there is none."""
+    def _newest(self, run: Run, limit: int) -> tuple[int, Snapshot | None]:
+        """The newest whole checkpoint up to a step; 0 and None if there is none.
+
+        Raises:
+            OptionError: if a whole one is of another run, or one of another version.
+        """
         for step, paths in sorted(self._found().items(), reverse=True):
             for path in paths if step <= limit else ():
-                if path.name == f"step-{step}-process-{rank()}-{_checksum(path)}.safetensors":
-                    return step, path
-                warnings.warn(
-                    f"{path}: damaged, and passed over; an earlier checkpoint is taken",
-                    DralignWarning,
-                    stacklevel=4,
-                )
+                try:
+                    return step, self._read(path, step, run)
+                except ArtifactError as error:
+                    warnings.warn(
+                        f"{path}: damaged, and passed over ({error}); an earlier checkpoint is "
+                        "taken",
+                        DralignWarning,
+                        stacklevel=4,
+                    )
         return 0, None
+
+    def _read(self, path: Path, step: int, run: Run) -> Snapshot:
+        """What a file holds, checked.
+
+        Raises:
+            ArtifactError: if it is damaged, or holds what can't be.
+            OptionError: if it is of another run, or of another version.
+        """
+        tensors, content = _content(path)
+        header = Form(content, "its header", error=ArtifactError)
+        if (version := header.integer("version")) != VERSION:
+            raise OptionError(
+                f"{path}: version {version}; this dralign reads {VERSION}: remove it, or choose "
+                "another folder for checkpoints"
+            )
+        if header.text(_CHECKSUM) != _checksum(tensors, content):
+            raise ArtifactError("its checksum is another")
+        there = header.form("identity")
+        for name, own in run.identity.items():
+            if (found := there.content.get(name)) != own:
+                raise OptionError(
+                    f"checkpoints: {self.folder} holds those of another run ({name}: "
+                    f"{str(found)[:200]} there, {own} here); choose another folder"
+                )
+        snapshot = Snapshot.checked(tensors, header.form("run"), run)
+        if snapshot.epochs * run.settings.iterations + snapshot.place != step:
+            raise ArtifactError("its name says another step")
+        return snapshot
 
 
 def _write(path: Path, run: Run) -> None:
-    """Writes the state of a run through to the disk."""
+    """Writes the state of a run.
+
+    Raises:
+        OSError: if it can't be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors, rest = run.state()
-    rest |= {"version": VERSION, "identity": run.identity}
-    save_file(tensors, path, metadata={"dralign": json.dumps(rest)})
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+    snapshot = Snapshot.of(run)
+    header = {"version": VERSION, "identity": run.identity, "run": snapshot.rest()}
+    header[_CHECKSUM] = _checksum(snapshot.tensors, header)
+    try:
+        save_file(snapshot.tensors, path, metadata={_KEY: json.dumps(header)})
+    except SafetensorError as error:
+        raise OSError(str(error)) from error
 
 
-def _tensors(path: Path) -> State:
-    """The tensors of a whole file."""
+def _content(path: Path) -> tuple[State, dict[str, Any]]:
+    """The tensors of a file, and what it holds besides.
+
+    Raises:
+        ArtifactError: if it is not whole.
+    """
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
-    tensors: State = load_file(path)
-    return tensors
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY, "")
+        tensors: State = load_file(path)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:  # KeyError: no type of torch
+        raise ArtifactError(" ".join(str(error).split())[:200]) from error
+    header = parse_json(text, "its header", error=ArtifactError)
+    return tensors, header if isinstance(header, dict) else {}
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """What a whole file holds besides tensors."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        header: dict[str, Any] = json.loads(file.metadata()["dralign"])
-    return header
-
-
-def _scratch() -> str:
-    """How the folders begin in which this process writes files that are not yet whole."""
-    return f".writing-{rank()}-"
-
-
-def _checksum(path: Path) -> str:
-    """The checksum of a file's content; SHA-256 would take longer than to write it."""
-    found = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            found = zlib.crc32(block, found)
-    return f"{found:08x}"
-
-
-def _sync(folder: Path) -> None:
-    """Writes the names in a folder through to the disk, where a system can."""
-    if os.name == "posix":
-        entry = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(entry)
-        finally:
-            os.close(entry)
+def _checksum(tensors: State, header: Mapping[str, Any]) -> str:
+    """The SHA-256 of all tensors and of the header but for its checksum."""
+    rest = {key: value for key, value in header.items() if key != _CHECKSUM}
+    found = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
+    for name in sorted(tensors):
+        add_content(found, name, tensors[name])
+    return found.hexdigest()
 
 
 def _of_all(number: int, device: torch.device) -> list[int]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dralign.data import Dataset, Split
+from dralign.errors import ModelError
 from dralign.gaps import Gap
 from dralign.methods import Method
 from dralign.metrics import evaluate
@@ -31,11 +32,21 @@ def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
 
     Returns:
         (n,), or (n, C) with more than two classes; float32 on the CPU.
+
+    Raises:
+        ModelError: if the network has none for a row, because a number grew beyond all bounds.
     """
     device = next(model.parameters()).device
     with evaluation_mode(model), torch.inference_mode():
         parts = [probability(model(block.to(device))).float().cpu() for block in x.split(BLOCK)]
-    return torch.cat(parts)
+    prob = torch.cat(parts)
+    known = torch.isfinite(prob if prob.ndim == 1 else prob.sum(1))
+    if lacking := int((~known).sum()):
+        raise ModelError(
+            f"the network has no probability (NaN) for {lacking} of {len(prob)} rows: its weights "
+            "are not finite, or the inputs are too large for it"
+        )
+    return prob
 
 
 def score_splits(model: nn.Module, dataset: Dataset, method: Method) -> tuple[Scores, Scores]:

@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from dralign import models
 from dralign.alignment import Passes, n_processes, rank
 from dralign.data import Dataset
 from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
@@ -93,16 +95,18 @@ def train(
     Raises:
         GroupError: if training rows of a group (or of a cell, where the gap needs it) are missing,
             or there are no groups and the method needs some.
-        ModelError: if the loss stops being finite, or the model has no layer with a rationale.
-        OptionError: if the checkpoints are of another run.
-        ArtifactError: if a checkpoint can't be written.
+        ModelError: if the loss or a weight stops being finite, or the model has no layer with a
+            rationale.
+        OptionError: if the checkpoints are of another run, or another run is using them.
+        OutputError: if a checkpoint can't be written.
     """
     check_groups(dataset, method)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
+    held = nullcontext() if checkpoints is None else checkpoints.held()
     share_weights(model)
     # Each process has its own dropout masks; what a method draws from is the same in all.
-    with seeded(seeds.noise + rank()):
+    with held, seeded(seeds.noise + rank()):
         run = _begin(model, dataset, method, settings)
         if checkpoints is not None:
             run.identity = identity(model, dataset, method, settings, keep)
@@ -115,6 +119,7 @@ def train(
         # An epoch that was begun is finished, also if it is not asked for any more.
         while run.place or not _finished(run, keep, method.gap.name):
             _epoch(run, dataset, checkpoints)
+            _require_finite(run, method)
             start = time.perf_counter()
             record = EpochRecord(
                 len(run.history),
@@ -212,11 +217,7 @@ def _finished(run: Run, keep: Keep, gap: str) -> bool:
 
 
 def _epoch(run: Run, dataset: Dataset, checkpoints: Checkpoints | None) -> None:
-    """The steps of an epoch that are still to be taken.
-
-    Raises:
-        ModelError: if the loss is not finite.
-    """
+    """The steps of an epoch that are still to be taken."""
     model, settings, ascent, scaler = run.model, run.settings, run.ascent, run.scaler
     device = next(model.parameters()).device
     rows = dataset.train
@@ -246,12 +247,29 @@ def _epoch(run: Run, dataset: Dataset, checkpoints: Checkpoints | None) -> None:
             checkpoints.save(run)
             start = time.perf_counter()
     average_buffers(model)
-    if not torch.isfinite(run.loss):
-        raise ModelError(
-            f"the loss is not finite in epoch {len(run.history)}; try a smaller learning rate than "
-            f"{settings.learning_rate:g}"
-        )
     run.seconds += time.perf_counter() - start
+
+
+def _require_finite(run: Run, method: Method) -> None:
+    """Checks what an epoch led to.
+
+    Raises:
+        ModelError: if its loss or a weight is not finite; the settings that can be why are named.
+    """
+    what = "" if bool(torch.isfinite(run.loss)) else "the loss is"
+    if not what and (name := models.not_finite(run.model.state_dict())):
+        what = f"the weights {name!r} are"
+    if not what:
+        return
+    tried = [f"smaller learning rate than {run.settings.learning_rate:g}"]
+    if run.ascent is not None:
+        tried.append(f"larger gap bound than {run.settings.gap_bound:g}")
+    else:
+        weights = {name: getattr(method, f"{name}_weight", 0) for name in ("fairness", "alignment")}
+        tried += [f"smaller {name} weight than {x:g}" for name, x in weights.items() if x]
+    raise ModelError(
+        f"{what} not finite in epoch {len(run.history)}; try a {', or a '.join(tried)}"
+    )
 
 
 def _observed(model: nn.Module, ascent: DualAscent) -> float:

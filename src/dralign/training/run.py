@@ -1,34 +1,29 @@
-"""A run between two steps: all that the rest of it depends on, as tensors and JSON."""
+"""A run: what it works with, how far it has come, and what tells it from others."""
 
-import zlib
-from collections.abc import Mapping
+import hashlib
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment import n_processes, random_state
-from dralign.data import Dataset
+from dralign.alignment import n_processes
+from dralign.data import Dataset, Images
 from dralign.methods import Method, Step
-from dralign.methods.state import (
-    State,
-    Stateful,
-    only,
-    optimiser_state,
-    set_optimiser_state,
-    under,
-)
+from dralign.methods.state import State
 from dralign.sampling import Sampler
 from dralign.training.bound import DualAscent
 from dralign.training.history import EpochRecord
 from dralign.training.selection import Selection
 from dralign.training.settings import TrainingSettings
 
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+
 Keep = Selection | Literal["all", "none"]
 _NOT_IDENTITY = ("epochs", "patience")  # a run may go on for longer than was planned
-_RANDOM = ("cpu", "cuda")  # in the order of ``random_state``
+SHOWN = 16  # digits of a checksum that are kept
 
 
 @dataclass
@@ -90,55 +85,6 @@ class Run:
         self.loss = torch.zeros_like(self.loss)
         self.place, self.skipped, self.seconds = 0, 0, 0.0
 
-    def state(self) -> tuple[State, dict[str, Any]]:
-        """Tensors on the CPU that share no memory among each other, and what JSON can hold."""
-        tensors = under("model", weights(self.model))
-        tensors |= under("optimiser", optimiser_state(self.optimiser))
-        if isinstance(self.step, Stateful):
-            tensors |= under("step", self.step.state_dict())
-        tensors |= under("random", dict(zip(_RANDOM, random_state(self.model), strict=False)))
-        tensors |= {"noise": self.noise.get_state(), "loss": self.loss}
-        for epoch, state in self.kept.items():
-            tensors |= under(f"kept/{epoch}", state)
-        tensors = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
-        rest = {
-            "draws": self.draws.bit_generator.state,
-            "scaler": self.scaler.state_dict(),
-            "multiplier": None if self.ascent is None else self.ascent.multiplier,
-            "history": [record.to_dict() for record in self.history],
-            "kept": list(self.kept),
-            "place": self.place,
-            "skipped": self.skipped,
-            "seconds": self.seconds,
-        }
-        return tensors, rest
-
-    def go_on_from(self, tensors: State, rest: Mapping[str, Any]) -> None:
-        """Brings a run that was begun in the same way to where ``state`` was taken."""
-        self.model.load_state_dict(only("model", tensors))
-        set_optimiser_state(self.optimiser, only("optimiser", tensors))
-        if isinstance(self.step, Stateful):
-            self.step.load_state_dict(only("step", tensors))
-        random = only("random", tensors)
-        torch.set_rng_state(random["cpu"])
-        if "cuda" in random:
-            torch.cuda.set_rng_state(random["cuda"], next(self.model.parameters()).device)
-        self.noise.set_state(tensors["noise"])
-        self.loss.copy_(tensors["loss"])
-        self.draws.bit_generator.state = rest["draws"]
-        if self.scaler.is_enabled():
-            self.scaler.load_state_dict(rest["scaler"])
-        if self.ascent is not None:
-            self.ascent.multiplier = rest["multiplier"]
-        self.history = [EpochRecord.from_dict(record) for record in rest["history"]]
-        # Their file may be removed while they are still in use.
-        self.kept = {
-            epoch: {name: x.clone() for name, x in only(f"kept/{epoch}", tensors).items()}
-            for epoch in rest["kept"]
-        }
-        self.place, self.skipped = rest["place"], rest["skipped"]
-        self.seconds = rest["seconds"]
-
 
 def weights(model: nn.Module) -> State:
     """A copy of the weights and buffers, on the CPU."""
@@ -150,22 +96,31 @@ def identity(
 ) -> dict[str, str]:
     """What tells a run from others, as far as its result depends on it: text by name.
 
-    The network is still as it was before the first step.
+    The network is still as it was before the first step. All rows are read once: the content of
+    their inputs counts too.
     """
-    initial = rows = 0
+    initial, rows = hashlib.sha256(), hashlib.sha256()
     for name, x in model.state_dict().items():
-        initial = zlib.crc32(f"{name} {tuple(x.shape)} {x.dtype}".encode(), initial)
-        content = x.detach().cpu().reshape(-1).view(torch.uint8)
-        initial = zlib.crc32(content.numpy(), initial)
+        add_content(initial, name, x)
     for split in (dataset.train, dataset.validation, dataset.test):
-        rows = zlib.crc32(str(tuple(split.x.shape)).encode(), rows)
-        rows = zlib.crc32(split.y.numpy().tobytes() + split.group.numpy().tobytes(), rows)
+        for name in ("x", "y", "group"):
+            add_content(rows, name, getattr(split, name))
     return {
         **{k: str(v) for k, v in asdict(settings).items() if k not in _NOT_IDENTITY},
         "method": str(method),
         "keep": str(keep),
-        "initial weights": f"{initial:08x}",
-        "data": f"{len(dataset.train)} training rows {rows:08x}",
+        "initial weights": initial.hexdigest()[:SHOWN],
+        "data": f"{len(dataset.train)} training rows {rows.hexdigest()[:SHOWN]}",
         "processes": str(n_processes()),
         "device": next(model.parameters()).device.type,
     }
+
+
+def add_content(found: "Hash", name: str, x: Tensor | Images) -> None:
+    """Takes a tensor or images into a checksum: name, shape, type and content."""
+    found.update(f"{name} {tuple(x.shape)};".encode())
+    if isinstance(x, Images):
+        x.add_to(found)
+        return
+    found.update(f"{x.dtype};".encode())
+    found.update(x.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)

@@ -1,0 +1,181 @@
+"""Reading a saved network that may come from anyone: checked before any of it is used."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dralign import models
+from dralign.artifact.layout import (
+    CHECKSUM,
+    DESCRIPTION,
+    FORMAT,
+    LARGEST_DESCRIPTION,
+    VERSION,
+    WEIGHTS,
+    checksum,
+)
+from dralign.artifact.network import Artifact
+from dralign.data import Encoder, ImageEncoder, encoder_from_dict
+from dralign.errors import ArtifactError, DataError, OptionError
+from dralign.files import read_whole
+from dralign.forms import Form, parse_json
+from dralign.methods.thresholds import NOBODY
+
+_MOST_LAYERS = 10_000
+
+
+def load_artifact(folder: str | Path) -> Artifact:
+    """Reads an artifact, checking that it is ours, complete, unchanged and possible.
+
+    Raises:
+        ArtifactError: if it is missing, damaged, not ours, or of another version.
+        ModelError: if it needs torchvision, which can't be used.
+    """
+    place = Path(folder)
+    if not place.is_dir():
+        raise ArtifactError(f"{place}: no such folder; expected a network saved by dralign train")
+    path = place / DESCRIPTION
+    description = _description(path)
+    weights = _weights(place / WEIGHTS, description.text("weights_sha256"))
+    try:
+        return _artifact(description, weights)
+    except (DataError, OptionError, ArtifactError) as error:
+        raise ArtifactError(f"{path}: not a network of ours ({error})") from error
+
+
+def _description(path: Path) -> Form:
+    """The description, of our format and version and as it was written.
+
+    Raises:
+        ArtifactError: if it is not.
+    """
+    try:
+        text = read_whole(path, at_most=LARGEST_DESCRIPTION, what="description")
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror or error}; not a saved network") from error
+    except ValueError as error:
+        raise ArtifactError(str(error)) from error
+    content = parse_json(text, str(path), error=ArtifactError)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise ArtifactError(f"{path}: not a network saved by dralign")
+    if content.get("version") != VERSION:
+        raise ArtifactError(
+            f"{path}: format version {str(content.get('version'))[:50]}; this dralign reads "
+            f"{VERSION}: train the network again, or use the version that it was saved by"
+        )
+    if content.get(CHECKSUM) != checksum(content):
+        raise ArtifactError(f"{path}: changed since it was saved (its checksum is another)")
+    return Form(content, str(path), error=ArtifactError)
+
+
+def _weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    """The weights by name, as they were written.
+
+    Raises:
+        ArtifactError: if they can't be read, or are others.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        content = read_whole(path, at_most=None)
+    except OSError as error:
+        raise ArtifactError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ArtifactError(str(error)) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ArtifactError(f"{path}: truncated or changed since it was saved")
+    try:
+        state: dict[str, Tensor] = load(content)
+    except (SafetensorError, KeyError) as error:  # KeyError: a type that torch does not have
+        raise ArtifactError(f"{path}: not a safetensors file of torch ({error})") from error
+    return state
+
+
+def _artifact(description: Form, weights: Mapping[str, Tensor]) -> Artifact:
+    """The network that a description and its weights make.
+
+    Raises:
+        ArtifactError: if an entry is not possible, or does not go with the others.
+    """
+    architecture = description.form("architecture").content
+    form = description.content.get("encoder")
+    encoder = None if form is None else encoder_from_dict(form)
+    model = _model(architecture, weights)
+    _check_inputs(encoder, architecture)
+    classes = description.texts("class_names")
+    outputs = architecture.get("n_outputs", 1)
+    if len(classes) != (outputs if outputs > 2 else 0):
+        raise ArtifactError("the network does not have one output for each class")
+    sensitive, names = description.texts("sensitive"), description.texts("group_names")
+    return Artifact(
+        model=model,
+        architecture=architecture,
+        encoder=encoder,
+        label=description.text("label"),
+        positive=description.text("positive"),
+        sensitive=sensitive,
+        group_names=names,
+        training=description.form("training").content,
+        class_names=classes,
+        thresholds=_thresholds(description, len(names)),
+    )
+
+
+def _thresholds(description: Form, n_groups: int) -> tuple[float, ...]:
+    """A threshold for each group, or none.
+
+    Raises:
+        ArtifactError: if there are others.
+    """
+    if not description.entries("thresholds"):
+        return ()
+    thresholds = description.numbers("thresholds", n_groups)
+    if not all(0 <= each <= NOBODY for each in thresholds):
+        raise ArtifactError(f"'thresholds' must be from 0 to {NOBODY:g}")
+    if not description.entries("sensitive") or description.entries("class_names"):
+        raise ArtifactError("'thresholds' need sensitive columns, and two classes")
+    return thresholds
+
+
+def _check_inputs(encoder: Encoder | None, architecture: Mapping[str, Any]) -> None:
+    """Checks that the encoder makes what the network takes.
+
+    Raises:
+        ArtifactError: if it makes another number of inputs.
+        OptionError: if it makes images, and the network takes none or larger ones.
+    """
+    if isinstance(encoder, ImageEncoder):
+        models.check_image_size(architecture["name"], encoder.size)
+    elif encoder is not None and len(encoder.feature_names) != architecture.get("n_inputs"):
+        raise ArtifactError("the encoder does not make as many inputs as the network takes")
+
+
+def _model(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
+    """The network with its weights; a description larger than the weights is never built.
+
+    Raises:
+        ArtifactError: if the weights are not those of the architecture, or not finite.
+    """
+    form = Form(architecture, "architecture", error=ArtifactError)
+    if "depth" in architecture:
+        form.integer("depth", 0, _MOST_LAYERS)
+    if architecture.get("name") == "mlp":  # the only network of any depth
+        depth = architecture.get("depth", 2)
+        if depth + 1 != len(weights) // 2:
+            raise ArtifactError("the weights do not fit the architecture (number of layers)")
+    try:
+        with torch.device("meta"):
+            model = models.build(architecture)
+    except (RuntimeError, OverflowError, MemoryError) as error:  # sizes beyond any tensor
+        raise ArtifactError("the architecture is too large for any weights") from error
+    if reason := models.misfit(weights, model.state_dict()):
+        raise ArtifactError(f"the weights do not fit the architecture: {reason}")
+    if name := models.not_finite(weights):
+        raise ArtifactError(f"the weights {name!r} hold NaN or infinite values")
+    model.load_state_dict(dict(weights), assign=True)
+    return model.eval()

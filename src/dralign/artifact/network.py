@@ -1,0 +1,129 @@
+"""A trained network, and all that is needed to use and judge it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dralign.artifact.layout import FORMAT, VERSION
+from dralign.data import Encoder, ImageEncoder
+from dralign.data.columns import require_columns
+from dralign.errors import DataError
+from dralign.groups import encode_groups
+from dralign.metrics.arrays import THRESHOLD
+from dralign.training import predict_probability
+
+_BY_GROUP = "this network decides by the group, but the table"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A trained network and all that is needed to use and judge it.
+
+    Attributes:
+        model: the network; it returns logits.
+        architecture: what ``dralign.models.build`` needs.
+        encoder: turns raw rows into inputs; None where inputs are given as they are.
+        label: the name of the label column.
+        positive: how label 1 is written in the raw data; empty with more than two classes.
+        sensitive: the sensitive columns of the training data; not needed for prediction, unless
+            there are thresholds.
+        group_names: the groups they make.
+        training: how it was trained and chosen, and its figures; JSON-ready.
+        class_names: with more than two classes, how the labels 0, 1, ... are written.
+        thresholds: for each group the probability from which on the decision is positive; empty
+            where that is 0.5 for everybody.
+    """
+
+    model: nn.Module
+    architecture: Mapping[str, Any]
+    encoder: Encoder | None
+    label: str
+    positive: str
+    sensitive: tuple[str, ...]
+    group_names: tuple[str, ...]
+    training: Mapping[str, Any]
+    class_names: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = ()
+
+    def predict_proba(self, rows: object, *, folder: str | Path = "") -> Tensor:
+        """Probabilities for raw rows, float32 in [0, 1].
+
+        Args:
+            rows: a DataFrame with the columns of training, or one that names image files; (n, d)
+                inputs if there is no encoder. Images are decoded block by block.
+            folder: that relative paths of images are counted from; the current one if not given.
+
+        Returns:
+            (n,) of the positive label; (n, C) of each of more than two classes.
+
+        Raises:
+            DataError: if a column is missing, or it or an image can't be read.
+            ModelError: if the network has no probability for a row.
+        """
+        if isinstance(self.encoder, ImageEncoder):
+            images = self.encoder.listed(rows, folder)
+            return predict_probability(self.model, cast("Tensor", images))
+        x = _numbers(rows) if self.encoder is None else self.encoder.transform(rows)
+        return predict_probability(self.model, torch.as_tensor(x, dtype=torch.float32))
+
+    def decide(self, rows: Any, prob: Tensor) -> Tensor:  # noqa: ANN401 - pandas is loaded lazily
+        """Decisions for raw rows of two classes, 0 or 1: by the thresholds of their groups.
+
+        Without thresholds the rows are not looked at. A row with a missing sensitive value is
+        decided at 0.5.
+
+        Args:
+            rows: a DataFrame with the sensitive columns.
+            prob: (n,) what ``predict_proba`` gave for them.
+
+        Returns:
+            (n,) int64.
+
+        Raises:
+            DataError: if a sensitive column is missing, or a probability is.
+            GroupError: if a value makes a group that was not there in training.
+        """
+        if missing := int((~torch.isfinite(prob)).sum()):
+            raise DataError(f"prob: {missing} of {len(prob)} are NaN or infinite")
+        if not self.thresholds:
+            return (prob >= THRESHOLD).long()
+        require_columns(rows, self.sensitive, where=_BY_GROUP)
+        groups = encode_groups(rows[list(self.sensitive)], names=self.group_names).codes
+        limits = torch.tensor([*self.thresholds, THRESHOLD], dtype=torch.float64)
+        return (prob >= limits[groups]).long()  # code -1 takes the last limit
+
+    def describe(self) -> dict[str, Any]:
+        """Everything but the weights, JSON-ready."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "architecture": dict(self.architecture),
+            "encoder": None if self.encoder is None else self.encoder.to_dict(),
+            "label": self.label,
+            "positive": self.positive,
+            "sensitive": list(self.sensitive),
+            "group_names": list(self.group_names),
+            "class_names": list(self.class_names),
+            "thresholds": list(self.thresholds),
+            "training": dict(self.training),
+        }
+
+
+def _numbers(rows: object) -> np.ndarray:
+    """Rows as inputs, as they are.
+
+    Raises:
+        DataError: if they are not rows of numbers.
+    """
+    try:
+        x = np.asarray(rows, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError("this network has no encoder; it takes rows of numbers") from error
+    if x.ndim < 2:
+        raise DataError(f"expected rows of numbers, got shape {x.shape}")
+    return x

@@ -1,0 +1,107 @@
+"""Small groups, whose figures would tell the labels of single people, are withheld."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dralign.errors import GroupError
+from dralign.metrics import evaluate
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+FEWEST_ROWS = 2  # that gradients and intervals of a group need
+_AT_A_LABEL = ("equalized_odds", "equal_opportunity", "printed_predictive_parity")
+
+
+class Shown(NamedTuple):
+    """The groups that are large enough.
+
+    Attributes:
+        codes: (n,) int64 codes 0..G-1; -1 for rows of no group and of a small one.
+        names: of the groups that are left.
+        withheld: the names of the others.
+    """
+
+    codes: Tensor
+    names: tuple[str, ...]
+    withheld: tuple[str, ...]
+
+
+def large_enough(codes: Tensor, names: Sequence[str], least: int) -> Shown:
+    """The groups with at least ``least`` rows, numbered anew where one is withheld.
+
+    Raises:
+        GroupError: if only one group is left of several, or a group has fewer than 2 rows.
+    """
+    counts = torch.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+    kept = [code for code, count in enumerate(counts) if count >= least]
+    if len(kept) < min(2, len(names)):
+        raise GroupError(
+            f"{len(kept)} of the groups {', '.join(map(repr, names))} have {least} rows or more, "
+            "and an audit compares two at least; a smaller min_group_size (--min-group-size) "
+            "shows smaller ones"
+        )
+    for code in kept:
+        if counts[code] < FEWEST_ROWS:
+            raise GroupError(
+                f"group {names[code]!r}: expected at least {FEWEST_ROWS} rows, got {counts[code]}"
+            )
+    if len(kept) == len(names):
+        return Shown(codes, tuple(names), ())
+    new = torch.full((len(names),), -1, dtype=torch.int64, device=codes.device)
+    new[kept] = torch.arange(len(kept), device=codes.device)
+    renumbered = torch.where(codes >= 0, new[codes.clamp(min=0)], codes)
+    withheld = tuple(name for code, name in enumerate(names) if code not in kept)
+    return Shown(renumbered, tuple(names[code] for code in kept), withheld)
+
+
+def large_cells(label: Codes, group: Codes, least: int) -> Codes:
+    """(n,) group codes; -1 for rows whose group has fewer than ``least`` rows of their label."""
+    cells = group.copy()
+    for code in np.unique(group):
+        for value in np.unique(label):
+            rows = (group == code) & (label == value)
+            if rows.sum() < least:
+                cells[rows] = -1
+    return cells
+
+
+def figures(
+    label: Floats | Codes, prob: Floats, group: Codes, cells: Codes, n_groups: int
+) -> dict[str, float]:
+    """``evaluate``, with the gaps that condition on the label over large cells alone."""
+    found = evaluate(label, prob, group, n_groups=n_groups)
+    if not np.array_equal(cells, group):
+        over_cells = evaluate(label, prob, cells, n_groups=n_groups)
+        found |= {name: x for name, x in over_cells.items() if name.endswith(_AT_A_LABEL)}
+    return found
+
+
+def withheld_line(
+    withheld: Sequence[str], label: Codes, group: Codes, names: Sequence[str], least: int
+) -> str:
+    """One line that names what is withheld; empty if nothing is.
+
+    Args:
+        withheld: the names of small groups.
+        label: (n,) labels of the rows of the other groups.
+        group: (n,) their codes.
+        names: their names.
+        least: rows that a group, and a label of a group, must have.
+    """
+    told = [repr(name) for name in withheld]
+    for value in np.unique(label):
+        counts = np.bincount(group[label == value], minlength=len(names))
+        told += [
+            f"{names[code]!r} at label {value}" for code in np.flatnonzero(counts < least).tolist()
+        ]
+    if not told:
+        return ""
+    return (
+        f"fewer than {least} rows, so that figures are withheld and left out of gaps: "
+        f"{', '.join(told)}; min_group_size (--min-group-size) sets how many are needed"
+    )
