@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from dralign.auditing import small
 from dralign.auditing.records import JointRemoval, Part, WhatIf
-from dralign.rationale import Layer, per_sample_loss, probability
+from dralign.rationale import Layer, logits_in, per_sample_loss, probability
 from dralign.rationale.ablation import Target, plain_ablation
 from dralign.rationale.fast_ablation import fast_ablation
 from dralign.rationale.rows import Rows
@@ -67,7 +67,7 @@ class Network:
                 block = slice(start, start + self.batch_rows)
                 x = self.rows.x[block]
                 inputs = x.double() if self.stack else x
-                yield block, functional_call(self.model, dict(tensors), (inputs,))
+                yield block, logits_in(functional_call(self.model, dict(tensors), (inputs,)))
 
     def group_losses(self, tensors: Mapping[str, Tensor]) -> Floats:
         """(G,) mean losses of the groups."""
@@ -99,7 +99,7 @@ class Network:
                 tensors[name] = tensors[name].clone()
                 own.add(name)
             part = layer.part(tensors[name])
-            by_unit = layer.by_unit(part).clone()
+            by_unit = layer.by_unit(part).clone(memory_format=torch.contiguous_format)
             view = by_unit if whole_units else by_unit.view(-1)
             view[torch.from_numpy(entries).to(part.device)] = 0
             part.copy_(layer.from_units(by_unit, part))

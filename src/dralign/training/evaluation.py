@@ -15,6 +15,7 @@ from dralign.rationale import (
     Granularity,
     Layer,
     group_gradients,
+    logits,
     mean_pairwise_similarity,
     normalised_rationale,
     probability,
@@ -38,7 +39,9 @@ def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
     """
     device = next(model.parameters()).device
     with evaluation_mode(model), torch.inference_mode():
-        parts = [probability(model(block.to(device))).float().cpu() for block in x.split(BLOCK)]
+        parts = [
+            probability(logits(model, block.to(device))).float().cpu() for block in x.split(BLOCK)
+        ]
     prob = torch.cat(parts)
     known = torch.isfinite(prob if prob.ndim == 1 else prob.sum(1))
     if lacking := int((~known).sum()):
