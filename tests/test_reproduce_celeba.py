@@ -120,7 +120,7 @@ def test_the_first_three_epochs_are_not_chosen_on_all_of_celeba():
     epochs = tuple(
         replace(
             epoch,
-            validation={**epoch.validation, "soft_demographic_parity": 0.1 * (3 <= epoch.epoch)},
+            validation={**epoch.validation, "soft_demographic_parity": 0.1 * (epoch.epoch >= 3)},
         )
         for epoch in trial.history
     )
