@@ -17,6 +17,7 @@ import ast
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -24,7 +25,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -212,7 +213,7 @@ class Driver:
                 raise ListError(f"tests fail without a mutant: {said}")
             self._sound.update(new)
 
-    def run(self, mutant: Mutant, key: str) -> Result:
+    def run(self, mutant: Mutant) -> Result:
         """Applies a mutant, runs its tests, and takes it back."""
         start = time.monotonic()
         file, changed = mutant.applied(self.root)
@@ -233,7 +234,8 @@ class Driver:
                 outcome, by = "killed", said
             elif status:
                 raise ListError(f"{mutant.name}: pytest ends with {status}: {said}")
-        return Result(mutant.name, outcome, by, round(time.monotonic() - start, 1), key)
+        seconds = round(time.monotonic() - start, 1)
+        return Result(mutant.name, outcome, by, seconds, key_of(mutant, by, self.root))
 
     @staticmethod
     def _write(file: Path, text: str) -> None:
@@ -264,20 +266,30 @@ def _end(group: int) -> None:
         return
 
 
-def key_of(mutant: Mutant, root: Path = ROOT) -> str:
-    """A sum over the changed file, as it is and as it becomes, and all of the tests."""
+def key_of(mutant: Mutant, by: str, root: Path = ROOT) -> str:
+    """A sum over what a result holds for: the code, its change, and the tests.
+
+    Of a mutant that was killed the test file that did it, of others all.
+    """
     file, changed = mutant.applied(root)
     digest = hashlib.sha256(file.read_bytes() + changed.encode())
-    for test in sorted({*mutant.tests, *mutant.more}):
+    killer = re.search(r"tests/[\w/]+\.py", by)
+    tests = [killer[0]] if killer else sorted({*mutant.tests, *mutant.more})
+    for test in tests:
         digest.update((root / test.split("::", maxsplit=1)[0]).read_bytes())
     return digest.hexdigest()[:16]
 
 
-def known(log: Path) -> Iterator[Result]:
-    """The results of earlier runs."""
-    if log.exists():
-        for line in log.read_text(encoding="utf-8").splitlines():
-            yield Result(**json.loads(line))
+def known(log: Path, chosen: Sequence[Mutant]) -> dict[str, Result]:
+    """The results of earlier runs that still hold, by the mutant's name."""
+    by_name, found = {mutant.name: mutant for mutant in chosen}, {}
+    lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+    for line in lines:
+        result = Result(**json.loads(line))
+        mutant = by_name.get(result.name)
+        if mutant is not None and key_of(mutant, result.by) == result.key:
+            found[result.name] = result
+    return found
 
 
 def table(chosen: Sequence[Mutant], results: dict[str, Result]) -> str:
@@ -302,20 +314,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=float, default=400, help="seconds for one run of the tests")
     given = parser.parse_args(arguments)
     chosen = [m for m in mutants() if not given.only or any(part in m.name for part in given.only)]
-    keys = {mutant.name: key_of(mutant) for mutant in chosen}  # also checks every entry
+    for mutant in chosen:
+        mutant.applied(ROOT)  # one that does not fit is told before the work
     if given.list:
         for mutant in chosen:
             sys.stdout.write(f"{mutant.name:28} {mutant.place}: {mutant.why}\n")
         sys.stdout.write(f"{len(chosen)} mutants\n")
         return 0
-    results = {r.name: r for r in known(given.log) if keys.get(r.name) == r.key}
+    results = known(given.log, chosen)
     given.log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         driver = Driver(Path(folder), given.limit)
         for mutant in chosen:
             if mutant.equivalent or mutant.name in results:
                 continue
-            result = results[mutant.name] = driver.run(mutant, keys[mutant.name])
+            result = results[mutant.name] = driver.run(mutant)
             with given.log.open("a", encoding="utf-8") as log:
                 log.write(json.dumps(vars(result)) + "\n")
             sys.stdout.write(f"{result.name:28} {result.outcome:11} {result.seconds:5.0f} s\n")
