@@ -143,7 +143,7 @@ def published_adult(seed):
     return {name: (x[rows], y[rows], male[rows]) for name, rows in parts.items()}
 
 
-@pytest.mark.parametrize("seed", [0, 7])
+@pytest.mark.parametrize("seed", [0, 1, 4, 7, 14])  # at 1, 4, 14 the bins depend on the rows taken
 def test_paper_adult_equals_the_published_preparation_row_by_row(seed):
     data = load("adult", seed=seed)
     for name, (x, y, male) in published_adult(seed).items():

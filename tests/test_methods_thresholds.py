@@ -58,6 +58,16 @@ def test_thresholds_are_those_of_a_plain_search(gap, n_groups):
     assert float(((prob >= found[group]).long() == y).sum()) == accuracy
 
 
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_how_far_rates_are_apart_is_the_sum_of_their_differences(seed):
+    """Of the two rates of equalized odds; the root of their squares would choose others."""
+    prob, y, group = scored(30, seed=seed)
+    options = [prob > 1, *[prob >= t for t in prob.unique().flip(0)]]
+    accuracy, _ = naive(prob, y, group, EO, [rates(option, y, EO) for option in options])
+    found = fit_thresholds(prob, label=y, group=group, n_groups=2, gap=resolve_gap(EO))
+    assert float(((prob >= found[group]).long() == y).sum()) == accuracy
+
+
 @pytest.mark.parametrize("n_groups", [2, 3])
 @pytest.mark.parametrize("gap", [DP, EOP])
 def test_a_gap_of_one_rate_is_closed_up_to_a_row(gap, n_groups):

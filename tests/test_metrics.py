@@ -418,6 +418,12 @@ def test_record_needs_neither_pandas_nor_scikit_learn():
     assert not done.stdout.strip()
 
 
+def test_rows_of_no_group_are_decided_at_one_half_under_thresholds_per_group():
+    y, prob, group = [1, 0, 0, 1], [0.6, 0.4, 0.1, 0.9], np.array([-1, -1, 0, 1])
+    record = metrics.evaluate(y, prob, group, n_groups=2, thresholds=[0.05, 0.95])
+    assert record["accuracy"] == 0.5  # right without a group, wrong by each group's threshold
+
+
 def test_record_takes_a_threshold_per_group():
     y, prob = np.array([1, 0, 1, 0, 1]), np.array([0.3, 0.2, 0.8, 0.7, 0.55])
     group = np.array([0, 0, 1, 1, -1])

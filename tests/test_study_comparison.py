@@ -57,6 +57,23 @@ def compare(records, first="dralign", second="gap", **options):
     return compare_methods(records, first, second, selection=LAST, **options)
 
 
+def test_an_unknown_baseline_is_refused():
+    with pytest.raises(OptionError, match="unknown method 'best'; known: erm, oversample"):
+        compare_with_baseline(method("gap"), "best", selection=LAST)
+
+
+def test_levels_of_precision_are_six_at_most_however_wide_the_fronts():
+    found = [
+        point(ap, ap / 10 + 0.001 * seed, seed=seed, method=name, fairness_weight=weight)
+        for name in ("gap", "dralign")
+        for seed in range(2)
+        for weight, ap in ((0.1, 0.98), (0.5, 0.02))
+    ]
+    (one,) = compare(found)
+    levels = [contrast.level for contrast in one.find("gap", "average_precision")]
+    assert levels == [0.2, 0.4, 0.6, 0.8]
+
+
 def test_at_equal_weight_seeds_are_paired_and_gaps_absolute():
     ours, theirs = method("dralign", better=0.4), method("gap", range(1, 6))
     (found,) = compare(ours + theirs)

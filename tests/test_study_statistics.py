@@ -157,6 +157,12 @@ def test_rows_of_another_gap_do_not_compete():
     assert [row.non_dominated for row in summarise(found, selection=LAST)] == [True, True]
 
 
+def test_rows_of_data_that_changed_do_not_compete():
+    better, worse = record(0.8, 0.1), record(0.7, 0.2)
+    found = [better, replace(worse, fingerprint="other")]
+    assert [row.non_dominated for row in summarise(found, selection=LAST)] == [True, True]
+
+
 def test_a_learning_curve_is_the_mean_over_seeds_of_each_epoch():
     found = [r for r in made_up.records() if r.spec.method == "dralign"]
     curves = learning_curves(found)

@@ -77,6 +77,35 @@ def test_records_are_the_figures_of_the_kept_weights():
             )
 
 
+class Watched:
+    """A method whose steps tell their losses."""
+
+    def __init__(self, method):
+        self._method, self.losses = method, []
+
+    def __getattr__(self, name):
+        return getattr(self._method, name)
+
+    def begin(self, model, **options):
+        step = self._method.begin(model, **options)
+
+        def told(*arguments):
+            result = step(*arguments)
+            self.losses.append(float(result.loss))
+            return result
+
+        return told
+
+
+def test_the_recorded_loss_is_the_mean_over_the_steps_of_its_epoch():
+    method = Watched(build_method("gap", fairness_weight=0.5))
+    history = train(network(), dataset(), method, SHORT).history
+    assert len(method.losses) == 3 * 5
+    for epoch, record in enumerate(history):
+        own = method.losses[5 * epoch : 5 * epoch + 5]
+        assert record.loss == pytest.approx(sum(own) / 5, rel=1e-5)
+
+
 def test_recorded_similarity_is_that_of_whole_validation_gradients():
     data, model = dataset(), network()
     record = train(model, data, METHOD, replace(SHORT, epochs=1)).history[0]

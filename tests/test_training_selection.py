@@ -48,6 +48,7 @@ HISTORY = tuple(
         (Selection("last"), 4),
         (Selection("highest_ap_under_bound", bound=0.2), 3),
         (Selection("highest_ap_under_bound", bound=0.25), 3),
+        (Selection("highest_ap_under_bound", bound=0.3), 2),  # a gap that equals the bound keeps it
         (Selection("highest_ap_under_bound", bound=0.01), 3),
         (Selection("highest_ap_under_bound", bound=1.0), 2),
         (Selection(warmup=99), 4),

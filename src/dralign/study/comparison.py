@@ -34,7 +34,7 @@ OWN_SETTINGS: Final = frozenset(
         "seed",
     }
 )
-_STEPS: Final = (0.005, 0.01, 0.02, 0.05, 0.1)
+_STEPS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # the last has six levels in all
 _MOST_LEVELS: Final = 6
 
 
@@ -329,12 +329,12 @@ def _at_precisions(first: _Side, second: _Side, at: Sequence[float] | None) -> l
 def _levels(pairs: Sequence[tuple[list[Point], list[Point]]]) -> list[float]:
     """At most six round average precisions that both fronts of at least two seeds reach."""
     ranges = [(max(a[0][0], b[0][0]), min(a[-1][0], b[-1][0])) for a, b in pairs if a and b]
-    for step in _STEPS:
-        grid = [round(place * step, 3) for place in range(round(1 / step) + 1)]
-        found = [x for x in grid if sum(low <= x <= high for low, high in ranges) >= 2]
-        if len(found) <= _MOST_LEVELS:
-            return found
-    return found
+    grids = ([round(place * step, 3) for place in range(round(1 / step) + 1)] for step in _STEPS)
+    reached = (
+        [level for level in grid if sum(low <= level <= high for low, high in ranges) >= 2]
+        for grid in grids
+    )
+    return next(levels for levels in reached if len(levels) <= _MOST_LEVELS)
 
 
 def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:

@@ -1,0 +1,220 @@
+"""Steps of methods where something is missing: parameters, gradients, tensors, precision."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dralign.alignment import Passes, RationaleAlignment, processes
+from dralign.alignment.passes import forward_blocks
+from dralign.alignment.processes import gradients_added_up
+from dralign.errors import DataError, ModelError, OptionError
+from dralign.gaps import demographic_parity_gap, resolve_gap
+from dralign.methods import bounded_weights, build_method
+from dralign.methods.state import Stateful
+from dralign.methods.thresholds import fit_thresholds
+from dralign.models import mlp
+from dralign.sampling import Batch, batch_in_blocks
+from synthetic import split
+
+
+def batch(*, by_label: bool = False, dtype=torch.float32) -> Batch:
+    rows = split(60)
+    return batch_in_blocks(rows.x.to(dtype), rows.y, rows.group, n_groups=2, by_label=by_label)
+
+
+def begun(model: nn.Module, name: str, **options):
+    generator = torch.Generator().manual_seed(0)
+    return build_method(name, **options).begin(model, n_groups=2, generator=generator)
+
+
+def gradients(model: nn.Module) -> list[Tensor | None]:
+    return [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+
+
+class HalfUsed(nn.Module):
+    """A network with a parameter that no loss reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.used, self.spare = nn.Linear(6, 1), nn.Linear(6, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x)
+
+
+def test_an_adversary_leaves_a_parameter_alone_that_no_loss_reaches():
+    model = HalfUsed()
+    begun(model, "adversarial", fairness_weight=0.5)(batch())
+    assert model.used.weight.grad is not None
+    assert model.spare.weight.grad is None
+
+
+def test_an_adversary_takes_no_step_where_scaled_gradients_overflow():
+    """The trainer leaves such a step of the network out, and the two stay in step."""
+    torch.manual_seed(0)
+    model = mlp(6, hidden=4)
+    step = begun(model, "adversarial", fairness_weight=0.5)
+    before = copy.deepcopy(step.adversary.state_dict())
+    step(batch(), 1.0, Passes(loss_scale=1e39))
+    assert all(torch.equal(before[name], x) for name, x in step.adversary.state_dict().items())
+    step(batch(), 1.0, Passes(loss_scale=8.0))
+    assert not all(torch.equal(before[name], x) for name, x in step.adversary.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("adversarial", {"fairness_weight": 0.5}),
+        ("dralign", {"fairness_weight": 0.5, "alignment_weight": 0.1, "alignment_every": 3}),
+    ],
+)
+def test_a_step_that_is_given_the_state_of_another_goes_on_as_that_one(name, options):
+    torch.manual_seed(0)
+    first = mlp(6, hidden=4)
+    second = copy.deepcopy(first)
+    old, new = begun(first, name, **options), begun(second, name, **options)
+    assert isinstance(old, Stateful)
+    for _ in range(2):
+        old(batch())
+    first.zero_grad()
+    new.load_state_dict({key: x.clone() for key, x in old.state_dict().items()})
+    for _ in range(2):  # the fourth step aligns again, and the adversary has moved
+        assert torch.equal(old(batch()).loss, new(batch()).loss)
+    assert all(map(torch.equal, gradients(first), gradients(second)))
+
+
+def test_mixing_after_a_layer_without_a_tensor_is_an_error():
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, int]:
+            return x, 1
+
+    class First(nn.Module):
+        def forward(self, pair: tuple[Tensor, int]) -> Tensor:
+            return pair[0]
+
+    model = nn.Sequential(Pair(), First(), nn.Linear(6, 1))
+    step = begun(model, "mixup", fairness_weight=0.5, mixup_layer="0")
+    with pytest.raises(ModelError, match="mixup: the output of '0' is not a tensor"):
+        step(batch())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("erm", 0.0, 0.0), "gap_bound: the method 'erm' has no weight to find; methods that have"),
+        (("gap", 0.2, 0.0), "fairness_weight: gap_bound finds the weights; give one or the other"),
+        (("dralign", 0.0, 0.1), "alignment_weight: gap_bound finds the weights"),
+    ],
+)
+def test_weights_beside_a_bound_that_finds_them_are_refused(given, message):
+    with pytest.raises(OptionError, match=message):
+        bounded_weights(*given)
+
+
+def test_a_term_whose_layers_were_frozen_since_is_an_error():
+    model = mlp(6, hidden=4)
+    term = RationaleAlignment(model)
+    model.requires_grad_(requires_grad=False)
+    with pytest.raises(ModelError, match="every chosen layer is frozen"):
+        term.align([[torch.zeros(()), torch.zeros(())]])
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_micro_batch_without_rows_is_refused(size):
+    with pytest.raises(OptionError, match=f"micro_batch: expected at least 1 row, got {size}"):
+        Passes(size)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm1d(6, track_running_stats=False), nn.BatchNorm1d(6)], ids=["own", "kept"]
+)
+def test_rows_that_share_statistics_go_through_the_network_together(norm, training):
+    """Without running statistics they do so in evaluation mode as well."""
+    torch.manual_seed(0)
+    model, rows = nn.Sequential(norm, nn.Linear(6, 1)).train(training), batch()
+    with torch.no_grad():
+        torch.testing.assert_close(torch.cat(forward_blocks(model, rows)), model(rows.x))
+
+
+def test_half_precision_is_left_for_float32_after_the_pass():
+    model = nn.Linear(6, 1)
+    assert Passes(half=torch.bfloat16).forward(model, batch().x).dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", ["batch_mean", "group_sum"])
+def test_a_gap_of_parts_with_dropout_meets_the_same_masks_twice(loss):
+    """The rehearsal and the pass that goes backward; a plain sum over parts is the oracle."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 1)).double()
+    rows = batch(dtype=torch.float64)
+    step = begun(model, "gap", fairness_weight=0.7, loss=loss)
+    torch.manual_seed(5)
+    value = step(rows, 1.0, Passes(micro_batch=30)).loss
+    found, masks = gradients(model), torch.get_rng_state()
+    model.zero_grad()
+    torch.manual_seed(5)
+    kept = torch.get_rng_state()
+    seen = []
+    handle = model[1].register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    step(rows, 1.0, Passes(micro_batch=30))
+    handle.remove()
+    assert len(seen) == 4
+    assert all(torch.equal(a == 0, b == 0) for a, b in zip(seen[:2], seen[2:], strict=True))
+    assert all(map(torch.equal, found, gradients(model)))
+    assert not torch.equal(masks, kept)
+    assert value > 0
+
+
+@pytest.mark.parametrize("before", [None, 3.0])
+def test_gradients_of_processes_are_added_to_those_of_before(monkeypatch, before):
+    monkeypatch.setattr(processes, "n_processes", lambda: 2)
+    monkeypatch.setattr(processes, "add_up", lambda tensors: [x.mul_(2) for x in tensors])
+    weights = [nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))]
+    if before is not None:
+        for weight in weights:
+            weight.grad = torch.full((2,), before)
+    with gradients_added_up(weights):
+        weights[0].grad = torch.ones(2)
+    assert weights[0].grad.tolist() == [2.0 + (before or 0.0)] * 2
+    assert weights[1].grad is None if before is None else weights[1].grad.tolist() == [before] * 2
+
+
+@pytest.mark.parametrize("low", [-0.5, -1e-2])
+def test_negative_values_are_no_probabilities(low):
+    prob = torch.tensor([low, 0.5, 0.9])
+    with pytest.raises(DataError, match=r"prob: expected probabilities in \[0, 1\], got -0"):
+        demographic_parity_gap(prob, torch.tensor([0, 1, 0]), n_groups=2)
+
+
+PARITY = resolve_gap("demographic_parity")
+
+
+def fitted(prob, label, group) -> list[float]:
+    columns = (torch.tensor(column) for column in (prob, label, group))
+    prob, label, group = columns
+    return fit_thresholds(prob, label=label, group=group, n_groups=2, gap=PARITY).tolist()
+
+
+def test_a_threshold_lies_halfway_between_the_rows_that_it_parts():
+    """So that the rounding of a probability decides about nobody."""
+    found = fitted([0.2, 0.6, 0.3, 0.9], [0, 1, 0, 1], [0, 0, 1, 1])
+    assert found == pytest.approx([0.4, 0.6])
+
+
+def test_nobody_is_selected_where_that_is_the_most_accurate_even_at_a_probability_of_one():
+    prob, label = [1.0, 1.0, 1.0, 1.0], [0, 0, 0, 0]
+    found = fitted(prob, label, [0, 0, 1, 1])
+    assert min(found) > 1.0
+
+
+def test_rows_of_no_group_do_not_move_the_targets():
+    """All of them would be selected, and the rates of the others would follow."""
+    prob, label = [0.1, 0.2, 0.7, 0.8, 0.3, 0.4, 0.5, 0.9], [0, 0, 1, 1, 0, 1, 0, 1]
+    group = [0, 0, 0, 0, 1, 1, 1, 1]
+    more = [0.95 + 0.0001 * place for place in range(400)]
+    found = fitted(prob + more, label + [0] * 400, group + [-1] * 400)
+    assert found == fitted(prob, label, group)
