@@ -64,7 +64,7 @@ def folder(finished, tmp_path):
 def test_counts_of_the_running_epoch_come_back(tmp_path):
     one, other = (
         _begin(runs.network("gap"), runs.dataset(), method, runs.settings("gap"))
-        for method in [runs.build_method(**runs.CASES["gap"])] * 2
+        for method in [runs.method_of(**runs.CASES["gap"])] * 2
     )
     one.place, one.skipped, one.seconds = 2, 3, 1.5
     Checkpoints(tmp_path).save(one)
@@ -130,7 +130,7 @@ def test_the_checkpoints_of_another_run_are_refused_in_one_line(folder, change, 
 
 
 def test_other_data_and_networks_are_another_run(folder):
-    arguments = {"method": runs.build_method(**runs.CASES["dralign"])}
+    arguments = {"method": runs.method_of(**runs.CASES["dralign"])}
     arguments |= {"settings": runs.settings("dralign"), "checkpoints": Checkpoints(folder)}
     with pytest.raises(OptionError, match=r"data: 300 training rows .* there, 301 training rows"):
         train(runs.network("dralign"), runs.dataset(n=301), **arguments)
@@ -180,7 +180,7 @@ def test_optimiser_state_follows_the_memory_order_of_the_weights(tmp_path):
     data = runs.dataset()
     parts = {name: images(getattr(data, name)) for name in ("train", "validation", "test")}
     data = replace(data, **parts)
-    method, settings = runs.build_method("gap", fairness_weight=0.5), runs.settings("gap")
+    method, settings = runs.method_of("gap", fairness_weight=0.5), runs.settings("gap")
     whole = train(build(), data, method, settings)
     stopped = replace(settings, epochs=2)
     train(build(), data, method, stopped, checkpoints=Checkpoints(tmp_path))

@@ -23,6 +23,7 @@ from dralign.data.columns import require_columns
 from dralign.data.frame import binary_label, class_label, table_groups
 from dralign.errors import ArtifactError, DataError, ModelError, OptionError
 from dralign.groups import GroupCodes
+from dralign.methods.dralign import LAYERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +74,10 @@ def audit(
     data_home: options.DataHome = None,
     images: options.ImageFolder = None,
     partition: options.Partition = None,
-    layers: options.Layers = "all",
+    layers: Annotated[
+        str,
+        typer.Option(help="Layers to look at: all, the last k (a count), or names with commas."),
+    ] = "all",
     splits: Annotated[int, typer.Option(help="Random splits for the noise floor.")] = 200,
     bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 300,
     sample: Annotated[
@@ -115,7 +119,7 @@ def audit(
             label=case.label,
             group=case.groups.codes,
             group_names=case.groups.names,
-            layers=cast("Any", options.layer_choice(layers)),
+            layers=cast("Any", LAYERS.parsed(layers)),
             n_splits=splits,
             n_bootstrap=bootstrap,
             sample=sample,

@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from dralign.alignment import rank
 from dralign.artifact import Artifact, save_artifact
 from dralign.cli import options
 from dralign.cli.console import complain, print_json, say
-from dralign.methods import METHOD_NAMES, default_weights
+from dralign.methods import method_names
 from dralign.study import TrialSpec, environment
 from dralign.study.trial import train_trial
 from dralign.training import (
@@ -34,7 +34,7 @@ def train(
     data: options.Data,
     *,
     out: Annotated[Path, typer.Option(help="Folder to save the network in.")],
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHOD_NAMES)}.")] = "dralign",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(method_names())}.")] = "dralign",
     fairness_weight: Annotated[
         float | None, typer.Option(help="lambda, where the method has one; 0.2 if not given.")
     ] = None,
@@ -64,21 +64,8 @@ def train(
     --image-size 64 --out net`.
     """
     rule, gap = trial.selection(), trial.gap
-    lam, beta = default_weights(
-        method, fairness_weight, trial.alignment_weight, gap_bound=trial.gap_bound
-    )
     spec = TrialSpec(
-        data=trial.source(data),
-        method=method,
-        fairness_weight=lam,
-        alignment_weight=beta,
-        gap_bound=trial.gap_bound,
-        **trial.alignment(method),
-        aggregate=cast("Any", trial.aggregate),
-        penalty=cast("Any", trial.penalty),
-        mixup_layer=trial.mixup_layer,
-        seed=seed,
-        **trial.settings(),
+        trial.source(data), method, fairness_weight=fairness_weight, seed=seed, **trial.given
     )
     place = find_device(device)
     if nproc != 1 and not launched():

@@ -8,9 +8,19 @@ from torch import nn
 from dralign.errors import OptionError, unknown
 from dralign.models.perceptron import mlp
 from dralign.models.pretrained import load_weights
+from dralign.models.sizes import NETWORK
 from dralign.models.vision import ALEXNET_PIXELS, RESNET_PIXELS, alexnet, resnet18
 
-__all__ = ["NETWORKS", "alexnet", "build", "check_image_size", "load_weights", "mlp", "resnet18"]
+__all__ = [
+    "NETWORK",
+    "NETWORKS",
+    "alexnet",
+    "build",
+    "check_image_size",
+    "load_weights",
+    "mlp",
+    "resnet18",
+]
 
 
 @dataclass(frozen=True)
