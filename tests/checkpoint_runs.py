@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from dralign.methods import build_method
 from dralign.sampling import Sampler
 from dralign.training import Checkpoints, Selection, Training, TrainingSettings, seeded, train
 from dralign.training.run import Run
 from dralign.training.snapshot import Snapshot
+from switched_off import method_of
 from synthetic import dataset
 
 EPOCHS, STEPS, EVERY = 3, 5, 2
@@ -57,7 +57,7 @@ def run(name: str, folder: Path | None = None, *, keep="all", on_epoch=None, **g
     """A run of 15 steps, saved after every second one and at the end of each of three epochs."""
     checkpoints = None if folder is None else Checkpoints(folder, every=EVERY, last=LAST)
     return train(
-        network(name), dataset(), build_method(**CASES[name]), settings(name, **given),
+        network(name), dataset(), method_of(**CASES[name]), settings(name, **given),
         keep=keep, checkpoints=checkpoints, on_epoch=on_epoch,
     )  # fmt: skip
 

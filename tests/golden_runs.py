@@ -20,7 +20,12 @@ FILE = Path(__file__).parent / "golden" / "runs.json"
 SHORT = {"epochs": 2, "iterations": 5, "hidden": 16, "seed": 3}
 CREDIT = DataSource("german")
 CROSSED = DataSource("german", preparation="standard", sensitive=("sex", "age"))
-ALIGNED = {"method": "dralign", "fairness_weight": 0.5, "alignment_weight": 0.05}
+ALIGNED = {
+    "method": "dralign",
+    "fairness_weight": 0.5,
+    "alignment_weight": 0.05,
+    "alignment_every": 1,
+}
 
 CASES = {
     "erm": {"method": "erm"},
@@ -56,7 +61,12 @@ CASES = {
     "dralign, parameter, sums": {**ALIGNED, "granularity": "parameter", "loss": "group_sum"},
     "dralign, every 4, last 2": {**ALIGNED, "alignment_every": 4, "layers": 2},
     "dralign, mixup": {**ALIGNED, "penalty": "mixup"},
-    "dralign, bound, patience": {"method": "dralign", "gap_bound": 0.05, "patience": 1},
+    "dralign, bound, patience": {
+        "method": "dralign",
+        "gap_bound": 0.05,
+        "alignment_every": 1,
+        "patience": 1,
+    },
     "dralign, crossed": {**ALIGNED, "data": CROSSED, "batch_size": 9},
 }
 

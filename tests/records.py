@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from dralign.data import DataSource
+from dralign.methods import method_settings, method_type, used_options
 from dralign.study import Trial, TrialRecord, TrialSpec
 from dralign.training import EpochRecord, History
 
 ADULT = DataSource(name="adult", preparation="paper")
 LAYERS = ("0", "2", "4")
+METHOD_SETTINGS = method_settings()
 
 # AP and soft gap that a method ends at with weight 0, and how they move with the fairness weight.
 _METHODS = {
@@ -27,6 +29,10 @@ def specs(seeds=range(3), weights=(0.2, 0.5), data=ADULT, **settings):
     for method in _METHODS:
         for weight in weights if method in {"gap", "dralign"} else (0.0,):
             beta = round(weight / 10, 3) if method == "dralign" else 0.0
+            own = {name: value for name, value in settings.items() if name not in METHOD_SETTINGS}
+            own |= used_options(method_type(method), settings)
+            if method == "dralign":
+                own.setdefault("alignment_every", 1)
             found += [
                 TrialSpec(
                     data,
@@ -34,7 +40,7 @@ def specs(seeds=range(3), weights=(0.2, 0.5), data=ADULT, **settings):
                     fairness_weight=weight,
                     alignment_weight=beta,
                     seed=seed,
-                    **settings,
+                    **own,
                 )
                 for seed in seeds
             ]

@@ -8,9 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dralign.alignment import RationaleAlignment, aligned_backward
 from dralign.alignment.passes import running_statistics_kept
 from dralign.gaps import resolve_gap
-from dralign.methods import build_method
 from dralign.rationale import group_losses, per_sample_loss, probability
 from dralign.sampling import batch_in_blocks
+from switched_off import method_of
 
 WORDS, LENGTH, LAMBDA, BETA = 11, 5, 0.3, 0.2
 
@@ -107,7 +107,7 @@ def test_mixed_rows_leave_the_running_statistics_alone(method):
     batch = batch_in_blocks(x.double(), y, group, n_groups=2, by_label=False)
     model = network(Residual)
     options = {"alignment_weight": 0.1, "penalty": "mixup"} if method == "dralign" else {}
-    built = build_method(method, fairness_weight=0.5, **options)
+    built = method_of(method, fairness_weight=0.5, **options)
     built.begin(model, n_groups=2, generator=torch.Generator().manual_seed(0))(batch)
     assert model.norm.num_batches_tracked == 1
     assert model.norm.track_running_stats

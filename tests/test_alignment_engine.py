@@ -212,7 +212,7 @@ def test_work_of_a_step_beside_a_gap_step(every, ratio):
     """FLOPs, not time: 9 forward passes against 3, on every k-th step."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from dralign.methods import build_method
+    from dralign.methods import method_of
     from dralign.models import mlp
 
     x, y = torch.randn(1000, 120), torch.arange(1000) // 2 % 2
@@ -221,7 +221,7 @@ def test_work_of_a_step_beside_a_gap_step(every, ratio):
 
     def flops(name: str, **options: float) -> int:
         torch.manual_seed(0)
-        method = build_method(name, fairness_weight=0.1, **options)
+        method = method_of(name, fairness_weight=0.1, **options)
         step = method.begin(mlp(120), n_groups=2, generator=torch.Generator())
         with FlopCounterMode(display=False) as counter:
             for _ in range(8):

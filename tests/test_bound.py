@@ -9,7 +9,7 @@ from torch import nn
 from dralign.data import Dataset, Split
 from dralign.errors import GroupError, OptionError
 from dralign.gaps import resolve_gap
-from dralign.methods import WEIGHTED_METHODS, bounded_weights, build_method, default_weights
+from dralign.methods import build_method, users_of
 from dralign.metrics import evaluate
 from dralign.models import mlp
 from dralign.training import (
@@ -22,6 +22,7 @@ from dralign.training import (
     train,
 )
 from dralign.training.bound import DualAscent
+from switched_off import method_of
 from synthetic import dataset
 
 DP, EO = "demographic_parity", "equalized_odds"
@@ -130,8 +131,7 @@ def leaning() -> Dataset:
 
 
 def bounded(method: str, limit: float | None, **options) -> Training:
-    weights = (0.0, 0.0) if limit is None else bounded_weights(method, 0, 0)
-    built = build_method(method, fairness_weight=weights[0], alignment_weight=weights[1], **options)
+    built = method_of(method, gap_bound=limit, **options) if limit else method_of(method)
     with seeded(0):
         model = mlp(6, hidden=16)
     settings = TrainingSettings(epochs=6, iterations=40, batch_size=60, gap_bound=limit)
@@ -140,7 +140,7 @@ def bounded(method: str, limit: float | None, **options) -> Training:
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [(name, {}) for name in WEIGHTED_METHODS] + [("dralign", {"penalty": "mixup"})],
+    [(name, {}) for name in users_of("fairness_weight")] + [("dralign", {"penalty": "mixup"})],
 )
 def test_every_gap_method_meets_a_bound_that_plain_training_breaks(method, options):
     plain = bounded("gap", None).history
@@ -161,24 +161,16 @@ def test_bound_that_is_kept_without_a_penalty_trains_as_weight_zero():
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("name", "given", "message"),
     [
-        (
-            ("erm", 0, 0),
-            "gap_bound: the method 'erm' has no weight to find; .* gap, dralign, mixup",
-        ),
-        (("gap", 0.2, 0), "fairness_weight: gap_bound finds the weights; give one or the other"),
-        (("dralign", 0, 0.1), "alignment_weight: gap_bound finds the weights"),
+        ("erm", {}, "gap_bound: the method 'erm' has no weight to find; .* gap, dralign, mixup"),
+        ("gap", {"fairness_weight": 0.2}, "fairness_weight: gap_bound finds the weights; give one"),
+        ("dralign", {"alignment_weight": 0.1}, "alignment_weight: gap_bound finds the weights"),
     ],
 )
-def test_weight_beside_a_bound_or_without_a_use_is_refused(given, message):
+def test_weight_beside_a_bound_or_without_a_use_is_refused(name, given, message):
     with pytest.raises(OptionError, match=message):
-        bounded_weights(*given)
-
-
-def test_alignment_weight_is_a_tenth_of_what_is_found():
-    assert bounded_weights("dralign", 0, 0) == (1.0, 0.1)
-    assert default_weights("dralign", gap_bound=0.1) == (0, 0)
+        build_method(name, gap_bound=0.1, **given)
 
 
 @pytest.mark.parametrize("limit", [0, -0.1, float("nan"), float("inf")])

@@ -16,18 +16,19 @@ from dralign.data import Split, load_table
 from dralign.errors import ArtifactError, DataError, DralignWarning, ModelError, OptionError
 from dralign.estimator import DRAlignClassifier
 from dralign.gaps import resolve_gap
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, build_method, supported_gaps
+from dralign.methods import method_names, method_type, users_of
 from dralign.methods.mixup import PathPenalty
 from dralign.models import mlp
 from dralign.rationale import per_sample_loss, probability
 from dralign.sampling import Batch, batch_in_blocks
 from dralign.training import TrainingSettings, train
 from sealed import edit
+from switched_off import method_of
 from synthetic import dataset, split
 
 DP, EO = "demographic_parity", "equalized_odds"
 QUICK = ["--epochs", "2", "--iterations", "10", "--hidden", "8", "--batch-size", "10"]
-TRAINABLE = [(name, gap) for name in METHOD_NAMES for gap in supported_gaps(name, 3)]
+TRAINABLE = [(name, gap) for name in method_names() for gap in method_type(name).supported_gaps(3)]
 
 
 def three(rows: Split) -> Split:
@@ -67,7 +68,7 @@ def test_gradient_is_that_of_the_formula(name, beta, gap):
                 c.append(((grad * weight) ** 2).sum(1))
             total = total - beta * (c[0] @ c[1]) / (c[0].norm() * c[1].norm())
     expected = torch.autograd.grad(total, list(model.parameters()))
-    method = build_method(name, gap=gap, fairness_weight=lam, alignment_weight=beta, n_classes=3)
+    method = method_of(name, gap=gap, fairness_weight=lam, alignment_weight=beta, n_classes=3)
     trained = network().double()
     method.begin(trained, n_groups=2, generator=torch.Generator())(rows)
     for parameter, wanted in zip(trained.parameters(), expected, strict=True):
@@ -98,8 +99,11 @@ def test_every_other_method_trains(name, gap):
     data = dataset(n_groups=3)
     parts = {part: three(getattr(data, part)) for part in ("train", "validation", "test")}
     data = replace(data, **parts, class_names=("low", "middle", "high"), positive="")
-    method = build_method(
-        name, gap=gap, fairness_weight=0.1 if name in WEIGHTED_METHODS else 0, n_classes=3
+    method = method_of(
+        name,
+        gap=gap,
+        fairness_weight=0.1 if name in users_of("fairness_weight") else 0,
+        n_classes=3,
     )
     settings = TrainingSettings(epochs=1, iterations=3, batch_size=20)
     (record,) = train(network(), data, method, settings).history
@@ -108,12 +112,12 @@ def test_every_other_method_trains(name, gap):
 
 
 def test_what_needs_two_classes_says_so():
-    assert {name for name, _ in TRAINABLE} == set(METHOD_NAMES) - {"adversarial", "thresholds"}
+    assert {name for name, _ in TRAINABLE} == set(method_names()) - {"adversarial", "thresholds"}
     for name in ("adversarial", "thresholds"):
         with pytest.raises(OptionError, match=f"'{name}' needs two classes, the label has 3"):
-            build_method(name, n_classes=3)
+            method_of(name, n_classes=3)
     with pytest.raises(OptionError, match="'equal_opportunity' needs two classes, the label has 4"):
-        build_method("gap", gap="equal_opportunity", n_classes=4)
+        method_of("gap", gap="equal_opportunity", n_classes=4)
 
 
 def test_probabilities_of_every_class_add_up_to_one():

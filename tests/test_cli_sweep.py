@@ -116,7 +116,7 @@ def corrupt(plan):
         (
             lambda plan: plan.write_text(PLAN.format(seeds=2).replace("epochs = 2", "epochs = 0")),
             [],
-            "plan.toml: trials 1: epochs: expected a whole number from 1 up, got 0",
+            "plan.toml: defaults: epochs: expected a whole number from 1 up, got 0",
         ),
         (
             lambda plan: plan.write_text(PLAN.format(seeds=2) + 'sensitive = "height"'),

@@ -25,9 +25,9 @@ from dralign.data import (
 from dralign.data.images_cache import decode_all, decoded, list_files, picture
 from dralign.errors import DataError, DralignWarning, GroupError, OptionError
 from dralign.gaps import resolve_gap
-from dralign.methods import build_method
 from dralign.rationale import group_gradients, select_layers
 from dralign.training import TrainingSettings, predict_probability, train
+from switched_off import method_of
 
 Image = pytest.importorskip("PIL.Image", reason="images need pillow")
 MEAN = np.array([0.485, 0.456, 0.406]).reshape(3, 1, 1)
@@ -394,7 +394,7 @@ def test_training_on_images_equals_training_on_the_same_tensors(own, name):
     tensors = dataclasses.replace(
         data, **{part: dataclasses.replace(s, x=s.x[:]) for part, s in parts.items()}
     )
-    method = build_method(
+    method = method_of(
         name,
         gap="demographic_parity",
         fairness_weight=0.1 * (name == "dralign"),

@@ -32,10 +32,11 @@ from dralign.errors import (
     UndefinedMetricWarning,
 )
 from dralign.estimator import DRAlignClassifier
-from dralign.methods import METHOD_NAMES, build_method
+from dralign.methods import method_names
 from dralign.metrics import average_precision, soft_demographic_parity_difference
 from dralign.training import TrainingSettings, predict_probability, seeded, spawn_seeds, train
 from sealed import resealed
+from switched_off import method_of
 
 TINY = {"epochs": 2, "iterations": 10, "hidden": 8, "batch_size": 16, "learning_rate": 0.02}
 
@@ -134,7 +135,7 @@ def test_training_is_that_of_the_training_loop(fitted):
     with seeded(spawn_seeds(seed).initialisation):
         model = models.mlp(4, hidden=8)
     weights = {"fairness_weight": 0.2, "alignment_weight": 0.02}
-    method = build_method("dralign", **weights, alignment_every=8)
+    method = method_of("dralign", **weights, alignment_every=8)
     result = train(model, data, method, TrainingSettings(2, 10, 16, 0.02, seed))
     for record, expected in zip(fitted.history_, result.history, strict=True):
         assert record.validation == pytest.approx(expected.validation)
@@ -199,7 +200,7 @@ def test_erm_with_groups_reports_gaps_and_mitigates_nothing():
     assert model.history_[0].validation["soft_demographic_parity"] >= 0
 
 
-@pytest.mark.parametrize("method", [name for name in METHOD_NAMES if name != "thresholds"])
+@pytest.mark.parametrize("method", [name for name in method_names() if name != "thresholds"])
 def test_every_method_that_predicts_without_groups_trains(method):
     model = tiny(method, epochs=1).fit(X, Y, sensitive_features=A)
     assert model.mitigated_ == (method != "erm")
@@ -396,11 +397,11 @@ def test_network_that_does_not_fit_is_refused(module, error, message):
         ({"gap_bound": 0}, "gap_bound: expected a positive number, got 0"),
         ({"gap_bound": 0.1, "fairness_weight": 0.2}, "fairness_weight: gap_bound finds the weig"),
         ({"method": "erm", "gap_bound": 0.1}, "the method 'erm' has no weight to find"),
-        ({"method": "gap", "penalty": "mixup"}, "penalty: only the method 'dralign' can swap it"),
+        ({"method": "gap", "penalty": "mixup"}, "penalty: the method 'gap' does not use it"),
         ({"method": "erm", "fairness_weight": 0.5}, "the method 'erm' does not use it"),
         ({"method": "gap", "alignment_weight": 0.5}, "the method 'gap' does not use it"),
         ({"fairness_weight": -1.0}, "fairness_weight: expected a number from 0 up"),
-        ({"fairness_weight": "big"}, "fairness_weight: expected a finite number, got 'big'"),
+        ({"fairness_weight": "big"}, "fairness_weight: expected a number from 0 up"),
         ({"epochs": 1.5}, "epochs: expected a whole number from 1 up, got 1.5"),
         ({"batch_size": 0}, "batch_size: expected a whole number from 1 up, got 0"),
         ({"hidden": True}, "hidden: expected a whole number from 1 up, got True"),

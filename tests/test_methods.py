@@ -6,17 +6,19 @@ import torch
 
 from dralign.errors import OptionError
 from dralign.methods import (
-    METHOD_NAMES,
-    WEIGHTED_METHODS,
     build_method,
-    default_schedule,
-    default_weights,
-    supported_gaps,
+    method_names,
+    method_options,
+    method_type,
+    method_types,
+    used_options,
+    users_of,
 )
 from dralign.models import mlp
 from dralign.rationale import per_sample_loss
 from dralign.sampling import Batch, Sampler
 from dralign.training import TrainingSettings, train
+from switched_off import method_of
 from synthetic import dataset
 
 DP, EO = "demographic_parity", "equalized_odds"
@@ -88,12 +90,12 @@ def formula(batch: Batch, gap: str, lam: float, beta: float, loss: str, granular
 )
 def test_gradient_is_that_of_the_formula(name, lam, beta, gap, loss, granularity):
     batch = one_batch("cell" if gap == EO else "group")
-    method = build_method(
+    method = method_of(
         name,
         gap=gap,
         fairness_weight=lam,
         alignment_weight=beta,
-        granularity=granularity,
+        **({"granularity": granularity} if name == "dralign" else {}),
         loss=loss,
     )
     expected = formula(batch, gap, lam, beta, loss, granularity)
@@ -106,7 +108,7 @@ def test_erm_takes_the_mean_over_a_uniform_batch():
     model = network().double()
     per_sample_loss(model(batch.x), batch.y).mean().backward()
     for found, parameter in zip(
-        gradients(build_method("erm"), batch), model.parameters(), strict=True
+        gradients(method_of("erm"), batch), model.parameters(), strict=True
     ):
         torch.testing.assert_close(found, parameter.grad)
 
@@ -116,7 +118,7 @@ def test_zero_weights_make_three_methods_bit_identical(gap):
     data, weights = dataset(), []
     for name in ("oversample", "gap", "dralign"):
         model = network()
-        method = build_method(name, gap=gap)
+        method = method_of(name, gap=gap)
         train(model, data, method, TrainingSettings(epochs=1, iterations=20, batch_size=30))
         weights.append(torch.cat([p.flatten() for p in model.parameters()]))
     assert torch.equal(weights[0], weights[1])
@@ -125,8 +127,8 @@ def test_zero_weights_make_three_methods_bit_identical(gap):
 
 def test_only_the_last_layers_are_aligned_when_asked():
     batch = one_batch("group")
-    whole = gradients(build_method("dralign", alignment_weight=0.5), batch)
-    last = gradients(build_method("dralign", alignment_weight=0.5, layers=1), batch)
+    whole = gradients(method_of("dralign", alignment_weight=0.5), batch)
+    last = gradients(method_of("dralign", alignment_weight=0.5, layers=1), batch)
     assert not torch.allclose(whole[0], last[0])
 
 
@@ -134,9 +136,9 @@ def test_alignment_every_third_step_has_three_times_its_weight():
     batch = one_batch("group")
     sparse = {"fairness_weight": 0.3, "alignment_weight": 0.1, "alignment_every": 3}
     model = network().double()
-    step = build_method("dralign", **sparse).begin(model, n_groups=2, generator=torch.Generator())
-    aligned = gradients(build_method("dralign", fairness_weight=0.3, alignment_weight=0.3), batch)
-    between = gradients(build_method("gap", fairness_weight=0.3), batch)
+    step = method_of("dralign", **sparse).begin(model, n_groups=2, generator=torch.Generator())
+    aligned = gradients(method_of("dralign", fairness_weight=0.3, alignment_weight=0.3), batch)
+    between = gradients(method_of("gap", fairness_weight=0.3), batch)
     for expected in (aligned, between, between, aligned):
         model.zero_grad()
         step(batch)
@@ -146,13 +148,14 @@ def test_alignment_every_third_step_has_three_times_its_weight():
 
 @pytest.mark.parametrize("n_groups", [2, 3])
 @pytest.mark.parametrize(
-    ("name", "gap"), [(name, gap) for name in METHOD_NAMES for gap in supported_gaps(name)]
+    ("name", "gap"),
+    [(name, gap) for name in method_names() for gap in method_type(name).supported_gaps()],
 )
 def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_groups):
-    method = build_method(
+    method = method_of(
         name,
         gap=gap,
-        fairness_weight=0.1 if name in WEIGHTED_METHODS else 0,
+        fairness_weight=0.1 if name in users_of("fairness_weight") else 0,
         alignment_weight=0.01 if name == "dralign" else 0,
     )
     result = train(
@@ -183,13 +186,19 @@ def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_gro
             "'dralign with the mixup penalty' supports demographic_parity, equalized_odds, got",
         ),
         ({"name": "dralign", "penalty": "cutmix"}, "unknown penalty 'cutmix'; known: gap, mixup"),
-        ({"name": "gap", "penalty": "mixup"}, "penalty: only the method 'dralign' can swap it"),
-        ({"name": "gap", "mixup_layer": "1"}, "mixup_layer: the method 'gap' does not mix"),
-        ({"name": "erm", "aggregate": "mean"}, "aggregate: the method 'erm' compares no pairs"),
+        ({"name": "gap", "penalty": "mixup"}, "penalty: the method 'gap' does not use it, got 'm"),
+        ({"name": "gap", "mixup_layer": "1"}, "mixup_layer: the method 'gap' does not use it"),
+        ({"name": "dralign", "mixup_layer": "1"}, "mixup_layer: means nothing beside the other"),
+        ({"name": "erm", "aggregate": "mean"}, "aggregate: the method 'erm' does not use it"),
+        ({"name": "gap", "strength": 1}, "unknown setting 'strength'; known: fairness_weight, "),
         ({"name": "gap", "aggregate": "sum"}, "unknown aggregate 'sum'; known: max, mean"),
-        ({"name": "dralign", "alignment_every": 0}, "alignment_every: expected at least 1, got 0"),
-        ({"name": "gap", "alignment_every": 2}, "alignment_every: the method 'gap' does not align"),
-        ({"name": "gap", "loss": "sum"}, "unknown loss convention 'sum'; known: batch_mean"),
+        (
+            {"name": "dralign", "alignment_every": 0},
+            "alignment_every: expected a whole number from 1",
+        ),
+        ({"name": "dralign", "alignment_every": 1.5}, "alignment_every: expected a whole number"),
+        ({"name": "gap", "alignment_every": 2}, "alignment_every: the method 'gap' does not use"),
+        ({"name": "gap", "loss": "sum"}, "unknown loss 'sum'; known: batch_mean"),
     ],
 )
 def test_bad_options_say_what_is_known(options, message):
@@ -198,28 +207,37 @@ def test_bad_options_say_what_is_known(options, message):
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("name", "given", "expected"),
     [
-        (("dralign",), 8),
-        (("dralign", 1), 1),
-        (("gap",), 1),
-        (("gap", 0), 0),  # an impossible value is left for build_method to refuse
+        ("erm", {}, {}),
+        ("gap", {}, {"fairness_weight": 0.2}),
+        ("dralign", {}, {"fairness_weight": 0.2, "alignment_weight": 0.02, "alignment_every": 8}),
+        ("dralign", {"fairness_weight": 0.5}, {"alignment_weight": 0.05}),
+        ("dralign", {"fairness_weight": 0.5, "alignment_weight": 0}, {"alignment_weight": 0}),
+        ("dralign", {"fairness_weight": 0, "alignment_weight": 0.3}, {"fairness_weight": 0}),
+        ("dralign", {"fairness_weight": None, "alignment_every": 1}, {"fairness_weight": 0.2}),
     ],
 )
-def test_dralign_aligns_on_every_eighth_step_where_it_is_not_told(given, expected):
-    assert default_schedule(*given) == expected
+def test_what_is_not_given_takes_the_methods_own_default(name, given, expected):
+    options = method_options(method_type(name), given)
+    assert options.keys() == set(method_type(name).setting_names)
+    assert {key: options[key] for key in expected} == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        (("erm",), (0, 0)),
-        (("gap",), (0.2, 0)),
-        (("dralign",), (0.2, 0.02)),
-        (("dralign", 0.5), (0.5, 0.05)),
-        (("dralign", 0.5, 0), (0.5, 0)),
-        (("dralign", 0, 0.3), (0, 0.3)),
-    ],
-)
-def test_weights_not_given_take_the_papers_share(given, expected):
-    assert default_weights(*given) == pytest.approx(expected)
+def test_alignment_weight_is_a_tenth_of_a_weight_that_is_found():
+    assert dict(method_type("dralign").scaled) == {"fairness_weight": 1.0, "alignment_weight": 0.1}
+    found = method_options(method_type("dralign"), {}, gap_bound=0.1)
+    assert (found["fairness_weight"], found["alignment_weight"]) == (0, 0)
+    built = build_method("dralign", gap_bound=0.1)
+    assert (built.fairness_weight, built.alignment_weight) == (1.0, 0.1)
+
+
+def test_settings_of_several_methods_are_dropped_where_they_mean_nothing():
+    given = {"mixup_layer": "1", "alignment_every": 4, "aggregate": "mean", "penalty": "gap"}
+    used = {kind.name: set(used_options(kind, given)) for kind in method_types()}
+    assert used["erm"] == set()
+    assert used["gap"] == {"aggregate"}
+    assert used["mixup"] == {"mixup_layer", "aggregate"}
+    assert used["dralign"] == {"alignment_every", "aggregate", "penalty"}
+    mixed = used_options(method_type("dralign"), {**given, "penalty": "mixup"})
+    assert set(mixed) == set(given)

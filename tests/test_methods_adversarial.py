@@ -7,11 +7,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import nn
 
 from dralign.data.dataset import Dataset, Split
-from dralign.methods import build_method
 from dralign.methods.adversarial import Adversary, project_away
 from dralign.models import mlp
 from dralign.sampling import Batch, Block
 from dralign.training import TrainingSettings, predict_probability, train
+from switched_off import method_of
 from synthetic import dataset, split
 
 DP, EO, EOP = "demographic_parity", "equalized_odds", "equal_opportunity"
@@ -62,7 +62,7 @@ def formula(batch: Batch, gap: str, n_groups: int, alpha: float) -> list[torch.T
 def test_the_gradient_is_that_of_the_formula(gap, n_groups, missing):
     batch = one_batch(n_groups=n_groups, missing=missing)
     model, alpha = network(), 0.7
-    method = build_method("adversarial", gap=gap, fairness_weight=alpha)
+    method = method_of("adversarial", gap=gap, fairness_weight=alpha)
     step = method.begin(model, n_groups=n_groups, generator=torch.Generator().manual_seed(1))
     step(batch)
     for parameter, wanted in zip(
@@ -96,9 +96,9 @@ def test_a_batch_without_rows_for_the_adversary_trains_the_task_loss(gap):
     batch = one_batch()
     nobody = Batch(batch.x, batch.y, torch.full_like(batch.group, -1), batch.blocks)
     model, plain = network(), network()
-    method = build_method("adversarial", gap=gap, fairness_weight=1.0)
+    method = method_of("adversarial", gap=gap, fairness_weight=1.0)
     found = method.begin(model, n_groups=2, generator=torch.Generator())(nobody)
-    wanted = build_method("erm").begin(plain, n_groups=2, generator=torch.Generator())(nobody)
+    wanted = method_of("erm").begin(plain, n_groups=2, generator=torch.Generator())(nobody)
     assert float(found.loss) == float(wanted.loss)
     for parameter, other in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, other.grad)
@@ -109,7 +109,7 @@ def test_the_seed_draws_the_adversary_and_gives_another_network():
     for seed in (0, 0, 1):
         model = network()
         optimiser = torch.optim.Adam(model.parameters())
-        step = build_method("adversarial", fairness_weight=1.0).begin(
+        step = method_of("adversarial", fairness_weight=1.0).begin(
             model, n_groups=2, generator=torch.Generator().manual_seed(seed)
         )
         for _ in range(5):
@@ -123,7 +123,7 @@ def test_the_seed_draws_the_adversary_and_gives_another_network():
 
 def test_begin_leaves_the_global_generator_alone():
     state = torch.random.get_rng_state()
-    method = build_method("adversarial", fairness_weight=1.0)
+    method = method_of("adversarial", fairness_weight=1.0)
     method.begin(mlp(6, hidden=8).to("meta"), n_groups=2, generator=torch.Generator())
     model = network()
     state = torch.random.get_rng_state()
@@ -134,7 +134,7 @@ def test_begin_leaves_the_global_generator_alone():
 def test_the_adversary_learns_from_step_to_step():
     """With the network held still the adversary's loss falls, and with it the total's penalty."""
     batch, model = one_batch(), network()
-    method = build_method("adversarial", fairness_weight=1.0)
+    method = method_of("adversarial", fairness_weight=1.0)
     step = method.begin(model, n_groups=2, generator=torch.Generator().manual_seed(0))
     values = [float(step(batch).loss) for _ in range(60)]
     assert values[-1] > values[0]  # task loss minus alpha times the adversary's loss
@@ -145,7 +145,7 @@ def test_different_training_seeds_give_different_networks():
     for seed in (0, 1):
         model = network()
         settings = TrainingSettings(1, 5, 20, seed=seed)
-        train(model, dataset(), build_method("adversarial", fairness_weight=1.0), settings)
+        train(model, dataset(), method_of("adversarial", fairness_weight=1.0), settings)
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     assert not torch.allclose(*weights)
 
@@ -192,9 +192,9 @@ def test_a_fresh_adversary_can_not_tell_the_group_any_more():
     settings = TrainingSettings(epochs=1, iterations=1200, batch_size=500)
     figures = {}
     for key, rows, method in (
-        ("erm", data, build_method("erm")),
-        ("blind", blind, build_method("erm")),
-        ("adversarial", data, build_method("adversarial", fairness_weight=2.0)),
+        ("erm", data, method_of("erm")),
+        ("blind", blind, method_of("erm")),
+        ("adversarial", data, method_of("adversarial", fairness_weight=2.0)),
     ):
         torch.manual_seed(0)
         model = mlp(rows.n_inputs, hidden=16, depth=1)

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from dralign.errors import DataError
-from dralign.methods import build_method
 from dralign.methods.decorrelation import decorrelate
 from dralign.models import mlp
 from dralign.rationale import per_sample_loss
 from dralign.sampling import Batch, Block
+from switched_off import method_of
 from synthetic import split
 
 
@@ -91,7 +91,7 @@ def test_the_step_trains_on_decorrelated_inputs_and_leaves_the_batch_alone():
     batch = Batch(x.clone(), y, group, (Block(0, len(y)),))
     torch.manual_seed(0)
     model = mlp(6, hidden=8).double()
-    method = build_method("decorrelation")
+    method = method_of("decorrelation")
     method.begin(model, n_groups=3, generator=torch.Generator())(batch)
     found = [p.grad for p in model.parameters()]
     loss = per_sample_loss(model(decorrelate(x, group, n_groups=3)), y).mean()

@@ -11,11 +11,11 @@ from dralign.alignment.passes import forward_blocks
 from dralign.alignment.processes import gradients_added_up
 from dralign.errors import DataError, ModelError, OptionError
 from dralign.gaps import demographic_parity_gap, resolve_gap
-from dralign.methods import bounded_weights, build_method
 from dralign.methods.state import Stateful
 from dralign.methods.thresholds import fit_thresholds
 from dralign.models import mlp
 from dralign.sampling import Batch, batch_in_blocks
+from switched_off import method_of
 from synthetic import split
 
 
@@ -26,7 +26,7 @@ def batch(*, by_label: bool = False, dtype=torch.float32) -> Batch:
 
 def begun(model: nn.Module, name: str, **options):
     generator = torch.Generator().manual_seed(0)
-    return build_method(name, **options).begin(model, n_groups=2, generator=generator)
+    return method_of(name, **options).begin(model, n_groups=2, generator=generator)
 
 
 def gradients(model: nn.Module) -> list[Tensor | None]:
@@ -99,19 +99,6 @@ def test_mixing_after_a_layer_without_a_tensor_is_an_error():
     step = begun(model, "mixup", fairness_weight=0.5, mixup_layer="0")
     with pytest.raises(ModelError, match="mixup: the output of '0' is not a tensor"):
         step(batch())
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (("erm", 0.0, 0.0), "gap_bound: the method 'erm' has no weight to find; methods that have"),
-        (("gap", 0.2, 0.0), "fairness_weight: gap_bound finds the weights; give one or the other"),
-        (("dralign", 0.0, 0.1), "alignment_weight: gap_bound finds the weights"),
-    ],
-)
-def test_weights_beside_a_bound_that_finds_them_are_refused(given, message):
-    with pytest.raises(OptionError, match=message):
-        bounded_weights(*given)
 
 
 def test_a_term_whose_layers_were_frozen_since_is_an_error():

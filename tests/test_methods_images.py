@@ -9,17 +9,18 @@ import torch
 import faces
 from dralign import models
 from dralign.data import load
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, build_method
+from dralign.methods import method_names, users_of
 from dralign.rationale import select_layers
 from dralign.training import TrainingSettings, group_thresholds, predict_probability, train
 from dralign.training.evaluation import rationale_similarity
+from switched_off import method_of
 
 pytest.importorskip("PIL", reason="images need pillow")
 ALEXNET = {"name": "alexnet", "classifier_width": 8}
 RESNET = {"name": "resnet18"}
 GAPS = ("demographic_parity", "equalized_odds")
 CASES = {
-    **{name: (ALEXNET, {"name": name}) for name in METHOD_NAMES},
+    **{name: (ALEXNET, {"name": name}) for name in method_names()},
     "mixup of features": (ALEXNET, {"name": "mixup", "mixup_layer": "features"}),
     "dralign per parameter": (ALEXNET, {"name": "dralign", "granularity": "parameter"}),
     "dralign with mixup": (ALEXNET, {"name": "dralign", "penalty": "mixup"}),
@@ -48,9 +49,9 @@ def network(architecture):
 def test_a_step_moves_the_weights_and_keep_them_finite(case, gap, data):
     architecture, options = CASES[case]
     name = options["name"]
-    weights = {"fairness_weight": 0.5 * (name in WEIGHTED_METHODS)}
+    weights = {"fairness_weight": 0.5 * (name in users_of("fairness_weight"))}
     weights["alignment_weight"] = 0.05 * (name == "dralign")
-    method = build_method(gap=gap, **weights, **options)
+    method = method_of(gap=gap, **weights, **options)
     model = network(architecture)
     before = copy.deepcopy(model.state_dict())
     settings = TrainingSettings(epochs=1, iterations=1, batch_size=2)
@@ -73,7 +74,7 @@ def test_dralign_aligns_what_gap_alone_does_not(gap, data):
     """The same two steps with a large beta end in other weights than without it."""
     found = []
     for beta in (0.0, 5.0):
-        method = build_method("dralign", gap=gap, fairness_weight=0.5, alignment_weight=beta)
+        method = method_of("dralign", gap=gap, fairness_weight=0.5, alignment_weight=beta)
         model = network(ALEXNET)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -90,7 +91,7 @@ def test_per_unit_the_one_output_layer_is_constant_and_per_parameter_it_is_not(
     model = network(architecture)
     layers = select_layers(model)
     assert len(layers) == {"alexnet": 8, "resnet18": 21}[architecture["name"]]
-    method = build_method("erm", gap=gap)
+    method = method_of("erm", gap=gap)
     found = rationale_similarity(model, data.test, layers=layers, gap=method.gap, n_groups=2)
     last, top = layers[-1].name, len(method.gap.strata)
     assert found["unit"][last] == pytest.approx(top, abs=1e-6)

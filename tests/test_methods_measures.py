@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from dralign.data import Split
 from dralign.gaps import resolve_gap
-from dralign.methods import build_method
 from dralign.models import mlp
 from dralign.rationale import select_layers
 from dralign.sampling import Batch, Sampler, batch_in_blocks
 from dralign.training import EpochRecord, Selection
 from dralign.training.evaluation import rationale_similarity
+from switched_off import method_of
 from synthetic import split
 
 EOP, PP, PRINTED = "equal_opportunity", "predictive_parity", "printed_predictive_parity"
@@ -29,7 +29,7 @@ def drawn(gap: str) -> Batch:
     sampler = Sampler(
         rows.y,
         rows.group,
-        balance=build_method("gap", gap=gap).balance,
+        balance=method_of("gap", gap=gap).balance,
         rows_per_block=15,
         n_blocks=4,
         n_groups=2,
@@ -76,7 +76,7 @@ def test_gradient_is_that_of_the_formula(name, beta, gap):
                 c.append(((grad * weight) ** 2).sum(1))
             total = total - beta * (c[0] @ c[1]) / (c[0].norm() * c[1].norm())
     expected = torch.autograd.grad(total, list(model.parameters()))
-    method = build_method(name, gap=gap, fairness_weight=lam, alignment_weight=beta)
+    method = method_of(name, gap=gap, fairness_weight=lam, alignment_weight=beta)
     trained = network()
     result = method.begin(trained, n_groups=2, generator=torch.Generator())(batch)
     assert result.loss.item() == pytest.approx(total.item())
@@ -127,7 +127,7 @@ def test_an_absent_cell_is_skipped_and_counted(name, beta, gap, absent, skipped)
         n_groups=2,
         by_label=resolve_gap(gap).conditions_on_label,
     )
-    method = build_method(name, gap=gap, fairness_weight=0.3, alignment_weight=beta)
+    method = method_of(name, gap=gap, fairness_weight=0.3, alignment_weight=beta)
     model = network().float()
     result = method.begin(model, n_groups=2, generator=torch.Generator())(batch)
     assert result.skipped == skipped

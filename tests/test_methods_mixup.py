@@ -6,11 +6,11 @@ from torch import nn
 
 from dralign.errors import DataError, ModelError
 from dralign.gaps import resolve_gap
-from dralign.methods import build_method
 from dralign.methods.mixup import PathPenalty
 from dralign.models import mlp
 from dralign.sampling import Batch, batch_in_blocks
 from dralign.training import TrainingSettings, train
+from switched_off import method_of
 from synthetic import dataset, split
 
 DP, EO = "demographic_parity", "equalized_odds"
@@ -129,7 +129,7 @@ def test_penalty_passes_gradcheck(gap, layer):
 @pytest.mark.parametrize("gap", [DP, EO])
 def test_the_step_minimises_task_loss_plus_weighted_penalty(gap):
     model, batch = smooth_network(), batch_of(gap)
-    method = build_method("mixup", gap=gap, fairness_weight=0.7)
+    method = method_of("mixup", gap=gap, fairness_weight=0.7)
     result = method.begin(model, n_groups=2, generator=seeded_generator())(batch)
     found = [p.grad for p in model.parameters()]
     task = nn.functional.binary_cross_entropy_with_logits(model(batch.x)[:, 0], batch.y.double())
@@ -148,8 +148,8 @@ def test_dralign_takes_the_penalty_in_the_place_of_the_gap(beta, name):
     batch, found = batch_of(DP), []
     options = {"fairness_weight": 0.5, "penalty": "mixup", "alignment_weight": beta}
     for method in (
-        build_method("dralign", **options),
-        build_method(name, fairness_weight=0, **({"alignment_weight": beta} if beta else {})),
+        method_of("dralign", **options),
+        method_of(name, fairness_weight=0, **({"alignment_weight": beta} if beta else {})),
     ):
         model = smooth_network()
         step = method.begin(model, n_groups=2, generator=seeded_generator())
@@ -171,14 +171,14 @@ def test_dralign_trains_without_any_gap():
     for beta in (0.0, 0.3):
         torch.manual_seed(0)
         model = mlp(6, hidden=8)
-        method = build_method("dralign", alignment_weight=beta)
+        method = method_of("dralign", alignment_weight=beta)
         similarity[beta] = train(model, dataset(), method, settings).history[-1]
     assert similarity[0.3].similarity_total("unit") > similarity[0.0].similarity_total("unit")
 
 
 def test_zero_weight_is_oversampling_bit_for_bit():
     data, weights = dataset(), []
-    for method in (build_method("oversample"), build_method("mixup")):
+    for method in (method_of("oversample"), method_of("mixup")):
         torch.manual_seed(0)
         model = mlp(6, hidden=8)
         train(model, data, method, TrainingSettings(epochs=1, iterations=20, batch_size=30))
@@ -206,7 +206,7 @@ def test_absent_cells_are_skipped_and_counted(name):
         rows.x[keep].double(), rows.y[keep], rows.group[keep], n_groups=2, by_label=True
     )
     options = {"alignment_weight": 0.1, "penalty": "mixup"} if name == "dralign" else {}
-    method = build_method(name, gap=EO, fairness_weight=1.0, **options)
+    method = method_of(name, gap=EO, fairness_weight=1.0, **options)
     model = smooth_network()
     result = method.begin(model, n_groups=2, generator=seeded_generator())(batch)
     assert result.skipped == 2
@@ -223,7 +223,7 @@ def test_a_batch_without_any_pair_trains_the_task_loss(name):
     )
     options = {"alignment_weight": 0.1, "penalty": "mixup"} if name == "dralign" else {}
     model = smooth_network()
-    method = build_method(name, fairness_weight=1.0, **options)
+    method = method_of(name, fairness_weight=1.0, **options)
     result = method.begin(model, n_groups=2, generator=seeded_generator())(alone)
     task = nn.functional.binary_cross_entropy_with_logits(model(alone.x)[:, 0], alone.y.double())
     assert float(result.loss) == pytest.approx(float(task))
@@ -233,7 +233,7 @@ def test_a_batch_without_any_pair_trains_the_task_loss(name):
 @pytest.mark.parametrize("name", ["mixup", "dralign"])
 def test_an_unknown_layer_is_named_before_training(name):
     options = {"alignment_weight": 0.1, "penalty": "mixup"} if name == "dralign" else {}
-    method = build_method(name, fairness_weight=1.0, mixup_layer="9", **options)
+    method = method_of(name, fairness_weight=1.0, mixup_layer="9", **options)
     with pytest.raises(ModelError, match="mixup: no layer '9'; known: 0, 1, 2, 3, 4"):
         method.begin(smooth_network(), n_groups=2, generator=seeded_generator())
 

@@ -7,11 +7,12 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from dralign.gaps import resolve_gap
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS, build_method
+from dralign.methods import method_names, users_of
 from dralign.methods.mixup import PathPenalty
 from dralign.models import mlp
 from dralign.sampling import Batch, batch_in_blocks
 from dralign.training import TrainingSettings, train
+from switched_off import method_of
 from synthetic import dataset, split
 
 DP, EO = "demographic_parity", "equalized_odds"
@@ -39,11 +40,11 @@ def batch_of(gap: str, *, lost: int) -> Batch:
 
 
 @pytest.mark.parametrize("penalty", ["gap", "mixup"])
-@pytest.mark.parametrize("name", WEIGHTED_METHODS)
+@pytest.mark.parametrize("name", users_of("fairness_weight"))
 def test_multiplier_scales_the_weights_of_a_step_and_one_changes_nothing(name, penalty):
     def gradient(scale: float, *multiplier: float) -> list[torch.Tensor]:
         aligned = name == "dralign"
-        method = build_method(
+        method = method_of(
             name,
             fairness_weight=LAMBDA * scale,
             alignment_weight=BETA * scale if aligned else 0.0,
@@ -98,7 +99,7 @@ def formula(batch: Batch, name: str, gap: str, loss: str) -> list[torch.Tensor]:
 def test_rows_without_a_group_count_in_the_task_loss_alone(name, gap, loss):
     batch = batch_of(gap, lost=15)
     assert batch.blocks[-1].group is None
-    method = build_method(
+    method = method_of(
         name,
         gap=gap,
         fairness_weight=0.0 if name == "oversample" else LAMBDA,
@@ -110,16 +111,16 @@ def test_rows_without_a_group_count_in_the_task_loss_alone(name, gap, loss):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", METHOD_NAMES)
+@pytest.mark.parametrize("name", method_names())
 def test_every_method_trains_on_data_with_rows_without_a_group(name):
     data = dataset()
     rows = data.train
     group = rows.group.clone()
     group[::7] = -1
     model = mlp(6, hidden=8)
-    method = build_method(
+    method = method_of(
         name,
-        fairness_weight=LAMBDA if name in WEIGHTED_METHODS else 0.0,
+        fairness_weight=LAMBDA if name in users_of("fairness_weight") else 0.0,
         alignment_weight=BETA if name == "dralign" else 0.0,
     )
     result = train(
@@ -146,7 +147,7 @@ def test_rows_without_a_group_change_what_is_learned():
         result = train(
             mlp(6, hidden=8),
             replace(data, train=train_rows),
-            build_method("oversample"),
+            method_of("oversample"),
             TrainingSettings(epochs=2, iterations=40, batch_size=50, learning_rate=1e-2),
         )
         figures.append(result.history[-1].test["average_precision"])

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from dralign.gaps import resolve_gap
-from dralign.methods import build_method
 from dralign.methods.thresholds import DEFAULT_THRESHOLD, fit_thresholds
 from dralign.metrics import evaluate
 from dralign.models import mlp
 from dralign.training import TrainingSettings, train
+from switched_off import method_of
 from synthetic import dataset
 
 DP, EO, EOP = "demographic_parity", "equalized_odds", "equal_opportunity"
@@ -137,12 +137,12 @@ def test_the_network_is_that_of_erm_and_only_the_method_post_processes():
     for name in ("erm", "thresholds"):
         torch.manual_seed(0)
         model = mlp(6, hidden=8)
-        train(model, data, build_method(name), TrainingSettings(1, 20, 30))
+        train(model, data, method_of(name), TrainingSettings(1, 20, 30))
         weights.append(torch.cat([p.flatten() for p in model.parameters()]))
     assert torch.equal(*weights)
-    assert build_method("erm").post_process is None
+    assert method_of("erm").post_process is None
     prob, y, group = scored()
-    fit = build_method("thresholds", gap=EOP).post_process
+    fit = method_of("thresholds", gap=EOP).post_process
     assert fit is not None
     expected = fit_thresholds(prob, label=y, group=group, n_groups=2, gap=resolve_gap(EOP))
     assert torch.equal(fit(prob, label=y, group=group, n_groups=2), expected)

@@ -81,7 +81,7 @@ def test_the_caption_says_what_the_figures_are(part):
         ({"hidden": 50}, "hidden", {"200", "50"}),
         ({"gap": "equalized_odds"}, "gap", {"demographic parity", "equalized odds"}),
         ({"batch_size": 10}, "batch size", {"default", "10"}),
-        ({"layers": ("0", "2")}, "layers", {"all", "0+2"}),
+        ({"layers": ("0", "2")}, "layers", {"all", "0+2", "–"}),
         (
             {"data": replace(made_up.ADULT, preparation="standard")},
             "data",

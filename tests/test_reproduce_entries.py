@@ -10,7 +10,6 @@ import pytest
 
 import records as made_up
 from dralign.data import DataSource
-from dralign.methods import default_weights
 from dralign.reproduce import ENTRIES, PLANS, Results, document, findings, plan, reduced, section
 from dralign.reproduce.similarity import FORMS
 from dralign.reproduce.table1 import D_F
@@ -167,9 +166,9 @@ def test_the_plans_name_the_papers_trials():
     """Data, width, epochs and the choice of beta are those of Tables 2 and 4 and A.12."""
     adult = DataSource("adult", preparation="paper")
     common = {"fairness_weight": 0.2, "epochs": 20, "readings": True}
+    paper = {"alignment_weight": 0.1 * 0.2, "alignment_every": 1}
     assert TrialSpec(adult, "gap", **common) in plan("adult_dp").trials
-    beta = default_weights("dralign", 0.2)[1]
-    assert TrialSpec(adult, "dralign", alignment_weight=beta, **common) in plan("adult_dp").trials
+    assert TrialSpec(adult, "dralign", **paper, **common) in plan("adult_dp").trials
     german = {spec.alignment_weight for spec in plan("credit").trials if spec.method == "dralign"}
     assert german == {0.005, 0.01}
     assert {spec.epochs for spec in plan("compas").trials} == {5}

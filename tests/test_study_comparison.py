@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dralign.errors import OptionError
+from dralign.methods import method_settings
 from dralign.study import (
     Interval,
-    TrialSpec,
     compare_methods,
     compare_with_baseline,
     front,
@@ -20,6 +20,7 @@ from dralign.study import (
     p_values,
 )
 from dralign.study.comparison import OWN_SETTINGS
+from dralign.study.spec import COMMON
 from dralign.training import Selection
 from records import point
 
@@ -193,7 +194,9 @@ def test_every_setting_is_shared_or_a_methods_own():
         "classifier_width",
         "patience",
     }
-    assert set(TrialSpec.__dataclass_fields__) - OWN_SETTINGS == shared
+    names = {setting.name for setting in COMMON}
+    assert {"data", *names} - set(OWN_SETTINGS) == shared
+    assert not names & set(method_settings())
 
 
 def test_correction_is_over_all_contrasts_of_one_data_set_and_gap():

@@ -40,8 +40,26 @@ def test_undefined_values_are_left_out_and_not_counted():
 def test_a_row_holds_the_figures_of_its_seeds_and_similarity_per_unit():
     like = {"unit": {"0": 0.5, "2": 1.0}, "parameter": {"0": 0.25, "2": 0.5}}
     trials = [
-        record(0.8, 0.1, hard=0.3, seed=1, similarity=like, seconds=2.0, granularity="parameter"),
-        record(0.6, 0.3, hard=0.1, seed=0, similarity=like, seconds=4.0, granularity="parameter"),
+        record(
+            0.8,
+            0.1,
+            hard=0.3,
+            seed=1,
+            similarity=like,
+            seconds=2.0,
+            granularity="parameter",
+            method="dralign",
+        ),
+        record(
+            0.6,
+            0.3,
+            hard=0.1,
+            seed=0,
+            similarity=like,
+            seconds=4.0,
+            granularity="parameter",
+            method="dralign",
+        ),
     ]
     (row,) = summarise(trials, selection=LAST)
     assert (row.seeds, row.n, row.selection) == ((0, 1), 2, LAST)
@@ -88,7 +106,6 @@ def test_test_figures_are_those_of_the_epoch_that_validation_figures_choose():
         {"method": "oversample"},
         {"gap": "equalized_odds"},
         {"fairness_weight": 0.5},
-        {"granularity": "parameter"},
         {"loss": "group_sum"},
         {"hidden": 50},
         {"iterations": 50},

@@ -11,7 +11,7 @@ from torch import nn
 
 from dralign.data import Split
 from dralign.errors import GroupError, ModelError, OptionError, UndefinedMetricWarning
-from dralign.methods import METHOD_NAMES, build_method
+from dralign.methods import method_names
 from dralign.metrics import average_precision, soft_demographic_parity_difference
 from dralign.models import mlp
 from dralign.training import (
@@ -25,10 +25,11 @@ from dralign.training import (
     train,
 )
 from dralign.training.tensorboard import scalars
+from switched_off import method_of
 from synthetic import dataset
 
 SHORT = TrainingSettings(epochs=3, iterations=5, batch_size=20)
-METHOD = build_method("dralign", fairness_weight=0.2, alignment_weight=0.02)
+METHOD = method_of("dralign", fairness_weight=0.2, alignment_weight=0.02)
 
 
 def network(seed: int = 0) -> nn.Module:
@@ -50,7 +51,7 @@ def test_dropout_repeats_with_the_seed_and_global_randomness_is_left_alone():
     def run() -> torch.Tensor:
         with seeded(0):
             model = nn.Sequential(nn.Linear(6, 8), nn.Dropout(0.5), nn.Linear(8, 1))
-        train(model, dataset(), build_method("erm"), SHORT)
+        train(model, dataset(), method_of("erm"), SHORT)
         return model[0].weight.detach()
 
     state = torch.get_rng_state()
@@ -98,7 +99,7 @@ class Watched:
 
 
 def test_the_recorded_loss_is_the_mean_over_the_steps_of_its_epoch():
-    method = Watched(build_method("gap", fairness_weight=0.5))
+    method = Watched(method_of("gap", fairness_weight=0.5))
     history = train(network(), dataset(), method, SHORT).history
     assert len(method.losses) == 3 * 5
     for epoch, record in enumerate(history):
@@ -174,14 +175,14 @@ def test_without_any_groups_a_method_that_needs_none_trains_and_others_refuse():
     before = model[0].weight.detach().clone()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        record = train(model, data, build_method("erm"), SHORT).history[-1]
+        record = train(model, data, method_of("erm"), SHORT).history[-1]
     assert not torch.equal(before, model[0].weight)
     assert record.similarity == {}
     assert record.test["average_precision"] > 0.5
     assert math.isnan(record.test["soft_demographic_parity"])
-    for name in set(METHOD_NAMES) - {"erm"}:
+    for name in set(method_names()) - {"erm"}:
         with pytest.raises(GroupError, match="at least two are needed"):
-            train(network(), data, build_method(name), SHORT)
+            train(network(), data, method_of(name), SHORT)
 
 
 def test_group_without_positives_is_an_error_only_if_the_gap_conditions_on_the_label():
@@ -189,7 +190,7 @@ def test_group_without_positives_is_an_error_only_if_the_gap_conditions_on_the_l
     data = with_train(y=torch.where(rows.group == 0, 0, rows.y))
     for gap in ("equalized_odds", "equal_opportunity", "predictive_parity"):
         with pytest.raises(GroupError, match="'a' has no training rows with label 1"):
-            train(network(), data, build_method("erm", gap=gap), SHORT)
+            train(network(), data, method_of("erm", gap=gap), SHORT)
     with pytest.warns(UndefinedMetricWarning, match="'a' has no training rows with label 1"):
         train(network(), data, METHOD, SHORT)
 
@@ -241,7 +242,7 @@ def test_training_warns_of_nothing_on_whole_data():
 def test_thresholds_change_the_hard_figures_alone():
     data = dataset(n=600)
     histories = [
-        train(network(), data, build_method(name), SHORT).history for name in ("erm", "thresholds")
+        train(network(), data, method_of(name), SHORT).history for name in ("erm", "thresholds")
     ]
     for erm, cut in zip(*histories, strict=True):
         for name, value in erm.test.items():

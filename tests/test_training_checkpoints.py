@@ -71,7 +71,7 @@ def folder(finished, tmp_path):
 def test_counts_of_the_running_epoch_come_back(tmp_path):
     one, other = (
         _begin(runs.network("gap"), runs.dataset(), method, runs.settings("gap"))
-        for method in [runs.build_method(**runs.CASES["gap"])] * 2
+        for method in [runs.method_of(**runs.CASES["gap"])] * 2
     )
     one.place, one.skipped, one.seconds = 2, 3, 1.5
     Checkpoints(tmp_path).save(one)
@@ -93,7 +93,7 @@ def begun(*, epochs=runs.EPOCHS):
         def save(self, run):
             pass
 
-    method, settings = runs.build_method(**runs.CASES["dralign"]), runs.settings("dralign")
+    method, settings = runs.method_of(**runs.CASES["dralign"]), runs.settings("dralign")
     if not epochs:
         run = _begin(runs.network("dralign"), runs.dataset(), method, settings)
         run.identity = identity(run.model, runs.dataset(), method, settings, "all")
@@ -161,7 +161,7 @@ def test_the_checkpoints_of_another_run_are_refused_in_one_line(folder, change, 
 
 
 def test_other_data_and_networks_are_another_run(folder):
-    arguments = {"method": runs.build_method(**runs.CASES["dralign"])}
+    arguments = {"method": runs.method_of(**runs.CASES["dralign"])}
     arguments |= {"settings": runs.settings("dralign"), "checkpoints": Checkpoints(folder)}
     with pytest.raises(OptionError, match=r"data: 300 training rows .* there, 301 training rows"):
         train(runs.network("dralign"), runs.dataset(n=301), **arguments)
@@ -211,7 +211,7 @@ def test_optimiser_state_follows_the_memory_order_of_the_weights(tmp_path):
     data = runs.dataset()
     parts = {name: images(getattr(data, name)) for name in ("train", "validation", "test")}
     data = replace(data, **parts)
-    method, settings = runs.build_method("gap", fairness_weight=0.5), runs.settings("gap")
+    method, settings = runs.method_of("gap", fairness_weight=0.5), runs.settings("gap")
     whole = train(build(), data, method, settings)
     stopped = replace(settings, epochs=2)
     train(build(), data, method, stopped, checkpoints=Checkpoints(tmp_path))
@@ -283,7 +283,7 @@ def test_other_features_are_another_run(folder, name):
     x = split.x.clone()
     x[7, 1] = -x[7, 1]
     data = replace(data, **{name: replace(split, x=x)})
-    method, settings = runs.build_method(**runs.CASES["dralign"]), runs.settings("dralign")
+    method, settings = runs.method_of(**runs.CASES["dralign"]), runs.settings("dralign")
     with pytest.raises(
         OptionError, match=r"data: 300 training rows (\w+) there, 300 .* (?!\1)\w+ h"
     ):
@@ -298,7 +298,7 @@ def test_pixels_are_part_of_what_tells_runs_apart():
         x = Images(pixels, np.array([0, 3]))
         split = Split(x, torch.tensor([0, 1]), torch.tensor([0, 1]))
         data = replace(runs.dataset(), train=split)
-        method, settings = runs.build_method(**runs.CASES["gap"]), runs.settings("gap")
+        method, settings = runs.method_of(**runs.CASES["gap"]), runs.settings("gap")
         found.append(identity(runs.network("gap"), data, method, settings, "all")["data"])
     assert found[0] != found[1]
 

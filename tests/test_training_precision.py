@@ -8,8 +8,8 @@ from torch import nn
 
 from dralign.alignment import Passes
 from dralign.errors import OptionError
-from dralign.methods import build_method
 from dralign.training import TrainingSettings, seeded, train
+from switched_off import method_of
 from synthetic import dataset
 from training_cases import CASES, DP, batch_for, error, two_steps
 
@@ -62,7 +62,7 @@ class Recorder(nn.Module):
 @pytest.mark.parametrize("name", ["gap", "mixup", "dralign"])
 def test_a_part_keeps_its_dropout_masks_when_it_goes_through_again(name):
     case = next(case for case in CASES.values() if case["name"] == name)
-    method, recorder = build_method(**case), Recorder()
+    method, recorder = method_of(**case), Recorder()
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), recorder, nn.Linear(8, 1)).double()
     step = method.begin(model, n_groups=2, generator=torch.Generator().manual_seed(1))
     step(batch_for(method, case), 1.0, Passes(micro_batch=8))
@@ -75,7 +75,7 @@ def test_a_part_keeps_its_dropout_masks_when_it_goes_through_again(name):
 def test_parts_move_running_statistics_once_each():
     case = CASES[f"gap {DP}"]
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)).double()
-    method = build_method(**case)
+    method = method_of(**case)
     step = method.begin(model, n_groups=2, generator=torch.Generator())
     step(batch_for(method, case), 1.0, Passes(micro_batch=5))
     assert int(model[1].num_batches_tracked) == 3
@@ -117,7 +117,7 @@ def test_scaled_steps_are_the_scale_times_plain_ones():
 def run(case: dict, **changes: object):
     with seeded(0):
         model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 1))
-    done = train(model, dataset(), build_method(**case), replace(SETTINGS, **changes))
+    done = train(model, dataset(), method_of(**case), replace(SETTINGS, **changes))
     weights = torch.cat([p.detach().flatten() for p in model.parameters()])
     assert weights.dtype == torch.float32
     return weights, done.history
@@ -141,15 +141,15 @@ def test_a_run_in_parts_ends_where_the_whole_one_does():
         with seeded(0):
             one, other = (nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 1)) for _ in "ab")
         other.load_state_dict(one.state_dict())
-        train(one, dataset(), build_method(**case), SETTINGS)
-        train(other, dataset(), build_method(**case), replace(SETTINGS, micro_batch=9))
+        train(one, dataset(), method_of(**case), SETTINGS)
+        train(other, dataset(), method_of(**case), replace(SETTINGS, micro_batch=9))
         for found, wanted in zip(other.parameters(), one.parameters(), strict=True):
             torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_a_step_that_overflows_is_left_out_by_network_and_adversary():
     case = CASES[f"adversarial {DP}"]
-    method = build_method(**case)
+    method = method_of(**case)
     model = nn.Linear(6, 1)
     step = method.begin(model, n_groups=2, generator=torch.Generator())
     before = [p.detach().clone() for p in step.adversary.parameters()]

@@ -9,10 +9,10 @@ import torch.distributed as dist
 from torch import nn
 
 from dralign.alignment import Passes
-from dralign.methods import build_method
 from dralign.sampling import Block, part_of
 from dralign.training import TrainingSettings, seeded, train
 from dralign.training.distributed import from_first
+from switched_off import method_of
 from synthetic import dataset
 from training_cases import CASES, error, two_steps
 
@@ -45,7 +45,7 @@ def run(name: str) -> np.ndarray:
     settings = TrainingSettings(
         epochs=2, iterations=6, batch_size=7, gap_bound=0.05 if name == "bound" else None
     )
-    done = train(model, replace(data, **splits), build_method(**RUNS[name]), settings)
+    done = train(model, replace(data, **splits), method_of(**RUNS[name]), settings)
     figures = [done.history[-1].validation["average_precision"], done.history[-1].loss]
     state = [x.flatten().double() for x in model.state_dict().values()]
     return torch.cat([*state, torch.tensor(figures, dtype=torch.float64)]).numpy()

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dralign.errors import OptionError
-from dralign.methods import build_method
 from dralign.models import mlp
 from dralign.training import RULES, EpochRecord, Selection, TrainingSettings, seeded, train
+from switched_off import method_of
 from synthetic import dataset
 
-METHOD = build_method("gap", fairness_weight=0.2)
+METHOD = method_of("gap", fairness_weight=0.2)
 SHORT = TrainingSettings(epochs=3, iterations=5, batch_size=20)
 LONG = replace(SHORT, epochs=12, learning_rate=0.1)
 

@@ -4,9 +4,10 @@ import torch
 from torch import nn
 
 from dralign.alignment import WHOLE
-from dralign.methods import METHOD_NAMES, Method, build_method, supported_gaps
+from dralign.methods import Method, method_names, method_type
 from dralign.models import mlp
 from dralign.sampling import Batch, Block, part_of
+from switched_off import method_of
 
 DP, EO, EOP = "demographic_parity", "equalized_odds", "equal_opportunity"
 WEIGHTS = {
@@ -17,9 +18,9 @@ WEIGHTS = {
 }
 CASES = {
     f"{name} {gap}": {"name": name, "gap": gap, **WEIGHTS.get(name, {})}
-    for name in METHOD_NAMES
+    for name in method_names()
     for gap in (DP, EO)
-    if gap in supported_gaps(name)
+    if gap in method_type(name).supported_gaps()
 }
 CASES |= {
     "adversarial EOP": {"name": "adversarial", "gap": EOP, **WEIGHTS["adversarial"]},
@@ -82,7 +83,7 @@ def two_steps(
     smooth: bool = False,
 ) -> list[torch.Tensor]:
     """The losses of two steps and the sum of their gradients; the second meets what was learnt."""
-    method, model = build_method(**case), network(case, dtype, smooth=smooth)
+    method, model = method_of(**case), network(case, dtype, smooth=smooth)
     batch = part(batch_for(method, case, rows=rows, dtype=dtype), place, n_parts)
     step = method.begin(model, n_groups=2, generator=torch.Generator().manual_seed(1))
     losses = [step(batch, 0.5, passes).loss, step(batch, 1.0, passes).loss]

@@ -170,7 +170,9 @@ class Form:
             figures = {n: math.nan if v is None else float(v) for n, v in found.items()}
         except OverflowError:  # an int beyond the range of floats
             raise self._wrong(key, "finite numbers") from None
-        return {name: value if math.isfinite(value) else math.nan for name, value in figures.items()}
+        return {
+            name: value if math.isfinite(value) else math.nan for name, value in figures.items()
+        }
 
 
 def shown(text: str) -> str:

@@ -25,6 +25,7 @@ from dralign.data.frame import binary_label, class_label, table_groups
 from dralign.errors import ArtifactError, DataError, ModelError, OptionError
 from dralign.files import check_output, read_whole
 from dralign.groups import GroupCodes
+from dralign.methods.dralign import LAYERS
 from dralign.models import as_type_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,10 @@ def audit(
     data_home: options.DataHome = None,
     images: options.ImageFolder = None,
     partition: options.Partition = None,
-    layers: options.Layers = "all",
+    layers: Annotated[
+        str,
+        typer.Option(help="Layers to look at: all, the last k (a count), or names with commas."),
+    ] = "all",
     splits: Annotated[
         int, typer.Option(help="Random splits for the noise floor.", min=LEAST["n_splits"])
     ] = 200,
@@ -132,7 +136,7 @@ def audit(
             label=case.label,
             group=case.groups.codes,
             group_names=case.groups.names,
-            layers=cast("Any", options.layer_choice(layers)),
+            layers=cast("Any", LAYERS.parsed(layers)),
             n_splits=splits,
             n_bootstrap=bootstrap,
             sample=sample,

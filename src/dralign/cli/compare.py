@@ -2,21 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
 from dralign.cli import options
 from dralign.cli.console import print_json, print_table, say, warn_once
 from dralign.cli.progress import run_trials
-from dralign.errors import OptionError, unknown
+from dralign.errors import OptionError
 from dralign.gaps import resolve_gap
-from dralign.methods import (
-    METHOD_NAMES,
-    WEIGHTED_METHODS,
-    default_weights,
-    supported_gaps,
-)
+from dralign.methods import method_type, method_types, used_options
 from dralign.report import result_table, write_study
 from dralign.study import (
     Ledger,
@@ -55,11 +50,10 @@ def compare(
     source, rule = trial.source(data), trial.selection()
     if seeds < 1:
         raise OptionError(f"--seeds: expected at least 1, got {seeds}")
-    shared = {"data": source, **trial.settings()}
     dataset = source.load(0)
     chosen = _chosen(methods, trial.gap, dataset.n_classes)
     specs = [
-        TrialSpec(**cast("Any", {**shared, **setting, "seed": seed}))
+        TrialSpec(source, **setting, seed=seed)
         for setting in _settings(chosen, _weights(weights, trial.gap_bound), trial)
         for seed in range(seeds)
     ]
@@ -91,7 +85,7 @@ def _chosen(methods: str, gap: str, n_classes: int) -> list[str]:
     if methods != "all":
         return methods.split(",")
     known = resolve_gap(gap, n_classes=n_classes).name
-    return [name for name in METHOD_NAMES if known in supported_gaps(name, n_classes)]
+    return [kind.name for kind in method_types() if known in kind.supported_gaps(n_classes)]
 
 
 def _weights(weights: str | None, gap_bound: float | None) -> list[float]:
@@ -109,37 +103,16 @@ def _weights(weights: str | None, gap_bound: float | None) -> list[float]:
 
 def _settings(
     methods: list[str], weights: list[float], trial: options.TrialOptions
-) -> list[dict[str, object]]:
-    """The settings of each method: one, or one per fairness weight; none that it does not use.
-
-    Raises:
-        OptionError: if a method is unknown.
-    """
-    settings: list[dict[str, object]] = []
+) -> list[dict[str, Any]]:
+    """The settings of each method: one, or one per fairness weight; none that it does not use."""
+    settings: list[dict[str, Any]] = []
     for name in methods:
-        if name not in METHOD_NAMES:
-            raise OptionError(unknown("method", name, METHOD_NAMES))
-        weighted, aligned = name in WEIGHTED_METHODS, name == "dralign"
-        penalty = trial.penalty if aligned else "gap"
-        for weight in weights if weighted else [0.0]:
-            lam, beta = default_weights(
-                name,
-                weight,
-                trial.alignment_weight if aligned else None,
-                gap_bound=trial.gap_bound,
-            )
-            settings.append(
-                {
-                    "method": name,
-                    "fairness_weight": lam,
-                    "alignment_weight": beta,
-                    "gap_bound": trial.gap_bound if weighted else None,
-                    **(trial.alignment(name) if aligned else {}),
-                    "aggregate": trial.aggregate if name in {"gap", "mixup", "dralign"} else "max",
-                    "penalty": penalty,
-                    "mixup_layer": trial.mixup_layer if "mixup" in {name, penalty} else None,
-                }
-            )
+        kind = method_type(name)
+        own = {"method": name, **trial.common(), **used_options(kind, trial.of_methods())}
+        if not kind.scaled:
+            own.pop("gap_bound", None)
+        weighted = "fairness_weight" in kind.setting_names and trial.gap_bound is None
+        settings += [{**own, "fairness_weight": w} for w in weights] if weighted else [own]
     return settings
 
 

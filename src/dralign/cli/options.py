@@ -1,18 +1,26 @@
 """Options that several commands share, each described once."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast, get_args
 
 import typer
 
 from dralign.data import DataSource
 from dralign.errors import OptionError
-from dralign.methods import default_schedule
+from dralign.methods import method_settings, users_of
+from dralign.settings import Kind, Panel, Setting
+from dralign.study.spec import COMMON
 from dralign.training import Selection
+
+# The headings of --help, by the panel of a setting.
+PANELS: Final = {name: name.capitalize() for name in get_args(Panel)}
+_TYPES: Final[dict[Kind, type]] = {"number": float, "count": int, "flag": bool}
+# Given in other ways: several at once, or by the commands that take one of them.
+_NOT_SHARED: Final = ("fairness_weight", "seed", "readings")
 
 Data = Annotated[
     str,
@@ -22,39 +30,68 @@ Data = Annotated[
 ]
 Preparation = Annotated[
     str | None,
-    typer.Option(help="paper (as published) or standard; only of the built-in datasets."),
+    typer.Option(
+        help="paper (as published) or standard; only of the built-in datasets.",
+        rich_help_panel=PANELS["data"],
+    ),
 ]
 Sensitive = Annotated[
     list[str] | None,
-    typer.Option(help="Column that makes the groups; repeat it to cross several."),
+    typer.Option(
+        help="Column that makes the groups; repeat it to cross several.",
+        rich_help_panel=PANELS["data"],
+    ),
 ]
 IncludeSensitive = Annotated[
-    bool, typer.Option("--include-sensitive", help="Keep the sensitive columns among the inputs.")
+    bool,
+    typer.Option(
+        "--include-sensitive",
+        help="Keep the sensitive columns among the inputs.",
+        rich_help_panel=PANELS["data"],
+    ),
 ]
 Label = Annotated[
     str | None,
-    typer.Option(help="The column to predict, in a file of your own; the attribute, of celeba."),
+    typer.Option(
+        help="The column to predict, in a file of your own; the attribute, of celeba.",
+        rich_help_panel=PANELS["data"],
+    ),
 ]
 Positive = Annotated[
     str | None,
     typer.Option(
-        help="The label value that counts as positive; without it, three and more are classes."
+        help="The label value that counts as positive; without it, three and more are classes.",
+        rich_help_panel=PANELS["data"],
     ),
 ]
 DataHome = Annotated[
     Path | None,
-    typer.Option(envvar="DRALIGN_DATA", help="Folder of the datasets that are not built in."),
+    typer.Option(
+        envvar="DRALIGN_DATA",
+        help="Folder of the datasets that are not built in.",
+        rich_help_panel=PANELS["data"],
+    ),
 ]
 Labels = Annotated[
     Path | None,
-    typer.Option(help="The table that tells what is on the images of a folder of your own."),
+    typer.Option(
+        help="The table that tells what is on the images of a folder of your own.",
+        rich_help_panel=PANELS["images"],
+    ),
 ]
 ImageSize = Annotated[
-    int, typer.Option(help="Height and width that images are brought to, in pixels; 0 for 256.")
+    int,
+    typer.Option(
+        help="Height and width that images are brought to, in pixels; 0 for 256.",
+        rich_help_panel=PANELS["images"],
+    ),
 ]
 Partition = Annotated[
     Path | None,
-    typer.Option(help="The file that puts the images of celeba into parts; else the official one."),
+    typer.Option(
+        help="The file that puts the images of celeba into parts; else the official one.",
+        rich_help_panel=PANELS["images"],
+    ),
 ]
 ImageFolder = Annotated[
     Path | None,
@@ -62,86 +99,26 @@ ImageFolder = Annotated[
         "--images", help="Folder that a table of images counts its paths from; else the table's."
     ),
 ]
-Gap = Annotated[
-    str,
-    typer.Option(
-        help="demographic_parity, equalized_odds, equal_opportunity, predictive_parity or "
-        "printed_predictive_parity; the first two also with more than two classes."
-    ),
-]
-Granularity = Annotated[
-    str, typer.Option(help="Rationale entries that dralign aligns: one per unit, or per parameter.")
-]
-Layers = Annotated[
-    str, typer.Option(help="Layers to align: all, the last k (a count), or names with commas.")
-]
-AlignmentWeight = Annotated[
-    float | None,
-    typer.Option(help="beta, of dralign; a tenth of the fairness weight if not given."),
-]
-Aggregate = Annotated[
-    str, typer.Option(help="Of more than two groups, train on the max or the mean over pairs.")
-]
-AlignmentEvery = Annotated[
-    int | None,
-    typer.Option(
-        help="Align on every k-th step, k times as strongly; of dralign. 8 if not given, the "
-        "paper has 1."
-    ),
-]
-Loss = Annotated[
-    str, typer.Option(help="batch_mean (as in the published code) or group_sum (Algorithm 1).")
-]
-GapBound = Annotated[
-    float | None,
-    typer.Option(
-        help="Largest soft validation gap: lambda is found while training, and beta is a tenth."
-    ),
-]
-Penalty = Annotated[
-    str, typer.Option(help="What lambda weighs in dralign: gap, or mixup (Fair Mixup's penalty).")
-]
-MixupLayer = Annotated[
-    str | None,
-    typer.Option(help="The module whose output Fair Mixup mixes; the inputs if not given."),
-]
-NetworkName = Annotated[
-    str,
-    typer.Option("--network", help="mlp, alexnet or resnet18; auto: mlp of tables, else alexnet."),
-]
-ClassifierWidth = Annotated[
-    int | None,
-    typer.Option(help="Units in the hidden layers of alexnet's classifier; 4096 if not given."),
-]
-Hidden = Annotated[int, typer.Option(help="Units in each hidden layer of an mlp.")]
-Depth = Annotated[int, typer.Option(help="Hidden layers of an mlp.")]
-Epochs = Annotated[int, typer.Option(help="Epochs, each ending in an evaluation.")]
-Iterations = Annotated[int, typer.Option(help="Steps per epoch.")]
-BatchSize = Annotated[
-    int | None, typer.Option(help="Rows per group (or cell) in a batch; else the dataset's own.")
-]
-LearningRate = Annotated[float, typer.Option(help="Of Adam.")]
-MicroBatch = Annotated[
-    int | None,
-    typer.Option(help="Rows to forward at a time, where a batch does not fit in memory."),
-]
-Precision = Annotated[
-    str, typer.Option(help="Of forward passes: float32, bfloat16 or float16 (autocast).")
-]
-Patience = Annotated[
-    int | None,
-    typer.Option(help="Stop once the chosen epoch has been the same for so many epochs."),
-]
 Select = Annotated[
     str | None,
     typer.Option(
         help="smallest_gap, highest_ap, last or highest_ap_under_bound (validation); the first if "
-        "not given, or the last with --gap-bound."
+        "not given, or the last with --gap-bound.",
+        rich_help_panel=PANELS["training"],
     ),
 ]
-Warmup = Annotated[int, typer.Option(help="Epochs at the start that are never selected.")]
+Warmup = Annotated[
+    int,
+    typer.Option(
+        help="Epochs at the start that are never selected.", rich_help_panel=PANELS["training"]
+    ),
+]
 Bound = Annotated[
-    float | None, typer.Option(help="Largest soft validation gap, for highest_ap_under_bound.")
+    float | None,
+    typer.Option(
+        help="Largest soft validation gap, for highest_ap_under_bound.",
+        rich_help_panel=PANELS["training"],
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
@@ -181,13 +158,6 @@ def selection(
     return Selection.of(cast("Any", rule), warmup, bound, gap_bound=gap_bound)
 
 
-def layer_choice(text: str) -> str | int | tuple[str, ...]:
-    """``all``, a count, or names."""
-    if text.isdigit():
-        return int(text)
-    return text if text == "all" else tuple(text.split(","))
-
-
 def numbers(name: str, text: str) -> list[float]:
     """Numbers separated by commas.
 
@@ -201,12 +171,9 @@ def numbers(name: str, text: str) -> list[float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialOptions:
-    """The options that describe trials, of every command that runs some."""
+class DataOptions:
+    """The options that describe data, with their defaults."""
 
-    gap: Gap = "demographic_parity"
-    gap_bound: GapBound = None
-    alignment_weight: AlignmentWeight = None
     preparation: Preparation = None
     sensitive: Sensitive = None
     include_sensitive: IncludeSensitive = False
@@ -216,81 +183,116 @@ class TrialOptions:
     labels: Labels = None
     image_size: ImageSize = 0
     partition: Partition = None
-    granularity: Granularity = "unit"
-    layers: Layers = "all"
-    alignment_every: AlignmentEvery = None
-    aggregate: Aggregate = "max"
-    loss: Loss = "batch_mean"
-    penalty: Penalty = "gap"
-    mixup_layer: MixupLayer = None
-    network: NetworkName = "auto"
-    classifier_width: ClassifierWidth = None
-    hidden: Hidden = 200
-    depth: Depth = 2
-    epochs: Epochs = 10
-    iterations: Iterations = 100
-    batch_size: BatchSize = None
-    learning_rate: LearningRate = 1e-3
-    micro_batch: MicroBatch = None
-    precision: Precision = "float32"
-    patience: Patience = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleOptions:
+    """The options that describe how an epoch is selected, with their defaults."""
+
     select: Select = None
     warmup: Warmup = 1
     bound: Bound = None
 
+
+@dataclass(frozen=True)
+class TrialOptions:
+    """What was given of the options that describe trials, of every command that runs some.
+
+    Attributes:
+        data: those of the data.
+        rule: those of the selection.
+        given: settings of ``TrialSpec`` by name; what was not given is not there.
+    """
+
+    data: DataOptions
+    rule: RuleOptions
+    given: Mapping[str, Any]
+
+    @property
+    def gap(self) -> str:
+        """The name of the gap."""
+        return str(self.given.get("gap", shared_settings()["gap"].default))
+
+    @property
+    def gap_bound(self) -> float | None:
+        """The gap bound, if there is one."""
+        return self.given.get("gap_bound")
+
     def source(self, data: str) -> DataSource:
         """The data that the options describe."""
-        return data_source(
-            data,
-            preparation=self.preparation,
-            sensitive=self.sensitive,
-            include_sensitive=self.include_sensitive,
-            label=self.label,
-            positive=self.positive,
-            data_home=self.data_home,
-            labels=self.labels,
-            image_size=self.image_size,
-            partition=self.partition,
-        )
+        return data_source(data, **vars(self.data))
 
     def selection(self) -> Selection:
         """The selection rule that the options describe."""
-        return selection(self.select, self.warmup, self.bound, self.gap_bound)
+        return selection(self.rule.select, self.rule.warmup, self.rule.bound, self.gap_bound)
 
-    def settings(self) -> dict[str, Any]:
-        """The settings of ``TrialSpec`` that every method takes."""
-        names = ("gap", "loss", "epochs", "iterations")
-        network = ("network", "classifier_width", "hidden", "depth")
-        more = ("batch_size", "learning_rate", "micro_batch", "precision", "patience")
-        settings = {name: getattr(self, name) for name in (*names, *network, *more)}
-        return {**settings, "layers": layer_choice(self.layers)}
+    def common(self) -> dict[str, Any]:
+        """The settings that every method takes."""
+        names = {setting.name for setting in COMMON}
+        return {name: value for name, value in self.given.items() if name in names}
 
-    def alignment(self, method: str) -> dict[str, Any]:
-        """The settings of ``TrialSpec`` that say what ``dralign`` aligns and how often."""
-        every = default_schedule(method, self.alignment_every)
-        return {"granularity": self.granularity, "alignment_every": every}
+    def of_methods(self) -> dict[str, Any]:
+        """The settings that only some methods take."""
+        return {name: self.given[name] for name in self.given.keys() - self.common().keys()}
+
+
+def shared_settings() -> dict[str, Setting]:
+    """The settings that become options of every command that runs trials, by name."""
+    every = {**{setting.name: setting for setting in COMMON}, **method_settings()}
+    return {name: setting for name, setting in every.items() if name not in _NOT_SHARED}
 
 
 def with_trial_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of ``TrialOptions`` in the place of its parameter ``trial``."""
-    shared = [
+    """The command with the options of trials in the place of its parameter ``trial``."""
+    described = [
         inspect.Parameter(
             entry.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=entry.default,
             annotation=entry.type,
         )
-        for entry in fields(TrialOptions)
+        for kind in (DataOptions, RuleOptions)
+        for entry in fields(kind)
     ]
+    declared = {name: _parameter(setting) for name, setting in shared_settings().items()}
 
     @wraps(command)
-    def run(*args: object, **given: object) -> None:
-        trial = TrialOptions(**{entry.name: cast("Any", given.pop(entry.name)) for entry in shared})
+    def run(*args: object, **given: Any) -> None:  # noqa: ANN401 - whatever the options hold
+        texts = {name: given.pop(name) for name in declared}
+        trial = TrialOptions(
+            DataOptions(**{entry.name: given.pop(entry.name) for entry in fields(DataOptions)}),
+            RuleOptions(**{entry.name: given.pop(entry.name) for entry in fields(RuleOptions)}),
+            {
+                name: shared_settings()[name].parsed(str(text))
+                for name, text in texts.items()
+                if text is not None
+            },
+        )
         command(*args, **given, trial=trial)
 
     signature = inspect.signature(command)
     own = list(signature.parameters.values())
-    place = [entry.name for entry in own].index("trial")
-    own[place : place + 1] = shared
+    index = [entry.name for entry in own].index("trial")
+    own[index : index + 1] = [*declared.values(), *described]
     cast("Any", run).__signature__ = signature.replace(parameters=own)  # typer reads this
     return run
+
+
+def _parameter(setting: Setting) -> inspect.Parameter:
+    """The option of a setting; not given it is None, and the setting takes its default."""
+    users = users_of(setting.name)
+    notes = [f"Of {', '.join(users)}."] if users else []
+    if not callable(setting.default) and setting.default is not None:
+        notes.append(f"[default: {setting.default}]")
+    if setting.choices and not all(choice in setting.help for choice in setting.choices):
+        notes.insert(0, f"One of {', '.join(setting.choices)}.")
+    option = typer.Option(
+        help=" ".join((setting.help, *notes)), rich_help_panel=PANELS[setting.panel]
+    )
+    kind: Any = _TYPES.get(setting.kind, str)
+    return inspect.Parameter(
+        setting.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )

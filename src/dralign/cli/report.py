@@ -7,7 +7,6 @@ import typer
 
 from dralign.cli import options
 from dralign.cli.console import print_json, print_table, say
-from dralign.methods import WEIGHTED_METHODS
 from dralign.report import result_table, write_study
 from dralign.report.labels import panels
 from dralign.report.outputs import FILES
@@ -42,7 +41,7 @@ def report(
     path = study if study.is_file() else ledger_path(study)
     with Ledger(path, create=False) as ledger:
         records = ledger.records()
-    bounds = {record.spec.gap_bound for record in records if record.spec.method in WEIGHTED_METHODS}
+    bounds = {record.spec.gap_bound for record in records if record.spec.uses("fairness_weight")}
     rule = options.selection(select, warmup, bound, bounds.pop() if len(bounds) == 1 else None)
     files = write_study(
         out or path.parent,

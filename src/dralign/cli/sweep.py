@@ -1,7 +1,6 @@
 """``dralign sweep``: runs the trials of a plan, and continues where an earlier call stopped."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +73,7 @@ def _check(plan: Path, specs: Iterable[TrialSpec]) -> None:
     """
     try:
         datasets = {spec.data: spec.data.load(0) for spec in {s.data: s for s in specs}.values()}
-        for spec in {replace(spec, seed=0) for spec in specs}:
+        for spec in {spec.but(seed=0) for spec in specs}:
             check_trial(spec, datasets[spec.data])
     except DralignError as error:
         raise OptionError(f"{plan}: {error}") from error

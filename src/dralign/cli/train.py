@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 from torch import nn
@@ -16,7 +16,7 @@ from dralign.cli import options
 from dralign.cli.console import complain, print_json, say
 from dralign.data import Dataset
 from dralign.errors import DralignError, DralignWarning, ModelError
-from dralign.methods import METHOD_NAMES, default_weights
+from dralign.methods import method_names
 from dralign.metrics.decisions import decisions, same_decision
 from dralign.study import TrialSpec, environment
 from dralign.study.trial import train_trial
@@ -39,7 +39,7 @@ def train(
     data: options.Data,
     *,
     out: Annotated[Path, typer.Option(help="Folder to save the network in.")],
-    method: Annotated[str, typer.Option(help=f"One of {', '.join(METHOD_NAMES)}.")] = "dralign",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(method_names())}.")] = "dralign",
     fairness_weight: Annotated[
         float | None, typer.Option(help="lambda, where the method has one; 0.2 if not given.")
     ] = None,
@@ -68,24 +68,15 @@ def train(
     or, of images, `dralign train faces/ --labels faces.csv --label smiling --sensitive gender
     --image-size 64 --out net`.
     """
-    read = (place for place in (data, trial.labels, trial.partition, pretrained) if _there(place))
+    read = (
+        place
+        for place in (data, trial.data.labels, trial.data.partition, pretrained)
+        if _there(place)
+    )
     check_target(out, apart=[Path(place) for place in (*read, checkpoints, tensorboard) if place])
     rule, gap = trial.selection(), trial.gap
-    lam, beta = default_weights(
-        method, fairness_weight, trial.alignment_weight, gap_bound=trial.gap_bound
-    )
     spec = TrialSpec(
-        data=trial.source(data),
-        method=method,
-        fairness_weight=lam,
-        alignment_weight=beta,
-        gap_bound=trial.gap_bound,
-        **trial.alignment(method),
-        aggregate=cast("Any", trial.aggregate),
-        penalty=cast("Any", trial.penalty),
-        mixup_layer=trial.mixup_layer,
-        seed=seed,
-        **trial.settings(),
+        trial.source(data), method, fairness_weight=fairness_weight, seed=seed, **trial.given
     )
     place, begun = find_device(device), _begun_with(pretrained)
     if nproc != 1 and not launched():

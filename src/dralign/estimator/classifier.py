@@ -26,10 +26,10 @@ from dralign.estimator.parameters import (
 )
 from dralign.estimator.saving import learned, to_artifact
 from dralign.gaps import Aggregate
-from dralign.methods import LossConvention, Method, Penalty
+from dralign.methods import LossConvention, Method
 from dralign.metrics.decisions import decisions, same_decision
 from dralign.rationale import Granularity, LayerChoice
-from dralign.training import EpochRecord, Rule, Selection, predict_probability, train
+from dralign.training import EpochRecord, Precision, Rule, Selection, predict_probability, train
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +52,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
     are left as they are; one thread (``torch.set_num_threads(1)``) is fastest for small networks.
 
     Args:
-        method: a name of ``dralign.methods.METHOD_NAMES`` that predicts without groups.
+        method: a name of ``dralign.methods.method_names()`` that predicts without groups.
         gap: the gap it is trained for, and judged by.
         fairness_weight: lambda; None takes 0.2 where the method uses it.
         alignment_weight: beta; None takes a tenth of lambda where the method uses it.
@@ -77,6 +77,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         batch_size: rows per group (per cell, for gaps that condition on the label) in a batch;
             None takes 500.
         learning_rate: of Adam.
+        micro_batch: rows to forward at a time, where a batch does not fit in memory.
+        precision: of forward passes, as in ``TrainingSettings``.
+        patience: training stops once the chosen epoch has been the same for so many epochs.
         select: the rule that chooses the epoch, as in ``Selection``; None takes
             ``"smallest_gap"``, and with a gap bound ``"highest_ap_under_bound"``. Without groups
             there is no gap, and ``"highest_ap"`` stands in for every rule but ``"last"``.
@@ -120,13 +123,13 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         gap: str = "demographic_parity",
         fairness_weight: float | None = None,
         alignment_weight: float | None = None,
-        granularity: Granularity = "unit",
-        layers: LayerChoice = "all",
+        granularity: Granularity | None = None,
+        layers: LayerChoice | None = None,
         gap_bound: float | None = None,
         loss: LossConvention = "batch_mean",
-        aggregate: Aggregate = "max",
-        alignment_every: int | None = None,
-        penalty: Penalty = "gap",
+        aggregate: Aggregate | None = None,
+        alignment_every: int | str | None = None,
+        penalty: str | None = None,
         mixup_layer: str | None = None,
         hidden: int = 200,
         depth: int = 2,
@@ -135,6 +138,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         iterations: int = 100,
         batch_size: int | None = None,
         learning_rate: float = 1e-3,
+        micro_batch: int | None = None,
+        precision: Precision = "float32",
+        patience: int | None = None,
         select: Rule | None = None,
         warmup: int = 1,
         bound: float | None = None,
@@ -161,6 +167,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.iterations = iterations
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.micro_batch = micro_batch
+        self.precision = precision
+        self.patience = patience
         self.select = select
         self.warmup = warmup
         self.bound = bound
@@ -202,7 +211,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
                 stacklevel=2,
             )
             method, selection = without_groups(parameters, len(self.classes_))
-        self.mitigated_ = method.name != "erm"
+        self.mitigated_ = method.needs_groups
         self.group_names_ = () if groups is None else groups.names
         self.label_name_ = column_names(y, "y")[0]
         self.sensitive_names_ = column_names(sensitive_features, "sensitive_features")

@@ -1,65 +1,37 @@
 """From the classifier's parameters to a method, a rule and settings; each is checked here."""
 
-import math
-import numbers
 import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from dralign.errors import OptionError
-from dralign.methods import (
-    Method,
-    bounded_weights,
-    build_method,
-    default_schedule,
-    default_weights,
-)
+from dralign.methods import PLAIN, Method, build_method, method_settings
+from dralign.methods.shared import GAP, LOSS
+from dralign.models import NETWORK
+from dralign.settings import Setting, resolved
 from dralign.training import Rule, Selection, TrainingSettings
+from dralign.training.settings import GAP_BOUND, TRAINING
 
-_COUNTS = {
-    "alignment_every": 1,
-    "hidden": 1,
-    "depth": 0,
-    "epochs": 1,
-    "iterations": 1,
-    "batch_size": 1,
-    "warmup": 0,
-}
-_NUMBERS = (
-    "fairness_weight",
-    "alignment_weight",
-    "gap_bound",
-    "learning_rate",
-    "bound",
-    "validation_fraction",
+_OWN: Final = (
+    Setting("warmup", "Epochs at the start that are not chosen.", "count", default=1, least=0),
+    Setting("bound", "Largest soft gap of highest_ap_under_bound.", "number", optional=True),
+    Setting("validation_fraction", "Share of rows kept back.", "number", default=0.2),
 )
-_MAY_BE_NONE = {
-    "fairness_weight",
-    "alignment_weight",
-    "alignment_every",
-    "gap_bound",
-    "batch_size",
-    "bound",
-}
+# Settings of a trial that the classifier has too; of the network it has the perceptron's.
+SHARED: Final = tuple(
+    setting
+    for setting in (GAP, GAP_BOUND, LOSS, *NETWORK, *TRAINING)
+    if setting.name not in {"network", "classifier_width"}
+)
 
 
 def check_numbers(parameters: Mapping[str, Any]) -> None:
-    """Checks that counts are whole numbers in range, and other numbers finite.
+    """Checks every parameter that is a setting.
 
     Raises:
-        OptionError: if one is not.
+        OptionError: if one is not of its kind or not in range.
     """
-    for name in (*_COUNTS, *_NUMBERS):
-        value = parameters[name]
-        if value is None and name in _MAY_BE_NONE:
-            continue
-        if name in _NUMBERS:
-            if not isinstance(value, numbers.Real) or not math.isfinite(value):
-                raise OptionError(f"{name}: expected a finite number, got {value!r}")
-        elif not _is_whole(value) or value < _COUNTS[name]:
-            raise OptionError(
-                f"{name}: expected a whole number from {_COUNTS[name]} up, got {value!r}"
-            )
+    resolved((*SHARED, *_OWN), parameters)
     if not 0 < parameters["validation_fraction"] < 1:
         raise OptionError(
             "validation_fraction: expected a number between 0 and 1, "
@@ -77,28 +49,13 @@ def chosen_method(parameters: Mapping[str, Any], n_classes: int = 2) -> Method:
             bound are given, the method does not take as many classes, or it needs the groups to
             predict.
     """
-    gap_bound = parameters["gap_bound"]
-    lam, beta = default_weights(
-        parameters["method"],
-        parameters["fairness_weight"],
-        parameters["alignment_weight"],
-        gap_bound=gap_bound,
-    )
-    if gap_bound is not None:
-        lam, beta = bounded_weights(parameters["method"], lam, beta)
     method = build_method(
         parameters["method"],
         gap=parameters["gap"],
-        fairness_weight=lam,
-        alignment_weight=beta,
-        granularity=parameters["granularity"],
-        layers=parameters["layers"],
         loss=parameters["loss"],
-        aggregate=parameters["aggregate"],
-        alignment_every=default_schedule(parameters["method"], parameters["alignment_every"]),
-        penalty=parameters["penalty"],
-        mixup_layer=parameters["mixup_layer"],
         n_classes=n_classes,
+        gap_bound=parameters["gap_bound"],
+        **{name: parameters[name] for name in method_settings() if name in parameters},
     )
     if method.post_process is not None:
         raise OptionError(
@@ -126,7 +83,7 @@ def without_groups(parameters: Mapping[str, Any], n_classes: int) -> tuple[Metho
     """The task loss alone, and a rule that needs no gap: the last epoch or the highest AP."""
     rule: Rule = "last" if parameters["select"] == "last" else "highest_ap"
     method = build_method(
-        "erm", gap=parameters["gap"], loss=parameters["loss"], n_classes=n_classes
+        PLAIN, gap=parameters["gap"], loss=parameters["loss"], n_classes=n_classes
     )
     return method, Selection(rule, operator.index(parameters["warmup"]))
 
@@ -135,17 +92,5 @@ def training_settings(
     parameters: Mapping[str, Any], seed: int, *, gap_bound: float | None
 ) -> TrainingSettings:
     """The settings of the training loop."""
-    batch_size = parameters["batch_size"]
-    return TrainingSettings(
-        epochs=operator.index(parameters["epochs"]),
-        iterations=operator.index(parameters["iterations"]),
-        batch_size=None if batch_size is None else operator.index(batch_size),
-        learning_rate=float(parameters["learning_rate"]),
-        seed=seed,
-        gap_bound=gap_bound,
-    )
-
-
-def _is_whole(value: object) -> bool:
-    """Whether the value is an integer of Python or numpy, and not a bool."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    own = resolved(TRAINING, parameters)
+    return TrainingSettings(**own, seed=seed, gap_bound=gap_bound)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from torch.nn.utils import skip_init
 from dralign.alignment import WHOLE, Passes, add_up, count_rows, split
 from dralign.gaps import Gap
 from dralign.methods.base import LossConvention, Step, StepResult, task_loss
+from dralign.methods.registry import MethodType
+from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.methods.state import State, only, optimiser_state, set_optimiser_state, under
 from dralign.rationale import probability
 from dralign.sampling import Balance, Batch
@@ -182,3 +184,14 @@ class Adversarial:
         sees_label = self.gap.name == "equalized_odds"
         adversary = Adversary(n_groups, sees_label=sees_label, generator=generator).to(like)
         return AdversarialStep(self, model, adversary)
+
+
+ADVERSARIAL: Final = MethodType(
+    "adversarial",
+    "the task loss against an adversary that guesses the group; λ is its alpha",
+    lambda gap, loss, settings: Adversarial(gap, settings["fairness_weight"], loss),
+    settings=(FAIRNESS_WEIGHT,),
+    gaps=("demographic_parity", "equalized_odds", "equal_opportunity"),
+    two_classes=True,
+    scaled=((FAIRNESS_WEIGHT.name, 1.0),),
+)

@@ -1,7 +1,7 @@
 """Decorrelation: inputs made uncorrelated with the group, batch by batch (pre-processing, A.14)."""
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from dralign.alignment import WHOLE, Passes, add_up
 from dralign.errors import DataError
 from dralign.gaps import Gap
 from dralign.methods.base import LossConvention, Step, StepResult, backward_in_parts
+from dralign.methods.registry import MethodType
 from dralign.sampling import Balance, Batch
 
 
@@ -86,3 +87,10 @@ class Decorrelation:
             return StepResult(value)
 
         return step
+
+
+DECORRELATION: Final = MethodType(
+    "decorrelation",
+    "the task loss on inputs made uncorrelated with the group, batch by batch",
+    lambda gap, loss, _settings: Decorrelation(gap, loss),
+)

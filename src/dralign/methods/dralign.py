@@ -1,12 +1,14 @@
 """DRAlign: gap regularisation plus gradient-guided parity alignment (Eq. 9; Algorithms 1, 2)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Final, get_args
 
 import torch
 from torch import nn
 
 from dralign.alignment import WHOLE, Passes, RationaleAlignment, backward_in_blocks
+from dralign.errors import OptionError
 from dralign.gaps import Gap
 from dralign.methods.base import (
     LossConvention,
@@ -17,10 +19,17 @@ from dralign.methods.base import (
     balance_for,
 )
 from dralign.methods.gap import GapRegularisation
-from dralign.methods.mixup import FairMixup, PathPenalty, Paths
+from dralign.methods.mixup import GAPS, FairMixup, PathPenalty, Paths
+from dralign.methods.registry import MethodType
+from dralign.methods.schedule import Every, Schedule, schedule_of, written_schedule
+from dralign.methods.shared import AGGREGATE, FAIRNESS_WEIGHT, LARGEST_WEIGHT, MIXUP_LAYER
 from dralign.methods.state import State
 from dralign.rationale import Granularity, LayerChoice
 from dralign.sampling import Balance, Batch
+from dralign.settings import Setting
+
+EVERY_STEP: Final = Every(1)
+BETA_SHARE: Final = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
 
 
 @dataclass(frozen=True)
@@ -37,8 +46,8 @@ class DRAlign:
         layers: ``"all"``, the last k (Eq. 10), or names.
         loss: the loss convention.
         penalty: Fair Mixup's penalty in the place of the gap (A.8); None stands for the gap itself.
-        alignment_every: the alignment term enters every k-th step, from the first, with k times its
-            weight (Eq. 21); the steps between cost what a step of gap regularisation costs.
+        schedule: in which steps the alignment term enters, and with how many times its weight; the
+            steps between cost what a step of gap regularisation costs.
     """
 
     name: ClassVar[str] = "dralign"
@@ -51,7 +60,7 @@ class DRAlign:
     layers: LayerChoice = "all"
     loss: LossConvention = "batch_mean"
     penalty: PathPenalty | None = None
-    alignment_every: int = 1
+    schedule: Schedule = EVERY_STEP
 
     @property
     def balance(self) -> Balance:
@@ -102,15 +111,15 @@ class AlignedStep:
         """Adds the gradients of Eq. 9 to ``.grad``."""
         method, n_groups = self._method, self._n_groups
         lam, beta = multiplier * method.fairness_weight, multiplier * method.alignment_weight
-        aligned = self.taken % method.alignment_every == 0
+        times = method.schedule.weight(self.taken)
         self.taken += 1
-        if not aligned or not beta:
+        if not times * beta:
             return self._unaligned(batch, multiplier, passes)
         loss = backward_in_blocks(
             self._model,
             batch,
             alignment=self._alignment,
-            alignment_weight=beta * method.alignment_every,
+            alignment_weight=beta * times,
             gap=method.gap,
             fairness_weight=lam if method.penalty is None else 0.0,
             n_groups=n_groups,
@@ -138,3 +147,97 @@ class AlignedStep:
         if (taken := int(state["taken"])) < 0:
             raise ValueError(f"taken: {taken} steps")
         self.taken = taken
+
+
+ALIGNMENT_WEIGHT: Final = Setting(
+    "alignment_weight",
+    "beta, the weight of the alignment term; a tenth of the fairness weight if not given.",
+    "number",
+    default=lambda settings: BETA_SHARE * settings["fairness_weight"],
+    off=0.0,
+    least=0.0,
+    most=LARGEST_WEIGHT,
+    sign="β",
+)
+GRANULARITY: Final = Setting(
+    "granularity",
+    "Rationale entries that are aligned: one per unit, or per parameter.",
+    "choice",
+    default="unit",
+    off="unit",
+    choices=get_args(Granularity),
+)
+LAYERS: Final = Setting(
+    "layers",
+    "Layers to align: all, the last k (a count), or names with commas.",
+    "layers",
+    default="all",
+    off="all",
+)
+ALIGNMENT_EVERY: Final = Setting(
+    "alignment_every",
+    "Align on every k-th step, k times as strongly; 8 if not given, the paper has 1.",
+    "own",
+    default=8,
+    off=1,
+    read=written_schedule,
+)
+PENALTY: Final = Setting(
+    "penalty",
+    "What lambda weighs: gap, or mixup (Fair Mixup's penalty).",
+    "choice",
+    default="gap",
+    off="gap",
+    choices=("gap", "mixup"),
+)
+
+
+def _build(gap: Gap, loss: LossConvention, settings: Mapping[str, Any]) -> DRAlign:
+    """The method with its settings.
+
+    Raises:
+        OptionError: if Fair Mixup's penalty can't stand for the gap.
+    """
+    mixed = settings["penalty"] == "mixup"
+    if mixed and gap.name not in GAPS:
+        raise OptionError(
+            f"gap: the method 'dralign with the mixup penalty' supports {', '.join(GAPS)}, got "
+            f"{gap.name!r}"
+        )
+    return DRAlign(
+        gap,
+        settings["fairness_weight"],
+        settings["alignment_weight"],
+        settings["granularity"],
+        settings["layers"],
+        loss,
+        PathPenalty(gap, settings["mixup_layer"]) if mixed else None,
+        schedule_of(settings["alignment_every"]),
+    )
+
+
+def _note(settings: Mapping[str, Any]) -> str:
+    """What was aligned, and how often."""
+    every = settings["alignment_every"]
+    how = f"once in {every} steps, with {every} β" if isinstance(every, int) else f"by {every}"
+    how = "at every step" if every == 1 else how
+    return f"dralign aligned rationales per {settings['granularity']}, {how}."
+
+
+DRALIGN: Final = MethodType(
+    "dralign",
+    "gap regularisation plus β times the alignment of the groups' rationales (Eq. 9)",
+    _build,
+    settings=(
+        FAIRNESS_WEIGHT,
+        ALIGNMENT_WEIGHT,
+        GRANULARITY,
+        LAYERS,
+        ALIGNMENT_EVERY,
+        AGGREGATE,
+        PENALTY,
+        MIXUP_LAYER,
+    ),
+    scaled=((FAIRNESS_WEIGHT.name, 1.0), (ALIGNMENT_WEIGHT.name, BETA_SHARE)),
+    note=_note,
+)

@@ -1,7 +1,7 @@
 """Standard training on uniform batches: the paper's w.o.FairReg."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import nn
@@ -9,6 +9,7 @@ from torch import nn
 from dralign.alignment import WHOLE, Passes
 from dralign.gaps import Gap
 from dralign.methods.base import LossConvention, Step, StepResult, backward_in_parts
+from dralign.methods.registry import MethodType
 from dralign.sampling import Balance, Batch
 
 
@@ -35,3 +36,10 @@ class Erm:
             return StepResult(backward_in_parts(model, batch, passes, loss=self.loss))
 
         return step
+
+
+ERM: Final = MethodType(
+    "erm",
+    "the task loss alone, on uniform batches (the paper's w.o.FairReg)",
+    lambda gap, loss, _settings: Erm(gap, loss),
+)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from dralign.methods.base import (
     backward_in_parts,
     balance_for,
 )
+from dralign.methods.registry import MethodType
+from dralign.methods.shared import AGGREGATE, FAIRNESS_WEIGHT
 from dralign.rationale import probability
 from dralign.sampling import Balance, Batch
 
@@ -83,3 +85,12 @@ class GapRegularisation:
             return StepResult(value, absent_cells(batch, self.gap, n_groups) if weight else 0)
 
         return step
+
+
+GAP: Final = MethodType(
+    "gap",
+    "the task loss plus λ times the gap (FairReg)",
+    lambda gap, loss, settings: GapRegularisation(gap, settings["fairness_weight"], loss),
+    settings=(FAIRNESS_WEIGHT, AGGREGATE),
+    scaled=((FAIRNESS_WEIGHT.name, 1.0),),
+)

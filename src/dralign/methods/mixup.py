@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from dralign.alignment import (
     running_statistics_kept,
 )
 from dralign.errors import DataError, ModelError
-from dralign.gaps import Gap
+from dralign.gaps import Gap, GapName
 from dralign.methods.base import (
     LossConvention,
     Step,
@@ -25,6 +25,8 @@ from dralign.methods.base import (
     backward_in_parts,
     balance_for,
 )
+from dralign.methods.registry import MethodType
+from dralign.methods.shared import AGGREGATE, FAIRNESS_WEIGHT, MIXUP_LAYER
 from dralign.rationale import probability
 from dralign.sampling import Balance, Batch
 
@@ -216,3 +218,16 @@ class FairMixup:
             return StepResult(value, 0 if paths is None else cells - paths.used)
 
         return step
+
+
+GAPS: Final[tuple[GapName, ...]] = ("demographic_parity", "equalized_odds")
+MIXUP: Final = MethodType(
+    "mixup",
+    "the task loss plus λ times Fair Mixup's penalty (FairReg(Aug))",
+    lambda gap, loss, settings: FairMixup(
+        PathPenalty(gap, settings["mixup_layer"]), settings["fairness_weight"], loss
+    ),
+    settings=(FAIRNESS_WEIGHT, AGGREGATE, MIXUP_LAYER),
+    gaps=GAPS,
+    scaled=((FAIRNESS_WEIGHT.name, 1.0),),
+)

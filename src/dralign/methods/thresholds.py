@@ -1,7 +1,7 @@
 """Per-group thresholds on a plainly trained network: post-processing, what A.14 argues about."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dralign.gaps import Gap
 from dralign.methods.base import LossConvention, Step
 from dralign.methods.erm import Erm
+from dralign.methods.registry import MethodType
 from dralign.sampling import Balance
 
 N_TARGETS = 201
@@ -115,3 +116,12 @@ class Thresholds:
     def post_process(self, prob: Tensor, *, label: Tensor, group: Tensor, n_groups: int) -> Tensor:
         """(G,) thresholds fitted on validation rows; see ``fit_thresholds``."""
         return fit_thresholds(prob, label=label, group=group, n_groups=n_groups, gap=self.gap)
+
+
+THRESHOLDS: Final = MethodType(
+    "thresholds",
+    "as erm, then a decision threshold for each group, fitted on validation rows",
+    lambda gap, loss, _settings: Thresholds(gap, loss),
+    gaps=("demographic_parity", "equalized_odds", "equal_opportunity"),
+    two_classes=True,
+)

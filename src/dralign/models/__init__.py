@@ -8,10 +8,12 @@ from torch import nn
 from dralign.errors import OptionError, unknown
 from dralign.models.perceptron import mlp
 from dralign.models.pretrained import load_weights
+from dralign.models.sizes import NETWORK
 from dralign.models.vision import ALEXNET_PIXELS, RESNET_PIXELS, alexnet, resnet18
 from dralign.models.weights import as_type_of, misfit, not_finite
 
 __all__ = [
+    "NETWORK",
     "NETWORKS",
     "alexnet",
     "as_type_of",

@@ -12,7 +12,6 @@ from dralign.report.labels import (
     curve_label,
     method_style,
     setting_text,
-    uses,
     weight_text,
 )
 from dralign.report.tables import format_interval
@@ -211,7 +210,7 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
         *(
             (name.replace("_", " "), setting_text(getattr(row.spec, name)))
             for name in varying
-            if uses(row.spec, name)
+            if row.spec.uses(name)
         ),
         ("seeds", ", ".join(map(str, row.seeds))),
         ("AP", format_interval(row.average_precision)),

@@ -10,18 +10,18 @@ from string import Template
 from typing import Any
 
 from dralign.files import write_atomically
-from dralign.methods import METHOD_NAMES
+from dralign.methods import method_names
 from dralign.report.charts import MOST_LINES, layer_chart, learning_chart, tradeoff_chart
 from dralign.report.contrasts import contrast_table
 from dralign.report.labels import (
     GAP_LABELS,
+    OWN_PLACE,
     Panel,
     data_labels,
     method_style,
     panels,
     selection_text,
     setting_text,
-    uses,
     varying_settings,
 )
 from dralign.report.tables import ResultTable, result_table
@@ -117,7 +117,7 @@ def _facts(records: Sequence[TrialRecord], rows: Sequence[Row]) -> str:
 def _filters(found: Sequence[Panel]) -> str:
     """A box for each method, and a choice of data and gap where there are several."""
     present = {row.spec.method for panel in found for row in panel.rows}
-    methods = [name for name in METHOD_NAMES if name in present]
+    methods = [name for name in method_names() if name in present]
     if not methods:
         return ""
     boxes = "".join(
@@ -254,13 +254,12 @@ def _settings(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> dict[st
     if not rows:
         return {}
     specs = [row.spec for row in rows]
-    varying = {*varying_settings(specs), "data", "method", "gap", "seed"}
-    varying |= {"fairness_weight", "alignment_weight", "readings"}
+    varying = {*varying_settings(specs), *OWN_PLACE}
     shared = {
-        name.replace("_", " "): setting_text(one.to_dict()[name])
-        for name in specs[0].to_dict()
+        name.replace("_", " "): setting_text(value)
+        for spec in specs
+        for name, value in spec.values
         if name not in varying
-        for one in [spec for spec in specs if uses(spec, name)][:1]
     }
     tested = f", {comparisons[0].form} in statistics" if comparisons else ""
     seeds = sorted({seed for row in rows for seed in row.seeds})

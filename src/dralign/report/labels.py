@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from dralign.data.source import BUILT_IN
-from dralign.methods import METHOD_NAMES
+from dralign.methods import method_names
 from dralign.study import Interval, Row, TrialSpec
 
 GAP_LABELS = {
@@ -24,7 +24,7 @@ _CROWDED = 16  # rows of a panel
 _SIDES = ("top right", "bottom right", "top left", "bottom right")
 
 # What has a column, an axis or a title of its own, is averaged over, or leaves training as it is.
-_OWN_PLACE = {"data", "method", "gap", "fairness_weight", "alignment_weight", "seed", "readings"}
+OWN_PLACE = {"data", "method", "gap", "fairness_weight", "alignment_weight", "seed", "readings"}
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,11 @@ class MethodStyle:
 
 def method_style(method: str) -> MethodStyle:
     """The style of a method, the same in every figure whatever else is in it."""
-    place = METHOD_NAMES.index(method) % len(_COLOURS)
-    return MethodStyle(_COLOURS[place], _MARKERS[place], _SYMBOLS[place], _SIDES[place % 4])
+    index = method_names().index(method)
+    # Past the last colour the shapes move on by one, so that a pair comes back after 64 methods.
+    shape = (index + index // len(_COLOURS)) % len(_MARKERS)
+    colour = _COLOURS[index % len(_COLOURS)]
+    return MethodStyle(colour, _MARKERS[shape], _SYMBOLS[shape], _SIDES[index % len(_SIDES)])
 
 
 def data_label(spec: TrialSpec) -> str:
@@ -138,17 +141,13 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
 
 def varying_settings(specs: Sequence[TrialSpec]) -> list[str]:
     """The names of the settings that differ among ``specs`` and have no other place."""
+    names = dict.fromkeys(name for spec in specs for name, _ in spec.values)
     return [
-        entry.name
-        for entry in fields(TrialSpec)
-        if entry.name not in _OWN_PLACE
-        and len({getattr(spec, entry.name) for spec in specs if uses(spec, entry.name)}) > 1
+        name
+        for name in names
+        if name not in OWN_PLACE
+        and len({getattr(spec, name) for spec in specs if spec.uses(name)}) > 1
     ]
-
-
-def uses(spec: TrialSpec, name: str) -> bool:
-    """Whether a setting means anything for the method of a trial."""
-    return name not in {"granularity", "alignment_every"} or spec.method == "dralign"
 
 
 def setting_text(value: object) -> str:
@@ -162,7 +161,7 @@ def setting_text(value: object) -> str:
 
 def curve_label(spec: TrialSpec, varying: Sequence[str]) -> str:
     """The name of a method's curve, with the settings that set it apart from its other curves."""
-    own = [name for name in varying if uses(spec, name)]
+    own = [name for name in varying if spec.uses(name)]
     extra = ", ".join(f"{name} {setting_text(getattr(spec, name))}" for name in own)
     return f"{spec.method} ({extra})" if extra else spec.method
 

@@ -4,13 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dralign.methods import BETA_SHARE
+from dralign.methods import method_type
 from dralign.report.labels import (
     GAP_LABELS,
     data_labels,
     selection_text,
     setting_text,
-    uses,
     varying_settings,
 )
 from dralign.study import Interval, Row
@@ -116,7 +115,7 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
             f"{row.spec.method} {MARK}" if row.non_dominated else row.spec.method,
             *_weights(row),
             *(
-                setting_text(getattr(row.spec, name)) if uses(row.spec, name) else "–"
+                setting_text(getattr(row.spec, name)) if row.spec.uses(name) else "–"
                 for name in varying
             ),
             format_interval(row.average_precision),
@@ -135,8 +134,9 @@ def _weights(row: Row) -> tuple[str, str]:
     """Lambda and beta; under a gap bound lambda as it was found, and beta as its share of that."""
     if not row.found_weight.n:
         return f"{row.spec.fairness_weight:g}", f"{row.spec.alignment_weight:g}"
-    share = f"{BETA_SHARE:g} λ" if row.spec.method == "dralign" else "0"
-    return f"found: {format_interval(row.found_weight)}", share
+    share = dict(method_type(row.spec.method).scaled).get("alignment_weight")
+    beta = "0" if share is None else f"{share:g} λ"
+    return f"found: {format_interval(row.found_weight)}", beta
 
 
 def _met(row: Row) -> str:
@@ -158,22 +158,19 @@ def _caption(rows: Sequence[Row], data: Sequence[str], gaps: Sequence[str]) -> s
         "Mean ± 95 % t-interval over n seeds, on the test split, at the epoch chosen on the "
         f"validation split by: {selection_text(rows)}. Similarity: of the groups' rationales per "
         "unit on the validation split, added up over layers. Seconds: training steps alone. "
-        f"λ: fairness weight, β: alignment weight. {_aligned(rows)}"
+        f"λ: fairness weight, β: alignment weight. {_notes(rows)}"
         f"{_BOUND_NOTE if any(row.bound_met is not None for row in rows) else ''}"
         f"{MARK} not dominated in mean AP and mean soft gap."
     )
 
 
-def _aligned(rows: Sequence[Row]) -> str:
-    """What dralign aligned, and how often, where no column says it."""
-    specs = {
-        (s.granularity, s.alignment_every) for s in (r.spec for r in rows) if s.method == "dralign"
-    }
-    if len(specs) != 1:
-        return ""
-    granularity, every = specs.pop()
-    how = "at every step" if every == 1 else f"once in {every} steps, with {every} β"
-    return f"dralign aligned rationales per {granularity}, {how}. "
+def _notes(rows: Sequence[Row]) -> str:
+    """What the methods say about their trials, where no column says it."""
+    notes: dict[str, dict[str, None]] = {}
+    for row in rows:
+        note = method_type(row.spec.method).note(row.spec.options)
+        notes.setdefault(row.spec.method, {})[note] = None
+    return "".join(f"{next(iter(own))} " for own in notes.values() if len(own) == 1 and any(own))
 
 
 def _decimal(value: float, digits: int) -> str:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from dralign.reproduce.catalogue import ENTRIES
 from dralign.reproduce.claims import findings
@@ -74,11 +73,11 @@ def section(entry: Entry, results: Results, decided: Iterable[Finding] | None = 
 
 def _coverage(results: Results) -> str:
     """How many trials of each plan are done, and what the plans assume."""
-    done = {replace(record.spec, readings=False) for record in results.records}
+    done = {record.spec.but(readings=False) for record in results.records}
     lines, assumed = [], []
     for name in PLANS:
         described = plan(name)
-        trials = [replace(spec.portable(), readings=False) for spec in described.trials]
+        trials = [spec.portable().but(readings=False) for spec in described.trials]
         have = [spec for spec in trials if spec in done]
         seeds = sorted({spec.seed for spec in have})
         text = f"{seeds[0]} to {seeds[-1]}" if seeds else "–"

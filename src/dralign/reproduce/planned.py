@@ -1,7 +1,6 @@
 """The plans whose trials the entries show, their small version, and what suits the images there."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cache
 from importlib.resources import as_file, files
 from typing import Final
@@ -56,9 +55,7 @@ def reduced(specs: Iterable[TrialSpec]) -> list[TrialSpec]:
     for spec in kept:
         ends.setdefault(_curve(spec), []).append(spec.fairness_weight)
     return [
-        replace(spec, epochs=1, iterations=5)
-        if of_images(spec)
-        else replace(spec, epochs=2, iterations=20)
+        spec.but(epochs=1, iterations=5) if of_images(spec) else spec.but(epochs=2, iterations=20)
         for spec in kept
         if spec.fairness_weight in {min(ends[_curve(spec)]), max(ends[_curve(spec)])}
     ]
@@ -94,4 +91,4 @@ def suited(
 
 def _curve(spec: TrialSpec) -> TrialSpec:
     """What the trials of a curve have in common."""
-    return replace(spec, fairness_weight=0.0, alignment_weight=0.0, gap_bound=None)
+    return spec.but(fairness_weight=0.0, alignment_weight=0.0, gap_bound=None)

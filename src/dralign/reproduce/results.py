@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -131,7 +131,7 @@ class Results:
 
 def plain(spec: TrialSpec) -> TrialSpec:
     """The trial whatever it keeps and wherever its data lie."""
-    return replace(spec.portable(), readings=False)
+    return spec.portable().but(readings=False)
 
 
 def _matches(spec: TrialSpec, wanted: Mapping[str, object]) -> bool:

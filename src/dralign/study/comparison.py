@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, get_args
 
 from dralign.errors import OptionError, unknown
-from dralign.methods import METHOD_NAMES, WEIGHTED_METHODS
+from dralign.methods import BASELINES, PLAIN, method_settings, method_type
 from dralign.study.contrast import At, Contrast, Figure, Weights, contrast_of
 from dralign.study.fronts import Point, front, gap_at, hypervolume
 from dralign.study.record import TrialRecord
@@ -18,22 +18,7 @@ from dralign.training import Selection
 Form = Literal["soft", "hard"]
 
 # What one method may set as it likes and still be compared with another; all else must be equal.
-OWN_SETTINGS: Final = frozenset(
-    {
-        "method",
-        "fairness_weight",
-        "alignment_weight",
-        "gap_bound",
-        "granularity",
-        "layers",
-        "alignment_every",
-        "aggregate",
-        "penalty",
-        "mixup_layer",
-        "readings",
-        "seed",
-    }
-)
+OWN_SETTINGS: Final = ("gap_bound", "readings", "seed")  # and the settings of methods
 _STEPS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # the last has six levels in all
 _MOST_LEVELS: Final = 6
 
@@ -124,14 +109,13 @@ def compare_methods(
         OptionError: if a method is unknown, both are the same, or the form is unknown.
     """
     for name in (first, second):
-        if name not in METHOD_NAMES:
-            raise OptionError(unknown("method", name, METHOD_NAMES))
+        method_type(name)
     if first == second:
         raise OptionError(f"compare: expected two methods, got {first!r} twice")
     found = [
         _compare(a, b, erm, selection, form, at, reference)
         for sides in _comparable(records, selection, form)
-        for erm in [_find(sides, "erm")]
+        for erm in [_find(sides, PLAIN)]
         for a in _find(sides, first)
         for b in _find(sides, second)
         if _meet(a.spec, b.spec)
@@ -161,14 +145,12 @@ def compare_with_baseline(
     Raises:
         OptionError: if the baseline or the form is unknown.
     """
-    if baseline is not None and baseline not in METHOD_NAMES:
-        raise OptionError(unknown("method", baseline, METHOD_NAMES))
-    candidates = ("gap", "erm", "oversample") if baseline is None else (baseline,)
+    candidates = BASELINES if baseline is None else (method_type(baseline).name,)
     found = []
     for sides in _comparable(records, selection, form):
         present = {side.spec.method for side in sides}
         chosen = next((name for name in candidates if name in present), "")
-        erm = _find(sides, "erm")
+        erm = _find(sides, PLAIN)
         found += [
             _compare(a, b, erm, selection, form, None, None)
             for b in _find(sides, chosen)
@@ -221,18 +203,20 @@ def _comparable(
     sides: dict[tuple[TrialSpec, str], dict[Weights, dict[int, Point]]] = {}
     for (spec, fingerprint), trials in group_by_setting(records).items():
         weights = (spec.fairness_weight, spec.alignment_weight)
-        key = (replace(spec, fairness_weight=0.0, alignment_weight=0.0), fingerprint)
+        key = (spec.but(fairness_weight=0.0, alignment_weight=0.0), fingerprint)
         sides.setdefault(key, {})[weights] = {
             trial.spec.seed: _point(trial, selection, form) for trial in trials
         }
     groups: dict[object, list[_Side]] = {}
     for (spec, fingerprint), points in sides.items():
         shared = tuple(
-            getattr(spec, entry.name)
-            for entry in fields(TrialSpec)
-            if entry.name not in OWN_SETTINGS
+            (name, value)
+            for name, value in spec.values
+            if name not in OWN_SETTINGS and name not in method_settings()
         )
-        groups.setdefault((shared, fingerprint), []).append(_Side(spec, fingerprint, points))
+        groups.setdefault((spec.data, shared, fingerprint), []).append(
+            _Side(spec, fingerprint, points)
+        )
     return list(groups.values())
 
 
@@ -249,8 +233,12 @@ def _find(sides: Iterable[_Side], method: str) -> list[_Side]:
 
 def _meet(first: TrialSpec, second: TrialSpec) -> bool:
     """Whether both were trained under the same gap bound, or one has no weight to find."""
-    weighted = first.method in WEIGHTED_METHODS and second.method in WEIGHTED_METHODS
-    return not weighted or first.gap_bound == second.gap_bound
+    return not (_weighted(first) and _weighted(second)) or first.gap_bound == second.gap_bound
+
+
+def _weighted(spec: TrialSpec) -> bool:
+    """Whether the method has a fairness weight."""
+    return spec.uses("fairness_weight")
 
 
 def _compare(
@@ -289,7 +277,7 @@ def _at_weights(first: _Side, second: _Side) -> list[Contrast]:
         (ours, theirs)
         for ours in first.points
         for theirs in second.points
-        if not {first.spec.method, second.spec.method} <= set(WEIGHTED_METHODS)
+        if not (_weighted(first.spec) and _weighted(second.spec))
         or (ours[0] == theirs[0] and (not (ours[1] and theirs[1]) or ours[1] == theirs[1]))
     ]
     figures: tuple[tuple[Figure, int], ...] = (("gap", 1), ("average_precision", 0))

@@ -69,7 +69,11 @@ class Database:
                 self._open("rwc" if write else "rw", timeout)
             except sqlite3.OperationalError as error:
                 # A write-ahead log needs files beside it, also to be read.
-                if write or error.sqlite_errorcode & 0xFF not in _UNOPENED or self._is_held_beside():
+                if (
+                    write
+                    or error.sqlite_errorcode & 0xFF not in _UNOPENED
+                    or self._is_held_beside()
+                ):
                     raise
                 self._open("ro&immutable=1", timeout)
             self._file = _identity(self._place)
@@ -176,7 +180,9 @@ class Database:
         with journal.open("rb") as file:
             file.seek(-min(journal.stat().st_size, len(_NAMES_ANOTHER)), os.SEEK_END)
             if file.read() == _NAMES_ANOTHER:
-                raise StudyError(f"{journal}: not written by dralign; SQLite would remove files by it")
+                raise StudyError(
+                    f"{journal}: not written by dralign; SQLite would remove files by it"
+                )
 
     def _number(self, name: str) -> int:
         """The value of a numeric pragma."""
@@ -211,7 +217,9 @@ class Database:
             yield
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                raise StudyError(f"{self.path}: damaged, or no study: reading it never ends") from error
+                raise StudyError(
+                    f"{self.path}: damaged, or no study: reading it never ends"
+                ) from error
             if error.sqlite_errorcode & 0xFF in _UNOPENED and self._is_held_beside():
                 error = f"{error}; a write was cut off: open a copy of its folder"
             raise StudyError(f"{failed}: {error}") from error

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Per = Literal["epoch", "trial"]
+_SEVERAL_TYPES = ("layers", "alignment_every")  # a number or a text: a column has one type
 
 
 def record_table(
@@ -18,7 +19,8 @@ def record_table(
 ) -> "pd.DataFrame":
     """One row for each epoch of each trial, or for each trial at the epoch that a rule chooses.
 
-    A failed trial has one row, without figures and with its ``error``.
+    A failed trial has one row, without figures and with its ``error``. A setting that a trial's
+    method does not use is left empty.
 
     Args:
         records: of a study.
@@ -63,7 +65,7 @@ def _settings(record: TrialRecord) -> dict[str, Any]:
         "hash": record.hash,
         "fingerprint": record.fingerprint,
         **{key: _text(value) if isinstance(value, list) else value for key, value in flat.items()},
-        "layers": _text(form["layers"]),  # a count or names: a column has one type
+        **{key: _text(form[key]) for key in _SEVERAL_TYPES if key in form},
         "status": record.status,
         "error": record.error,
         "trial_seconds": record.seconds,

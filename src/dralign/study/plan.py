@@ -12,14 +12,9 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from dralign.data import DataSource
 from dralign.data.source import BUILT_IN
 from dralign.errors import DralignError, OptionError, StudyError, unknown
-from dralign.methods import (
-    METHOD_NAMES,
-    WEIGHTED_METHODS,
-    default_schedule,
-    default_weights,
-    supported_gaps,
-)
-from dralign.study.spec import TrialSpec
+from dralign.methods import method_names, method_settings, method_type, method_types, used_options
+from dralign.settings import Setting, resolved
+from dralign.study.spec import COMMON, TrialSpec
 
 DEFAULT_SEEDS: Final = 3
 Settings = dict[str, Any]
@@ -27,33 +22,12 @@ Settings = dict[str, Any]
 _DATA: Final = tuple(
     entry.name for entry in fields(DataSource) if entry.name not in {"name", "data_home"}
 )
-_SPEC: Final = tuple(
-    entry.name for entry in fields(TrialSpec) if entry.name not in {"data", "seed"}
-)
-KEYS: Final = ("dataset", *_DATA, *_SPEC, "alignment_share", "seeds")
 _TOP: Final = ("name", "assumed", "defaults", "trials")
 
-# A setting that only some methods use is left at its default for the others.
-_USED_BY: Final[dict[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("fairness_weight", "gap_bound"), WEIGHTED_METHODS),
-    **dict.fromkeys(
-        (
-            "alignment_weight",
-            "alignment_share",
-            "alignment_every",
-            "granularity",
-            "layers",
-            "penalty",
-        ),
-        ("dralign",),
-    ),
-    "mixup_layer": ("mixup", "dralign"),
-    "aggregate": ("gap", "mixup", "dralign"),
-}
 _TYPES: Final[dict[str, object]] = {
     **get_type_hints(DataSource),
-    **get_type_hints(TrialSpec),
     "dataset": str,
+    "method": str,
     "sensitive": str | tuple[str, ...],
     "alignment_share": float,
 }
@@ -158,7 +132,7 @@ def _checked(where: str, table: object) -> Settings:
     if not isinstance(table, dict):
         raise OptionError(f"{where}: expected a table, got {table!r}")
     try:
-        _only_known(table, KEYS)
+        _only_known(table, keys())
         return {key: _values(key, value) for key, value in table.items()}
     except OptionError as error:
         raise OptionError(f"{where}: {error}") from error
@@ -188,10 +162,24 @@ def _values(key: str, value: object) -> list[Any]:
     values = value if isinstance(value, list) else [value]
     if not values:
         raise OptionError(f"{key}: expected at least one value, got an empty list")
+    declared = _settings().get(key)
     for entry in values:
-        if not _fits(entry, _TYPES[key]):
+        if declared is not None:
+            declared.checked(entry)
+        elif not _fits(entry, _TYPES[key]):
             raise OptionError(f"{key}: can't be {entry!r}")
     return values
+
+
+def keys() -> tuple[str, ...]:
+    """The keys of a table of trials."""
+    known = [name for name in _settings() if name != "seed"]
+    return ("dataset", *_DATA, "method", *known, "alignment_share", "seeds")
+
+
+def _settings() -> dict[str, Setting]:
+    """Every setting of a trial by name."""
+    return {**{setting.name: setting for setting in COMMON}, **method_settings()}
 
 
 def _seeds(value: object) -> list[int]:
@@ -244,10 +232,12 @@ def _methods(names: list[str], settings: Settings) -> list[str]:
     gap = settings.get("gap", "demographic_parity")
     found: list[str] = []
     for name in names:
-        if name not in {*METHOD_NAMES, "all"}:
-            raise OptionError(unknown("method", name, ("all", *METHOD_NAMES)))
-        several = [other for other in METHOD_NAMES if gap in supported_gaps(other)]
-        found += several if name == "all" else [name]
+        if name == "all":
+            found += [kind.name for kind in method_types() if gap in kind.supported_gaps()]
+        elif name in method_names():
+            found.append(name)
+        else:
+            raise OptionError(unknown("method", name, ("all", *method_names())))
     return found
 
 
@@ -277,25 +267,19 @@ def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:
 def _trial_settings(method: str, settings: Settings) -> Settings:
     """What the method uses of the settings, with its weights, as ``TrialSpec`` takes them.
 
+    A setting that only some methods use is left out for the others.
+
     Raises:
         OptionError: if a gap bound is to find the weights and a share is given as well.
     """
-    kept = {
-        key: value for key, value in settings.items() if method in _USED_BY.get(key, METHOD_NAMES)
-    }
-    bound, beta = kept.get("gap_bound"), kept.get("alignment_weight")
-    weight, _ = default_weights(method, kept.get("fairness_weight"), gap_bound=bound)
-    if "alignment_share" in kept:
-        if bound is not None:
+    kind = method_type(method)
+    common = {s.name: settings[s.name] for s in COMMON if s.name in settings}
+    if not kind.scaled:
+        common.pop("gap_bound", None)
+    own = used_options(kind, settings)
+    if "alignment_share" in settings and "alignment_weight" in kind.setting_names:
+        if "gap_bound" in common:
             raise OptionError("alignment_share: gap_bound finds the weights; give one or the other")
-        beta = kept["alignment_share"] * weight
-    weights = dict(
-        zip(
-            ("fairness_weight", "alignment_weight"),
-            default_weights(method, weight, beta, gap_bound=bound),
-            strict=True,
-        )
-    )
-    used = {key: value for key, value in kept.items() if key in _SPEC}
-    every = default_schedule(method, kept.get("alignment_every"))
-    return {**used, "method": method, "alignment_every": every, **weights}
+        weight = resolved([s for s in kind.settings if s.name == "fairness_weight"], own)
+        own["alignment_weight"] = settings["alignment_share"] * weight["fairness_weight"]
+    return {**common, **own, "method": method}

@@ -2,168 +2,129 @@
 
 import hashlib
 import json
-import math
-import numbers
-import operator
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
 from dralign.data import DataSource
-from dralign.errors import OptionError, StudyError, unknown
-from dralign.gaps import Aggregate
-from dralign.methods import LossConvention, Method, Penalty, bounded_weights, build_method
-from dralign.rationale import Granularity
-from dralign.training import Precision, TrainingSettings
+from dralign.errors import StudyError
+from dralign.methods import Method, build_method, method_options, method_settings, method_type
+from dralign.methods.shared import GAP, LOSS
+from dralign.models import NETWORK
+from dralign.settings import Setting, resolved
+from dralign.training import TrainingSettings
+from dralign.training.settings import GAP_BOUND, SEED, TRAINING
 
 RECORD_FORMAT = 1
-Layers = Literal["all"] | int | tuple[str, ...]
-Network = Literal["auto", "mlp", "alexnet", "resnet18"]
-
-_FLOATS = ("fairness_weight", "alignment_weight", "gap_bound", "learning_rate")
-_OPTIONAL = ("batch_size", "classifier_width", "micro_batch", "patience")
-_COUNTS = {
-    "alignment_every": 1,
-    "classifier_width": 1,
-    "hidden": 1,
-    "depth": 0,
-    "epochs": 1,
-    "iterations": 1,
-    "batch_size": 1,
-    "micro_batch": 1,
-    "patience": 1,
-    "seed": 0,
-}
+READINGS: Final = Setting(
+    "readings",
+    "Keep every reading of the rationales that the paper's tables may show, for the epoch that the "
+    "published rule picks.",
+    "flag",
+    default=False,
+    panel="output",
+)
+COMMON: Final = (GAP, GAP_BOUND, LOSS, *NETWORK, *TRAINING, READINGS, SEED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class TrialSpec:
     """Everything that decides the outcome of one training run on the CPU.
 
-    Numbers are brought to one form (``1`` to ``1.0`` for a weight, ``-0.0`` to ``0.0``), so that
-    equal settings are equal trials.
+    Every setting is an attribute, for example ``spec.epochs`` or ``spec.fairness_weight``; one that
+    the method does not use has the value that stands for that (docs/settings.md). Settings are
+    brought to one form (``1`` to ``1.0`` for a weight), so that equal settings are equal trials.
 
     Attributes:
         data: where the rows come from and how they are prepared.
-        method: a name of ``dralign.methods.METHOD_NAMES``.
-        gap: the gap it is trained for, and judged by.
-        fairness_weight: lambda.
-        alignment_weight: beta.
-        gap_bound: the largest soft validation gap, under which lambda is found while training (and
-            beta, a tenth of it); both weights are then 0 here.
-        granularity: of the rationales that are aligned.
-        layers: the layers to be aligned: all, the last k, or names.
-        alignment_every: the alignment term enters every k-th step.
-        aggregate: whether training makes the largest difference of any two groups small, or the
-            mean over pairs; the gap that is recorded is always the largest.
-        loss: the loss convention.
-        penalty: of dralign, what lambda weighs: the gap, or Fair Mixup's penalty.
-        mixup_layer: the module whose output is mixed, of mixup and that penalty; None for inputs.
-        network: ``"mlp"``, ``"alexnet"`` or ``"resnet18"``; ``"auto"`` is the perceptron for a
-            table, and AlexNet for images.
-        classifier_width: units in each hidden layer of AlexNet's classifier; None for 4096.
-        hidden: units in each hidden layer of the perceptron.
-        depth: the number of its hidden layers.
-        epochs: as in ``TrainingSettings``, like the next three.
-        iterations: steps per epoch.
-        batch_size: rows per block of a batch; None takes the dataset's own.
-        learning_rate: of Adam.
-        micro_batch: as in ``TrainingSettings``, like the next two.
-        precision: of forward passes.
-        patience: epochs without another chosen one, after which training stops.
-        readings: whether the record keeps every reading of the rationales that the paper's tables
-            may show (``dralign.rationale.readings``), for the epoch that the published rule picks.
-        seed: of the split, the initialisation and the sampling.
+        method: a name of ``dralign.methods.method_names()``.
+        values: every setting that the trial has, by name, in their order.
     """
 
     data: DataSource
     method: str
-    gap: str = "demographic_parity"
-    fairness_weight: float = 0.0
-    alignment_weight: float = 0.0
-    gap_bound: float | None = None
-    granularity: Granularity = "unit"
-    layers: Layers = "all"
-    alignment_every: int = 1
-    aggregate: Aggregate = "max"
-    loss: LossConvention = "batch_mean"
-    penalty: Penalty = "gap"
-    mixup_layer: str | None = None
-    network: Network = "auto"
-    classifier_width: int | None = None
-    hidden: int = 200
-    depth: int = 2
-    epochs: int = 10
-    iterations: int = 100
-    batch_size: int | None = None
-    learning_rate: float = 1e-3
-    micro_batch: int | None = None
-    precision: Precision = "float32"
-    patience: int | None = None
-    readings: bool = False
-    seed: int = 0
+    values: tuple[tuple[str, Any], ...]
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        data: DataSource,
+        method: str,
+        *,
+        values: Iterable[tuple[str, Any]] = (),
+        **settings: Any,  # noqa: ANN401 - what is declared in ``COMMON`` and by the method
+    ) -> None:
         """Checks every setting now, rather than in the middle of a study.
 
-        Raises:
-            OptionError: if a setting is unknown, not a number where one is needed, or not in range.
-        """
-        for name in _FLOATS:
-            if name != "gap_bound" or self.gap_bound is not None:
-                self._set(name, _number(name, getattr(self, name)))
-        for name, least in _COUNTS.items():
-            if name not in _OPTIONAL or getattr(self, name) is not None:
-                self._set(name, _count(name, getattr(self, name), least))
-        if not isinstance(self.layers, (str, int)):
-            self._set("layers", tuple(self.layers))
-        if self.granularity not in get_args(Granularity):
-            raise OptionError(unknown("granularity", self.granularity, get_args(Granularity)))
-        if self.network not in get_args(Network):
-            raise OptionError(unknown("network", self.network, get_args(Network)))
-        self.build_method()
-        self.training_settings()
+        Args:
+            data: where the rows come from.
+            method: the name of the method.
+            values: settings of another trial, over which ``settings`` go.
+            **settings: of ``COMMON`` and of the method; what is not given, or None, takes its
+                default.
 
-    def _set(self, name: str, value: object) -> None:
-        """Stores a normalised value in the frozen instance."""
-        object.__setattr__(self, name, value)
+        Raises:
+            OptionError: if a setting is unknown, not a number where one is needed, not in range, or
+                not used by the method.
+        """
+        given = {**dict(values), **settings}
+        common = {s.name: given.pop(s.name) for s in COMMON if s.name in given}
+        kind = method_type(method)
+        common = resolved(COMMON, common)
+        options = method_options(kind, given, gap_bound=common["gap_bound"])
+        ordered = {GAP.name: common.pop(GAP.name), **options, **common}
+        object.__setattr__(self, "data", data)
+        object.__setattr__(self, "method", method)
+        object.__setattr__(self, "values", tuple(ordered.items()))
+        self.build_method()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the setting holds
+        if name.startswith("_") or name in {"data", "method", "values"}:
+            raise AttributeError(name)
+        if name in self._settings:
+            return self._settings[name]
+        known = method_settings()
+        if name not in known:
+            raise AttributeError(f"TrialSpec has no setting {name!r}")
+        return known[name].off
+
+    @cached_property
+    def _settings(self) -> dict[str, Any]:
+        """The values by name."""
+        return dict(self.values)
+
+    def uses(self, setting: str) -> bool:
+        """Whether a setting means anything for this trial."""
+        return setting in self._settings
+
+    def but(self, **settings: Any) -> "TrialSpec":  # noqa: ANN401 - as above
+        """The trial with other settings."""
+        return TrialSpec(self.data, self.method, values=self.values, **settings)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The settings of the method."""
+        names = method_type(self.method).setting_names
+        return {name: value for name, value in self.values if name in names}
 
     def build_method(self, n_classes: int = 2) -> Method:
         """The method that these settings describe, for a label of so many classes.
 
         Under a gap bound its lambda is 1, which training multiplies.
         """
-        weights = self.fairness_weight, self.alignment_weight
-        if self.gap_bound is not None:
-            weights = bounded_weights(self.method, *weights)
         return build_method(
             self.method,
             gap=self.gap,
-            fairness_weight=weights[0],
-            alignment_weight=weights[1],
-            granularity=self.granularity,
-            layers=self.layers,
-            alignment_every=self.alignment_every,
-            aggregate=self.aggregate,
             loss=self.loss,
-            penalty=self.penalty,
-            mixup_layer=self.mixup_layer,
             n_classes=n_classes,
+            gap_bound=self.gap_bound,
+            **self.options,
         )
 
     def training_settings(self) -> TrainingSettings:
         """The settings of the training loop."""
-        return TrainingSettings(
-            epochs=self.epochs,
-            iterations=self.iterations,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            micro_batch=self.micro_batch,
-            precision=self.precision,
-            patience=self.patience,
-            gap_bound=self.gap_bound,
-            seed=self.seed,
-        )
+        names = [setting.name for setting in (*TRAINING, SEED, GAP_BOUND)]
+        return TrainingSettings(**{name: self._settings[name] for name in names})
 
     def portable(self) -> "TrialSpec":
         """The spec as records keep it: it names a file, and does not say where it lies."""
@@ -176,25 +137,28 @@ class TrialSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form. It leaves out where the data lie on this machine (``data_home``)."""
-        form = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        form["data"] = {k: v for k, v in self.data.to_dict().items() if k != "data_home"}
-        if isinstance(self.layers, tuple):
-            form["layers"] = list(self.layers)
-        return form
+        data = {k: v for k, v in self.data.to_dict().items() if k != "data_home"}
+        lists = {k: list(v) if isinstance(v, tuple) else v for k, v in self.values}
+        return {"data": data, "method": self.method, **lists}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> "TrialSpec":
         """The spec that ``to_dict`` gave, without ``data_home``.
 
+        A record that was written before a setting was there has it switched off.
+
         Raises:
             StudyError: if a key is unknown or missing.
         """
-        known = {entry.name for entry in fields(cls)}
-        if extra := sorted(set(form) - known):
+        declared = {**{s.name: s for s in COMMON}, **method_settings()}
+        if extra := sorted(set(form) - {"data", "method"} - set(declared)):
             raise StudyError(f"trial: unknown setting {extra[0]!r}; written by a newer dralign?")
         if lacking := sorted({"data", "method"} - set(form)):
             raise StudyError(f"trial: the setting {lacking[0]!r} is missing")
-        return cls(**{**form, "data": DataSource.from_dict(form["data"])})
+        given = {name: value for name, value in form.items() if name not in {"data", "method"}}
+        kind = method_type(form["method"])
+        off = {s.name: s.off for s in kind.settings if s.name not in given}
+        return cls(DataSource.from_dict(form["data"]), kind.name, **{**off, **given})
 
 
 @dataclass(frozen=True)
@@ -214,14 +178,15 @@ class Trial:
         """The content hash that identifies the trial, the same on every machine.
 
         SHA-256 of a canonical JSON text of the settings, the fingerprint and the record format. A
-        setting at its default is left out of the text, so that a setting added later leaves the
-        hashes of older trials alone; whoever changes a default must raise ``RECORD_FORMAT``.
+        setting that is switched off is left out of the text, so that a setting added later leaves
+        the hashes of older trials alone.
         """
-        defaults = {entry.name: entry.default for entry in fields(TrialSpec)}
+        declared = {**{s.name: s for s in COMMON}, **method_settings()}
+        form = self.spec.to_dict()
         settings = {
             name: value
-            for name, value in self.spec.to_dict().items()
-            if defaults[name] is MISSING or value != defaults[name]
+            for name, value in form.items()
+            if name not in declared or value != declared[name].off
         }
         text = json.dumps(
             {"format": RECORD_FORMAT, "fingerprint": self.fingerprint, "settings": settings},
@@ -242,21 +207,3 @@ def identify(specs: Iterable[TrialSpec]) -> dict[str, Trial]:
         trial = Trial(spec, fingerprints[spec.data])
         trials.setdefault(trial.hash, trial)
     return trials
-
-
-def _number(name: str, value: object) -> float:
-    """A finite float; adding 0.0 turns -0.0 into 0.0."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise OptionError(f"{name}: expected a finite number, got {value!r}")
-    return float(value) + 0.0
-
-
-def _count(name: str, value: object, least: int) -> int:
-    """A whole number from ``least`` up."""
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]  # that is what is tried
-    except TypeError:
-        count = least - 1
-    if count < least:
-        raise OptionError(f"{name}: expected a whole number from {least} up, got {value!r}")
-    return count

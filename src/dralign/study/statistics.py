@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dralign.methods import METHOD_NAMES
+from dralign.methods import method_names
 from dralign.study.record import TrialRecord
 from dralign.study.spec import TrialSpec
 from dralign.training import EpochRecord, Selection
@@ -97,7 +97,7 @@ class Row:
 
 def setting_of(spec: TrialSpec) -> TrialSpec:
     """What the trials of a row share: seed 0, and no readings, which leave training as it is."""
-    return replace(spec, seed=0, readings=False)
+    return spec.but(seed=0, readings=False)
 
 
 def group_by_setting(records: Iterable[TrialRecord]) -> dict[Setting, list[TrialRecord]]:
@@ -173,7 +173,7 @@ def _order(key: Setting) -> tuple[object, ...]:
     return (
         spec.data.name,
         spec.gap,
-        METHOD_NAMES.index(spec.method),
+        method_names().index(spec.method),
         spec.fairness_weight,
         spec.alignment_weight,
         repr(spec),

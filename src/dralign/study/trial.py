@@ -132,7 +132,8 @@ def _architecture(spec: TrialSpec, dataset: Dataset) -> Architecture:
         models.check_image_size(name, dataset.train.x.shape[-1])
     if spec.classifier_width is not None and name != "alexnet":
         raise OptionError(f"classifier_width: of alexnet, and the network is {name}")
-    if name != "mlp" and (spec.hidden, spec.depth) != (TrialSpec.hidden, TrialSpec.depth):
+    sized = {setting.name: setting.default for setting in models.NETWORK}
+    if name != "mlp" and (spec.hidden, spec.depth) != (sized["hidden"], sized["depth"]):
         raise OptionError(f"hidden and depth: of mlp, and the network is {name}")
     sizes: Architecture = {}
     if name == "mlp":

@@ -1,11 +1,85 @@
 """The settings of a training run."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
-from dralign.errors import OptionError, unknown
+from dralign.settings import Setting
 
 Precision = Literal["float32", "bfloat16", "float16"]
+
+GAP_BOUND: Final = Setting(
+    "gap_bound",
+    "Largest soft validation gap: lambda is found while training, and beta is a tenth.",
+    "number",
+    optional=True,
+    positive=True,
+)
+TRAINING: Final = (
+    Setting(
+        "epochs",
+        "Epochs, each ending in an evaluation.",
+        "count",
+        default=10,
+        least=1,
+        panel="training",
+    ),
+    Setting(
+        "iterations",
+        "Steps per epoch.",
+        "count",
+        default=100,
+        least=1,
+        panel="training",
+    ),
+    Setting(
+        "batch_size",
+        "Rows per group (or cell) in a batch; else the dataset's own, or 500.",
+        "count",
+        optional=True,
+        least=1,
+        panel="training",
+    ),
+    Setting(
+        "learning_rate",
+        "Of Adam.",
+        "number",
+        default=1e-3,
+        positive=True,
+        panel="training",
+    ),
+    Setting(
+        "micro_batch",
+        "Rows to forward at a time, where a batch does not fit in memory.",
+        "count",
+        optional=True,
+        least=1,
+        panel="training",
+    ),
+    Setting(
+        "precision",
+        "Of forward passes: float32, bfloat16 or float16 (autocast).",
+        "choice",
+        default="float32",
+        choices=get_args(Precision),
+        panel="training",
+    ),
+    Setting(
+        "patience",
+        "Stop once the chosen epoch has been the same for so many epochs.",
+        "count",
+        optional=True,
+        least=1,
+        panel="training",
+    ),
+)
+SEED: Final = Setting(
+    "seed",
+    "Of the split, the weights and the batches.",
+    "count",
+    default=0,
+    least=0,
+    panel="training",
+)
 
 
 @dataclass(frozen=True)
@@ -40,19 +114,10 @@ class TrainingSettings:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        """Checks the ranges.
+        """Brings every setting to its one form.
 
         Raises:
-            OptionError: if a count is below 1, the learning rate or the bound is not a positive
-                number, or the precision is unknown.
+            OptionError: if one is not of its kind or not in range.
         """
-        for name in ("epochs", "iterations", "batch_size", "micro_batch", "patience"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise OptionError(f"{name}: expected at least 1, got {value}")
-        for name in ("learning_rate", "gap_bound"):
-            number = getattr(self, name)
-            if number is not None and not 0 < number < float("inf"):
-                raise OptionError(f"{name}: expected a positive number, got {number}")
-        if self.precision not in get_args(Precision):
-            raise OptionError(unknown("precision", self.precision, get_args(Precision)))
+        for setting in (*TRAINING, SEED, GAP_BOUND):
+            object.__setattr__(self, setting.name, setting.checked(getattr(self, setting.name)))

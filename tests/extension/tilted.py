@@ -1,0 +1,61 @@
+"""What an installed package may add, each in one place: a method with a setting, and a schedule."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from dralign.alignment import WHOLE
+from dralign.gaps import Gap
+from dralign.methods import MethodType, StepResult, register, register_schedule
+from dralign.rationale import per_sample_loss
+from dralign.settings import Setting
+
+
+@dataclass(frozen=True)
+class Tilted:
+    """The log of the mean of exp(tilt * loss), over tilt: rows with a large loss count more."""
+
+    name: ClassVar[str] = "tilted"
+    balance: ClassVar[str] = "uniform"
+    needs_groups: ClassVar[bool] = False
+    post_process: ClassVar[None] = None
+    gap: Gap
+    tilt: float
+
+    def begin(self, model, *, n_groups, generator):
+        def step(batch, multiplier=1.0, passes=WHOLE):
+            losses = per_sample_loss(passes.forward(model, batch.x), batch.y)
+            loss = torch.logsumexp(self.tilt * losses, 0) - torch.tensor(float(len(losses))).log()
+            (loss / self.tilt).backward()
+            return StepResult(loss.detach() / self.tilt)
+
+        return step
+
+
+TILT = Setting("tilt", "How much more rows with a large loss count.", "number", default=1.0)
+register(
+    MethodType(
+        "tilted",
+        "the task loss with more weight on rows of a large loss",
+        lambda gap, _loss, settings: Tilted(gap, settings["tilt"]),
+        settings=(TILT,),
+        note=lambda settings: f"tilted by {settings['tilt']:g}.",
+    )
+)
+
+
+@dataclass(frozen=True)
+class From:
+    """In every step from one on."""
+
+    start: int
+
+    def weight(self, step: int) -> float:
+        return float(step >= self.start)
+
+    def __str__(self) -> str:
+        return f"from:{self.start}"
+
+
+register_schedule("from", lambda text: From(int(text)))
