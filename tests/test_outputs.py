@@ -48,7 +48,7 @@ def through_scores(model: nn.Module) -> None:
 
 def through_audit(model: nn.Module) -> None:
     x, y, group = rows()
-    audit(model, x, label=y, group=group, n_splits=20, n_bootstrap=20)
+    audit(model, x, label=y, group=group, n_splits=20, n_bootstrap=20, min_group_size=0)
 
 
 def through_training(model: nn.Module) -> None:

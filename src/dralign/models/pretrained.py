@@ -71,7 +71,8 @@ def _state(place: Path) -> dict[str, Tensor]:
     try:
         if place.suffix == ".safetensors":
             return dict(load(content))
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        held = io.BytesIO(content)
+        state = torch.load(held, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # a damaged file makes the readers raise many kinds

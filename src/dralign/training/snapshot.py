@@ -165,6 +165,7 @@ def _record(form: Form, epoch: int) -> EpochRecord:
         ArtifactError: if it is not one, or of another epoch.
     """
     record = EpochRecord.from_dict(form.content, form.where, epoch=epoch, error=form.error)
+    form.number("loss")  # training ends where it is not finite
     for figures in (record.validation, record.test):
         if not any(names <= figures.keys() for names in _names()):
             raise form.error(f"{form.where}: figures are missing")
