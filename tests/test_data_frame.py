@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dralign.data import DataSource, load_table, read_table
-from dralign.data.frame import usable_columns
+from dralign.data.inputs import usable_columns
 from dralign.errors import DataError, DralignError, DralignWarning, GroupError, OptionError
 
 PEOPLE = "name,sex,income\nZoë,F,1\nBob,M,0\n"

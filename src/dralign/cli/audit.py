@@ -187,7 +187,7 @@ def _from_artifact(
         raise OptionError("--images: this network takes the columns of a table, not images")
     if not Path(table).suffix and not Path(table).exists():
         return _built_in(artifact, table, columns, home, title)
-    frame = read_table(table)
+    frame = read_table(table, of_images=of_images)
     target = columns["label"] or artifact.label
     chosen = columns["sensitive"] or artifact.sensitive
     require_columns(frame, [target, *chosen], where=table)

@@ -41,8 +41,9 @@ def predict(
     import pandas as pd
 
     network = load_artifact(artifact)
-    rows = read_table(table)
-    if images is not None and not isinstance(network.encoder, ImageEncoder):
+    of_images = isinstance(network.encoder, ImageEncoder)
+    rows = read_table(table, of_images=of_images)
+    if images is not None and not of_images:
         raise OptionError("--images: this network takes the columns of a table, not images")
     prob = network.predict_proba(rows, folder=images or table.parent)
     if classes := network.class_names:

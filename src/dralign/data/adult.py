@@ -11,7 +11,7 @@ import numpy as np
 from dralign.data.canonical import bunch, embedded_bytes
 from dralign.data.columns import UNSEEN, numbers, one_hot, places, require_columns
 from dralign.data.dataset import Dataset, Preparation
-from dralign.data.encoding import TableEncoder, Unknown, warn_unknown
+from dralign.data.encoding import TableEncoder, Unseen, warn_unseen
 from dralign.data.splitting import (
     assemble,
     check_seed,
@@ -126,7 +126,7 @@ class PaperAdultEncoder:
         names = [*hot, "race=White"] if self.race else hot
         return (*bins, *(f"{form}{name}" for name in names for form in ("not ", "")))
 
-    def encode(self, frame: "pd.DataFrame") -> tuple[np.ndarray, Unknown]:
+    def encode(self, frame: "pd.DataFrame") -> tuple[np.ndarray, Unseen]:
         """``transform`` without a word: the inputs, and the unknown values per column.
 
         Raises:
@@ -135,12 +135,12 @@ class PaperAdultEncoder:
         require_columns(frame, [*CONTINUOUS, *CATEGORICAL, *(["race"] if self.race else [])])
         scaled = (_continuous(frame) - np.array(self.mean)) / np.array(self.std)
         place = np.digitize(scaled, self.edges).clip(1, N_BINS) - 1  # (n, 5)
-        binary, strange = [], {}
+        binary, strange = [], Unseen()
         for name, values in zip(CATEGORICAL, self.categories, strict=True):
             rank = places(frame[name], values)
             binary.append(one_hot(rank, len(values)))
             if count := int((rank == UNSEEN).sum()):
-                strange[name] = count
+                strange.categories[name] = count
         if self.race:
             binary.append(one_hot(places(frame["race"], ["White"]), 1))
         yes = np.concatenate(binary, axis=1)  # (n, 35)
@@ -155,7 +155,7 @@ class PaperAdultEncoder:
             DataError: if a column is missing, or a continuous value is.
         """
         inputs, strange = self.encode(frame)
-        warn_unknown(strange)
+        warn_unseen(strange)
         return inputs
 
     def to_dict(self) -> dict[str, object]:
@@ -279,7 +279,8 @@ def _standard(seed: int, sensitive: tuple[str, ...], include_sensitive: bool) ->
     train, validation, _ = stratified_split(cell[:N_OFFICIAL_TRAIN], seed, (0.8, 0.2))
     test = np.arange(N_OFFICIAL_TRAIN, len(frame))
     left_out = {LABEL, "fnlwgt", *(() if include_sensitive else sensitive)}
-    encoder = TableEncoder.fit(frame.iloc[train], [c for c in COLUMNS if c not in left_out])
+    inputs = [name for name in COLUMNS if name not in left_out]
+    encoder = TableEncoder.fit(frame.iloc[train], inputs, min_category_rows=1)
     return assemble(
         encoder.encode(frame)[0],
         y,

@@ -1,6 +1,7 @@
 """CelebA: faces with 40 attributes, from the official folder layout."""
 
 import hashlib
+import io
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from dralign.data.images_cache import PAPER_SIZE, ImageFiles, decoded, list_file
 from dralign.data.local import ENVIRONMENT, homes
 from dralign.data.splitting import Rows, check_seed, stratified_split
 from dralign.errors import DataError, DralignWarning, OptionError, unknown
+from dralign.files import read_whole
 from dralign.groups import CROSS, GroupCodes, encode_groups, require_groups
 
 ROWS = 202_599
@@ -22,6 +24,7 @@ HOMEPAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 ATTRIBUTES, PARTITION, IMAGES = "list_attr_celeba", "list_eval_partition", "img_align_celeba"
 ENDINGS = (".txt", ".csv")
 FOLDERS = ("", "celeba", "CelebA")
+MOST_TEXT = 2**28  # bytes; the attributes of all images are 2**25
 PARTS = {"0": "training", "1": "validation", "2": "test"}
 LABEL, SENSITIVE = "Wavy_Hair", "Male"
 # Of the official text files; their content is checked where all images are there.
@@ -50,6 +53,7 @@ class Faces:
         files: the images that both list.
         values: (n,) 0 or 1 of every chosen attribute.
         part: (n,) text "0", "1" or "2" for training, validation and test.
+        texts: the SHA-256 of each of the two text files.
     """
 
     attributes: Path
@@ -57,6 +61,12 @@ class Faces:
     files: ImageFiles
     values: dict[str, np.ndarray]
     part: np.ndarray
+    texts: tuple[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 of the text files and of the images."""
+        return hashlib.sha256("".join((self.files.content, *self.texts)).encode()).hexdigest()
 
 
 def load_celeba(
@@ -114,6 +124,7 @@ def load_celeba(
         label=target,
         positive="1",
         batch_sizes=PAPER_BATCHES,
+        fingerprint=faces.fingerprint,
     )
 
 
@@ -144,9 +155,10 @@ def read_faces(
             f"{ENVIRONMENT}, it is to be had from {HOMEPAGE}"
         )
     attributes = _text_file(folder, ATTRIBUTES)
-    names, values = _read_attributes(attributes, chosen)
     parts = _partition_file(folder, partition)
-    listed = _read_partition(parts)
+    about, partition_of = _content(attributes), _content(parts)
+    names, values = _read_attributes(attributes, about, chosen)
+    listed = _read_partition(parts, partition_of)
     if lacking := [name for name in names if name not in listed]:
         raise DataError(
             f"{parts}: {len(lacking)} of the {len(names)} images of {attributes.name} are in no "
@@ -156,7 +168,9 @@ def read_faces(
     if (images / IMAGES).is_dir():  # as some copies are packed
         images /= IMAGES
     files = list_files(images, names, listed_in=attributes)
-    return Faces(attributes, parts, files, values, np.array([listed[name] for name in names]))
+    part = np.array([listed[name] for name in names])
+    texts = hashlib.sha256(about).hexdigest(), hashlib.sha256(partition_of).hexdigest()
+    return Faces(attributes, parts, files, values, part, texts)
 
 
 def check_folder(data_home: str | Path | None = None) -> str:
@@ -179,12 +193,8 @@ def check_folder(data_home: str | Path | None = None) -> str:
 
 
 def celeba_fingerprint(*, partition: str = "", data_home: str | Path | None = None) -> str:
-    """The SHA-256 of the text files and of the names and sizes of the images."""
-    faces = read_faces((), partition=partition, data_home=data_home)
-    digest = hashlib.sha256(faces.files.key(0).encode())
-    for path in (faces.attributes, faces.partition):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()
+    """The SHA-256 of the text files and of the images."""
+    return read_faces((), partition=partition, data_home=data_home).fingerprint
 
 
 def _groups(faces: Faces, chosen: tuple[str, ...]) -> GroupCodes:
@@ -251,32 +261,46 @@ def _partition_file(folder: Path, partition: str) -> Path:
     raise DataError(f"{partition}: no such partition file, here or in {folder}")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _content(path: Path) -> bytes:
+    """The content of a text file.
+
+    Raises:
+        DataError: if it can't be read, or is far larger than the official ones.
+    """
+    try:
+        return read_whole(path, at_most=MOST_TEXT, what="text file of CelebA")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _lines(path: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
     """The fields of every line that is not blank, with its number.
 
     Text files are parsed on white space: the official ones have CRLF ends and double blanks.
 
     Raises:
-        DataError: if the file can't be read.
+        DataError: if it is not text.
     """
     separator = "," if path.suffix == ".csv" else None
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line.strip().split(separator)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+        file = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig")
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line.strip().split(separator)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
-def _read_attributes(path: Path, chosen: Sequence[str]) -> tuple[list[str], dict[str, np.ndarray]]:
+def _read_attributes(
+    path: Path, content: bytes, chosen: Sequence[str]
+) -> tuple[list[str], dict[str, np.ndarray]]:
     """The file names, and 0 or 1 of every chosen attribute.
 
     Raises:
         DataError: if a line has other fields than the header, or the count is wrong.
         OptionError: if an attribute is unknown.
     """
-    lines = _lines(path)
+    lines = _lines(path, content)
     _, header = next(lines, (0, []))
     count = None
     if path.suffix == ".csv":
@@ -308,14 +332,14 @@ def _read_attributes(path: Path, chosen: Sequence[str]) -> tuple[list[str], dict
     return names, dict(zip(chosen, table.T, strict=True))
 
 
-def _read_partition(path: Path) -> dict[str, str]:
+def _read_partition(path: Path, content: bytes) -> dict[str, str]:
     """The part of every file name.
 
     Raises:
         DataError: if a line is not a file name and a part.
     """
     parts: dict[str, str] = {}
-    for number, fields in _lines(path):
+    for number, fields in _lines(path, content):
         if number == 1 and fields[-1] == "partition":
             continue  # the header of a CSV
         if len(fields) != 2 or fields[1] not in PARTS:

@@ -1,6 +1,8 @@
 """The columns of a raw table as numbers, or as places in a list of values."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
 
 UNSEEN = -2
 MANY_NAMES = 30
+MANY_NOTES = 10
+# A number as people and programs write it; with a leading zero (007) it is a key.
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 
 
 def require_columns(frame: object, names: Sequence[str], *, where: str = "the table") -> None:
@@ -35,8 +40,17 @@ def require_columns(frame: object, names: Sequence[str], *, where: str = "the ta
 
 def listed(names: Sequence[object]) -> str:
     """Names with commas; a long list is cut and counted."""
-    some = ", ".join(str(name) for name in names[:MANY_NAMES])
+    shown = (str(name) for name in names[:MANY_NAMES])
+    # What can't be printed could tell a terminal to do something.
+    some = ", ".join(name if name.isprintable() else repr(name) for name in shown)
     return some if len(names) <= MANY_NAMES else f"{some}, ... ({len(names)} in all)"
+
+
+def noted(notes: Sequence[str]) -> str:
+    """Notes about columns for a warning; of a long list the first ones and a count."""
+    some = ", ".join(notes[:MANY_NOTES])
+    more = len(notes) - MANY_NOTES
+    return some if more <= 0 else f"{some}, and {more:,} more"
 
 
 def numbers(values: "pd.Series[Any]") -> np.ndarray:
@@ -83,10 +97,43 @@ def distinct_texts(values: "pd.Series[Any]") -> tuple[np.ndarray, list[str]]:
 
 def places(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
     """(n,) int64 place of each value in ``known``; -1 where missing, -2 where not among them."""
-    place, texts = distinct_texts(values)
     order = {text: position for position, text in enumerate(known)}
-    lookup = np.array([*(order.get(text, UNSEEN) for text in texts), MISSING], dtype=np.int64)
-    result: np.ndarray = lookup[place]  # the last entry is for place -1
+    return _looked_up(values, order)
+
+
+def places_of_values(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
+    """The ``places``, where a number is found however it is written: 44 is "44.0".
+
+    A column of numbers with one stray text is read as text, and its values stay as they stand in
+    the file; without the stray text they are numbers.
+    """
+    number = [as_number(text) for text in known]
+    times = Counter(number)
+    order: dict[object, int] = {
+        value: position for position, value in enumerate(number) if times[value] == 1
+    }
+    order.pop(None, None)
+    order |= {text: position for position, text in enumerate(known)}
+    return _looked_up(values, order, numerically=True)
+
+
+def as_number(text: str) -> float | None:
+    """The number that a text is, or None."""
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def _looked_up(
+    values: "pd.Series[Any]", order: Mapping[Any, int], *, numerically: bool = False
+) -> np.ndarray:
+    """(n,) int64 what ``order`` has for each value's text, or else for its number."""
+    place, texts = distinct_texts(values)
+    found = [order.get(text, UNSEEN) for text in texts]
+    if numerically:
+        found = [
+            order.get(as_number(text), UNSEEN) if at == UNSEEN else at
+            for at, text in zip(found, texts, strict=True)
+        ]
+    result: np.ndarray = np.array([*found, MISSING], dtype=np.int64)[place]  # the last is place -1
     return result
 
 

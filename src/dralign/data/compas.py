@@ -72,7 +72,6 @@ ASSUMPTIONS = (
     "race as the sensitive feature (unless sex is chosen), a 64/16/20 split by the seed, scaling "
     "and one-hot by the training rows, and batches of 500 rows per group or 200 per cell"
 )
-_warned: set[str] = set()
 
 
 def fetch_compas(
@@ -156,9 +155,7 @@ def _screened(frame: "pd.DataFrame") -> "pd.DataFrame":
 
 def _paper(frame: "pd.DataFrame", seed: int, sensitive: tuple[str, ...]) -> Dataset:
     """5,278 rows of a seeded permutation, in the shares of the first author's COMPAS code."""
-    if ASSUMPTIONS not in _warned:
-        _warned.add(ASSUMPTIONS)
-        warnings.warn(ASSUMPTIONS, AssumptionWarning, stacklevel=4)
+    warnings.warn(ASSUMPTIONS, AssumptionWarning, stacklevel=4)
     frame = frame[frame["race"].isin(PAPER_RACES)].reset_index(drop=True)
     order = np.random.RandomState(seed).permutation(len(frame))
     n_test = -(-len(frame) // 5)  # a fifth, rounded up
@@ -194,7 +191,7 @@ def _assemble(
     **about: Any,  # noqa: ANN401 - the descriptive fields of Dataset
 ) -> Dataset:
     """The dataset; scaling and categories come from the training rows."""
-    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs)
+    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs, min_category_rows=1)
     return assemble(
         encoder.encode(frame)[0],
         frame[LABEL].to_numpy(),

@@ -88,6 +88,8 @@ class Dataset:
         batch_sizes: rows per block of a batch (a group under DP, a cell under EO, EOP and PP), by
             gap name, where the source states them; other gaps take the trainer's default.
         class_names: with more than two classes, how the values coded 0, 1, ... are written.
+        fingerprint: of the content that was read, as ``DataSource.fingerprint`` gives it for the
+            files as they are; empty where there are none.
     """
 
     name: str
@@ -102,6 +104,7 @@ class Dataset:
     encoder: Encoder | None = None
     batch_sizes: tuple[tuple[str, int], ...] = ()
     class_names: tuple[str, ...] = ()
+    fingerprint: str = ""
 
     @property
     def n_inputs(self) -> int:

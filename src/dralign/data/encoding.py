@@ -1,13 +1,21 @@
 """Encoding a table of mixed columns: numbers scaled, everything else one-hot, missing kept."""
 
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dralign.data.columns import distinct_texts, numbers, one_hot, places, require_columns
+from dralign.data.columns import (
+    distinct_texts,
+    noted,
+    numbers,
+    one_hot,
+    places_of_values,
+    require_columns,
+)
 from dralign.errors import DataError, DralignWarning
 from dralign.forms import Form
 from dralign.groups import MISSING
@@ -15,7 +23,23 @@ from dralign.groups import MISSING
 if TYPE_CHECKING:
     import pandas as pd
 
-Unknown = dict[str, int]
+# A saved network tells its categories to whoever reads it: what only a few people have in a table
+# of one's own (a name, a rare diagnosis) is none.
+MIN_CATEGORY_ROWS: Final = 10
+_BOOLEANS = frozenset({"True", "False"})
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """What rows have that the training rows had not: the number of rows by column.
+
+    Attributes:
+        categories: values that are none of the categories.
+        missing: missing numbers that take the training mean.
+    """
+
+    categories: dict[str, int] = field(default_factory=dict)
+    missing: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,7 +79,10 @@ class NumericColumn:
         return (self.name, f"{self.name} is missing") if self.flag_missing else (self.name,)
 
     def encode(self, values: "pd.Series[Any]") -> tuple[np.ndarray, int]:
-        """(n, 1) or (n, 2) inputs; no value of a column of numbers is unknown.
+        """(n, 1) or (n, 2) inputs, and how many missing values take the mean without a precedent.
+
+        Those are the missing values of a column that had none in training, and of one that has no
+        value at all here.
 
         Raises:
             DataError: if a value is not a number, or too far from the training rows for float32.
@@ -68,7 +95,10 @@ class NumericColumn:
             worst = found[np.isinf(scaled)][0]
             raise DataError(f"column {self.name!r}: {worst:g} is too far from the training rows")
         scaled[absent] = 0.0
-        return np.column_stack([scaled, absent] if self.flag_missing else [scaled]), 0
+        if not self.flag_missing:
+            return scaled[:, None], int(absent.sum())
+        none_there = len(absent) > 1 and bool(absent.all())
+        return np.column_stack([scaled, absent]), len(absent) * none_there
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready form."""
@@ -82,11 +112,11 @@ class NumericColumn:
 
 @dataclass(frozen=True)
 class CategoricalColumn:
-    """A column of categories as one-hot inputs; a value unseen in training is all zeros.
+    """A column of categories as one-hot inputs; a value that is none of them is all zeros.
 
     Attributes:
         name: of the column.
-        categories: the values of the training rows as text, sorted.
+        categories: the values that enough training rows have, as text, sorted.
         flag_missing: whether training rows had missing values, which are then a category too.
     """
 
@@ -95,10 +125,16 @@ class CategoricalColumn:
     flag_missing: bool
 
     @classmethod
-    def fit(cls, values: "pd.Series[Any]") -> "CategoricalColumn":
-        """Learns the categories from training rows."""
+    def fit(
+        cls, values: "pd.Series[Any]", *, min_rows: int = MIN_CATEGORY_ROWS
+    ) -> "CategoricalColumn":
+        """Learns the categories from training rows; False and True need no number of rows."""
         place, texts = distinct_texts(values)
-        return cls(str(values.name), tuple(sorted(set(texts))), bool((place == MISSING).any()))
+        rows = Counter[str]()  # 1 and "1" are the same text
+        for text, count in zip(texts, np.bincount(place[place >= 0]).tolist(), strict=True):
+            rows[text] += count
+        kept = sorted(text for text in rows if rows[text] >= min_rows or text in _BOOLEANS)
+        return cls(str(values.name), tuple(kept), bool((place == MISSING).any()))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -107,8 +143,8 @@ class CategoricalColumn:
         return (*names, f"{self.name} is missing") if self.flag_missing else tuple(names)
 
     def encode(self, values: "pd.Series[Any]") -> tuple[np.ndarray, int]:
-        """(n, inputs) inputs, and how many values are unknown."""
-        place = places(values, self.categories)
+        """(n, inputs) inputs, and how many values are none of the categories."""
+        place = places_of_values(values, self.categories)
         if self.flag_missing:
             place[place == MISSING] = len(self.categories)
         return one_hot(place, len(self.feature_names)), int((place < 0).sum())
@@ -133,10 +169,21 @@ class TableEncoder:
     columns: tuple[NumericColumn | CategoricalColumn, ...]
 
     @classmethod
-    def fit(cls, frame: "pd.DataFrame", columns: Sequence[str]) -> "TableEncoder":
+    def fit(
+        cls,
+        frame: "pd.DataFrame",
+        columns: Sequence[str],
+        *,
+        min_category_rows: int = MIN_CATEGORY_ROWS,
+    ) -> "TableEncoder":
         """Learns the encoding of ``columns`` from training rows.
 
         Columns of numbers are scaled; booleans, text and everything else become categories.
+
+        Args:
+            frame: the training rows.
+            columns: which columns, in the order of the inputs.
+            min_category_rows: a text that fewer rows have is no category, and not kept.
         """
         from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
@@ -144,7 +191,7 @@ class TableEncoder:
             tuple(
                 NumericColumn.fit(frame[name])
                 if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])
-                else CategoricalColumn.fit(frame[name])
+                else CategoricalColumn.fit(frame[name], min_rows=min_category_rows)
                 for name in columns
             )
         )
@@ -154,31 +201,33 @@ class TableEncoder:
         """The name of each input."""
         return tuple(name for column in self.columns for name in column.feature_names)
 
-    def encode(self, frame: "pd.DataFrame") -> tuple[np.ndarray, Unknown]:
-        """``transform`` without a word: the inputs, and the unknown values per column.
+    def encode(self, frame: "pd.DataFrame") -> tuple[np.ndarray, Unseen]:
+        """``transform`` without a word: the inputs, and what the training rows did not have.
 
         Raises:
             DataError: if a column is missing, or a column of numbers holds something else.
         """
         require_columns(frame, [column.name for column in self.columns])
-        parts, unknown = [], {}
+        parts, unseen = [], Unseen()
         for column in self.columns:
             part, count = column.encode(frame[column.name])
             parts.append(part)
             if count:
-                unknown[column.name] = count
-        return np.concatenate(parts, axis=1, dtype=np.float32), unknown
+                of_numbers = isinstance(column, NumericColumn)
+                (unseen.missing if of_numbers else unseen.categories)[column.name] = count
+        return np.concatenate(parts, axis=1, dtype=np.float32), unseen
 
     def transform(self, frame: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily
         """(n, d) float32 inputs for the rows of a table; other columns are ignored.
 
-        Values that the training rows did not have are all zeros, with one warning that counts them.
+        Values that the training rows did not have (or too few of them) are all zeros, and numbers
+        missing for the first time are the mean, with one warning each that counts them.
 
         Raises:
             DataError: if a column is missing, or a column of numbers holds something else.
         """
-        inputs, unknown = self.encode(frame)
-        warn_unknown(unknown)
+        inputs, unseen = self.encode(frame)
+        warn_unseen(unseen)
         return inputs
 
     def to_dict(self) -> dict[str, object]:
@@ -199,15 +248,26 @@ class TableEncoder:
         return cls(columns)
 
 
-def warn_unknown(unknown: Unknown) -> None:
-    """One warning for values that the training rows did not have, counted per column."""
-    if unknown:
-        counts = ", ".join(f"{name!r} ({count} rows)" for name, count in unknown.items())
+def warn_unseen(unseen: Unseen) -> None:
+    """A warning each for new values and newly missing numbers, counted per column."""
+    if unseen.categories:
         warnings.warn(
-            f"values that the training rows did not have count as none of the categories: {counts}",
+            "values that the training rows did not have, or too few of them, count as none of the "
+            f"categories: {_counted(unseen.categories)}",
             DralignWarning,
             stacklevel=3,
         )
+    if unseen.missing:
+        warnings.warn(
+            f"missing values in {_counted(unseen.missing)} take the training mean",
+            DralignWarning,
+            stacklevel=3,
+        )
+
+
+def _counted(rows: Mapping[str, int]) -> str:
+    """The columns with their number of rows, in words."""
+    return noted([f"{name!r} ({count:,} rows)" for name, count in rows.items()])
 
 
 def _column_from_dict(entry: object) -> NumericColumn | CategoricalColumn:

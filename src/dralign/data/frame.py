@@ -1,6 +1,6 @@
 """Users' own tables: which columns are used and how, and the dataset made from them."""
 
-import re
+import hashlib
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +12,8 @@ import numpy as np
 from dralign.data.columns import distinct_texts, places, require_columns
 from dralign.data.dataset import Dataset
 from dralign.data.encoding import TableEncoder
-from dralign.data.reading import UNNAMED, read_table
+from dralign.data.inputs import usable_columns
+from dralign.data.reading import parse_table, table_bytes
 from dralign.data.splitting import assemble, check_seed, stratified_split
 from dralign.errors import DataError, DralignWarning, GroupError, OptionError
 from dralign.groups import GroupCodes, encode_groups, require_groups, written
@@ -20,12 +21,8 @@ from dralign.groups import GroupCodes, encode_groups, require_groups, written
 if TYPE_CHECKING:
     import pandas as pd
 
-MANY_VALUES = 100
-MOST_VALUES = 1_000
 MANY_GROUPS = 50
 MANY_CLASSES = 50
-FEW_ROWS = 100  # below this, all different and close together can be chance
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
 
 
 def load_table(
@@ -40,8 +37,8 @@ def load_table(
     """A user's own table as a dataset: 60/20/20, in equal shares of every group and label.
 
     Columns of numbers are scaled, booleans and text become categories, all fitted on the training
-    rows. Columns that can't help are left out with a warning (``usable_columns``). Rows whose
-    sensitive value is missing are in no group.
+    rows; a text that fewer than 10 of them have is no category. Columns that can't help are left
+    out with a warning (``usable_columns``). Rows whose sensitive value is missing are in no group.
 
     Args:
         path: the file.
@@ -66,7 +63,8 @@ def load_table(
         raise OptionError(f"{path}: which column makes the groups? give it with --sensitive")
     if label in sensitive:
         raise OptionError(f"column {label!r} can't be both label and sensitive")
-    frame = read_table(path)
+    content = table_bytes(path)
+    frame = parse_table(path, content)
     require_columns(frame, [label, *sensitive], where=str(path))
     y, shown, classes = coded_label(frame[label], positive)
     groups = table_groups(frame, sensitive)
@@ -74,11 +72,9 @@ def load_table(
     if not all(map(len, rows)):
         raise DataError(f"{path}: {len(frame)} rows are too few for three parts")
     require_groups(groups.codes[rows[0]], groups.names, where="training")
-    training = frame.iloc[rows[0]]
     not_inputs = {label, *(() if include_sensitive else sensitive)}
-    encoder = TableEncoder.fit(
-        training, usable_columns(training.drop(columns=list(not_inputs)), where=str(path))
-    )
+    inputs = usable_columns(frame.drop(columns=list(not_inputs)), rows[0], where=str(path))
+    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs)
     return assemble(
         encoder.encode(frame)[0],
         y,
@@ -91,6 +87,7 @@ def load_table(
         label=label,
         positive=shown,
         class_names=classes,
+        fingerprint=hashlib.sha256(content).hexdigest(),
     )
 
 
@@ -199,73 +196,12 @@ def table_groups(frame: "pd.DataFrame", sensitive: Sequence[str]) -> GroupCodes:
     if lacking:
         warnings.warn(
             f"{lacking} of {len(frame)} rows have no value of {' or '.join(sensitive)}: they are "
-            "in no group, and only methods that draw from all rows train on them",
+            "in no group; they train the task loss, and do not count in gaps, alignment or figures "
+            "about groups",
             DralignWarning,
             stacklevel=3,
         )
     return groups
-
-
-def usable_columns(frame: "pd.DataFrame", *, where: str = "the table") -> list[str]:
-    """The columns that can be inputs; one warning names the others.
-
-    Left out are columns with one value, dates, lists and bytes, row numbers, columns without a
-    name, and text
-    with more than 100 different values in over half of the rows (names, keys), or more than 1,000.
-
-    Raises:
-        DataError: if no column is left.
-    """
-    reasons = {name: _why_not(frame[name]) for name in frame.columns}
-    left_out = [f"{name!r} ({reason})" for name, reason in reasons.items() if reason]
-    if left_out:
-        warnings.warn(
-            f"columns left out of the inputs: {', '.join(left_out)}", DralignWarning, stacklevel=3
-        )
-    usable = [name for name, reason in reasons.items() if not reason]
-    if not usable:
-        raise DataError(f"{where}: no column is left to predict from")
-    return usable
-
-
-def _why_not(values: "pd.Series[Any]") -> str:
-    """Why a column can't be an input; empty if it can."""
-    from pandas.api.types import infer_dtype, is_numeric_dtype
-
-    kind = infer_dtype(values, skipna=True)
-    if str(values.name).startswith(UNNAMED):
-        return "no name"
-    if kind.startswith(("date", "time", "period", "interval")):
-        return "dates"
-    try:
-        distinct = values.dropna().unique()
-    except TypeError:  # lists and the like
-        kind = "mixed"
-    if kind in {"bytes", "mixed"}:
-        return "neither numbers nor text"
-    if len(distinct) + bool(values.isna().any()) < 2:
-        return "one value"
-    if not is_numeric_dtype(values):
-        return _why_not_text(distinct, len(values))
-    return "row numbers" if _are_row_numbers(values) else ""
-
-
-def _are_row_numbers(values: "pd.Series[Any]") -> bool:
-    """Whether these look like the numbers of rows: whole, all different, and close together."""
-    from pandas.api.types import is_integer_dtype
-
-    if not is_integer_dtype(values) or len(values) < FEW_ROWS or not values.is_unique:
-        return False
-    return int(values.max()) - int(values.min()) < 2 * len(values)
-
-
-def _why_not_text(distinct: Sequence[object], n_rows: int) -> str:
-    """Why a column of text with these values can't be an input; empty if it can."""
-    if len(distinct) and all(_DATE.fullmatch(str(value)) for value in distinct):
-        return "dates"
-    if len(distinct) > MOST_VALUES or len(distinct) > max(MANY_VALUES, n_rows / 2):
-        return f"{len(distinct)} different texts"
-    return ""
 
 
 def _as_read(positive: str, found: Sequence[str]) -> str:

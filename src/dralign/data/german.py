@@ -85,7 +85,6 @@ ASSUMPTIONS = (
     "validation and 250 test rows, 100 iterations an epoch, sex kept out of the inputs, and "
     "drawing with replacement from groups smaller than their share of a batch"
 )
-_warned: set[str] = set()
 
 
 def fetch_german(*, as_frame: bool = True, return_X_y: bool = False) -> Any:  # noqa: ANN401, N803
@@ -198,9 +197,7 @@ def _sensitive(name: str) -> np.ndarray:
 
 def _paper(seed: int) -> Dataset:
     """500 / 250 / 250 rows of a seeded permutation."""
-    if ASSUMPTIONS not in _warned:
-        _warned.add(ASSUMPTIONS)
-        warnings.warn(ASSUMPTIONS, AssumptionWarning, stacklevel=4)
+    warnings.warn(ASSUMPTIONS, AssumptionWarning, stacklevel=4)
     frame = _raw()
     order = np.random.RandomState(seed).permutation(len(frame))
     encoder = PaperGermanEncoder()
@@ -230,7 +227,8 @@ def _standard(seed: int, sensitive: tuple[str, ...], include_sensitive: bool) ->
     groups = encode_groups({name: _sensitive(name) for name in sensitive})
     rows = stratified_split(groups.codes.numpy() * 2 + y, seed)
     left_out = {LABEL, *(() if include_sensitive else (CARRIES[name] for name in sensitive))}
-    encoder = TableEncoder.fit(frame.iloc[rows[0]], [c for c in COLUMNS if c not in left_out])
+    inputs = [name for name in COLUMNS if name not in left_out]
+    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs, min_category_rows=1)
     return assemble(
         encoder.encode(frame)[0],
         y,

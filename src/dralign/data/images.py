@@ -12,6 +12,7 @@ from torch import Tensor
 from dralign.data.columns import require_columns
 from dralign.data.dataset import Dataset, Split
 from dralign.data.images_cache import MOST_PIXELS, decode_all
+from dralign.data.reading import file_column
 from dralign.data.splitting import Rows
 from dralign.errors import DataError
 from dralign.forms import Form
@@ -21,7 +22,6 @@ from dralign.groups import GroupCodes
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 BLOCK_BYTES = 2**26
-FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "path")
 
 
 class Images:
@@ -188,11 +188,6 @@ class ImageEncoder:
         if size != int(size) or not 1 <= size <= MOST_PIXELS:
             raise DataError(f"encoder: 'size' must be a whole number from 1 to {MOST_PIXELS}")
         return cls(int(size))
-
-
-def file_column(names: Sequence[str]) -> str:
-    """The column of a table that holds file names: one called so, or else the first."""
-    return next((name for name in names if str(name).lower() in FILE_COLUMNS), names[0])
 
 
 def image_dataset(

@@ -1,5 +1,6 @@
 """A user's own images: a folder, and a table that says what is on each of them."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,9 +8,9 @@ from typing import TYPE_CHECKING
 from dralign.data.columns import require_columns
 from dralign.data.dataset import Dataset
 from dralign.data.frame import coded_label, table_groups
-from dralign.data.images import file_column, image_dataset
+from dralign.data.images import image_dataset
 from dralign.data.images_cache import PAPER_SIZE, ImageFiles, decoded, list_files
-from dralign.data.reading import read_table
+from dralign.data.reading import file_column, parse_table, table_bytes
 from dralign.data.splitting import check_seed, stratified_split
 from dralign.errors import DataError, OptionError
 from dralign.groups import require_groups
@@ -60,7 +61,8 @@ def load_images(
             raise OptionError(f"{folder}: {what} give it with {name}")
     if label in columns:
         raise OptionError(f"column {label!r} can't be both label and sensitive")
-    frame = read_table(labels)
+    content = table_bytes(labels)
+    frame = parse_table(labels, content, of_images=True)
     require_columns(frame, [label, *columns], where=str(labels))
     files = _files(frame, folder, labels)
     y, shown, classes = coded_label(frame[label], positive)
@@ -80,16 +82,28 @@ def load_images(
         label=label,
         positive=shown,
         class_names=classes,
+        fingerprint=_fingerprint(content, files),
     )
 
 
-def own_files(folder: str | Path, labels: str | Path) -> ImageFiles:
-    """The files that the table names, in its order; what is wrong with them is a DataError."""
-    return _files(read_table(labels), folder, labels)
+def images_fingerprint(folder: str | Path, labels: str | Path) -> str:
+    """The SHA-256 of the table and of the images that it names.
+
+    What is wrong with them is a DataError.
+    """
+    content = table_bytes(labels)
+    frame = parse_table(labels, content, of_images=True)
+    return _fingerprint(content, _files(frame, folder, labels))
+
+
+def _fingerprint(table: bytes, files: ImageFiles) -> str:
+    """The SHA-256 of a table's content and of the files that it names."""
+    text = f"{hashlib.sha256(table).hexdigest()}{files.content}"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _files(frame: "pd.DataFrame", folder: str | Path, labels: str | Path) -> ImageFiles:
-    """The files of ``own_files``, with the table read.
+    """The files that the table names, in its order.
 
     Raises:
         DataError: if a file is missing, not named, or named twice.

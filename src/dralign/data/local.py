@@ -2,13 +2,19 @@
 
 import hashlib
 import os
-import tempfile
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from dralign.errors import DataError
+from dralign.files import open_regular, write_atomically
 
-TIMEOUT = 30.0  # seconds without a byte
+TIMEOUT: Final = 30.0  # seconds without a byte
+LONGEST: Final = 900.0  # seconds in all
+SLOWEST: Final = 5_000  # bytes a second, on average after the first seconds without a byte
+_BLOCK: Final = 2**16
 ENVIRONMENT = "DRALIGN_DATA"
 
 
@@ -66,9 +72,10 @@ def verified_bytes(file: PublishedFile, data_home: str | Path | None = None) -> 
             f"{ENVIRONMENT}"
         )
     try:
-        content = place.read_bytes()
-    except OSError as error:
-        raise DataError(f"{place}: {error.strerror or error}") from error
+        with open_regular(place) as opened:
+            content = opened.read(file.size + 1)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place}: {getattr(error, 'strerror', None) or error}") from error
     check(file, content, place)
     return content
 
@@ -80,6 +87,8 @@ def check(file: PublishedFile, content: bytes, where: Path | str) -> None:
         DataError: if its SHA-256 is another.
     """
     found = hashlib.sha256(content).hexdigest()
+    if len(content) > file.size:
+        raise DataError(f"{where}: not the published file (more than its {file.size} bytes)")
     if found != file.sha256:
         raise DataError(
             f"{where}: not the published file ({len(content)} bytes with SHA-256 {found[:12]}..., "
@@ -94,10 +103,10 @@ def download(file: PublishedFile, data_home: str | Path | None = None) -> Path:
     name, so an interrupted or wrong download leaves nothing behind.
 
     Raises:
-        DataError: if it can't be downloaded or written, or is not the published file.
+        DataError: if it can't be downloaded in time, or is not the published file.
+        OutputError: if it can't be written.
     """
     import http.client
-    from urllib.request import urlopen
 
     place = find(file, data_home)
     if place is not None:
@@ -105,8 +114,7 @@ def download(file: PublishedFile, data_home: str | Path | None = None) -> Path:
         return place
     target = homes(data_home)[0] / file.dataset / file.name
     try:
-        with urlopen(file.url, timeout=TIMEOUT) as answer:  # noqa: S310 - a constant of ours
-            content = answer.read(file.size + 1)
+        content = _in_time(file)
     except (OSError, http.client.HTTPException) as error:
         cause = getattr(error, "reason", None)  # the error inside urllib's, or the words of HTTP's
         reason = " ".join(str(cause if isinstance(cause, OSError) else error).split())
@@ -114,15 +122,55 @@ def download(file: PublishedFile, data_home: str | Path | None = None) -> Path:
             f"{file.url}: can't be downloaded ({reason}); bring the file to {target} another way"
         ) from error
     check(file, content, file.url)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download.") as scratch:
-            new = Path(scratch) / file.name
-            new.write_bytes(content)
-            new.replace(target)
-    except OSError as error:
-        raise DataError(f"{target}: can't be written ({error.strerror or error})") from error
-    return target
+    return write_atomically(target, lambda new: new.write_bytes(content))
+
+
+def _in_time(file: PublishedFile) -> bytes:
+    """What the address of the file answers, at most a byte more than the file has.
+
+    A thread of its own asks, because nothing else limits the time of a look-up of the name, or of
+    an answer that comes byte by byte.
+
+    Raises:
+        TimeoutError: if the answer takes too long.
+    """
+    answer: list[bytes | Exception] = []
+
+    def ask() -> None:
+        try:
+            answer.append(_asked(file))
+        except Exception as error:  # noqa: BLE001 - it is raised in the thread that waits
+            answer.append(error)
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(LONGEST)
+    if not answer:
+        raise TimeoutError(f"no whole answer in {LONGEST:g} seconds")
+    if isinstance(answer[0], Exception):
+        raise answer[0]
+    return answer[0]
+
+
+def _asked(file: PublishedFile) -> bytes:
+    """The answer of the address, read block by block.
+
+    Raises:
+        TimeoutError: if it comes too slowly.
+    """
+    from urllib.request import urlopen
+
+    content, start = bytearray(), time.monotonic()
+    with urlopen(file.url, timeout=TIMEOUT) as answer:  # noqa: S310 - a constant of ours
+        while len(content) <= file.size:
+            block = answer.read1(min(_BLOCK, file.size + 1 - len(content)))
+            content += block
+            if not block:
+                break
+            spent = time.monotonic() - start
+            if spent > TIMEOUT and len(content) < SLOWEST * spent:
+                raise TimeoutError(f"slower than {SLOWEST:,} bytes a second")
+    return bytes(content)
 
 
 def _places(file: PublishedFile, data_home: str | Path | None) -> list[Path]:

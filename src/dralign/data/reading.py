@@ -1,13 +1,15 @@
 """Reading a table from a CSV or Parquet file, with one clear line about what is wrong with it."""
 
 import csv
-import gzip
 import io
-import zlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from dralign.data.limits import check_names, check_room, unpacked, within_memory
+from dralign.data.parquet import one_line, parse_parquet
 from dralign.errors import DataError
+from dralign.files import open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,9 +18,10 @@ SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 PARQUET = ".parquet"
 MISSING_WORDS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
 UNNAMED = "Unnamed: "
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "path")
 
 
-def read_table(path: str | Path) -> "pd.DataFrame":
+def read_table(path: str | Path, *, of_images: bool = False) -> "pd.DataFrame":
     """A table from a CSV, TSV (gzip too) or Parquet file, told apart by the file's ending.
 
     A CSV has a line of column names and is UTF-8, with or without a byte order mark. Blanks around
@@ -26,36 +29,93 @@ def read_table(path: str | Path) -> "pd.DataFrame":
     ``NaN``, ``null``, ``None``, ...) are missing. A column is of numbers or booleans if all its
     values are; else it is text.
 
+    Args:
+        path: the file.
+        of_images: whether one column names files (``file_column``), which is then read as text:
+            001 is not 1.
+
     Raises:
-        DataError: if the file is missing, empty, not of its kind, not UTF-8, has lines of unequal
-            length, repeated column names, or no rows.
+        DataError: if the file is missing, empty, not of its kind, not UTF-8, too large, has lines
+            of unequal length, too many or repeated columns, or no rows.
+    """
+    return parse_table(path, table_bytes(path), of_images=of_images)
+
+
+def table_bytes(path: str | Path) -> bytes:
+    """The content of the file of a table.
+
+    Raises:
+        DataError: if it is missing, empty, too large, not a regular file, or its name has another
+            ending.
     """
     path = Path(path)
-    ending = next((end for end in (*SEPARATORS, PARQUET) if path.name.lower().endswith(end)), "")
-    if not ending and not _is_folder(path):
-        known = ", ".join((*SEPARATORS, PARQUET))
-        raise DataError(f"{path}: expected a file name that ends in one of {known}")
+    if not _is_folder(path):
+        _ending(path)
     try:
-        content = path.read_bytes()
+        with within_memory(path), open_regular(path) as file:
+            check_room(path, file.seek(0, io.SEEK_END))
+            file.seek(0)
+            content = file.read()
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: is a folder; expected a CSV or Parquet file") from error
     except (OSError, ValueError) as error:
+        if _is_folder(path):
+            raise DataError(f"{path}: is a folder; expected a CSV or Parquet file") from error
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{str(path)[:200]!r}: {reason}") from error
     if not content:
         raise DataError(f"{path}: the file is empty")
-    if ending == PARQUET:
-        frame = _parse_parquet(path, content)
-    else:
-        frame = _parse_text(path, content, SEPARATORS[ending], packed=ending.endswith(".gz"))
+    return content
+
+
+def parse_table(path: str | Path, content: bytes, *, of_images: bool = False) -> "pd.DataFrame":
+    """The table of ``read_table`` from the content of its file, of which ``path`` is the name.
+
+    Raises:
+        DataError: if it can't be read.
+    """
+    path = Path(path)
+    ending = _ending(path)
+    with within_memory(path):
+        if ending == PARQUET:
+            frame = parse_parquet(path, content)
+        else:
+            text = unpacked(path, content) if ending.endswith(".gz") else content
+            frame = _parse_text(path, text, SEPARATORS[ending], of_images=of_images)
     if not len(frame):
         raise DataError(f"{path}: has a header but no rows")
     return frame
 
 
-def _parse_text(path: Path, content: bytes, separator: str, *, packed: bool) -> "pd.DataFrame":
+def file_column(names: Sequence[str]) -> str:
+    """The column of a table that holds file names: one called so, or else the first."""
+    return next((name for name in names if str(name).lower() in FILE_COLUMNS), names[0])
+
+
+def _ending(path: Path) -> str:
+    """The ending that tells what kind of file it is.
+
+    Raises:
+        DataError: if it is none of the known ones.
+    """
+    known = (*SEPARATORS, PARQUET)
+    for ending in known:
+        if path.name.lower().endswith(ending):
+            return ending
+    raise DataError(f"{path}: expected a file name that ends in one of {', '.join(known)}")
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether the path is a folder; a path that the system refuses is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) -> "pd.DataFrame":
     """The table of a CSV file.
 
     Raises:
@@ -63,11 +123,6 @@ def _parse_text(path: Path, content: bytes, separator: str, *, packed: bool) -> 
     """
     import pandas as pd
 
-    if packed:
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path}: not a whole gzip file ({error})") from error
     zero = content.find(b"\x00")
     if zero >= 0:
         raise DataError(f"{path}: a binary file (byte {zero} is 0); expected text in UTF-8")
@@ -90,22 +145,15 @@ def _parse_text(path: Path, content: bytes, separator: str, *, packed: bool) -> 
             na_values=list(MISSING_WORDS),
             keep_default_na=False,
             low_memory=False,
+            dtype={file_column(names): str} if of_images else None,
         )
     except (ValueError, OverflowError) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{path}: not a table of text ({_one_line(error)})") from error
-    for name in frame.columns:
-        if pd.api.types.is_string_dtype(frame[name]):
+        raise DataError(f"{path}: not a table of text ({one_line(error)})") from error
+    for name, kind in frame.dtypes.items():
+        if pd.api.types.is_string_dtype(kind) and pd.api.types.is_string_dtype(frame[name]):
             stripped = frame[name].str.strip()
             frame[name] = stripped.mask(stripped.isin(MISSING_WORDS))
     return frame
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether the path is a folder; a path that the system refuses is none."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def _check_lines(path: Path, text: str, separator: str) -> list[str]:
@@ -114,7 +162,7 @@ def _check_lines(path: Path, text: str, separator: str) -> list[str]:
     pandas would fill short lines with missing values and drop what is too much of long ones.
 
     Raises:
-        DataError: if a line has more or fewer fields, or names are repeated.
+        DataError: if a line has more or fewer fields, or the names can't be used.
     """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     names: list[str] = []
@@ -123,7 +171,7 @@ def _check_lines(path: Path, text: str, separator: str) -> list[str]:
             if not row or (len(row) == 1 and not row[0].strip()):
                 continue  # a blank line
             if not names:
-                names = [name.strip() or f"{UNNAMED}{place}" for place, name in enumerate(row)]
+                names = _header(path, row, separator)
             elif len(row) != len(names):
                 raise DataError(
                     f"{path}: line {reader.line_num} has {len(row)} fields, "
@@ -133,50 +181,20 @@ def _check_lines(path: Path, text: str, separator: str) -> list[str]:
         raise DataError(f"{path}: line {reader.line_num}: {error}; an open quote?") from error
     if not names:
         raise DataError(f"{path}: the file is empty")
+    return names
+
+
+def _header(path: Path, row: Sequence[str], separator: str) -> list[str]:
+    """The column names of the first line.
+
+    Raises:
+        DataError: if another mark stands between them, or they can't be used.
+    """
+    names = [name.strip() or f"{UNNAMED}{place}" for place, name in enumerate(row)]
     if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
         raise DataError(
             f"{path}: expected {separator!r} between the columns; the header is one field, "
             f"{names[0][:80]!r}"
         )
-    _check_names(path, names)
+    check_names(path, names)
     return names
-
-
-def _parse_parquet(path: Path, content: bytes) -> "pd.DataFrame":
-    """The table of a Parquet file; a stored row index is dropped.
-
-    Raises:
-        DataError: if it is none.
-    """
-    import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        _check_names(path, file.schema_arrow.names)
-        frame = file.read().to_pandas().reset_index(drop=True)
-    except DataError:
-        raise
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{path}: not a Parquet file ({_one_line(error)})") from error
-    for name in frame.columns:
-        if pd.api.types.infer_dtype(frame[name], skipna=True) == "decimal":
-            frame[name] = pd.to_numeric(frame[name])
-    return frame
-
-
-def _check_names(path: Path, names: list[str]) -> None:
-    """Checks that no name is used for two columns.
-
-    Raises:
-        DataError: if one is.
-    """
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path}: two columns are named {twice!r}")
-
-
-def _one_line(error: Any) -> str:  # noqa: ANN401
-    """The start of an error's text, in one line."""
-    return " ".join(str(error).split())[:120]

@@ -11,11 +11,13 @@ from dralign.data.canonical import SHA256
 from dralign.data.celeba import celeba_fingerprint, load_celeba
 from dralign.data.compas import FILE as COMPAS
 from dralign.data.compas import load_compas
+from dralign.data.content import file_digest
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.frame import load_table
 from dralign.data.german import load_german
-from dralign.data.images_folder import load_images, own_files
-from dralign.errors import DataError, OptionError
+from dralign.data.images_folder import images_fingerprint, load_images
+from dralign.data.limits import within_memory
+from dralign.errors import OptionError
 from dralign.forms import Form
 
 BUILT_IN = {
@@ -107,10 +109,17 @@ class DataSource:
                 raise OptionError(f"{self.name}: {option} is for images ({use})")
 
     def load(self, seed: int) -> Dataset:
-        """The dataset, split with ``seed``.
+        """The dataset, split with ``seed``; its ``fingerprint`` is of the very bytes it came from.
 
         Whatever is wrong with the data is a DataError, GroupError or OptionError of one line.
         """
+        with within_memory(self.name):
+            dataset = self._loaded(seed)
+        # The files of the package and published ones are compared with these sums as they are read.
+        return dataset if dataset.fingerprint else replace(dataset, fingerprint=self.fingerprint())
+
+    def _loaded(self, seed: int) -> Dataset:
+        """The dataset of ``load``."""
         if self.name in BUILT_IN:
             more: Any = {name: getattr(self, name) for name in OPTIONS.get(self.name, ())}
             return BUILT_IN[self.name](
@@ -141,26 +150,20 @@ class DataSource:
         )
 
     def fingerprint(self) -> str:
-        """The SHA-256 of the content: changes when a file changes, not when it moves.
+        """The SHA-256 of the content as it is now: changes when a file does, not when it moves.
 
-        Raises:
-            DataError: if the file can't be read.
+        Tables are read each time, images if the system says that a file was touched.
+
+        What can't be read is a DataError.
         """
         if self.name == "celeba":
             return celeba_fingerprint(partition=self.partition, data_home=self.data_home)
         if self.name in BUILT_IN:
             return hashlib.sha256("".join(CONTENT[self.name]).encode()).hexdigest()
         if self._is_of_images():
-            table = replace(self, name=self.labels, labels="", image_size=0).fingerprint()
-            images = own_files(self.name, self.labels).key(0)
-            return hashlib.sha256(f"{table}{images}".encode()).hexdigest()
+            return images_fingerprint(self.name, self.labels)
         self._require_a_file()
-        try:
-            with Path(self.name).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise DataError(f"{self.name[:200]!r}: {reason}") from error
+        return file_digest(Path(self.name))
 
     def _is_of_images(self) -> bool:
         """Whether these are images in a folder.

@@ -9,7 +9,7 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 
 from dralign.data import Dataset, Split, TableEncoder
-from dralign.data.frame import usable_columns
+from dralign.data.inputs import usable_columns
 from dralign.data.splitting import stratified_split
 from dralign.errors import DataError, DralignWarning, GroupError
 from dralign.groups import MISSING, GroupCodes, encode_groups, require_groups
@@ -98,10 +98,8 @@ def training_data(
             f"X: {len(labels)} rows are too few to keep a fraction of {fraction:g} of every group "
             "and label back for validation"
         )
-    known = table.iloc[training]
-    encoder = TableEncoder.fit(
-        known, usable_columns(known, where="X") if leave_out else list(known.columns)
-    )
+    inputs = usable_columns(table, training, where="X") if leave_out else list(table.columns)
+    encoder = TableEncoder.fit(table.iloc[training], inputs)
     x, y = torch.from_numpy(encoder.encode(table)[0]), torch.from_numpy(labels)
     parts = (Split(x[at], y[at], groups.codes[at]) for at in (training, validation, slice(0)))
     train, held_back, none = parts

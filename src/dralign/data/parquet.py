@@ -1,0 +1,61 @@
+"""The table of a Parquet file; nothing that it says about itself is believed unseen."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dralign.data.limits import check_names, check_room
+from dralign.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELL_BYTES = 8  # a column of one value repeated takes next to nothing in the file, but not here
+
+
+def parse_parquet(path: Path, content: bytes) -> "pd.DataFrame":
+    """The table of a Parquet file; a stored row index is dropped.
+
+    Types come from the columns alone: what pandas wrote about them may be out of date, or from
+    anyone. Checksums of pages are compared where there are any, and texts are checked to be UTF-8.
+
+    Raises:
+        DataError: if it is none, or would be too large in memory.
+        MemoryError: if it is too large in memory all the same.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        about = file.metadata
+        check_names(path, file.schema_arrow.names)
+        stored = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+        check_room(path, max(stored, CELL_BYTES * about.num_rows * about.num_columns))
+        table = file.read()
+        table.validate(full=True)
+        index = _index_columns(table.schema.metadata, table.column_names)
+        frame = table.drop_columns(index).to_pandas(ignore_metadata=True)
+        for name in frame.columns[frame.dtypes.map(pd.api.types.is_object_dtype)]:
+            if pd.api.types.infer_dtype(frame[name], skipna=True) == "decimal":
+                frame[name] = pd.to_numeric(frame[name])
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # damaged files make pyarrow raise anything
+        raise DataError(f"{path}: not a Parquet file ({one_line(error)})") from error
+    return frame
+
+
+def _index_columns(metadata: Any, names: list[str]) -> list[str]:  # noqa: ANN401
+    """The columns that pandas stored its row index in, as far as they are there."""
+    try:
+        index = list(json.loads((metadata or {})[b"pandas"])["index_columns"])
+        return [name for name in names if name in index]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return []
+
+
+def one_line(error: Any) -> str:  # noqa: ANN401
+    """The start of an error's text, in one line."""
+    return " ".join(str(error).split())[:120]
