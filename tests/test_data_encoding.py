@@ -21,7 +21,7 @@ TRAIN = pd.DataFrame(
     }
 )
 COLUMNS = ["age", "hours", "job", "member"]
-ENCODER = TableEncoder.fit(TRAIN, COLUMNS)
+ENCODER = TableEncoder.fit(TRAIN, COLUMNS, min_category_rows=1)
 
 
 def test_table_is_encoded_as_described():
@@ -56,11 +56,53 @@ def test_unseen_values_are_zeros_with_one_warning_that_counts_them():
     assert x[1, 3:].tolist() == [0, 0, 0, 0, 0]
 
 
-def test_a_value_missing_for_the_first_time_is_the_mean():
+def test_numbers_missing_for_the_first_time_are_the_mean_with_one_warning_that_counts_them():
+    rows = TRAIN.assign(hours=[None, 2, None, 6], age=np.nan)
+    with pytest.warns(DralignWarning) as caught:
+        x = ENCODER.transform(rows)
+    assert [str(warning.message) for warning in caught] == [
+        "missing values in 'age' (4 rows), 'hours' (2 rows) take the training mean"
+    ]
+    assert x[:, 2].tolist()[0] == x[:, 2].tolist()[2] == 0
+    assert x[:, 1].tolist() == [1, 1, 1, 1]
+
+
+def test_numbers_missing_as_in_training_are_taken_without_a_word():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        x = ENCODER.transform(TRAIN.assign(hours=[None, 2, 3, 6]))
-    assert x[0, 2] == 0
+        ENCODER.transform(TRAIN)
+
+
+def test_a_number_is_the_same_category_however_it_is_written():
+    """One stray text in a column of numbers, and the same column clean, or written otherwise."""
+    train = pd.DataFrame({"score": ["44.0", "17.5", "unknown", "1e3", "007"]})
+    encoder = TableEncoder.fit(train, ["score"], min_category_rows=1)
+    names = [name.removeprefix("score=") for name in encoder.feature_names]
+    for values, expected in (
+        ([44, 17.5, 1000.0], ["44.0", "17.5", "1e3"]),
+        (["44", "17.50", "1000", "x"], ["44.0", "17.5", "1e3", None]),
+        (["44.0", "007", "7"], ["44.0", "007", None]),
+    ):
+        x, unseen = encoder.encode(pd.DataFrame({"score": values}))
+        found = [names[int(row.argmax())] if row.any() else None for row in x]
+        assert found == expected
+        assert unseen.categories == ({"score": 1} if None in expected else {})
+
+
+def test_two_texts_of_one_number_stay_two_categories():
+    train = pd.DataFrame({"code": ["1", "1.0", "2"]})
+    encoder = TableEncoder.fit(train, ["code"], min_category_rows=1)
+    x = encoder.encode(pd.DataFrame({"code": ["1.0", "1", "1.00"]}))[0]
+    assert x.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_what_fewer_than_ten_training_rows_have_is_no_category_and_is_not_kept():
+    values = ["cook"] * 10 + ["nurse"] * 9 + ["Zoë Example"] + [None] * 3
+    frame = pd.DataFrame({"job": values, "new": [True] + [False] * 22})
+    encoder = TableEncoder.fit(frame, ["job", "new"])
+    assert encoder.feature_names == ("job=cook", "job is missing", "new=False", "new=True")
+    assert "Zoë" not in json.dumps(encoder.to_dict(), ensure_ascii=False)
+    assert encoder.encode(frame)[0][:20, :2].tolist() == [[1, 0]] * 10 + [[0, 0]] * 10
 
 
 @pytest.mark.parametrize(
@@ -78,7 +120,7 @@ def test_a_value_missing_for_the_first_time_is_the_mean():
 )
 def test_a_value_counts_the_same_however_it_is_stored(same):
     train = pd.DataFrame({"code": ["2", "1", "1b", None], "size": [1, 2, 3, 3]})
-    encoder = TableEncoder.fit(train, ["code", "size"])
+    encoder = TableEncoder.fit(train, ["code", "size"], min_category_rows=1)
     rows = pd.DataFrame({"code": same, "size": same.to_numpy()})
     x = encoder.transform(rows)
     assert x[:, :4].tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
@@ -125,7 +167,7 @@ def test_fit_looks_at_the_training_rows_only():
     column = data.encoder.feature_names.index("duration")
     assert x[:, column].mean() == pytest.approx(0, abs=1e-6)
     assert x[:, column].std() == pytest.approx(1, abs=1e-6)
-    whole = TableEncoder.fit(raw, [c.name for c in data.encoder.columns])
+    whole = TableEncoder.fit(raw, [c.name for c in data.encoder.columns], min_category_rows=1)
     assert whole != data.encoder, "all rows would have given other means"
 
 
@@ -143,7 +185,7 @@ def test_json_form_gives_the_same_encoder(rows):
             "text": pd.Series([b for _, b in rows], dtype=object),
         }
     )
-    encoder = TableEncoder.fit(frame, ["number", "text"])
+    encoder = TableEncoder.fit(frame, ["number", "text"], min_category_rows=1)
     again = encoder_from_dict(json.loads(json.dumps(encoder.to_dict(), allow_nan=False)))
     assert again == encoder
     assert np.array_equal(again.transform(frame), encoder.transform(frame))

@@ -111,7 +111,8 @@ def test_sensitive_columns_are_inputs_when_asked_and_may_be_crossed(tmp_path):
 def test_rows_without_a_sensitive_value_are_kept_without_a_group(tmp_path):
     frame = people()
     frame.loc[:8, "region"] = None
-    with pytest.warns(DralignWarning, match="9 of 300 rows have no value of region"):
+    text = "9 of 300 rows have no value of region: they are in no group; they train the task loss,"
+    with pytest.warns(DralignWarning, match=text):
         data = load_table(write(tmp_path / "people.csv", frame), **OPTIONS)
     splits = data.train, data.validation, data.test
     assert sum(int((split.group == -1).sum()) for split in splits) == 9
@@ -232,7 +233,7 @@ def test_columns_of_a_parquet_file_are_used_by_their_type(tmp_path):
 
 
 def test_columns_that_can_t_help_are_left_out_by_rule(tmp_path):
-    """Text with over 100 values in over half of the rows, or over 1,000."""
+    """Text with a value of fewer than 10 training rows in most rows, or over 1,000 values."""
     n = 2600
     frame = pd.DataFrame(
         {
@@ -250,9 +251,9 @@ def test_columns_that_can_t_help_are_left_out_by_rule(tmp_path):
     with pytest.warns(DralignWarning, match="left out") as caught:
         data = load_table(write(tmp_path / "t.csv", frame), label="label", sensitive=["group"])
     text = str(caught[0].message)
-    assert [n for n in frame.columns if f"'{n}'" in text] == ["many", "empty", "time"]
+    assert [n for n in frame.columns if f"'{n}'" in text] == ["third", "many", "empty", "time"]
     kept = {name.split("=")[0].removesuffix(" is missing") for name in data.encoder.feature_names}
-    assert kept == {"number", "hundred", "third", "half"}
+    assert kept == {"number", "hundred", "half"}
 
 
 BAD = {
@@ -358,11 +359,89 @@ def test_blanks_around_values_do_not_count(tmp_path):
     assert frame["ok"].tolist() == ["yes", "no", "yes", "no"]
 
 
-def test_row_numbers_are_left_out_but_other_whole_numbers_stay():
+def test_row_numbers_and_keys_are_left_out_but_other_whole_numbers_stay():
+    """Of 200 amounts up to a million none may be equal; of 200 up to 3,000 seven pairs would be."""
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"row": range(1000, 1200), "key": rng.permutation(10**6)[:200]})
-    with pytest.warns(DralignWarning, match=r"'row' \(row numbers\)$"):
-        assert usable_columns(frame) == ["key"]
+    frame = pd.DataFrame(
+        {
+            "row": range(1000, 1200),
+            "key": rng.permutation(3000)[:200],
+            "amount": rng.permutation(10**6)[:200],
+            "age": rng.integers(18, 90, 200),
+            "weight": rng.random(200),
+        }
+    )
+    frame["gaps"] = frame["row"].mask(frame["age"] == 30)
+    expected = r"'row' \(row numbers\), 'key' \(keys, all different\), 'gaps' \(row numbers\)$"
+    with pytest.warns(DralignWarning, match=expected):
+        assert usable_columns(frame) == ["amount", "age", "weight"]
+
+
+def test_names_of_people_in_a_small_table_are_not_published(tmp_path):
+    n = 150
+    frame = pd.DataFrame(
+        {
+            "name": [f"Person {i:03d}" for i in range(n)],
+            "town": ["Oslo"] * 60 + ["Bergen"] * 60 + [f"Village {i % 10}" for i in range(30)],
+            "sex": ["f", "m"] * (n // 2),
+            "hired": [0, 0, 1, 1] * (n // 4) + [0, 1],
+        }
+    )
+    path = write(tmp_path / "t.csv", frame)
+    with pytest.warns(DralignWarning, match=r"left out of the inputs: 'name' \(90 different texts"):
+        data = load_table(path, label="hired", sensitive="sex")
+    assert data.encoder.feature_names == ("town=Bergen", "town=Oslo")
+
+
+def test_text_that_few_rows_share_is_left_out():
+    frame = pd.DataFrame({"class": list("abcdefghij") * 9, "x": np.arange(90.0)})
+    with pytest.warns(
+        DralignWarning, match=r"'class' \(10 different texts, few in 10 rows or more\)"
+    ):
+        assert usable_columns(frame) == ["x"]
+
+
+def stray(score):
+    rng = np.random.default_rng(1)
+    numbers = [f"{value / 2}" for value in rng.integers(0, 100, 1500)]
+    return pd.DataFrame({"score": score(numbers), "kind": ["a", "b", "3"] * 500})
+
+
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        (
+            lambda numbers: [*numbers[:-1], "unknown"],
+            r"taken as text, .*'score' \(1,499 of 1,500 .* are numbers, not 'unknown' in 1 row\)",
+        ),
+        (
+            lambda numbers: [*numbers[:-5], "n.a.", "n.a.", "x", "y", "z"],
+            r"1,495 of 1,500 .* not 'n\.a\.' in 2 rows, 'x' in 1 row, 'y' in 1 row, and 1 others\)",
+        ),
+        (
+            lambda numbers: [text.replace(".", ",") for text in numbers],
+            r"'score' \(numbers written with a comma, for example '\d+,[05]'\)",
+        ),
+        (
+            lambda numbers: [*(f"{i}.5" for i in range(1499)), "unknown"],
+            r"left out of the inputs: 'score' \(1,499 of 1,500 values are numbers, not 'unknown'",
+        ),
+    ],
+    ids=["one", "several", "commas", "left out"],
+)
+def test_a_few_texts_among_numbers_are_told(score, message):
+    with pytest.warns(DralignWarning, match=message) as caught:
+        usable_columns(stray(score))
+    assert len(caught) == 1
+
+
+def test_many_columns_that_are_left_out_are_one_short_line():
+    frame = pd.DataFrame({f"c{i}": [1, 1, 1] for i in range(400)}).assign(x=[1, 2, 3])
+    with pytest.warns(DralignWarning) as caught:
+        assert usable_columns(frame) == ["x"]
+    (warning,) = caught
+    assert str(warning.message).startswith("columns left out of the inputs: 'c0' (one value), 'c1'")
+    assert str(warning.message).endswith("'c9' (one value), and 390 more")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "x" * 5000 + ".csv", "a\x00b.csv", "a\x00b"])

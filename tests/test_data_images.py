@@ -10,7 +10,7 @@ import torch
 
 import faces
 from dralign.data import DataSource, Images, encoder_from_dict, images_cache, load_images
-from dralign.data.images_cache import decode, decoded, list_files
+from dralign.data.images_cache import decode_all, decoded, list_files, picture
 from dralign.errors import DataError, DralignWarning, GroupError, OptionError
 from dralign.gaps import resolve_gap
 from dralign.methods import build_method
@@ -72,9 +72,12 @@ def test_a_file_becomes_what_the_published_preparation_makes_of_it(tmp_path):
 
 
 def test_grey_and_transparent_pictures_become_three_channels(tmp_path):
-    for mode in ("L", "RGBA", "P"):
-        Image.new(mode, (9, 7)).save(tmp_path / f"{mode}.png")
-        assert decode(tmp_path / f"{mode}.png", 4).shape == (3, 4, 4)
+    paths = [tmp_path / f"{mode}.png" for mode in ("L", "RGBA", "P")]
+    for path in paths:
+        Image.new(path.stem, (9, 7), 1).save(path)
+    pixels = np.full((3, 3, 4, 4), 255, np.uint8)
+    decode_all(paths, 4, pixels)
+    assert (pixels < 2).all()
 
 
 def test_images_answer_what_is_asked_of_a_tensor(own):
@@ -112,7 +115,7 @@ def test_rows_stay_with_their_labels(own):
 def test_files_are_decoded_once_and_again_when_they_change(own, cache, monkeypatch):
     first = load_own(own).train.x[:]
     calls = []
-    monkeypatch.setattr(images_cache, "decode", lambda *a: calls.append(a) or decode(*a))
+    monkeypatch.setattr(images_cache, "picture", lambda *a: calls.append(a) or picture(*a))
     assert torch.equal(load_own(own).train.x[:], first)
     assert not calls
     faces.picture(own / "pictures" / "a" / "0.jpg", 99, size=(50, 50))
@@ -133,8 +136,8 @@ def test_a_damaged_picture_is_named_and_leaves_no_cache(own, cache):
 
 def test_a_damaged_cache_is_made_again(own, cache):
     first = load_own(own).train.x[:]
-    (file,) = cache.iterdir()
-    file.write_bytes(file.read_bytes()[:200])
+    (folder,) = cache.iterdir()
+    (folder / "pixels.npy").write_bytes((folder / "pixels.npy").read_bytes()[:200])
     assert torch.equal(load_own(own).train.x[:], first)
 
 

@@ -129,10 +129,11 @@ def _strays(values: "pd.Series[Any]") -> str:
     except (TypeError, ValueError):  # whatever objects a frame may hold
         return ""
     whole = int(rows.sum())
-    plain = np.array([as_number(text) is not None for text in rows.index], dtype=bool)
-    commas = (
-        np.array([as_number(text.replace(",", ".")) is not None for text in rows.index]) & ~plain
-    )
+    if not len(rows):
+        return ""
+    plain = np.array([as_number(text) is not None for text in rows.index])
+    commas = np.array([as_number(text.replace(",", ".")) is not None for text in rows.index])
+    commas &= ~plain
     if (plain | commas).sum() <= FEW_NUMBERS or rows[plain | commas].sum() < NEARLY_ALL * whole:
         return ""
     if commas.any():

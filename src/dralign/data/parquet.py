@@ -36,7 +36,7 @@ def parse_parquet(path: Path, content: bytes) -> "pd.DataFrame":
         table = file.read()
         table.validate(full=True)
         index = _index_columns(table.schema.metadata, table.column_names)
-        frame = table.drop_columns(index).to_pandas(ignore_metadata=True)
+        frame = table.drop_columns(index).replace_schema_metadata().to_pandas()
         for name in frame.columns[frame.dtypes.map(pd.api.types.is_object_dtype)]:
             if pd.api.types.infer_dtype(frame[name], skipna=True) == "decimal":
                 frame[name] = pd.to_numeric(frame[name])
