@@ -10,7 +10,7 @@ import pytest
 
 import compas_table
 from dralign.cli import main
-from dralign.data import catalogue, compas
+from dralign.data import catalogue, compas, local
 
 MADE_UP = compas_table.content(40)
 
@@ -27,6 +27,19 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *args):
         """Says nothing."""
+
+
+class Dribble(Answer):
+    """Sends a byte at a time."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        while not self.server.over.wait(0.05):
+            try:
+                self.wfile.write(b"a")
+            except OSError:
+                return
 
 
 @pytest.fixture
@@ -121,6 +134,31 @@ def test_without_a_network_one_line_says_where_to_bring_the_file(monkeypatch, tm
     assert err.count("\n") == 0
     assert "can't be downloaded" in err
     assert str(tmp_path / "compas" / compas.FILE.name) in err
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ({"TIMEOUT": 0.4}, r"can't be downloaded \(slower than 5,000 bytes a second\)"),
+        ({"LONGEST": 0.4}, r"can't be downloaded \(no whole answer in 0\.4 seconds\)"),
+    ],
+    ids=["slow", "long"],
+)
+def test_a_server_that_dribbles_is_not_waited_for(tmp_path, capsys, monkeypatch, limit, message):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dribble) as running:
+        running.over = threading.Event()
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        know(monkeypatch, f"http://127.0.0.1:{running.server_address[1]}/table.csv")
+        for name, value in limit.items():
+            monkeypatch.setattr(local, name, value)
+        code, _, err = run(capsys, "fetch", "compas", "--data-home", tmp_path / "home")
+        running.over.set()
+        running.shutdown()
+    assert code == 2
+    assert err.count("\n") == 0
+    assert re.search(message, err)
+    assert not (tmp_path / "home").exists()
 
 
 def test_fetch_says_when_there_is_nothing_to_fetch(capsys):

@@ -1,6 +1,10 @@
 """Images: decoded once into a cache, read as tensors; a user's own folder with a table."""
 
+import dataclasses
+import os
 import pickle
+import shutil
+import stat
 import warnings
 
 import numpy as np
@@ -9,7 +13,15 @@ import pytest
 import torch
 
 import faces
-from dralign.data import DataSource, Images, encoder_from_dict, images_cache, load_images
+from dralign.data import (
+    DataSource,
+    Images,
+    content,
+    encoder_from_dict,
+    images_cache,
+    load_images,
+    read_table,
+)
 from dralign.data.images_cache import decode_all, decoded, list_files, picture
 from dralign.errors import DataError, DralignWarning, GroupError, OptionError
 from dralign.gaps import resolve_gap
@@ -141,6 +153,143 @@ def test_a_damaged_cache_is_made_again(own, cache):
     assert torch.equal(load_own(own).train.x[:], first)
 
 
+def grey(folder, level):
+    """A folder of 60 bitmaps of one grey: equal names, equal sizes, and a table about them."""
+    folder.mkdir()
+    for i in range(60):
+        Image.new("RGB", (6, 5), (level, level, level)).save(folder / f"{i:03d}.bmp")
+    table = pd.DataFrame({"file": [f"{i:03d}.bmp" for i in range(60)], "sex": ["f", "m"] * 30})
+    table.assign(tall=["yes", "yes", "no", "no"] * 15).to_csv(folder / "labels.csv", index=False)
+    return DataSource(
+        str(folder),
+        labels=str(folder / "labels.csv"),
+        label="tall",
+        positive="yes",
+        sensitive=("sex",),
+        image_size=4,
+    )
+
+
+def test_folders_with_equal_names_and_sizes_are_told_apart(tmp_path):
+    black, white = grey(tmp_path / "black", 0), grey(tmp_path / "white", 255)
+    assert black.fingerprint() != white.fingerprint()
+    dark, light = black.load(0), white.load(0)
+    assert float(dark.train.x[:].max()) < 0 < float(light.train.x[:].min())
+    assert (dark.fingerprint, light.fingerprint) == (black.fingerprint(), white.fingerprint())
+
+
+def test_a_moved_folder_has_the_same_fingerprint(tmp_path):
+    source = grey(tmp_path / "one", 7)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    moved = dataclasses.replace(
+        source, name=str(tmp_path / "two"), labels=str(tmp_path / "two" / "labels.csv")
+    )
+    assert moved.fingerprint() == source.fingerprint()
+
+
+def test_a_picture_exchanged_behind_its_times_is_noticed_also_with_a_memory(tmp_path, monkeypatch):
+    """The time of the last change of a file's state can't be set back as others can."""
+    monkeypatch.setattr(content, "UNSETTLED", 0)
+    source = grey(tmp_path / "one", 7)
+    path = tmp_path / "one" / "003.bmp"
+    before, stamp = source.fingerprint(), path.stat()
+    Image.new("RGB", (6, 5), (8, 8, 8)).save(path)
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert path.stat().st_size == stamp.st_size
+    assert source.fingerprint() != before
+
+
+def test_pictures_that_were_not_touched_are_not_read_again(tmp_path, monkeypatch):
+    source, reads = grey(tmp_path / "one", 7), []
+    digest = content.file_digest
+    monkeypatch.setattr(content, "file_digest", lambda path: reads.append(path) or digest(path))
+    first = source.fingerprint()
+    assert source.fingerprint() == first
+    assert len(reads) == 120, "what was just written is not trusted by its times"
+    monkeypatch.setattr(content, "UNSETTLED", 0)
+    assert [source.fingerprint() for _ in range(3)] == [first] * 3
+    assert len(reads) == 180
+
+
+def test_the_cache_of_pictures_is_readable_by_its_user_alone(own, cache):
+    load_own(own)
+    (folder,) = cache.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "pixels.npy").stat().st_mode) == 0o600
+
+
+def test_a_cache_that_was_changed_is_made_again(own, cache):
+    first = load_own(own).train.x[:]
+    (folder,) = cache.iterdir()
+    pixels = np.load(folder / "pixels.npy")
+    np.save(folder / "pixels.npy", pixels ^ 1)
+    assert torch.equal(load_own(own).train.x[:], first)
+
+
+def test_pictures_changed_while_they_are_decoded_are_refused(own, cache, monkeypatch):
+    def exchange(path, *rest):
+        if path.name == "59.jpg":
+            faces.picture(own / "pictures" / "a" / "58.jpg", 99)
+        return picture(path, *rest)
+
+    monkeypatch.setattr(images_cache, "_workers", lambda: 1)
+    monkeypatch.setattr(images_cache, "CHUNK", 1)
+    table = pd.read_csv(own / "labels.csv")
+    table.iloc[::-1].to_csv(own / "labels.csv", index=False)  # 59 before 58
+    monkeypatch.setattr(images_cache, "picture", exchange)
+    with pytest.raises(DataError, match="images were changed while they were read; start again"):
+        load_own(own)
+    assert not list(cache.iterdir())
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_or_device_among_pictures_is_not_waited_for(own):
+    path = own / "pictures" / "a" / "4.jpg"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=r"a/4\.jpg: not a regular file"):
+        load_own(own)
+    with pytest.raises(DataError, match="not a regular file"):
+        decode_all([path], 4, np.empty((1, 3, 4, 4), np.uint8))
+    path.unlink()
+    path.symlink_to(own / "pictures" / "a" / "2.jpg")
+    os.mkfifo(own / "pictures" / "a" / "not listed.jpg")
+    (own / "pictures" / "a" / "nowhere.jpg").symlink_to("nowhere")
+    assert len(load_own(own).train) == 36
+
+
+def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path):
+    """10,000 x 10,000 pixels of one colour are a hundred kB in a file, and 300 MB decoded."""
+    path = tmp_path / "bomb.png"
+    Image.new("1", (10_000, 10_000)).save(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(DataError, match=r"10000 x 10000 pixels, at most 89,478,485"):
+            decode_all([path], 4, np.empty((1, 3, 4, 4), np.uint8))
+
+
+def test_a_file_that_another_program_would_draw_is_no_image(tmp_path):
+    content = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    with pytest.raises(DataError, match="truncated, or not an image") as caught:
+        picture(tmp_path / "a.jpg", content, 4)
+    assert "0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["001", "1.50", "1e2"])
+def test_names_of_pictures_are_text(tmp_path, name):
+    source = grey(tmp_path / "one", 7)
+    (tmp_path / "one" / "000.bmp").rename(tmp_path / "one" / name)
+    for i in range(1, 60):
+        (tmp_path / "one" / f"{i:03d}.bmp").rename(tmp_path / "one" / f"{i + 100}")
+    table = pd.read_csv(tmp_path / "one" / "labels.csv")
+    table["file"] = [name, *(f"{i + 100}" for i in range(1, 60))]
+    table.to_csv(tmp_path / "one" / "labels.csv", index=False)
+    assert len(source.load(0).train) == 36
+    rows = read_table(tmp_path / "one" / "labels.csv", of_images=True)
+    encoder = source.load(0).encoder
+    assert encoder.listed(rows, tmp_path / "one").pixels().max() == 7
+
+
 def test_much_work_is_announced(own, monkeypatch):
     monkeypatch.setattr(images_cache, "MUCH", 1000)
     with pytest.warns(DralignWarning, match=r"decoding 60 images once into .*images \(0\.0 GiB"):
@@ -240,8 +389,6 @@ def test_a_folder_needs_a_table_and_a_table_a_folder(own):
 @pytest.mark.parametrize("name", ["erm", "dralign"])
 def test_training_on_images_equals_training_on_the_same_tensors(own, name):
     """A small convolution, so that only the way the inputs are read differs."""
-    import dataclasses
-
     data = load_own(own)
     parts = {part: getattr(data, part) for part in ("train", "validation", "test")}
     tensors = dataclasses.replace(

@@ -1,12 +1,13 @@
 """Data sources: one description of data that can be compared, written down and loaded."""
 
 import json
+import os
 import shutil
 
 import pytest
 import torch
 
-from dralign.data import DataSource, load
+from dralign.data import DataSource, TableEncoder, load
 from dralign.errors import DataError, OptionError
 
 TABLE = "group,x,label\n" + "\n".join(f"{'ab'[i % 2]},{i},{i // 2 % 2}" for i in range(40))
@@ -122,6 +123,35 @@ def test_a_file_is_known_by_name_and_content_not_by_place(table, tmp_path):
     assert own(table).load(1).name == "people.csv"
     moved.write_text(TABLE.replace("39", "40"), encoding="utf-8")
     assert own(moved).fingerprint() != own(table).fingerprint()
+
+
+def test_what_was_loaded_carries_the_fingerprint_of_the_bytes_it_came_from(table):
+    source = own(table)
+    before, data = source.fingerprint(), source.load(0)
+    assert data.fingerprint == before
+    table.write_text(TABLE.replace("39", "40"), encoding="utf-8")
+    assert source.fingerprint() != before
+    assert source.load(0).fingerprint == source.fingerprint()
+    built_in = DataSource("german", "standard")
+    assert built_in.load(0).fingerprint == built_in.fingerprint()
+
+
+def test_a_file_exchanged_with_another_of_its_size_and_times_has_another_fingerprint(table):
+    source, stamp = own(table), table.stat()
+    before = source.fingerprint()
+    table.write_text(TABLE.replace("39", "40"), encoding="utf-8")
+    os.utime(table, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+    assert table.stat().st_size == stamp.st_size
+    assert source.fingerprint() != before
+
+
+def test_a_lack_of_memory_is_one_line(table, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(TableEncoder, "encode", fail)
+    with pytest.raises(DataError, match=r"people\.csv: does not fit into the memory"):
+        own(table).load(0)
 
 
 def test_fingerprints_tell_datasets_apart():

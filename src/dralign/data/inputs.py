@@ -128,17 +128,14 @@ def _strays(values: "pd.Series[Any]") -> str:
         rows = values.astype(str)[values.notna()].value_counts()
     except (TypeError, ValueError):  # whatever objects a frame may hold
         return ""
-    whole = int(rows.sum())
-    if not len(rows):
-        return ""
-    plain = np.array([as_number(text) is not None for text in rows.index])
-    commas = np.array([as_number(text.replace(",", ".")) is not None for text in rows.index])
+    whole, texts = int(rows.sum()), list(rows.index)
+    plain = np.array([as_number(text) is not None for text in texts], dtype=bool)
+    commas = np.array([as_number(text.replace(",", ".")) is not None for text in texts], dtype=bool)
     commas &= ~plain
     if (plain | commas).sum() <= FEW_NUMBERS or rows[plain | commas].sum() < NEARLY_ALL * whole:
         return ""
     if commas.any():
-        example = rows.index[int(commas.argmax())]
-        return f"numbers written with a comma, for example {example!r}"
+        return f"numbers written with a comma, for example {texts[int(commas.argmax())]!r}"
     if plain.all():
         return ""
     others = rows[~plain]
