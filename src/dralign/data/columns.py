@@ -95,6 +95,18 @@ def distinct_texts(values: "pd.Series[Any]") -> tuple[np.ndarray, list[str]]:
     return place, [written(value) for value in found.tolist()]
 
 
+def text_counts(values: "pd.Series[Any]") -> Counter[str]:
+    """How many rows have each value as text; missing values do not count.
+
+    Columns of lists and the like are a DataError.
+    """
+    place, texts = distinct_texts(values)
+    rows = Counter[str]()  # 1 and "1" are the same text
+    for text, count in zip(texts, np.bincount(place[place >= 0]).tolist(), strict=True):
+        rows[text] += count
+    return rows
+
+
 def places(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
     """(n,) int64 place of each value in ``known``; -1 where missing, -2 where not among them."""
     order = {text: position for position, text in enumerate(known)}

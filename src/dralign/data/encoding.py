@@ -1,7 +1,6 @@
 """Encoding a table of mixed columns: numbers scaled, everything else one-hot, missing kept."""
 
 import warnings
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -9,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dralign.data.columns import (
-    distinct_texts,
     noted,
     numbers,
     one_hot,
     places_of_values,
     require_columns,
+    text_counts,
 )
 from dralign.errors import DataError, DralignWarning
 from dralign.forms import Form
@@ -129,12 +128,9 @@ class CategoricalColumn:
         cls, values: "pd.Series[Any]", *, min_rows: int = MIN_CATEGORY_ROWS
     ) -> "CategoricalColumn":
         """Learns the categories from training rows; False and True need no number of rows."""
-        place, texts = distinct_texts(values)
-        rows = Counter[str]()  # 1 and "1" are the same text
-        for text, count in zip(texts, np.bincount(place[place >= 0]).tolist(), strict=True):
-            rows[text] += count
+        rows = text_counts(values)
         kept = sorted(text for text in rows if rows[text] >= min_rows or text in _BOOLEANS)
-        return cls(str(values.name), tuple(kept), bool((place == MISSING).any()))
+        return cls(str(values.name), tuple(kept), rows.total() < len(values))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
