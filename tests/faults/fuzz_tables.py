@@ -220,7 +220,8 @@ def same(got, text):
 
 def use(path, frame):
     """What training and scoring do with a table."""
-    data = load_table(path, label="label", sensitive="group", positive=positive(frame["label"]))
+    known = positive(frame["label"]) if "label" in frame else "1"
+    data = load_table(path, label="label", sensitive="group", positive=known)
     encoder = data.encoder
     x = encoder.transform(frame)
     again = encoder_from_dict(parse_json(to_json(encoder.to_dict()), "encoder"))
