@@ -229,6 +229,17 @@ def test_no_type_of_parquet_is_a_traceback(tmp_path, kind, value):
         load_table(path, label="label", sensitive="x")
 
 
+@pytest.mark.parametrize("line", ['""', "\u00a0", "\u2028"])
+def test_a_line_that_is_blank_to_one_reader_and_not_to_another_is_refused(tmp_path, line):
+    (tmp_path / "t.csv").write_text(f"a,b\n1,2\n{line}\n3,4\n")
+    refused(tmp_path / "t.csv", "2 lines of fields are 3 rows; remove lines of quotes")
+
+
+def test_a_missing_value_of_a_single_column_is_written_as_quotes(tmp_path):
+    pd.DataFrame({"a": [1, None, 3]}).to_csv(tmp_path / "t.csv", index=False)
+    assert read_table(tmp_path / "t.csv")["a"].isna().tolist() == [False, True, False]
+
+
 def test_a_file_in_a_folder_without_entry_is_told(tmp_path):
     (tmp_path / "t.csv").write_text("a\n1\n")
     refused(tmp_path / "t.csv" / "x.csv", "Not a directory")

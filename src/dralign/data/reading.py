@@ -133,7 +133,7 @@ def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) 
             f"{path}: byte {error.start} ({content[error.start]:#04x}) is not UTF-8; "
             "save the table as UTF-8, other encodings such as Latin-1 are not read"
         ) from error
-    names = _check_lines(path, text, separator)
+    names, n_rows = _check_lines(path, text, separator)
     try:
         frame = pd.read_csv(
             io.StringIO(text),
@@ -149,6 +149,11 @@ def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) 
         )
     except (ValueError, OverflowError) as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path}: not a table of text ({one_line(error)})") from error
+    if len(frame) != n_rows and len(names) > 1:  # of one column a quoted blank is a missing value
+        raise DataError(
+            f"{path}: {n_rows} lines of fields are {len(frame)} rows; remove lines of quotes or "
+            "unusual blanks alone"
+        )
     for name, kind in frame.dtypes.items():
         if pd.api.types.is_string_dtype(kind) and pd.api.types.is_string_dtype(frame[name]):
             stripped = frame[name].str.strip()
@@ -156,8 +161,8 @@ def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) 
     return frame
 
 
-def _check_lines(path: Path, text: str, separator: str) -> list[str]:
-    """The column names, after a check that every line has as many fields.
+def _check_lines(path: Path, text: str, separator: str) -> tuple[list[str], int]:
+    """The column names and the number of rows, after a check that every line has as many fields.
 
     pandas would fill short lines with missing values and drop what is too much of long ones.
 
@@ -166,6 +171,7 @@ def _check_lines(path: Path, text: str, separator: str) -> list[str]:
     """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
     names: list[str] = []
+    n_rows = 0
     try:
         for row in reader:
             if not row or (len(row) == 1 and not row[0].strip()):
@@ -177,11 +183,13 @@ def _check_lines(path: Path, text: str, separator: str) -> list[str]:
                     f"{path}: line {reader.line_num} has {len(row)} fields, "
                     f"the header has {len(names)}"
                 )
+            else:
+                n_rows += 1
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num}: {error}; an open quote?") from error
     if not names:
         raise DataError(f"{path}: the file is empty")
-    return names
+    return names, n_rows
 
 
 def _header(path: Path, row: Sequence[str], separator: str) -> list[str]:
