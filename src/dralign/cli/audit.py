@@ -77,12 +77,8 @@ def audit(
     images: options.ImageFolder = None,
     partition: options.Partition = None,
     layers: options.Layers = "all",
-    splits: Annotated[
-        int, typer.Option(help="Random splits for the noise floor.", min=LEAST["n_splits"])
-    ] = 200,
-    bootstrap: Annotated[
-        int, typer.Option(help="Draws for the intervals.", min=LEAST["n_bootstrap"])
-    ] = 300,
+    splits: Annotated[int, typer.Option(help="Random splits for the noise floor.")] = 200,
+    bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 300,
     sample: Annotated[
         int | None,
         typer.Option(help="Weights a layer to ablate; all if that is quick, 20 of images."),
@@ -91,15 +87,12 @@ def audit(
         int | None,
         typer.Option(help="Rows to audit, drawn at random; all if not given, 500 of images."),
     ] = None,
-    top: Annotated[int, typer.Option(help="Units and weights to list.", min=LEAST["top"])] = 10,
+    top: Annotated[int, typer.Option(help="Units and weights to list.")] = 10,
     min_group_size: Annotated[
         int,
-        typer.Option(
-            help="Rows a group must have; figures of smaller ones are withheld.",
-            min=LEAST["min_group_size"],
-        ),
+        typer.Option(help="Rows a group must have; figures of smaller ones are withheld."),
     ] = 10,
-    seed: Annotated[int, typer.Option(help="Of splits and draws.", min=LEAST["seed"])] = 0,
+    seed: Annotated[int, typer.Option(help="Of splits and draws.")] = 0,
     json: options.Json = False,
 ) -> None:
     """Assess a trained network: gaps, rationales against chance, and which units matter to whom.
@@ -111,6 +104,9 @@ def audit(
 
     Example: `dralign audit net people.csv --out audit.html`
     """
+    _check_numbers(
+        splits=splits, bootstrap=bootstrap, top=top, seed=seed, min_group_size=min_group_size
+    )
     if out is not None:
         inputs = [Path(place) for place in (*places, weights, images) if place]
         check_output(out, inputs=inputs, endings=(".html", ".htm"))
@@ -147,6 +143,19 @@ def audit(
         typer.echo(str(found))
     if out is not None:
         say(f"written: {found.to_html(out, title=case.title)}")
+
+
+def _check_numbers(**given: int) -> None:
+    """Checks numbers before any work, by the names of their options.
+
+    Raises:
+        OptionError: if one is out of range.
+    """
+    for name, value in given.items():
+        least = LEAST.get(name, LEAST.get(f"n_{name}", 0))
+        if value < least:
+            option = name.replace("_", "-")
+            raise OptionError(f"--{option}: expected at least {least}, got {value}")
 
 
 def _drawn(case: _Case, rows: int | None, seed: int) -> _Case:
