@@ -8,7 +8,14 @@ import time
 import pytest
 
 from dralign.errors import OptionError, OutputError
-from dralign.files import check_output, locked, read_whole, remove_left, write_atomically, write_folder
+from dralign.files import (
+    check_output,
+    locked,
+    read_whole,
+    remove_left,
+    write_atomically,
+    write_folder,
+)
 
 
 def names(folder):
@@ -122,14 +129,6 @@ def test_only_whole_regular_files_of_a_sensible_size_are_read(tmp_path):
     for other in (tmp_path / "pipe", "/dev/zero"):
         with pytest.raises(ValueError, match="not a regular file"):
             read_whole(other, at_most=3)
-
-
-def test_a_file_of_any_size_is_read_where_no_size_is_given(tmp_path):
-    (tmp_path / "a").write_bytes(b"123")
-    assert read_whole(tmp_path / "a", at_most=None) == b"123"
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="not a regular file"):
-        read_whole(tmp_path / "pipe", at_most=None)
 
 
 def test_what_killed_writers_of_some_names_left_is_removed_at_once(tmp_path):

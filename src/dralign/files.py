@@ -13,10 +13,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
 
-from dralign.errors import OptionError, OutputError
+from dralign.errors import DralignError, OptionError, OutputError
 
 _locks: Any = None  # not POSIX: nothing is locked, and nothing that was left is removed
 with suppress(ImportError):
@@ -127,25 +128,16 @@ def is_same(one: Path | str, other: Path | str) -> bool:
         return False
 
 
-def read_whole(path: Path | str, *, at_most: int | None, what: str = "file") -> bytes:
+def read_whole(path: Path | str, *, at_most: int, what: str = "file") -> bytes:
     """The content of a regular file; others (pipes, devices) would be waited for without end.
-
-    Args:
-        path: the file.
-        at_most: the size in bytes up to which it is read; None for any.
-        what: what it is, for messages.
 
     Raises:
         OSError: if it can't be read.
         ValueError: if it is not a regular file, or larger than ``at_most`` bytes.
     """
-    path = Path(path)
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError(f"{path}: not a regular file")
-    with path.open("rb") as file:
-        content = file.read(-1 if at_most is None else at_most + 1)
-    if at_most is not None and len(content) > at_most:
+    with open_regular(path) as file:
+        content = file.read(at_most + 1)
+    if len(content) > at_most:
         raise ValueError(f"{path}: larger than any {what} of ours ({at_most:,} bytes)")
     return content
 
@@ -164,19 +156,6 @@ def locked(path: Path | str) -> Iterator[bool]:
     """
     with Path(path).open("ab") as file:
         yield _lock(file.fileno())
-
-
-def remove_left(folder: Path | str, name: str) -> None:
-    """Removes what killed processes left of a file, however young it is.
-
-    Only for who holds a lock that keeps every other writer of it away.
-
-    Args:
-        folder: where the file is.
-        name: of the file; a * stands for any text.
-    """
-    for left in Path(folder).glob(f".{name}.*.part"):
-        _remove_if_left(left, young=-1.0)
 
 
 def _lock(handle: int) -> bool:
@@ -261,12 +240,47 @@ def _refusals_of(path: Path) -> Iterator[None]:
     """Turns what the file system raises into one clear line.
 
     Raises:
-        OutputError: in the place of it.
+        DralignError: as it is, from the caller's function.
+        OutputError: in the place of what the file system raises.
     """
     try:
         yield
-    except OutputError:
+    except DralignError:  # what the caller's function found
         raise
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{path}: can't be written: {reason}") from error
+
+
+@contextmanager
+def open_regular(path: Path | str) -> Iterator[BufferedReader]:
+    """Opens a regular file to be read; others (pipes, devices) would be waited for without end.
+
+    Yields:
+        The open file.
+
+    Raises:
+        OSError: if it can't be read.
+        ValueError: if it is not a regular file.
+    """
+    if not stat.S_ISREG(Path(path).stat().st_mode):  # even opening can do something to a device
+        raise ValueError(f"{path}: not a regular file")
+    # A pipe that takes its place in this moment is not waited for either.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise ValueError(f"{path}: not a regular file")
+        yield file
+
+
+def remove_left(folder: Path | str, name: str) -> None:
+    """Removes what killed processes left of a file, however young it is.
+
+    Only for who holds a lock that keeps every other writer of it away.
+
+    Args:
+        folder: where the file is.
+        name: of the file; a * stands for any text.
+    """
+    for left in Path(folder).glob(f".{name}.*.part"):
+        _remove_if_left(left, young=-1.0)

@@ -2,10 +2,16 @@
 
 import json
 import math
+import re
+import unicodedata
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from dralign.errors import DataError, DralignError
+
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON; halves of pairs among them
+_UNSHOWN: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of Unicode
+_JOINERS: Final = "\u200c\u200d"  # which words of some writings, and some emoji, need
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
@@ -36,8 +42,11 @@ def parse_json(text: str | bytes, where: str, *, error: type[DralignError] = Dat
             to read, or a text with half a surrogate pair.
     """
     try:
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode()
+        given = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        given.encode()
+        value = json.loads(given)
+        if _SURROGATE.search(given):
+            json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as reason:  # UnicodeError is a ValueError
         raise error(f"{where}: truncated or not JSON") from reason
     return value
@@ -132,3 +141,61 @@ class Form:
 
     def _wrong(self, key: str, wanted: str) -> DralignError:
         return self.error(f"{self.where}: {key!r} must be {wanted}")
+
+    def amount(self, key: str) -> float:
+        """A finite number from 0 up."""
+        value = self.number(key)
+        if value < 0:
+            raise self._wrong(key, f"a number from 0 up, got {value:g}")
+        return value
+
+    def figure(self, key: str) -> float:
+        """A number that may be undefined: NaN for null, and for what is not finite."""
+        self._take(key, (int, float, type(None)), "a number or null")
+        return self._figures(key, {key: self.content[key]})[key]
+
+    def figures(self, key: str) -> dict[str, float]:
+        """Numbers by name, each of which may be undefined, as in ``figure``."""
+        return self._figures(key, self._take(key, Mapping, "an object"))
+
+    def _figures(self, key: str, found: Mapping[str, Any]) -> dict[str, float]:
+        """The numbers as floats."""
+        values = found.values()
+        # All but a few are finite floats, and there are millions of them in a large study.
+        if set(map(type, values)) == {float} and math.isfinite(sum(values)):
+            return dict(found)
+        if not set(map(type, values)) <= {float, int, type(None)}:
+            raise self._wrong(key, "numbers or null")
+        try:
+            figures = {n: math.nan if v is None else float(v) for n, v in found.items()}
+        except OverflowError:  # an int beyond the range of floats
+            raise self._wrong(key, "finite numbers") from None
+        return {
+            name: value if math.isfinite(value) else math.nan for name, value in figures.items()
+        }
+
+
+def shown(text: str) -> str:
+    """A text from outside on one line: what moves the cursor or turns the writing is spelt out.
+
+    Control characters, line breaks, marks of the writing's direction and halves of surrogate pairs
+    become ``\\x1b`` or ``\\u202e``; all else, of whatever writing, stays.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        ascii(sign)[1:-1]
+        if unicodedata.category(sign) in _UNSHOWN and sign not in _JOINERS
+        else sign
+        for sign in text
+    )
+
+
+def csv_text(value: object) -> object:
+    """A cell of a CSV file: a text that a spreadsheet would take for a formula begins with ``'``.
+
+    Anything but a text stays what it is.
+    """
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value

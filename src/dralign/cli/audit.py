@@ -23,7 +23,7 @@ from dralign.data import DataSource, ImageEncoder, ImagePaths, Images, read_tabl
 from dralign.data.columns import require_columns
 from dralign.data.frame import binary_label, class_label, table_groups
 from dralign.errors import ArtifactError, DataError, ModelError, OptionError
-from dralign.files import check_output, read_whole
+from dralign.files import check_output, open_regular
 from dralign.groups import GroupCodes
 from dralign.models import as_type_of
 
@@ -336,7 +336,8 @@ def _load_weights(network: nn.Module, path: Path) -> nn.Module:
     from safetensors.torch import load
 
     try:
-        state = load(read_whole(path, at_most=None))
+        with open_regular(path) as file:
+            state = load(file.read())
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: no type of torch

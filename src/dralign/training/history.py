@@ -1,11 +1,11 @@
 """What a training run leaves behind: one record per epoch, ready for JSON."""
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, get_args
 
+from dralign.errors import DataError, DralignError
 from dralign.forms import Form
+from dralign.rationale import Granularity
 
 Scores = dict[str, float]
 
@@ -50,61 +50,47 @@ class EpochRecord:
         return self.validation[f"soft_{gap}"] <= bound
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON-ready form; it shares its figures with the record."""
+        """A form for ``forms.to_json``; it shares its figures with the record."""
         return dict(vars(self))  # asdict copies every figure, at ten times the cost
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> "EpochRecord":
-        """The record that ``to_dict`` gave."""
-        return cls(**record)
+    def from_dict(
+        cls, record: object, where: str = "epoch", *, error: type[DralignError] = DataError
+    ) -> "EpochRecord":
+        """The record that ``to_dict`` gave, also after its way through JSON.
 
-    @classmethod
-    def checked(cls, form: Form, epoch: int) -> "EpochRecord":
-        """The record of an epoch from JSON that may come from anyone; null counts as undefined.
+        An undefined figure is NaN again. Readings, and whatever else was added later, may be
+        missing.
+
+        Args:
+            record: the form.
+            where: what it is, for messages.
+            error: what is raised.
 
         Raises:
-            DralignError: the form's error, if it is not one, or of another epoch.
+            DralignError: the ``error``, if an entry is unknown, missing, of another type or out of
+                range.
         """
-        form.only(*(entry.name for entry in fields(cls)))
-        form.integer("epoch", epoch, epoch)
-        similarity, found = form.form("similarity"), form.content.get("found_weight")
+        form = Form(record, where, error=error)
+        form.only(*_ENTRIES)
+        similarity = form.form("similarity")
+        similarity.only(*get_args(Granularity))
+        given = form.content
         return cls(
-            epoch=epoch,
-            loss=form.number("loss"),
-            validation=_figures(form.form("validation")),
-            test=_figures(form.form("test")),
-            similarity={name: _figures(similarity.form(name)) for name in similarity.content},
-            seconds=not_negative(form, "seconds"),
-            evaluation_seconds=not_negative(form, "evaluation_seconds"),
-            skipped=form.integer("skipped"),
-            found_weight=None if found is None else form.number("found_weight"),
-            readings=_figures(form.form("readings")),
+            epoch=form.integer("epoch"),
+            loss=form.figure("loss"),
+            validation=form.figures("validation"),
+            test=form.figures("test"),
+            similarity={name: similarity.figures(name) for name in similarity.content},
+            seconds=form.amount("seconds"),
+            evaluation_seconds=form.amount("evaluation_seconds"),
+            skipped=form.integer("skipped") if "skipped" in given else 0,
+            found_weight=(
+                None if given.get("found_weight") is None else form.amount("found_weight")
+            ),
+            readings=form.figures("readings") if "readings" in given else {},
         )
 
 
 History = tuple[EpochRecord, ...]
-
-
-def not_negative(form: Form, key: str) -> float:
-    """A number from 0 up.
-
-    Raises:
-        DralignError: the form's error, if it is not one.
-    """
-    value = form.number(key)
-    if value < 0:
-        raise form.error(f"{form.where}: {key!r} must be 0 or more, got {value:g}")
-    return value
-
-
-def _figures(form: Form) -> Scores:
-    """Figures by name; NaN where undefined.
-
-    Raises:
-        DralignError: the form's error, if one is no number.
-    """
-    found = {name: math.nan if x is None else x for name, x in form.content.items()}
-    for name, value in found.items():
-        if not isinstance(value, float) or math.isinf(value):
-            raise form.error(f"{form.where}: {name[:50]!r} must be a number")
-    return found
+_ENTRIES = tuple(entry.name for entry in fields(EpochRecord))

@@ -1,5 +1,6 @@
 """A run between two steps as a file holds it: all of it is checked before any of it is used."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -24,7 +25,7 @@ from dralign.metrics import evaluate
 from dralign.models import misfit
 from dralign.training.bound import LARGEST
 from dralign.training.evaluation import GRANULARITIES
-from dralign.training.history import EpochRecord, History, not_negative
+from dralign.training.history import EpochRecord, History
 from dralign.training.run import Run, weights
 
 _RANDOM: Final = ("cpu", "cuda")  # in the order of ``random_state``
@@ -97,8 +98,7 @@ class Snapshot:
             ArtifactError: if an entry is missing, of another kind, or can't be.
         """
         history = tuple(
-            _record(Form(entry, f"{rest.where}, epoch {epoch}", error=rest.error), epoch)
-            for epoch, entry in enumerate(rest.entries("history"))
+            _record(entry, epoch, rest) for epoch, entry in enumerate(rest.entries("history"))
         )
         found = cls(
             tensors=tensors,
@@ -109,7 +109,7 @@ class Snapshot:
             kept=_kept(rest, len(history)),
             place=rest.integer("place", 0, run.settings.iterations - 1),
             skipped=rest.integer("skipped"),
-            seconds=not_negative(rest, "seconds"),
+            seconds=rest.amount("seconds"),
         )
         _check_draws(found.draws, run)
         _check_scaler(rest.form("scaler"), run)
@@ -158,18 +158,21 @@ def _random(run: Run) -> State:
     return dict(zip(_RANDOM, random_state(run.model), strict=False))
 
 
-def _record(form: Form, epoch: int) -> EpochRecord:
+def _record(entry: object, epoch: int, rest: Form) -> EpochRecord:
     """The record of an epoch of this trainer.
 
     Raises:
         ArtifactError: if it is not one, or of another epoch.
     """
-    record = EpochRecord.checked(form, epoch)
+    where = f"{rest.where}, epoch {epoch}"
+    record = EpochRecord.from_dict(entry, where, error=ArtifactError)
+    if record.epoch != epoch or not math.isfinite(record.loss):
+        raise ArtifactError(f"{where}: another epoch's number, or a loss that is not finite")
     for figures in (record.validation, record.test):
         if not any(names <= figures.keys() for names in _names()):
-            raise form.error(f"{form.where}: figures are missing")
+            raise ArtifactError(f"{where}: figures are missing")
     if record.similarity and record.similarity.keys() != {*GRANULARITIES}:
-        raise form.error(f"{form.where}: expected similarities per {' and '.join(GRANULARITIES)}")
+        raise ArtifactError(f"{where}: expected similarities per {' and '.join(GRANULARITIES)}")
     return record
 
 
@@ -242,7 +245,7 @@ def _check_scaler(form: Form, run: Run) -> None:
         if form.number(name) != own[name]:
             raise form.error(f"{form.where}: {name!r} must be {own[name]:g}")
     form.integer("_growth_tracker", 0, own["growth_interval"])
-    not_negative(form, "scale")
+    form.amount("scale")
 
 
 def _check_tensors(found: Snapshot, run: Run) -> None:
