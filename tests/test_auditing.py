@@ -468,7 +468,9 @@ BAD = {
     "no layer": (lambda: spoilt(model=nn.BatchNorm1d(4)), ModelError, "no Linear or Conv layer"),
     "NaN": (lambda: spoilt(x=torch.full((40, 4), torch.nan)), DataError, "mean loss .* nan"),
     "one row": (
-        lambda: spoilt(group=torch.tensor([1] + [0] * 39)), GroupError, "group 1: .*2 rows, got 1"),
+        lambda: spoilt(group=["a"] + ["b"] * 39, min_group_size=0),
+        GroupError, "group 'a': .*2 rows, got 1"),
+    "group size": (lambda: spoilt(min_group_size=-1), OptionError, "min_group_size: .* 0, got -1"),
     "one group": (lambda: spoilt(group=torch.zeros(40).long()), GroupError, "two are needed"),
     "width": (lambda: spoilt(x=torch.ones(40, 5)), DataError, "x has 5 columns.* takes 4"),
     "length": (lambda: spoilt(label=torch.ones(3)), DataError, r"label: expected shape \(40,\)"),

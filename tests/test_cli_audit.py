@@ -172,8 +172,23 @@ BAD = {
     "column": (lambda: own(label="colour"), "colour"),
     "wide": (lambda: own(table="wide.csv"), "x has 3 columns.* takes 2"),
     "missing": (lambda: own(table="missing.csv"), "'age': 1 of 200 values are missing"),
-    "one row": (lambda: own(table="one.csv"), "at least 2 rows, got 1"),
-    "splits": (lambda: own(**{"--splits": "5"}), "n_splits: expected at least 20"),
+    "one row": (
+        lambda: own(table="one.csv"),
+        "1 of the groups 'north', 'south' have 10 rows or more, .*--min-group-size",
+    ),
+    "one row, and none withheld": (
+        lambda: own(table="one.csv", **{"--min-group-size": "0"}),
+        "group 'south': expected at least 2 rows, got 1",
+    ),
+    "splits": (lambda: own(**{"--splits": "5"}), "--splits: expected at least 20, got 5"),
+    "bootstrap": (lambda: own(**{"--bootstrap": "5"}), "--bootstrap: expected at least 20, got 5"),
+    "group size": (
+        lambda: own(**{"--min-group-size": "-1"}),
+        "--min-group-size: expected at least 0, got -1",
+    ),
+    "out is the table": (lambda: own(**{"--out": "people.csv"}), "people.csv is an input; choose"),
+    "out is no page": (lambda: own(**{"--out": "page.csv"}), "expected a name ending in .html or"),
+    "out is a folder": (lambda: own(**{"--out": "."}), "ending in .html or .htm, got ."),
 }
 
 
@@ -198,7 +213,39 @@ def test_nan_in_the_weights_is_one_clear_line(folder, capsys):
              "2.weight": torch.ones(1, 5), "2.bias": torch.zeros(1)}  # fmt: skip
     save_file(state, "nan.safetensors")
     assert main(own(weights="nan.safetensors")) == 2
-    assert "mean loss of group 0 is nan" in capsys.readouterr().err
+    assert "nan.safetensors: '0.weight' holds NaN or infinite values" in capsys.readouterr().err
+
+
+def test_weights_of_another_kind_are_refused_and_not_cast(folder, capsys):
+    people().drop(columns="class").to_csv("people.csv", index=False)
+    state = {"0.weight": torch.ones(5, 2, dtype=torch.int64), "0.bias": torch.zeros(5),
+             "2.weight": torch.ones(1, 5), "2.bias": torch.zeros(1)}  # fmt: skip
+    save_file(state, "whole.safetensors")
+    assert main(own(weights="whole.safetensors")) == 2
+    assert "'0.weight' is int64 of shape (5, 2), expected float32" in capsys.readouterr().err
+
+
+def test_an_audit_of_its_own_table_leaves_the_table(net, capsys):
+    before = Path("people.csv").read_bytes()
+    Path("page.html").symlink_to("people.csv")
+    for out in ("people.csv", "page.html"):
+        assert main(["audit", net, "people.csv", "--out", out, *FEW]) == 2
+        assert "is an input; choose another name" in capsys.readouterr().err
+    assert Path("people.csv").read_bytes() == before
+
+
+def test_a_group_of_two_is_named_and_its_figures_are_withheld(net, capsys):
+    table = people()
+    table.loc[:1, "region"] = "isle"
+    table.to_csv("few.csv", index=False)
+    assert main(["audit", net, "few.csv", "--out", "audit.html", *FEW]) == 0
+    shown = capsys.readouterr()
+    (warned,) = [line for line in shown.err.splitlines() if line.startswith("warning: ")]
+    assert "fewer than 10 rows, so that figures are withheld and left out of gaps: 'isle'" in warned
+    (row,) = [line for line in shown.out.splitlines() if line.startswith("isle")]
+    assert row.split(maxsplit=1)[1] == "fewer than 10 rows: figures withheld"
+    page = Path("audit.html").read_text()
+    assert "<td>isle</td><td>fewer than 10</td><td>withheld</td>" in page
 
 
 def test_sensitive_columns_of_numbers_may_be_inputs(folder, capsys):

@@ -8,7 +8,14 @@ import time
 import pytest
 
 from dralign.errors import OptionError, OutputError
-from dralign.files import check_output, locked, read_whole, write_atomically, write_folder
+from dralign.files import (
+    check_output,
+    locked,
+    read_whole,
+    remove_left,
+    write_atomically,
+    write_folder,
+)
 
 
 def names(folder):
@@ -122,6 +129,14 @@ def test_only_whole_regular_files_of_a_sensible_size_are_read(tmp_path):
     for other in (tmp_path / "pipe", "/dev/zero"):
         with pytest.raises(ValueError, match="not a regular file"):
             read_whole(other, at_most=3)
+
+
+def test_what_killed_writers_of_some_names_left_is_removed_at_once(tmp_path):
+    for name in ("step-1", "step-2", "other"):
+        subprocess.run([sys.executable, "-c", KILLED, tmp_path / name], check=False, timeout=60)
+    remove_left(tmp_path, "step-*")
+    (left,) = names(tmp_path)
+    assert left.startswith(".other.")
 
 
 def test_a_lock_has_one_holder_and_goes_with_it(tmp_path):

@@ -128,21 +128,16 @@ def is_same(one: Path | str, other: Path | str) -> bool:
         return False
 
 
-def read_whole(path: Path | str, *, at_most: int | None, what: str = "file") -> bytes:
+def read_whole(path: Path | str, *, at_most: int, what: str = "file") -> bytes:
     """The content of a regular file; others (pipes, devices) would be waited for without end.
-
-    Args:
-        path: the file.
-        at_most: the size in bytes up to which it is read; None for any.
-        what: what it is, for messages.
 
     Raises:
         OSError: if it can't be read.
         ValueError: if it is not a regular file, or larger than ``at_most`` bytes.
     """
     with open_regular(path) as file:
-        content = file.read(-1 if at_most is None else at_most + 1)
-    if at_most is not None and len(content) > at_most:
+        content = file.read(at_most + 1)
+    if len(content) > at_most:
         raise ValueError(f"{path}: larger than any {what} of ours ({at_most:,} bytes)")
     return content
 
@@ -161,19 +156,6 @@ def locked(path: Path | str) -> Iterator[bool]:
     """
     with Path(path).open("ab") as file:
         yield _lock(file.fileno())
-
-
-def remove_left(folder: Path | str, name: str) -> None:
-    """Removes what killed processes left of a file, however young it is.
-
-    Only for who holds a lock that keeps every other writer of it away.
-
-    Args:
-        folder: where the file is.
-        name: of the file; a * stands for any text.
-    """
-    for left in Path(folder).glob(f".{name}.*.part"):
-        _remove_if_left(left, young=-1.0)
 
 
 def _lock(handle: int) -> bool:
@@ -289,3 +271,16 @@ def open_regular(path: Path | str) -> Iterator[BufferedReader]:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ValueError(f"{path}: not a regular file")
         yield file
+
+
+def remove_left(folder: Path | str, name: str) -> None:
+    """Removes what killed processes left of a file, however young it is.
+
+    Only for who holds a lock that keeps every other writer of it away.
+
+    Args:
+        folder: where the file is.
+        name: of the file; a * stands for any text.
+    """
+    for left in Path(folder).glob(f".{name}.*.part"):
+        _remove_if_left(left, young=-1.0)

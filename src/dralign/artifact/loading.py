@@ -21,7 +21,7 @@ from dralign.artifact.layout import (
 from dralign.artifact.network import Artifact
 from dralign.data import Encoder, ImageEncoder, encoder_from_dict
 from dralign.errors import ArtifactError, DataError, OptionError
-from dralign.files import read_whole
+from dralign.files import open_regular, read_whole
 from dralign.forms import Form, parse_json
 from dralign.methods.thresholds import NOBODY
 
@@ -82,7 +82,8 @@ def _weights(path: Path, sha256: str) -> dict[str, Tensor]:
     from safetensors.torch import load
 
     try:
-        content = read_whole(path, at_most=None)
+        with open_regular(path) as file:
+            content = file.read()
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:

@@ -23,7 +23,7 @@ from dralign.data import DataSource, ImageEncoder, ImagePaths, Images, read_tabl
 from dralign.data.columns import require_columns
 from dralign.data.frame import binary_label, class_label, table_groups
 from dralign.errors import ArtifactError, DataError, ModelError, OptionError
-from dralign.files import check_output, read_whole
+from dralign.files import check_output, open_regular
 from dralign.groups import GroupCodes
 from dralign.methods.dralign import LAYERS
 from dralign.models import as_type_of
@@ -81,12 +81,8 @@ def audit(
         str,
         typer.Option(help="Layers to look at: all, the last k (a count), or names with commas."),
     ] = "all",
-    splits: Annotated[
-        int, typer.Option(help="Random splits for the noise floor.", min=LEAST["n_splits"])
-    ] = 200,
-    bootstrap: Annotated[
-        int, typer.Option(help="Draws for the intervals.", min=LEAST["n_bootstrap"])
-    ] = 300,
+    splits: Annotated[int, typer.Option(help="Random splits for the noise floor.")] = 200,
+    bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 300,
     sample: Annotated[
         int | None,
         typer.Option(help="Weights a layer to ablate; all if that is quick, 20 of images."),
@@ -95,15 +91,12 @@ def audit(
         int | None,
         typer.Option(help="Rows to audit, drawn at random; all if not given, 500 of images."),
     ] = None,
-    top: Annotated[int, typer.Option(help="Units and weights to list.", min=LEAST["top"])] = 10,
+    top: Annotated[int, typer.Option(help="Units and weights to list.")] = 10,
     min_group_size: Annotated[
         int,
-        typer.Option(
-            help="Rows a group must have; figures of smaller ones are withheld.",
-            min=LEAST["min_group_size"],
-        ),
+        typer.Option(help="Rows a group must have; figures of smaller ones are withheld."),
     ] = 10,
-    seed: Annotated[int, typer.Option(help="Of splits and draws.", min=LEAST["seed"])] = 0,
+    seed: Annotated[int, typer.Option(help="Of splits and draws.")] = 0,
     json: options.Json = False,
 ) -> None:
     """Assess a trained network: gaps, rationales against chance, and which units matter to whom.
@@ -115,6 +108,9 @@ def audit(
 
     Example: `dralign audit net people.csv --out audit.html`
     """
+    _check_numbers(
+        splits=splits, bootstrap=bootstrap, top=top, seed=seed, min_group_size=min_group_size
+    )
     if out is not None:
         inputs = [Path(place) for place in (*places, weights, images) if place]
         check_output(out, inputs=inputs, endings=(".html", ".htm"))
@@ -151,6 +147,19 @@ def audit(
         typer.echo(str(found))
     if out is not None:
         say(f"written: {found.to_html(out, title=case.title)}")
+
+
+def _check_numbers(**given: int) -> None:
+    """Checks numbers before any work, by the names of their options.
+
+    Raises:
+        OptionError: if one is out of range.
+    """
+    for name, value in given.items():
+        least = LEAST.get(name, LEAST.get(f"n_{name}", 0))
+        if value < least:
+            option = name.replace("_", "-")
+            raise OptionError(f"--{option}: expected at least {least}, got {value}")
 
 
 def _drawn(case: _Case, rows: int | None, seed: int) -> _Case:
@@ -331,7 +340,8 @@ def _load_weights(network: nn.Module, path: Path) -> nn.Module:
     from safetensors.torch import load
 
     try:
-        state = load(read_whole(path, at_most=None))
+        with open_regular(path) as file:
+            state = load(file.read())
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: no type of torch

@@ -14,6 +14,7 @@ from dralign.cli.console import print_json, say
 from dralign.data import ImageEncoder, read_table
 from dralign.errors import DralignWarning, OptionError
 from dralign.files import check_output, write_atomically
+from dralign.forms import csv_text
 from dralign.metrics.decisions import decisions, same_decision
 
 
@@ -53,7 +54,8 @@ def predict(
     if classes := network.class_names:
         scores = pd.DataFrame(prob.numpy(), columns=[f"probability_{name}" for name in classes])
         decided = decisions(prob)
-        scores["prediction"] = np.array(classes)[decided]
+        shown = classes if json else [csv_text(name) for name in classes]
+        scores["prediction"] = np.array(shown)[decided]
     else:
         decided = network.decide(rows, prob).numpy()
         scores = pd.DataFrame({"probability": prob.numpy(), "decision": decided})

@@ -94,7 +94,7 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
     if artifact.encoder is None:
         raise DataError("there is no encoder")
     history = tuple(
-        EpochRecord.from_dict(entry, f"{KEY}, epoch {epoch}", epoch=epoch)
+        EpochRecord.from_dict(entry, f"{KEY}, epoch {epoch}")
         for epoch, entry in enumerate(form.entries("history"))
     )
     training = Form(artifact.training, "training")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dralign.errors import ModelError
-from dralign.files import read_whole
+from dralign.files import open_regular
 from dralign.models.weights import as_type_of
 
 HEADS = ("classifier.", "fc.")  # of AlexNet and ResNet-18 in torchvision
@@ -63,7 +63,8 @@ def _state(place: Path) -> dict[str, Tensor]:
     from safetensors.torch import load
 
     try:
-        content = read_whole(place, at_most=None)
+        with open_regular(place) as file:
+            content = file.read()
     except OSError as error:
         raise ModelError(f"{place}: {error.strerror or error}") from error
     except ValueError as error:  # not a regular file

@@ -55,12 +55,7 @@ class EpochRecord:
 
     @classmethod
     def from_dict(
-        cls,
-        record: object,
-        where: str = "epoch",
-        *,
-        epoch: int | None = None,
-        error: type[DralignError] = DataError,
+        cls, record: object, where: str = "epoch", *, error: type[DralignError] = DataError
     ) -> "EpochRecord":
         """The record that ``to_dict`` gave, also after its way through JSON.
 
@@ -70,7 +65,6 @@ class EpochRecord:
         Args:
             record: the form.
             where: what it is, for messages.
-            epoch: the number that it must have; None for any.
             error: what is raised.
 
         Raises:
@@ -83,7 +77,7 @@ class EpochRecord:
         similarity.only(*get_args(Granularity))
         given = form.content
         return cls(
-            epoch=form.integer("epoch") if epoch is None else form.integer("epoch", epoch, epoch),
+            epoch=form.integer("epoch"),
             loss=form.figure("loss"),
             validation=form.figures("validation"),
             test=form.figures("test"),

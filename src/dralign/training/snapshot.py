@@ -1,5 +1,6 @@
 """A run between two steps as a file holds it: all of it is checked before any of it is used."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -97,8 +98,7 @@ class Snapshot:
             ArtifactError: if an entry is missing, of another kind, or can't be.
         """
         history = tuple(
-            _record(Form(entry, f"{rest.where}, epoch {epoch}", error=rest.error), epoch)
-            for epoch, entry in enumerate(rest.entries("history"))
+            _record(entry, epoch, rest) for epoch, entry in enumerate(rest.entries("history"))
         )
         found = cls(
             tensors=tensors,
@@ -158,19 +158,21 @@ def _random(run: Run) -> State:
     return dict(zip(_RANDOM, random_state(run.model), strict=False))
 
 
-def _record(form: Form, epoch: int) -> EpochRecord:
+def _record(entry: object, epoch: int, rest: Form) -> EpochRecord:
     """The record of an epoch of this trainer.
 
     Raises:
         ArtifactError: if it is not one, or of another epoch.
     """
-    record = EpochRecord.from_dict(form.content, form.where, epoch=epoch, error=form.error)
-    form.number("loss")  # training ends where it is not finite
+    where = f"{rest.where}, epoch {epoch}"
+    record = EpochRecord.from_dict(entry, where, error=ArtifactError)
+    if record.epoch != epoch or not math.isfinite(record.loss):
+        raise ArtifactError(f"{where}: another epoch's number, or a loss that is not finite")
     for figures in (record.validation, record.test):
         if not any(names <= figures.keys() for names in _names()):
-            raise form.error(f"{form.where}: figures are missing")
+            raise ArtifactError(f"{where}: figures are missing")
     if record.similarity and record.similarity.keys() != {*GRANULARITIES}:
-        raise form.error(f"{form.where}: expected similarities per {' and '.join(GRANULARITIES)}")
+        raise ArtifactError(f"{where}: expected similarities per {' and '.join(GRANULARITIES)}")
     return record
 
 
