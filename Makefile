@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-quick test check format bench lock clean
+.PHONY: help install demo reproduce-quick test faults coverage check format bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,42 @@ reproduce-quick: install ## every table, figure and claim of the paper, from few
 
 test: install ## the whole test suite, two workers
 	$(PY) -m pytest -n 2 tests
+
+# How much of each fault `make faults` tries: what docs/reliability.md tells of.
+KILLS ?= 4
+PAIRS ?= 2
+SWEEPS ?= 500
+ROUNDS ?= 20
+CASES ?= 5000
+LOGS ?= build/faults
+FAULTS = kills.py|--each|$(KILLS) disk.py memory.py pairs.py|--each|$(PAIRS) \
+	loop_sweeps.py|$(SWEEPS)|--engine|processes|--log|$(LOGS)/sweeps.jsonl \
+	loop_sweeps.py|$(SWEEPS)|--engine|dask-local|--log|$(LOGS)/sweeps-dask.jsonl \
+	loop_tests.py|$(ROUNDS)|--log|$(LOGS)/tests.jsonl \
+	fuzz_ledger.py|$(CASES) fuzz_plan.py|$(CASES) fuzz_tables.py|$(CASES)|--kind|csv \
+	fuzz_tables.py|$(CASES)|--kind|parquet fuzz_tables.py|$(CASES)|--kind|image \
+	fuzz_networks.py|$(CASES) mutants.py|--log|$(LOGS)/mutants.jsonl
+
+faults: install ## kills, full disks, little memory, races, fuzz, mutants: many hours; see the page
+	@mkdir -p $(LOGS); failed=; for entry in $(foreach entry,$(FAULTS),"$(entry)"); do \
+		script=$$(echo "$$entry" | tr '|' ' '); began=$$(date +%s); echo "== $$script"; \
+		$(PY) tests/faults/$$script || failed="$$failed\n  $$script"; \
+		echo "== $$(( $$(date +%s) - began )) s"; \
+	done; if [ -n "$$failed" ]; then printf "failed:$$failed\n"; exit 1; fi
+
+COVERED = tests/test_ablation.py tests/test_alignment_*.py tests/test_classes.py tests/test_gaps*.py \
+	tests/test_groups.py tests/test_methods*.py tests/test_metrics*.py tests/test_parity.py \
+	tests/test_rationale*.py tests/test_readings.py tests/test_study_comparison.py \
+	tests/test_study_significance.py tests/test_study_statistics.py
+
+coverage: install ## lines and branches of the parts that hold formulas
+	rm -rf build/coverage
+	$(PY) -m coverage run -m pytest -q $(COVERED)
+	@# What numba compiles can't be traced: the loops once more, interpreted.
+	NUMBA_DISABLE_JIT=1 $(PY) -m coverage run -m pytest -q tests/test_ablation.py \
+		-k "margins_of_any_size or cannot_change_the_loss"
+	$(PY) -m coverage combine --quiet
+	$(PY) -m coverage report
 
 check: install ## format, lint, types
 	.venv/bin/ruff format --check .

@@ -38,7 +38,7 @@ def test_an_end_is_wrong_by_its_status_a_traceback_or_more_than_a_line(done, wro
 
 
 def test_a_command_that_waits_for_ever_is_ended_with_its_processes():
-    process = harness.start(["data", "list"], mark="waits", before=lambda: harness.os.kill(0, 0))
+    process = harness.start(["data", "list"], mark="waits")
     harness.os.kill(process.pid, harness.signal.SIGSTOP)
     assert harness.finish(process, limit=0.5).code is None
     assert harness.all_gone("waits", limit=5)
