@@ -9,7 +9,7 @@ import pytest
 import records as made_up
 import study_runs as runs
 from dralign.errors import DralignWarning, OptionError, StudyError
-from dralign.study import Ledger, TrialSpec, identify, pools, run_study
+from dralign.study import Ledger, TrialSpec, identify, run_study, scheduler
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 
@@ -70,7 +70,7 @@ def test_a_cluster_of_its_own_names_the_trial_that_kills_its_worker(ledger):
 
 
 def test_a_cluster_with_another_version_is_one_clear_line(ledger, monkeypatch):
-    monkeypatch.setattr(pools, "version", lambda name: "9.9")
+    monkeypatch.setattr(scheduler, "version", lambda name: "9.9")
     with pytest.raises(StudyError, match=r"cluster at local has dralign \d.*, this is 9\.9; inst"):
         run_study(SPECS[:2], ledger, jobs=1, dask="local", run=runs.quick)
 

@@ -64,6 +64,8 @@ class Ledger:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             # Without isolation level the module opens no transactions of its own.
             self._connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None)
+            found = self.path.stat()
+            self._identity = found.st_dev, found.st_ino
         try:
             with self._errors("read"):
                 self._prepare(create=create)
@@ -97,6 +99,22 @@ class Ledger:
         with self._errors("written"):
             self._connection.execute(
                 _ADD, (record.hash, record.status, zlib.compress(text.encode()))
+            )
+
+    def check_in_place(self) -> None:
+        """Checks that the file at the path is still the one that was opened.
+
+        Raises:
+            StudyError: if it was removed or replaced; what is written now would be lost with it.
+        """
+        try:
+            found = self.path.stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            raise StudyError(
+                f"{self.path}: the study was removed or replaced while it was open; results from "
+                "then on are not kept"
             )
 
     def done_hashes(self) -> set[str]:

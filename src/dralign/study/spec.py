@@ -10,7 +10,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, get_args
 
 from dralign.data import DataSource
-from dralign.errors import OptionError, StudyError, unknown
+from dralign.errors import DralignError, OptionError, StudyError, unknown
 from dralign.gaps import Aggregate
 from dralign.methods import LossConvention, Method, Penalty, bounded_weights, build_method
 from dralign.rationale import Granularity
@@ -230,6 +230,23 @@ class Trial:
             allow_nan=False,
         )
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def check_data(self) -> None:
+        """Checks that the data are still those of the fingerprint, where this process runs.
+
+        Raises:
+            StudyError: if they are others, or can't be read.
+        """
+        name = self.spec.data.name
+        try:
+            found = self.spec.data.fingerprint()
+        except DralignError as error:
+            raise StudyError(f"{error}; it could be read when the study began") from error
+        if found != self.fingerprint:
+            raise StudyError(
+                f"{name}: the file changed while the study ran (or is another one where a worker "
+                "runs); what is recorded is of the old one, the same command begins anew"
+            )
 
 
 def identify(specs: Iterable[TrialSpec]) -> dict[str, Trial]:
