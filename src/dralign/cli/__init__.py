@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
         code = int(app(given, standalone_mode=False, obj=given) or 0)
-    except (Exception, KeyboardInterrupt) as error:
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - unknown ones are raised again
         line, code = _account(error)
         if not left_to_launcher(error):
             complain(line)
@@ -129,7 +129,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _account(error: BaseException) -> tuple[str, int]:
     """The line and the exit code for what ended a command; what is a bug of ours is raised."""
-    if isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY):
+    ours = isinstance(error, DralignError)
+    if not ours and isinstance(error, RuntimeError) and any(n in str(error) for n in _NO_MEMORY):
         error = MemoryError(str(error).partition("\n")[0])
     for kind, line, code in _ACCOUNTS:
         if isinstance(error, kind):

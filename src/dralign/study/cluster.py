@@ -20,7 +20,7 @@ from dralign.errors import DralignError, DralignWarning, StudyError
 from dralign.study.attempt import one_line
 from dralign.study.pools import Call, Ended, Flight, Pool
 from dralign.study.record import TrialRecord
-from dralign.study.scheduler import connect, kill, question, quietly, require_version
+from dralign.study.scheduler import START_SECONDS, connect, kill, question, quietly, require_version
 
 PATIENCE_SECONDS: Final = 60.0  # how long a cluster may be without any worker, or any answer
 LOOK_SECONDS: Final = 1.0
@@ -129,7 +129,7 @@ class _Workers(Pool):
             raise StudyError(
                 f"the Dask scheduler at {self.address} does not answer; the same command continues"
             )
-        if self._without > PATIENCE_SECONDS:
+        if self._without > (PATIENCE_SECONDS if self.own is None else START_SECONDS):
             raise StudyError(
                 f"the Dask cluster at {self.address} has lost all its workers, or they do not "
                 "answer; start some and run the same command again to continue"
@@ -268,6 +268,8 @@ class _Workers(Pool):
                 self._seats[place] = seat = _Seat(sight)
                 self._submit(place, seat, None, question(imports=True))
             self._alive(self._seats[place], sight)
+        if self.own is not None and len(sights) < len(self.own.worker_spec):
+            self.own.scale(len(self.own.worker_spec))  # those that were given up
         if not self._warned and any(sight.threads > 1 for sight in sights.values()):
             self._warned = True
             warnings.warn(

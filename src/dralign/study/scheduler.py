@@ -16,6 +16,7 @@ from dralign.study.attempt import one_line
 
 CONNECT_SECONDS: Final = 5.0
 START_SECONDS: Final = 300.0  # of a cluster of our own, with any number of workers
+BACK_SECONDS: Final = 90.0  # of a worker that was killed, after which another takes its place
 CLOSE_SECONDS: Final = 5.0
 
 
@@ -45,8 +46,13 @@ def connect(distributed: Any, jobs: int, address: str, stack: ExitStack) -> tupl
     import dask
     from distributed.utils import silence_logging_cmgr
 
-    # A worker that dies loses its trial at once; a remote scheduler has its own setting.
-    stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+    # Of a cluster of our own: a worker that dies loses its trial at once, and on a busy machine it
+    # takes more than Dask's 15 s to come back.
+    ours = {
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.deploy.lost-worker-timeout": f"{BACK_SECONDS} s",
+    }
+    stack.enter_context(dask.config.set(ours))
     # A lost worker or scheduler would be pages of traceback; what matters is said in one line.
     stack.enter_context(silence_logging_cmgr(logging.CRITICAL))
     own = None
