@@ -6,6 +6,7 @@ import threading
 import time
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
@@ -47,6 +48,44 @@ def dies(spec):
     """Seed 2 kills its worker, every time."""
     if spec.seed == 2:
         os.kill(os.getpid(), signal.SIGKILL)
+    return made_up.history(spec)
+
+
+def first_time(spec):
+    """Whether this trial is run for the first time, by any process; MARKS names a folder."""
+    try:
+        (Path(os.environ["MARKS"]) / f"{spec.method}-{spec.seed}").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def dies_once(spec):
+    """Seed 2 kills its worker, at its first attempt."""
+    if spec.seed == 2 and first_time(spec):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return made_up.history(spec)
+
+
+def stops_once(spec):
+    """Seed 2 stops its worker, at its first attempt; the others take a moment."""
+    if spec.seed == 2 and first_time(spec):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return short(spec)
+
+
+def endless(spec):
+    """Seed 2 never ends."""
+    if spec.seed == 2:
+        threading.Event().wait()
+    return made_up.history(spec)
+
+
+def rewrites_its_data(spec):
+    """Seed 2 finds that somebody else has appended to the file."""
+    if spec.seed == 2:
+        with Path(spec.data.name).open("a", encoding="utf-8") as file:
+            file.write("5,0,a\n")
     return made_up.history(spec)
 
 

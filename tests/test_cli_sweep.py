@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import interrupts
 from dralign.cli import main
-from dralign.study import Ledger, load_plan
+from dralign.study import Ledger, ledger_path, load_plan, only_writer
 from dralign.training import Selection
 
 PLANS = sorted((Path(__file__).resolve().parents[1] / "plans").glob("*.toml"))
@@ -166,9 +167,7 @@ def test_ctrl_c_ends_with_130_and_says_what_is_kept_and_how_to_continue(plan):
         "--jobs",
         "2",
     ]
-    process = subprocess.Popen(
-        command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = interrupts.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("5 of 1000"):
             break
@@ -183,3 +182,37 @@ def test_ctrl_c_ends_with_130_and_says_what_is_kept_and_how_to_continue(plan):
         last == "dralign: error: interrupted; finished trials are kept, the same command continues"
     )
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("command", ["sweep", "compare"])
+def test_a_study_is_made_in_a_folder_not_under_the_name_of_a_ledger(plan, capsys, command):
+    out = plan.parent / "study.sqlite"
+    what = str(plan) if command == "sweep" else "german"
+    assert main([command, what, "--out", str(out)]) == 2
+    line = f"dralign: error: --out: expected the folder of a study, got the name of a ledger, {out}"
+    assert capsys.readouterr().err == f"{line}\n"
+    assert not out.exists()
+
+
+def test_a_second_sweep_on_a_folder_is_refused_and_leaves_its_plan_alone(plan, capsys):
+    assert sweep(plan, capsys)[0] == 0
+    folder = plan.parent / "study"
+    before = plan.read_text()
+    plan.write_text(PLAN.format(seeds=3))
+    with Ledger(ledger_path(folder)) as first, only_writer(first):
+        code, printed = sweep(plan, capsys)
+    assert code == 2
+    assert "study.sqlite: another sweep is writing this study; let it end\n" in printed.err
+    assert (folder / "plan.toml").read_text() == before
+
+
+def test_a_trial_over_the_time_limit_is_a_failed_one(plan, capsys):
+    plan.write_text(
+        PLAN.format(seeds=1)
+        .replace("epochs = 2", "epochs = 100000")
+        .replace('["erm", "gap"]', '"erm"')
+    )
+    code, printed = sweep(plan, capsys, "--trial-timeout", "3", "--json")
+    (failed,) = json.loads(printed.out)["failed"]
+    assert code == 1
+    assert failed["error"] == "took longer than the time limit of 3 s for a trial, and was ended"

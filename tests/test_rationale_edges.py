@@ -116,7 +116,9 @@ def test_two_activations_in_a_row_are_both_computed():
 
 
 def test_a_weight_that_has_no_values_yet_is_refused():
-    with pytest.raises(ModelError, match=r"weight has no values yet \(lazy module\): run one batch"):
+    with pytest.raises(
+        ModelError, match=r"weight has no values yet \(lazy module\): run one batch"
+    ):
         select_layers(nn.Sequential(nn.LazyLinear(3)))
 
 

@@ -3,13 +3,15 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 
 import records as made_up
 import study_runs as runs
 from dralign.errors import DralignWarning, OptionError, StudyError
-from dralign.study import Ledger, TrialSpec, identify, pools, run_study
+from dralign.study import Ledger, TrialSpec, identify, run_study, runner, scheduler
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 
@@ -70,9 +72,108 @@ def test_a_cluster_of_its_own_names_the_trial_that_kills_its_worker(ledger):
 
 
 def test_a_cluster_with_another_version_is_one_clear_line(ledger, monkeypatch):
-    monkeypatch.setattr(pools, "version", lambda name: "9.9")
+    monkeypatch.setattr(scheduler, "version", lambda name: "9.9")
     with pytest.raises(StudyError, match=r"cluster at local has dralign \d.*, this is 9\.9; inst"):
         run_study(SPECS[:2], ledger, jobs=1, dask="local", run=runs.quick)
+
+
+@pytest.fixture
+def impatient(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARKS", str(tmp_path))
+    monkeypatch.setattr(runner, "TELL_SECONDS", 4.0)
+    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 10.0)
+
+
+STOPPED = r"the trial erm, seed 2 \(.*\) has given no sign of life for \d+ s \(worker tls://"
+
+
+def test_a_stopped_worker_of_its_own_is_replaced_and_its_trial_tried_again(ledger, impatient):
+    seen = []
+    with pytest.warns(DralignWarning, match=STOPPED):
+        outcome = run_study(
+            SPECS, ledger, jobs=2, dask="local", run=runs.stops_once, on_record=seen.append
+        )
+    assert (outcome.done, outcome.failed, len(seen)) == (40, (), 40)
+    assert all(record.history == made_up.history(record.spec) for record in ledger.records())
+
+
+def test_the_late_answer_of_a_worker_that_was_given_up_is_left_aside(ledger, impatient, tmp_path):
+    seen = []
+    with cluster(n_workers=2, threads_per_worker=1) as two:
+
+        def wake_all(record):
+            seen.append(record)
+            if record.spec.seed == 2:  # which by then was tried again
+                for nanny in two.workers.values():
+                    os.kill(nanny.pid, signal.SIGCONT)
+
+        address = two.scheduler_address
+        with pytest.warns(DralignWarning, match=STOPPED.replace("tls", "tcp")):
+            outcome = run_study(
+                SPECS, ledger, dask=address, run=runs.stops_once, on_record=wake_all
+            )
+        assert (outcome.done, outcome.failed, len(seen)) == (40, (), 40)
+    assert len(ledger.records()) == 40
+
+
+def test_a_trial_over_the_time_limit_is_ended_and_recorded_as_failed(ledger):
+    outcome = run_study(SPECS[:5], ledger, jobs=2, dask="local", trial_timeout=5, run=runs.endless)
+    assert outcome.done == 4
+    (failed,) = outcome.failed
+    assert failed.error == "took longer than the time limit of 5 s for a trial, and was ended"
+
+
+def test_a_trial_that_the_cluster_forgets_is_taken_back(ledger, impatient, monkeypatch):
+    """Upstream a future may stay open with idle workers (dask/distributed#3196)."""
+    submit, forgotten = distributed.Client.submit, []
+
+    def forget_one(client, call, *arguments, **options):
+        if arguments and arguments[2].spec.seed == 2 and not forgotten:
+            forgotten.append(arguments)
+            options["workers"] = ["tls://127.0.0.1:1"]
+        return submit(client, call, *arguments, **options)
+
+    monkeypatch.setattr(distributed.Client, "submit", forget_one)
+    with pytest.warns(DralignWarning, match=STOPPED):
+        outcome = run_study(SPECS[:6], ledger, jobs=2, dask="local", run=runs.quick)
+    assert (outcome.done, len(forgotten)) == (6, 1)
+
+
+INTRUDER = """
+import sys, distributed
+from distributed.security import Security
+
+def mark(path):
+    open(path, "w").close()
+
+address, path, temporary = sys.argv[1:]
+options = {"security": Security.temporary()} if temporary else {}
+try:
+    with distributed.Client(address, timeout=5, **options) as client:
+        client.submit(mark, path).result(timeout=20)
+        client.run_on_scheduler(mark, path)
+except Exception as error:
+    print("refused", type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize(("scheme", "keys"), [("tcp", ""), ("tls", ""), ("tls", "of its own")])
+def test_another_process_can_not_use_a_cluster_of_ours(ledger, tmp_path, scheme, keys):
+    marked, printed = tmp_path / "mark", []
+
+    def intrude(record):
+        if printed:
+            return
+        (own,) = distributed.deploy.spec.SpecCluster._instances
+        assert own.scheduler_address.startswith("tls://127.0.0.1:")
+        address = own.scheduler_address.replace("tls", scheme)
+        other = [sys.executable, "-c", INTRUDER, address, str(marked), keys]
+        done = subprocess.run(other, check=False, capture_output=True, text=True, timeout=120)
+        printed.append(done.stdout.strip())
+
+    run_study(SPECS[:2], ledger, jobs=1, dask="local", run=runs.quick, on_record=intrude)
+    assert printed[0].startswith("refused")
+    assert not marked.exists()
 
 
 def free_port():

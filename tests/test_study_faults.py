@@ -5,14 +5,18 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+import interrupts
 import records as made_up
 import study_runs as runs
-from dralign.study import Ledger, TrialSpec, identify, run_study, runner
+from dralign.errors import DralignWarning
+from dralign.study import Ledger, TrialSpec, identify, processes, run_study, runner
 
 SPECS = [TrialSpec(made_up.ADULT, "erm", seed=seed) for seed in range(40)]
 PROC = Path("/proc/self")
@@ -20,11 +24,17 @@ needs_proc = pytest.mark.skipif(not PROC.exists(), reason="finds worker processe
 
 
 def workers():
-    """The process ids of the loky workers of this process."""
-    children = (PROC / f"task/{os.getpid()}/children").read_text().split()
-    return [
-        int(pid) for pid in children if b"popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    ]
+    """The process ids of the workers of this process."""
+    threads = (PROC / "task").glob("*/children")
+    children = " ".join(thread.read_text() for thread in threads).split()
+    return [int(pid) for pid in children if is_worker(pid)]
+
+
+def is_worker(pid):
+    try:
+        return b"study/worker.py" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False
 
 
 def complete(path):
@@ -64,7 +74,7 @@ def test_a_trial_that_kills_its_worker_is_named_and_the_others_end(tmp_path, mon
         assert failed.spec.seed == 2
         assert failed.error == (
             "the worker process died 3 times, at last with no other trial beside it "
-            "(out of memory, or killed)"
+            "(out of memory, killed or stopped)"
         )
         assert ledger.records(status="failed") == [failed]
         again = run_study(SPECS[:5], ledger, jobs=2, run=runs.quick)
@@ -127,19 +137,94 @@ def test_workers_end_with_their_coordinator(tmp_path):
     pytest.fail("workers are left behind")
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs signal masks")
-def test_a_worker_ignores_ctrl_c_while_it_starts_and_the_coordinator_does_not():
-    """What a worker does first, which is to ignore it as well, is left out."""
-    code = """
-import signal
-from dralign.study import pools
-pools._follow = int
-with pools.open_pool(1) as pool:
-    print(pool.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN)
-print(signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, []))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    worker, coordinator = done.stdout.splitlines()
-    assert worker == "True"
-    assert coordinator.startswith("<built-in function default_int_handler>")
-    assert coordinator.endswith("set()")
+@needs_proc
+def test_a_worker_never_hears_ctrl_c_and_starting_it_changes_nothing_for_the_coordinator():
+    before = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    worker, deaf, answered = processes._Worker(), [], threading.Event()
+    worker.give((int, ()), lambda *message: answered.set())
+    while not (worker.pid or answered.is_set()):
+        time.sleep(0.001)
+    while not answered.is_set():
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+        masks = dict(line.split(":\t") for line in status.splitlines() if line.startswith("Sig"))
+        # Between fork and exec the child still shows the handlers of its parent.
+        deaf.append(bool((int(masks["SigBlk"], 16) | int(masks["SigIgn"], 16)) & 2))
+        time.sleep(0.001)
+    worker.end()
+    worker.thread.join(20)
+    assert deaf
+    assert all(deaf)
+    after = signal.getsignal(signal.SIGINT), signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert after == before
+
+
+@pytest.fixture
+def impatient(tmp_path, monkeypatch):
+    """Workers that have imported everything, and little patience with them from then on."""
+    monkeypatch.setenv("MARKS", str(tmp_path))
+    with Ledger(tmp_path / "warm.sqlite") as ledger:
+        run_study(SPECS[:4], ledger, jobs=2, run=runs.short)
+    monkeypatch.setattr(runner, "TELL_SECONDS", 4.0)
+    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 10.0)
+
+
+@needs_proc
+def test_a_stopped_worker_is_told_of_and_replaced_and_its_trial_tried_again(tmp_path, impatient):
+    path, seen = tmp_path / "study.sqlite", []
+    told = r"the trial erm, seed 2 \(.*\) has given no sign of life for \d+ s \(process \d+ is"
+    with Ledger(path) as ledger, pytest.warns(DralignWarning, match=told):
+        outcome = run_study(SPECS, ledger, jobs=2, run=runs.stops_once, on_record=seen.append)
+    assert (outcome.done, outcome.failed) == (40, ())
+    assert len(seen) == 40
+    assert complete(path)
+    stopped = [pid for pid in workers() if "T (stopped)" in Path(f"/proc/{pid}/status").read_text()]
+    assert stopped == []
+
+
+def test_a_worker_that_dies_loses_its_own_trial_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("MARKS", str(tmp_path))
+    monkeypatch.setattr(runner, "RETRIES", 1)
+    seen = []
+    with Ledger(tmp_path / "study.sqlite") as ledger:
+        run_study(SPECS[:5], ledger, jobs=2, run=runs.dies_once, on_record=seen.append)
+    # Had another lost its worker too, it would have been a suspect and come at the end as well.
+    assert len(seen) == 5
+    assert seen[-1].spec.seed == 2
+
+
+def test_time_in_which_nobody_looked_is_no_silence(tmp_path, monkeypatch, recwarn):
+    """A coordinator that was itself stopped, or busy, does not blame its workers."""
+    monkeypatch.setattr(runner, "TELL_SECONDS", 4.0)
+    with Ledger(tmp_path / "study.sqlite") as ledger:
+        run_study(SPECS[:4], ledger, jobs=2, run=runs.short, on_record=lambda _: time.sleep(5))
+    assert not recwarn.list
+
+
+@needs_proc
+@pytest.mark.parametrize("dask", [None, "local"])
+def test_ctrl_c_ends_a_study_also_while_a_worker_is_stopped(tmp_path, dask):
+    if dask:
+        pytest.importorskip("distributed", reason="Dask is not installed")
+    path = tmp_path / "study.sqlite"
+    code = (CODE.replace("jobs=2", f"jobs=2, dask={dask!r}") + "print('came to its end')").format(
+        path=sys.path, ledger=str(path), run="stops_once"
+    )
+    process = interrupts.start(
+        [sys.executable, "-c", code],
+        env={**os.environ, "MARKS": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while len(kept(path)) < 39 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        printed, errors = process.communicate(timeout=30)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (printed, errors.splitlines()[-1]) == ("", "KeyboardInterrupt")
+    assert errors.count("Traceback") == 1  # the coordinator's, whose code leaves it to Python
+    assert len(kept(path)) == 39

@@ -6,20 +6,19 @@ shows the doors: a term for a training loop, a command line, and the parts they 
 
 from typing import TYPE_CHECKING
 
-from dralign.alignment import RationaleAlignment, aligned_backward
-from dralign.data import fetch_adult, fetch_compas, fetch_german
-from dralign.gaps import (
-    demographic_parity_gap,
-    equal_opportunity_gap,
-    equalized_odds_gap,
-    predictive_parity_gap,
-)
-from dralign.groups import encode_groups
-from dralign.rationale import ParityScores, group_losses, parity_scores
-
 if TYPE_CHECKING:
+    from dralign.alignment import RationaleAlignment, aligned_backward
     from dralign.auditing import Audit, audit
+    from dralign.data import fetch_adult, fetch_compas, fetch_german
     from dralign.estimator import DRAlignClassifier
+    from dralign.gaps import (
+        demographic_parity_gap,
+        equal_opportunity_gap,
+        equalized_odds_gap,
+        predictive_parity_gap,
+    )
+    from dralign.groups import encode_groups
+    from dralign.rationale import ParityScores, group_losses, parity_scores
 
 __all__ = [
     "Audit",
@@ -40,21 +39,47 @@ __all__ = [
     "predictive_parity_gap",
 ]
 
-_LATE = {
-    "Audit": "dralign.auditing",
-    "DRAlignClassifier": "dralign.estimator",
-    "audit": "dralign.auditing",
+_HOMES = {
+    "Audit": "auditing",
+    "DRAlignClassifier": "estimator",
+    "ParityScores": "rationale",
+    "RationaleAlignment": "alignment",
+    "aligned_backward": "alignment",
+    "audit": "auditing",
+    "demographic_parity_gap": "gaps",
+    "encode_groups": "groups",
+    "equal_opportunity_gap": "gaps",
+    "equalized_odds_gap": "gaps",
+    "fetch_adult": "data",
+    "fetch_compas": "data",
+    "fetch_german": "data",
+    "group_losses": "rationale",
+    "parity_scores": "rationale",
+    "predictive_parity_gap": "gaps",
+}
+# Parts that need no import of their own.
+_PARTS = {
+    *_HOMES.values(),
+    *("errors", "methods", "metrics", "models", "report", "sampling", "study", "training"),
 }
 
 
 def __getattr__(name: str) -> object:
-    """A name on its first use, because ``import dralign`` loads torch and numpy only.
+    """A name on its first use: ``import dralign`` itself loads nothing, and takes no time.
 
     Raises:
         AttributeError: if there is no such name.
     """
-    if name in _LATE:
-        from importlib import import_module
+    from importlib import import_module
 
-        return getattr(import_module(_LATE[name]), name)
+    if name in _HOMES:
+        found: object = getattr(import_module(f"dralign.{_HOMES[name]}"), name)
+        globals()[name] = found
+        return found
+    if name in _PARTS:
+        return import_module(f"dralign.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

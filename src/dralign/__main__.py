@@ -1,8 +1,33 @@
-"""``python -m dralign``: the command line."""
+"""``python -m dralign``, and the command ``dralign``: the command line, and Ctrl-C before it."""
 
+import os
+import signal
 import sys
 
-from dralign.cli import main
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Runs the command line; Ctrl-C while it is being imported, for seconds, ends it silently.
+
+    Returns:
+        The exit code, as of ``dralign.cli.main``; 1 if it can't be loaded.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before == signal.default_int_handler:
+        # Not as an exception, which imports of compiled modules turn into others.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    try:
+        from dralign import cli
+    except (ImportError, MemoryError, OSError) as error:  # too little memory, or badly installed
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"dralign: error: the program can't be loaded: {reason}", file=sys.stderr)  # noqa: T201
+        return 1
+    finally:
+        if before == signal.default_int_handler:
+            signal.signal(signal.SIGINT, before)
+    return cli.main()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,8 +2,10 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import Any, TextIO
 
 import typer
 
@@ -21,6 +23,54 @@ from dralign.errors import DralignError
 from dralign.training import left_to_launcher
 
 INTERRUPTED = 130
+KEPT = "interrupted; finished trials are kept, the same command continues"
+NOTHING = "interrupted; nothing was written"
+# What torch and the system say, as a RuntimeError, where Python says MemoryError.
+_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "start new thread")
+
+
+class _Interrupted(Exception):  # noqa: N818 - no error
+    """Ctrl-C in a command, with what is to be said of it."""
+
+
+_ACCOUNTS: tuple[tuple[type[BaseException], Callable[[Any], str], int], ...] = (
+    (typer.TyperException, lambda error: error.format_message(), 2),
+    (_Interrupted, str, INTERRUPTED),
+    (KeyboardInterrupt, lambda _: "interrupted", INTERRUPTED),
+    (DralignError, str, 2),
+    (OSError, lambda error: f"{error.filename or 'system'}: {error.strerror or error}", 1),
+    (RecursionError, lambda _: "something that was given is nested too deeply", 2),
+    (MemoryError, lambda error: f"out of memory: {error}".removesuffix(": "), 1),
+)
+
+
+def _telling(
+    command: Callable[..., None], line: str | Callable[[Mapping[str, Any]], str]
+) -> Callable[..., None]:
+    """The command, which says after Ctrl-C what has become of its work.
+
+    Args:
+        command: the command.
+        line: what it says, or what gives that for the options of the call.
+    """
+
+    @wraps(command)
+    def run(*args: object, **given: object) -> None:
+        try:
+            command(*args, **given)
+        except KeyboardInterrupt:
+            raise _Interrupted(line if isinstance(line, str) else line(given)) from None
+
+    return run
+
+
+def _of_training(given: Mapping[str, Any]) -> str:
+    """What an interrupted training leaves."""
+    folder: Path | None = given["checkpoints"]
+    if folder is not None and folder.is_dir() and any(folder.iterdir()):
+        return f"interrupted; the same command continues from {folder}"
+    return "interrupted; no network was written"
+
 
 app = typer.Typer(
     add_completion=False,
@@ -29,8 +79,17 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Train classifiers whose decision rationale differs less between groups, and judge them.",
 )
-for command in (compare, sweep, report, reproduce, export, train, predict, audit):
-    app.command()(command)
+for command, line in (
+    (compare, KEPT),
+    (sweep, KEPT),
+    (report, "interrupted"),
+    (reproduce, KEPT),
+    (export, NOTHING),
+    (train, _of_training),
+    (predict, NOTHING),
+    (audit, NOTHING),
+):
+    app.command()(_telling(command, line))
 app.add_typer(data, name="data")
 
 
@@ -56,22 +115,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
-        code = app(given, standalone_mode=False, obj=given)
-    except typer.TyperException as error:
-        complain(error.format_message())
-        return 2
-    except DralignError as error:
-        _tell(str(error))
-        return 2
-    except OSError as error:
-        _tell(f"{error.filename or 'system'}: {error.strerror or error}")
-        return 1
-    except KeyboardInterrupt:
-        code = INTERRUPTED
-    # Typer turns an interrupt into this code by itself.
+        code = int(app(given, standalone_mode=False, obj=given) or 0)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - unknown ones are raised again
+        line, code = _account(error)
+        _tell(line)
+        return code
+    # Typer turns an interrupt outside of these commands into this code by itself.
     if code == INTERRUPTED:
-        _tell("interrupted; finished trials are kept, the same command continues")
-    return int(code or 0)
+        _tell("interrupted")
+    return code
+
+
+def _account(error: BaseException) -> tuple[str, int]:
+    """The line and the exit code for what ended a command; what is a bug of ours is raised."""
+    ours = isinstance(error, DralignError)
+    if not ours and isinstance(error, RuntimeError) and any(n in str(error) for n in _NO_MEMORY):
+        error = MemoryError(str(error).partition("\n")[0])
+    for kind, line, code in _ACCOUNTS:
+        if isinstance(error, kind):
+            return line(error), code
+    raise error
 
 
 def _tell(line: str) -> None:

@@ -36,7 +36,8 @@ def compare(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... for every setting.")] = 3,
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")] = None,
+    jobs: options.Jobs = None,
+    trial_timeout: options.TrialTimeout = None,
     trial: options.TrialOptions,
     json: options.Json = False,
 ) -> None:
@@ -48,6 +49,7 @@ def compare(
     `dralign compare people.csv --label income --positive ">50K" --sensitive sex`.
     """
     source, rule = trial.source(data), trial.selection()
+    folder = options.study_folder(out, Path("studies") / f"{Path(data).stem}-{trial.gap}")
     if seeds < 1:
         raise OptionError(f"--seeds: expected at least 1, got {seeds}")
     dataset = source.load(0)
@@ -59,9 +61,8 @@ def compare(
     ]
     for spec in specs[::seeds]:  # what is wrong is said now, and not by every trial
         check_trial(spec, dataset)
-    folder = out or Path("studies") / f"{Path(data).stem}-{trial.gap}"
     with Ledger(folder / "study.sqlite") as ledger:
-        records = run_trials(specs, ledger, rule=rule, jobs=jobs)
+        records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
     failed = [record for record in records if record.status == "failed"]
     for message in dict.fromkeys(text for record in records for text in record.warnings):
         warn_once(message)

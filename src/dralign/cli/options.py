@@ -120,7 +120,23 @@ Bound = Annotated[
         rich_help_panel=PANELS["training"],
     ),
 ]
+Jobs = Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")]
+TrialTimeout = Annotated[
+    float | None,
+    typer.Option(help="Seconds after which a trial is ended and recorded as failed; else none."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def study_folder(out: Path | None, default: Path) -> Path:
+    """The folder of a study that is to be run.
+
+    Raises:
+        OptionError: if what is given is the name of a ledger.
+    """
+    if out is not None and out.suffix == ".sqlite":
+        raise OptionError(f"--out: expected the folder of a study, got the name of a ledger, {out}")
+    return out or default
 
 
 def data_source(

@@ -26,6 +26,7 @@ def run_trials(
     rule: Selection,
     jobs: int | None,
     dask: str | None = None,
+    trial_timeout: float | None = None,
 ) -> list[TrialRecord]:
     """Runs what is not in the ledger yet, showing progress; the records of all specs."""
     trials = identify(specs)
@@ -38,7 +39,14 @@ def run_trials(
 
     try:
         with Live(view.shown, console=errors, refresh_per_second=4, transient=True):
-            run_study(specs, ledger, jobs=jobs, dask=dask, on_record=on_record)
+            run_study(
+                specs,
+                ledger,
+                jobs=jobs,
+                dask=dask,
+                trial_timeout=trial_timeout,
+                on_record=on_record,
+            )
     except KeyboardInterrupt:
         kept = sum(record.status == "done" for record in records.values())
         say(f"{kept} of {len(trials)} trials are kept in {ledger.path}")

@@ -11,7 +11,16 @@ from dralign.cli.console import print_json, say, warn_once
 from dralign.cli.progress import run_trials
 from dralign.errors import DralignError, OptionError
 from dralign.files import write_atomically
-from dralign.study import Ledger, Plan, TrialRecord, TrialSpec, ledger_path, load_plan, unfinished
+from dralign.study import (
+    Ledger,
+    Plan,
+    TrialRecord,
+    TrialSpec,
+    ledger_path,
+    load_plan,
+    only_writer,
+    unfinished,
+)
 from dralign.study.trial import check_trial
 from dralign.training import Selection
 
@@ -24,10 +33,11 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study; studies/ and the plan's name.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")] = None,
+    jobs: options.Jobs = None,
     dask: Annotated[
         str | None, typer.Option(help="Run on a Dask cluster: local, or tcp://host:port.")
     ] = None,
+    trial_timeout: options.TrialTimeout = None,
     data_home: options.DataHome = None,
     json: options.Json = False,
 ) -> None:
@@ -40,14 +50,21 @@ def sweep(
     `dralign report studies/adult`.
     """
     described = load_plan(plan, data_home=str(data_home) if data_home else "")
-    folder = out or Path("studies") / described.name
+    folder = options.study_folder(out, Path("studies") / described.name)
     specs = list(described.trials)
-    with Ledger(ledger_path(folder)) as ledger:
+    with Ledger(ledger_path(folder)) as ledger, only_writer(ledger):
         todo = unfinished(specs, ledger)
         _check(plan, [trial.spec for trial in todo.values()])
         # The plan stays beside its results: they do not tell what was assumed.
         write_atomically(folder / "plan.toml", lambda file: file.write_bytes(plan.read_bytes()))
-        records = run_trials(specs, ledger, rule=Selection(), jobs=jobs, dask=dask)
+        records = run_trials(
+            specs,
+            ledger,
+            rule=Selection(),
+            jobs=jobs,
+            dask=dask,
+            trial_timeout=trial_timeout,
+        )
     failed = [record for record in records if record.status == "failed"]
     for message in dict.fromkeys(text for record in records for text in record.warnings):
         warn_once(message)

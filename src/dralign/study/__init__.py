@@ -9,7 +9,7 @@ from dralign.study.fronts import front, gap_at, hypervolume
 from dralign.study.ledger import Ledger, ledger_path
 from dralign.study.plan import Plan, load_plan
 from dralign.study.record import TrialRecord
-from dralign.study.runner import StudyOutcome, run_study, unfinished
+from dralign.study.runner import StudyOutcome, only_writer, run_study, unfinished
 from dralign.study.significance import PValues, Ratio, holm, p_values, ratio_of_means
 from dralign.study.spec import Trial, TrialSpec, identify
 from dralign.study.statistics import Interval, Row, Setting, summarise
@@ -41,6 +41,7 @@ __all__ = [
     "learning_curves",
     "ledger_path",
     "load_plan",
+    "only_writer",
     "p_values",
     "ratio_of_means",
     "record_table",

@@ -1,34 +1,34 @@
 """Running the trials of a study: many processes, one ledger, nothing done twice."""
 
-import threading
-import time
-import traceback
+import math
+import os
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
-import torch
-
-from dralign.errors import DralignError, OptionError
-from dralign.study.environment import environment
+from dralign.errors import DralignWarning, OptionError, StudyError
+from dralign.files import locked
+from dralign.study.attempt import Run, attempt, failed
+from dralign.study.cluster import open_cluster
 from dralign.study.ledger import Ledger
-from dralign.study.pools import Pool, check_address, open_pool
+from dralign.study.pools import Ended, Flight, Pool
+from dralign.study.processes import open_processes
 from dralign.study.record import TrialRecord
+from dralign.study.scheduler import check_address
 from dralign.study.spec import Trial, TrialSpec, identify
 from dralign.study.trial import run_trial
-from dralign.training import History
 
 RETRIES: Final = 3  # of a trial whose worker died; the last one alone
-Run = Callable[[TrialSpec], History]
+LOOK_SECONDS: Final = 0.5  # how long nobody looks at what is under way
+TELL_SECONDS: Final = 10.0  # without a sign of life, after which a person is told
+PATIENCE_SECONDS: Final = 60.0  # after which the worker is given up
 
-# Random state, warnings and threads belong to the process, and a Dask worker may have several
-# threads: there trials take turns.
-_one_at_a_time = threading.Lock()
+# Ledgers that this process alone may write.
+_held: "WeakSet[Ledger]" = WeakSet()
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,37 @@ def unfinished(specs: Iterable[TrialSpec], ledger: Ledger) -> dict[str, Trial]:
     return {digest: trial for digest, trial in identify(specs).items() if digest not in done}
 
 
+@contextmanager
+def only_writer(ledger: Ledger) -> Iterator[None]:
+    """Keeps other sweeps out of a study for the length of a block; ``run_study`` is one itself.
+
+    Raises:
+        StudyError: if another one is writing it.
+    """
+    if ledger in _held:
+        yield
+        return
+    # A file of its own: the locks of the ledger itself are SQLite's.
+    file = ledger.path.with_name(f"{ledger.path.name}.lock")
+    with ExitStack() as stack:
+        try:
+            free = stack.enter_context(locked(file))
+        except OSError as error:
+            raise StudyError(f"{file}: the study can't be locked: {error.strerror}") from error
+        if not free:
+            raise StudyError(f"{ledger.path}: another sweep is writing this study; let it end")
+        _held.add(ledger)
+        stack.callback(_held.discard, ledger)
+        yield
+
+
 def run_study(
     specs: Iterable[TrialSpec],
     ledger: Ledger,
     *,
     jobs: int | None = None,
     dask: str | None = None,
+    trial_timeout: float | None = None,
     on_record: Callable[[TrialRecord], None] | None = None,
     run: Run = run_trial,
 ) -> StudyOutcome:
@@ -70,24 +95,55 @@ def run_study(
     processes. A trial that raises is recorded as failed and tried again by the next call.
     Interrupting the call, or losing it, costs only the trials that are under way.
 
-    When a worker dies, the trials that were under way are tried again, at most ``RETRIES`` times
-    each and the last time one by one: whichever then kills its worker is recorded as failed.
+    When a worker dies, its trial is tried again, at most ``RETRIES`` times and the last time with
+    no other beside it; if it then kills its worker it is recorded as failed. A worker that gives no
+    sign of life for ``PATIENCE_SECONDS`` (it was stopped, or the machine swaps) counts as dead and
+    is ended; a warning comes before.
 
     Args:
         specs: the trials; equal ones are run once.
         ledger: where the records go; only this process writes to it.
-        jobs: processes at a time; None takes the number of CPUs this process may use. With 1 the
-            trials run in this process.
+        jobs: processes at a time; None takes the number of CPUs this process may use. With 1 and
+            no time limit the trials run in this process.
         dask: a Dask cluster to run on: ``"local"``, with ``jobs`` processes, or the address of a
             scheduler, whose workers need this version of dralign and the same files.
+        trial_timeout: seconds after which a trial's worker is ended and the trial recorded as
+            failed; None for no limit.
         on_record: called with each record once it is in the ledger.
         run: what runs a trial; a function that other processes can import.
 
     Raises:
-        OptionError: if ``jobs`` is below 1 or given for a running cluster, or ``dask`` is neither
-            ``"local"`` nor an address.
-        StudyError: if the ledger can't be written or the cluster can't be used; what is in the
-            ledger stays.
+        OptionError: if ``jobs`` is below 1 or given for a running cluster, ``dask`` is neither
+            ``"local"`` nor an address, or ``trial_timeout`` is no positive number.
+        StudyError: if the ledger can't be written, was removed or is written by another call, the
+            data change meanwhile, or the workers can't be used; what is in the ledger stays.
+    """
+    _check_options(jobs, dask, trial_timeout)
+    trials = identify(specs)
+    n_done, failures = 0, list[TrialRecord]()
+    with only_writer(ledger):
+        finished = ledger.done_hashes() & trials.keys()
+        todo = {digest: trial for digest, trial in trials.items() if digest not in finished}
+        with closing(_records(todo, jobs, dask, trial_timeout, run)) as records:
+            for record in records:
+                # What is written to a file that was removed is lost without an error.
+                ledger.check_in_place()
+                ledger.add(record)
+                ledger.check_in_place()
+                if record.status == "done":
+                    n_done += 1
+                else:
+                    failures.append(record)
+                if on_record is not None:
+                    on_record(record)
+    return StudyOutcome(tuple(trials), len(finished), n_done, tuple(failures))
+
+
+def _check_options(jobs: int | None, dask: str | None, trial_timeout: float | None) -> None:
+    """Checks how the trials are to be run.
+
+    Raises:
+        OptionError: if that is not possible.
     """
     if jobs is not None and jobs < 1:
         raise OptionError(f"jobs: expected at least 1, got {jobs}")
@@ -95,140 +151,105 @@ def run_study(
         check_address(dask)
     if jobs is not None and dask not in {None, "local"}:
         raise OptionError("jobs: a running Dask cluster has its own number of workers")
-    trials = identify(specs)
-    finished = ledger.done_hashes() & trials.keys()
-    todo = {digest: trial for digest, trial in trials.items() if digest not in finished}
-    n_done, failed = 0, list[TrialRecord]()
-    with closing(_records(todo, jobs, dask, run)) as records:
-        for record in records:
-            ledger.add(record)
-            if record.status == "done":
-                n_done += 1
-            else:
-                failed.append(record)
-            if on_record is not None:
-                on_record(record)
-    return StudyOutcome(tuple(trials), len(finished), n_done, tuple(failed))
+    if trial_timeout is not None and not (math.isfinite(trial_timeout) and trial_timeout > 0):
+        raise OptionError(f"trial_timeout: expected seconds above 0, got {trial_timeout:g}")
 
 
 def _records(
-    todo: Mapping[str, Trial], jobs: int | None, dask: str | None, run: Run
+    todo: Mapping[str, Trial],
+    jobs: int | None,
+    dask: str | None,
+    limit: float | None,
+    run: Run,
 ) -> Generator[TrialRecord]:
     """The records of the trials as they end; closing it early stops the workers."""
     import joblib
 
-    width = jobs or joblib.cpu_count()
     if not todo:
         return
-    if width == 1 and dask is None:
+    # Elsewhere they can't be handed pipes.
+    width = jobs or (joblib.cpu_count() if dask or os.name == "posix" else 1)
+    if width == 1 and dask is None and limit is None:
         for digest, trial in todo.items():
-            yield _attempt(run, digest, trial)
+            yield attempt(run, digest, trial)
         return
-    with open_pool(min(width, len(todo)), dask) as pool:
-        yield from _survivors(todo, pool, run)
+    width = min(width, len(todo))
+    with open_processes(width) if dask is None else open_cluster(width, dask) as pool:
+        yield from _survivors(todo, pool, run, limit)
 
 
-def _survivors(todo: Mapping[str, Trial], pool: Pool, run: Run) -> Iterator[TrialRecord]:
+def _survivors(
+    todo: Mapping[str, Trial], pool: Pool, run: Run, limit: float | None
+) -> Iterator[TrialRecord]:
     """The records of the trials, whatever becomes of the workers."""
     queue, suspects = deque(todo), deque[str]()
-    deaths = Counter[str]()
-    # Twice as many as there are workers, so that none waits for its next trial.
-    for digest, future in _attempts(queue, 2 * pool.width, todo, pool, run):
-        if lost := pool.deaths(future):
-            deaths[digest] += lost
+    losses = Counter[str]()
+    for digest, record in _attempts(queue, todo, pool, run, limit):
+        if record is None:
+            losses[digest] += 1
             # At the end of the queue the next attempt has other company.
-            (queue if deaths[digest] < RETRIES else suspects).append(digest)
+            (queue if losses[digest] < RETRIES else suspects).append(digest)
         else:
-            yield future.result()
-    for digest, future in _attempts(suspects, 1, todo, pool, run):
-        if lost := pool.deaths(future):
-            yield _killed(digest, todo[digest], deaths[digest] + lost)
-        else:
-            yield future.result()
+            yield record
+    for digest, record in _attempts(suspects, todo, pool, run, limit, alone=True):
+        yield record or failed(
+            digest,
+            todo[digest],
+            f"the worker process died {losses[digest] + 1} times, at last with no other trial "
+            "beside it (out of memory, killed or stopped)",
+        )
 
 
 def _attempts(
-    queue: deque[str], limit: int, todo: Mapping[str, Trial], pool: Pool, run: Run
-) -> Iterator[tuple[str, Future[TrialRecord]]]:
+    queue: deque[str],
+    todo: Mapping[str, Trial],
+    pool: Pool,
+    run: Run,
+    limit: float | None,
+    *,
+    alone: bool = False,
+) -> Iterator[Ended]:
     """Runs what is in the queue, also what is added meanwhile; each attempt as it ends.
 
     Args:
         queue: the hashes of trials.
-        limit: how many are handed to the pool at a time.
         todo: the trials by hash.
         pool: where they run.
         run: what runs a trial.
+        limit: seconds that a trial may take.
+        alone: whether they run one by one.
     """
-    flying: dict[Future[TrialRecord], str] = {}
-    while queue or flying:
-        while queue and len(flying) < limit:
+
+    def fill() -> None:
+        while queue and pool.has_room() and not (alone and pool.flights):
             digest = queue.popleft()
-            flying[pool.submit(_attempt, run, digest, todo[digest])] = digest
-        ended, _ = wait(flying, timeout=10, return_when=FIRST_COMPLETED)
-        if not ended:
-            pool.check()
-        for future in ended:
-            yield flying.pop(future), future
+            pool.hand_out(digest, attempt, run, digest, todo[digest])
+
+    while queue or pool.flights:
+        fill()
+        ended = pool.wait(LOOK_SECONDS)
+        fill()  # now, so that no worker waits for the records to be written
+        yield from ended
+        for flight in tuple(pool.flights.values()):
+            digest = flight.digest
+            if limit is not None and flight.running > limit:
+                pool.take_back(digest)
+                line = f"took longer than the time limit of {limit:g} s for a trial, and was ended"
+                yield digest, failed(digest, todo[digest], line, seconds=flight.running)
+            elif flight.silent > PATIENCE_SECONDS:
+                pool.take_back(digest)
+                yield digest, None
+            elif flight.silent > TELL_SECONDS and not flight.told:
+                _tell(flight, todo[digest].spec)
 
 
-def _attempt(run: Run, digest: str, trial: Trial) -> TrialRecord:
-    """Runs one trial; whatever it raises becomes a failed record."""
-    start = time.perf_counter()
-    history: History = ()
-    error = ""
-    with _one_at_a_time, _one_thread(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            history = run(trial.spec)
-        except Exception as cause:  # noqa: BLE001 - one bad trial must not stop a study
-            error = _describe(cause)
-        versions = environment()
-    return TrialRecord(
-        hash=digest,
-        fingerprint=trial.fingerprint,
-        spec=trial.spec.portable(),
-        status="failed" if error else "done",
-        error=error,
-        history=history,
-        seconds=time.perf_counter() - start,
-        warnings=tuple(dict.fromkeys(_one_line(str(warning.message)) for warning in caught)),
-        environment=dict(versions),
+def _tell(flight: Flight, spec: TrialSpec) -> None:
+    """Warns of a trial that gives no sign of life."""
+    flight.told = True
+    warnings.warn(
+        f"the trial {spec.method}, seed {spec.seed} ({flight.digest[:12]}) has given no sign of "
+        f"life for {flight.silent:.0f} s ({flight.place} is stopped, or the machine swaps); after "
+        f"{PATIENCE_SECONDS:.0f} s it is tried again elsewhere",
+        DralignWarning,
+        stacklevel=2,
     )
-
-
-def _killed(digest: str, trial: Trial, deaths: int) -> TrialRecord:
-    """The record of a trial that kills its workers."""
-    return TrialRecord(
-        hash=digest,
-        fingerprint=trial.fingerprint,
-        spec=trial.spec.portable(),
-        status="failed",
-        error=f"the worker process died {deaths} times, at last with no other trial beside it "
-        "(out of memory, or killed)",
-        environment=dict(environment()),
-    )
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Runs a block with one torch thread: fastest for small networks, and reproducible."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _describe(error: Exception) -> str:
-    """One line for an error: our own as they are, others with their type and place."""
-    text = _one_line(str(error))
-    if isinstance(error, DralignError):
-        return text
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {text} ({Path(frame.filename).name}:{frame.lineno})"
-
-
-def _one_line(text: str) -> str:
-    """The text with every run of white space as one blank."""
-    return " ".join(text.split())

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from dralign.data import DataSource
-from dralign.errors import StudyError
+from dralign.errors import DralignError, StudyError
 from dralign.methods import Method, build_method, method_options, method_settings, method_type
 from dralign.methods.shared import GAP, LOSS
 from dralign.models import NETWORK
@@ -195,6 +195,23 @@ class Trial:
             allow_nan=False,
         )
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def check_data(self) -> None:
+        """Checks that the data are still those of the fingerprint, where this process runs.
+
+        Raises:
+            StudyError: if they are others, or can't be read.
+        """
+        name = self.spec.data.name
+        try:
+            found = self.spec.data.fingerprint()
+        except DralignError as error:
+            raise StudyError(f"{error}; it could be read when the study began") from error
+        if found != self.fingerprint:
+            raise StudyError(
+                f"{name}: the file changed while the study ran (or is another one where a worker "
+                "runs); what is recorded is of the old one, the same command begins anew"
+            )
 
 
 def identify(specs: Iterable[TrialSpec]) -> dict[str, Trial]:

@@ -1,0 +1,93 @@
+"""One attempt at a trial, in whatever process: whatever happens becomes a record."""
+
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from dralign.errors import DralignError
+from dralign.study.environment import environment
+from dralign.study.record import TrialRecord
+from dralign.study.spec import Trial, TrialSpec
+from dralign.training import History
+
+Run = Callable[[TrialSpec], History]
+
+# Random state, warnings and threads belong to the process, and a Dask worker may have several
+# threads: there trials take turns.
+_one_at_a_time = threading.Lock()
+
+
+def attempt(run: Run, digest: str, trial: Trial) -> TrialRecord:
+    """Runs one trial; whatever it raises becomes a failed record.
+
+    Raises:
+        StudyError: if the data are not, or no more, those that the trial is about. They are looked
+            at before and after, so that what was read in between is what was fingerprinted.
+    """
+    start = time.perf_counter()
+    history: History = ()
+    error = ""
+    with _one_at_a_time, _one_thread(), warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trial.check_data()
+        try:
+            history = run(trial.spec)
+        except Exception as cause:  # noqa: BLE001 - one bad trial must not stop a study
+            error = _describe(cause)
+        trial.check_data()
+        versions = environment()
+    return TrialRecord(
+        hash=digest,
+        fingerprint=trial.fingerprint,
+        spec=trial.spec.portable(),
+        status="failed" if error else "done",
+        error=error,
+        history=history,
+        seconds=time.perf_counter() - start,
+        warnings=tuple(dict.fromkeys(one_line(str(warning.message)) for warning in caught)),
+        environment=dict(versions),
+    )
+
+
+def failed(digest: str, trial: Trial, error: str, *, seconds: float = 0.0) -> TrialRecord:
+    """The record of a trial that left none itself, because its worker ended."""
+    return TrialRecord(
+        hash=digest,
+        fingerprint=trial.fingerprint,
+        spec=trial.spec.portable(),
+        status="failed",
+        error=error,
+        seconds=seconds,
+        environment=dict(environment()),
+    )
+
+
+def one_line(text: str) -> str:
+    """The text with every run of white space as one blank."""
+    return " ".join(text.split())
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Runs a block with one torch thread: fastest for small networks, and reproducible."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _describe(error: Exception) -> str:
+    """One line for an error: our own as they are, others with their type and place."""
+    text = one_line(str(error))
+    if isinstance(error, DralignError):
+        return text
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text} ({Path(frame.filename).name}:{frame.lineno})"

@@ -1,0 +1,133 @@
+"""How a command ends before its time: by Ctrl-C, without memory, on input that is too deep."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import interrupts
+from dralign.cli import main
+
+TABLE = "age,label,group\n" + "3,1,a\n4,0,b\n7,1,b\n9,0,a\n" * 30
+KEPT = "interrupted; finished trials are kept, the same command continues"
+TRAIN = ["--label", "label", "--sensitive", "group", "--epochs", "2", "--iterations", "2"]
+
+
+@pytest.fixture
+def people(tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text(TABLE)
+    return path
+
+
+def fail_with(monkeypatch, command, name, error):
+    """Lets something that a command calls raise."""
+
+    def fail(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(importlib.import_module(f"dralign.cli.{command}"), name, fail)
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "line"),
+    [
+        (["predict", "net", "people.csv"], "load_artifact", "interrupted; nothing was written"),
+        (["audit", "net", "people.csv"], "load_artifact", "interrupted; nothing was written"),
+        (["sweep", "plan.toml"], "load_plan", KEPT),
+        (["train", "adult", "--out", "net"], "train_trial", "interrupted; no network was written"),
+        (["report", "study"], "Ledger", "interrupted"),
+    ],
+)
+def test_an_interrupted_command_says_what_became_of_its_work(
+    command, name, line, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    fail_with(monkeypatch, command[0], name, KeyboardInterrupt)
+    assert main(command) == 130
+    assert capsys.readouterr().err == f"dralign: error: {line}\n"
+
+
+def test_an_interrupted_training_names_its_checkpoints_only_if_there_are_any(
+    people, tmp_path, monkeypatch, capsys
+):
+    kept = tmp_path / "kept"
+    command = ["train", str(people), *TRAIN, "--out", str(tmp_path / "net")]
+    command += ["--checkpoints", str(kept)]
+    fail_with(monkeypatch, "train", "train_trial", KeyboardInterrupt)
+    assert main(command) == 130
+    assert last_line(capsys) == "dralign: error: interrupted; no network was written"
+    monkeypatch.undo()
+    fail_with(monkeypatch, "train", "save_artifact", KeyboardInterrupt)
+    assert main(command) == 130
+    expected = f"dralign: error: interrupted; the same command continues from {kept}"
+    assert last_line(capsys) == expected
+    monkeypatch.undo()
+    assert main(command) == 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (MemoryError(), 1, "out of memory"),
+        (MemoryError("Unable to allocate 8. GiB"), 1, "out of memory: Unable to allocate 8. GiB"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried\nFrame 1"),
+            1,
+            "out of memory: DefaultCPUAllocator: can't allocate memory: you tried",
+        ),
+        (RuntimeError("can't start new thread"), 1, "out of memory: can't start new thread"),
+        (RecursionError("maximum depth"), 2, "something that was given is nested too deeply"),
+    ],
+)
+def test_too_little_memory_and_too_deep_input_are_one_line(error, code, line, monkeypatch, capsys):
+    fail_with(monkeypatch, "predict", "load_artifact", error)
+    assert main(["predict", "net", "people.csv"]) == code
+    assert capsys.readouterr().err == f"dralign: error: {line}\n"
+
+
+def test_another_error_is_a_bug_and_shows_where_it_is(monkeypatch):
+    fail_with(monkeypatch, "predict", "load_artifact", RuntimeError("a bug"))
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["predict", "net", "people.csv"])
+
+
+STUB = "import time; print('loading', flush=True); time.sleep(60)"
+
+
+def test_ctrl_c_while_the_program_is_loaded_ends_it_silently_with_130(tmp_path):
+    (tmp_path / "torch.py").write_text(STUB)
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    process = interrupts.start(
+        [sys.executable, "-m", "dralign", "--help"],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=50)
+    assert (process.returncode, printed, errors) == (130, "", "")
+
+
+def test_a_program_that_can_not_be_loaded_is_one_line(tmp_path):
+    (tmp_path / "torch.py").write_text("raise MemoryError('failed to map segment')")
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+    done = subprocess.run(
+        [sys.executable, "-m", "dralign", "--help"],
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    line = "dralign: error: the program can't be loaded: MemoryError: failed to map segment\n"
+    assert (done.returncode, done.stderr) == (1, line)
