@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from dralign.data import DataSource, load_table, read_table
+from dralign.data import DataSource, TableEncoder, load_table, read_table
 from dralign.data.inputs import usable_columns
 from dralign.errors import DataError, DralignError, DralignWarning, GroupError, OptionError
 
@@ -399,6 +399,12 @@ def test_text_that_few_rows_share_is_left_out():
         DralignWarning, match=r"'class' \(10 different texts, few in 10 rows or more\)"
     ):
         assert usable_columns(frame) == ["x"]
+
+
+def test_columns_of_rare_texts_alone_are_refused():
+    frame = pd.DataFrame({"class": list("abcdefghij") * 9})
+    with pytest.raises(DataError, match="no column has a value that 10 training rows share"):
+        TableEncoder.fit(frame, ["class"])
 
 
 def stray(score):

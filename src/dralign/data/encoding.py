@@ -180,10 +180,13 @@ class TableEncoder:
             frame: the training rows.
             columns: which columns, in the order of the inputs.
             min_category_rows: a text that fewer rows have is no category, and not kept.
+
+        Raises:
+            DataError: if that leaves no input, or numbers can't be scaled.
         """
         from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-        return cls(
+        encoder = cls(
             tuple(
                 NumericColumn.fit(frame[name])
                 if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])
@@ -191,6 +194,9 @@ class TableEncoder:
                 for name in columns
             )
         )
+        if not encoder.feature_names:
+            raise DataError(f"no column has a value that {min_category_rows} training rows share")
+        return encoder
 
     @property
     def feature_names(self) -> tuple[str, ...]:

@@ -56,7 +56,7 @@ def usable_columns(
     usable = [name for name, reason in reasons.items() if not reason]
     if as_text := [f"{name!r} ({strays[name]})" for name in usable if strays[name]]:
         warnings.warn(
-            f"taken as text, with a category for each value: {noted(as_text)}",
+            f"taken as text, not as numbers: {noted(as_text)}",
             DralignWarning,
             stacklevel=3,
         )
