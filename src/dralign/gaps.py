@@ -283,11 +283,29 @@ def _check(prob: Tensor, group: Tensor, label: Tensor | None, n_groups: int) -> 
             raise DataError(
                 f"prob: expected probabilities in [0, 1], got {low:g} to {high:g}; pass torch.{fix}"
             )
-    if label is None:
-        return
-    if label.shape != (n,):
-        raise DataError(f"label: expected shape ({n},), got {tuple(label.shape)}")
-    known = torch.arange(n_classes, device=label.device)
-    if not bool((label[:, None] == known).any(1).all()):
+    if label is not None:
+        check_label(label, n_rows=n, n_classes=n_classes)
+
+
+def check_label(label: Tensor, *, n_rows: int, n_classes: int) -> Tensor:
+    """The labels as int64, after a check that they are 0..C-1, one per row.
+
+    Of whole numbers the smallest and the largest are looked at, which takes microseconds and waits
+    for a GPU once.
+
+    Raises:
+        DataError: if they are not.
+    """
+    if label.shape != (n_rows,):
+        raise DataError(f"label: expected shape ({n_rows},), got {tuple(label.shape)}")
+    whole = label.to(torch.int64)
+    if not n_rows:
+        return whole
+    extremes = [*whole.aminmax()]
+    if label.is_floating_point():
+        extremes.append((whole != label).any().to(torch.int64))  # NaN differs from any
+    low, high, *unequal = torch.stack(extremes).tolist()
+    if low < 0 or high >= n_classes or any(unequal):
         expected = "0 and 1" if n_classes == 2 else f"0 to {n_classes - 1}"
         raise DataError(f"label: expected {expected}, got {label.unique()[:5].tolist()}")
+    return whole

@@ -92,7 +92,8 @@ def check_group(group: Tensor, *, n_rows: int, n_groups: int) -> None:
         )
     if group.shape != (n_rows,):
         raise GroupError(f"group: expected shape ({n_rows},), got {tuple(group.shape)}")
-    low, high = (int(group.min()), int(group.max())) if n_rows else (MISSING, MISSING)
+    # One transfer for both, because a step on a GPU waits for each.
+    low, high = torch.stack(group.aminmax()).tolist() if n_rows else (MISSING, MISSING)
     if low < MISSING or high >= n_groups:
         raise GroupError(f"group: expected codes from -1 to {n_groups - 1}, got {low} to {high}")
 

@@ -9,6 +9,7 @@ over processes. Each part goes backward with the derivatives at the sums, weight
 the group's rows, and the parts add up to the step of the whole batch.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -21,7 +22,7 @@ from dralign.alignment.parts import Everyone, count_rows, split
 from dralign.alignment.passes import (
     WHOLE,
     Passes,
-    double_backward_attention,
+    double_backward_kernels,
     forward_blocks,
     random_state,
     random_state_set,
@@ -29,9 +30,13 @@ from dralign.alignment.passes import (
 )
 from dralign.alignment.processes import add_up, gradients_added_up, n_processes, rank
 from dralign.alignment.term import RationaleAlignment
-from dralign.gaps import Gap, resolve_gap
+from dralign.errors import DataError, OptionError
+from dralign.gaps import Gap, check_label, resolve_gap
 from dralign.groups import check_group
 from dralign.rationale import per_sample_loss, probability
+from dralign.rationale.derivatives import limits_explained
+from dralign.rationale.outputs import warn_of_probabilities
+from dralign.rationale.usage import FEW
 from dralign.sampling import Batch, batch_in_blocks
 
 Key = tuple[int, int]  # the number of a block, and of a leaf parameter
@@ -71,14 +76,14 @@ def aligned_backward(
 
     Args:
         model: the network that ``alignment`` was made for; it returns logits.
-        x: (n, ...) inputs.
-        label: (n,) labels 0..C-1.
+        x: (n, ...) inputs, at least one row.
+        label: (n,) labels 0..C-1, of any dtype.
         group: (n,) int64 codes; rows coded -1 count in the task loss only.
         n_groups: the number of groups G.
         alignment: which layers are aligned, and at which granularity.
-        alignment_weight: beta.
+        alignment_weight: beta, 0 or more.
         gap: the name of the gap, which also says which groups are aligned with which.
-        fairness_weight: lambda; with 0 the gap is not computed.
+        fairness_weight: lambda, 0 or more; with 0 the gap is not computed.
         n_classes: the number of classes C.
         micro_batch: rows to forward at a time, for batches that don't fit in memory; None takes
             all. The rationale is still that of the whole batch, which costs a forward and a
@@ -90,14 +95,26 @@ def aligned_backward(
         The detached value of the whole loss.
 
     Raises:
-        DataError: if the processes hold rows of different groups (or labels).
-        OptionError: if ``gap`` is unknown, or not for as many classes.
+        DataError: if there are no rows, a label is not one of 0..C-1, or the processes hold rows
+            of different groups (or labels).
+        OptionError: if ``gap`` is unknown, or not for as many classes, or a weight is negative or
+            not finite.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a code is out of range.
-        ModelError: if the output has the wrong shape.
+        ModelError: if the output has the wrong shape, a layer that is used gets no gradient, or
+            there is no second derivative.
     """
+    for name, weight in (
+        ("alignment_weight", alignment_weight),
+        ("fairness_weight", fairness_weight),
+    ):
+        if not 0 <= weight < math.inf:
+            raise OptionError(f"{name}: expected a number from 0 up, got {weight}")
+    if not len(x):
+        raise DataError("x: expected at least one row, got an empty batch")
     check_group(group, n_rows=len(x), n_groups=n_groups)
     chosen = resolve_gap(gap, n_classes=n_classes)
+    label = check_label(label, n_rows=len(x), n_classes=n_classes)
     batch = batch_in_blocks(x, label, group, n_groups=n_groups, by_label=chosen.conditions_on_label)
     return backward_in_blocks(
         model,
@@ -141,10 +158,11 @@ def backward_in_blocks(
         The detached value of the whole loss.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    with double_backward_attention(), gradients_added_up(parameters):
+    with double_backward_kernels(model), limits_explained(), gradients_added_up(parameters):
         step = _Step(model, batch, alignment, gap, passes)
         parts = split(batch, passes.micro_batch)
         first = [step.forward(batch)] if len(parts) == 1 else step.rehearse(parts)
+        step.refuse_hidden(first)
         similarity, cotangents = step.similarity(first, -alignment_weight)
         everyone = Everyone([p.prob for p in first], parts) if fairness_weight else None
         shares = [1.0 if group_sum else rows / sum(step.rows) for rows in step.rows]
@@ -206,7 +224,8 @@ class _Step:
         passes: Passes,
     ) -> None:
         """Finds the leaf parameters of the layers and counts rows; nothing is run yet."""
-        self.model, self.granularity = model, alignment.granularity
+        self.model, self.alignment, self.batch = model, alignment, batch
+        self.granularity = alignment.granularity
         self.passes, self.scale = passes, passes.loss_scale
         named = dict(model.named_parameters(remove_duplicate=False))
         self.layers = [(layer, layer.weight(named)) for layer in alignment.active_layers]
@@ -222,6 +241,7 @@ class _Step:
         """Forwards a part; with ``graph`` its gradients can be differentiated again."""
         state = random_state(self.model)
         outputs = forward_blocks(self.model, part, self.passes)
+        warn_of_probabilities(self.model, [outputs[0].grad_fn], stacklevel=4)
         losses = [
             per_sample_loss(output, part.y[block.rows]).sum() / rows
             for output, block, rows in zip(outputs, part.blocks, self.rows, strict=True)
@@ -241,6 +261,21 @@ class _Step:
             if gradient is not None
         }
         return _Pass(losses, probability(torch.cat(outputs)), gradients, state)
+
+    def refuse_hidden(self, passes: Sequence[_Pass]) -> None:
+        """Checks that layers without a gradient are not used; a step with all costs nothing more.
+
+        Raises:
+            ModelError: if one is used.
+        """
+        found = {place for p in passes for _, place in p.gradients}
+        if not self.compared or len(found) == len(self.leaves):
+            return
+        missing = {id(leaf) for place, leaf in enumerate(self.leaves) if place not in found}
+        blocks = [self.batch.blocks[i].rows for i in chain(*self.compared)]
+        rows = torch.cat([self.batch.x[block][:FEW] for block in blocks])
+        hidden = [layer for layer, leaf in self.layers if id(leaf) in missing]
+        self.alignment.refuse_hidden(rows, hidden)
 
     def rehearse(self, parts: Sequence[Batch]) -> list[_Pass]:
         """Forwards all parts for their values alone; only one graph is held at a time."""

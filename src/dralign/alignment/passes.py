@@ -10,6 +10,8 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from dralign.errors import OptionError
+from dralign.rationale import logits
+from dralign.rationale.derivatives import recurrence_without_cudnn
 from dralign.sampling import Batch
 
 
@@ -45,12 +47,11 @@ class Passes:
     def forward(self, model: nn.Module, x: Tensor) -> Tensor:
         """The output of the network, of float32 where autocast computed it."""
         if self.half is None:
-            output: Tensor = model(x)
-            return output
+            return logits(model, x)
         # A context of its own for every pass: one without a graph would leave casts of the weights
         # without a graph to the next.
         with torch.autocast(x.device.type, self.half):
-            output = model(x)
+            output = logits(model, x)
         return output.float()
 
 
@@ -70,11 +71,14 @@ def forward_blocks(model: nn.Module, batch: Batch, passes: Passes = WHOLE) -> li
 
 
 @contextmanager
-def double_backward_attention() -> Iterator[None]:
-    """Attention by plain matrix products: the fused kernels have no second derivatives."""
+def double_backward_kernels(model: nn.Module) -> Iterator[None]:
+    """Attention by plain matrix products: the fused kernels have no second derivatives.
+
+    Neither have cuDNN's of recurrent layers; a network with any runs without cuDNN.
+    """
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    with sdpa_kernel(SDPBackend.MATH):
+    with sdpa_kernel(SDPBackend.MATH), recurrence_without_cudnn(model):
         yield
 
 

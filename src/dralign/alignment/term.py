@@ -1,19 +1,30 @@
 """The alignment term of Eq. 9, to be added to any loss in any training loop."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from dralign.errors import ModelError, OptionError, unknown
+from dralign.errors import DralignWarning, ModelError, OptionError, unknown
 from dralign.rationale import (
     Granularity,
     Layer,
     LayerChoice,
+    coverage_of,
     mean_pairwise_similarity,
     normalised_rationale,
     select_layers,
 )
+from dralign.rationale.coverage import warn_of_low_coverage
+from dralign.rationale.derivatives import (
+    graph_of,
+    limits_explained,
+    only_once,
+    require_visible,
+)
+from dralign.rationale.outputs import kind, warn_of_probabilities
+from dralign.rationale.usage import require_unused
 
 Strata = Sequence[Sequence[Tensor | None]]
 
@@ -27,10 +38,11 @@ class RationaleAlignment:
     of the cosine similarity between groups (last term of Eq. 9).
 
     The term is differentiated twice, so attention must be computed without its fused kernels: put
-    ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`` around the forward pass.
+    ``torch.nn.attention.sdpa_kernel(SDPBackend.MATH)`` around the forward pass. Recurrent layers on
+    a GPU need ``torch.backends.cudnn.flags(enabled=False)`` there.
 
-    Biases, normalisation layers and embeddings take no part. Frozen weights are skipped, as are
-    weights that no loss reaches.
+    Biases, normalisation layers and embeddings take no part, nor do weights that a module of your
+    own holds (``coverage``). Frozen weights are skipped, as are weights that no loss reaches.
     """
 
     def __init__(
@@ -40,7 +52,7 @@ class RationaleAlignment:
         layers: LayerChoice = "all",
         granularity: Granularity = "unit",
     ) -> None:
-        """Finds the layers; costs nothing else.
+        """Finds the layers; costs nothing else. Warns if they hold less than half of the weights.
 
         Args:
             model: the network, not compiled; it is not changed.
@@ -56,8 +68,12 @@ class RationaleAlignment:
         self._model = model
         self._chosen = select_layers(model, layers)
         self.granularity = granularity
+        self._looked_at = False
+        self._unsure = True  # whether there is a second derivative
+        self._unused: set[str] = set()
         if not self.layers:
             raise ModelError("every chosen layer is frozen (requires_grad=False)")
+        warn_of_low_coverage(coverage_of(model, self.active_layers), layers, stacklevel=2)
 
     @property
     def active_layers(self) -> tuple[Layer, ...]:
@@ -70,6 +86,15 @@ class RationaleAlignment:
         """The names of the layers that take part now."""
         return tuple(layer.name for layer in self.active_layers)
 
+    @property
+    def coverage(self) -> float:
+        """The share of the network's weights that take part now, in [0, 1].
+
+        The weights are the entries of all parameters of two or more dimensions, but for those of
+        normalisation layers (``dralign.rationale.Coverage``).
+        """
+        return coverage_of(self._model, self.active_layers).share
+
     def align(self, strata: Strata, *, params: Mapping[str, Tensor] | None = None) -> Tensor:
         """The alignment term, a scalar from -S * L (S strata, L layers) to 0; lower is better.
 
@@ -78,8 +103,13 @@ class RationaleAlignment:
         the group gradients: its backward pass is a double backward. Cost: one backward pass per
         group loss here, and about three more in the backward pass of the result.
 
-        A stratum with fewer than two groups present adds nothing. A rationale that is zero (dead
-        layer, zero gradient) has similarity 0 and no gradient.
+        A stratum with fewer than two groups present adds nothing; where none adds anything the
+        result is 0 with a zero gradient. A rationale that is zero (dead layer, zero gradient) has
+        similarity 0 and no gradient. NaN or infinite losses give NaN, so that a gradient scaler or
+        a check of the loss sees them.
+
+        At the first call a warning names the layers without a gradient, and tells if the network
+        ends in a sigmoid whose output is taken for logits.
 
         Args:
             strata: lists of the mean losses of the groups to be aligned with each other, None where
@@ -89,7 +119,9 @@ class RationaleAlignment:
                 through ``torch.func.functional_call``.
 
         Raises:
-            ModelError: if no layer takes part or a loss has no graph to the weights.
+            ModelError: if no layer takes part, a loss has no graph to the weights, or a gradient
+                is hidden by checkpointing with ``use_reentrant=True``; in the backward pass of the
+                result, if there is no second derivative.
         """
         parameters = _parameters(self._model) if params is None else params
         layers = [x for x in self._chosen if x.weight(parameters).requires_grad]
@@ -97,21 +129,76 @@ class RationaleAlignment:
         if not weights:
             raise ModelError("every chosen layer is frozen (requires_grad=False)")
         total = weights[0].new_zeros((), dtype=at_least_float32(weights[0].dtype))
-        compared = 0
-        with torch.autocast(weights[0].device.type, enabled=False):
-            for stratum in strata:
-                losses = [loss for loss in stratum if loss is not None]
-                if len(losses) < 2:
-                    continue
+        compared = [
+            losses
+            for stratum in strata
+            if len(losses := [loss for loss in stratum if loss is not None]) > 1
+        ]
+        if not compared:
+            return total + weights[0].flatten()[:0].sum()  # 0, with a graph
+        reached: set[Layer] = set()
+        with torch.autocast(weights[0].device.type, enabled=False), limits_explained():
+            for losses in compared:
                 gradients = [_gradients(loss, weights) for loss in losses]
                 for layer, weight, *per_group in zip(layers, weights, *gradients, strict=True):
                     if all(grad is None for grad in per_group):
                         continue
                     total = total + self._similarity(layer, weight, per_group)
-                    compared += 1
-        if not compared and any(sum(x is not None for x in s) > 1 for s in strata):
-            raise ModelError("no chosen layer is reached by the losses")
+                    reached.add(layer)
+        if not (self._looked_at and reached):
+            self._look_at(compared, [layer for layer in layers if layer not in reached])
+        self._refuse_backward_where_impossible(total)
         return -total
+
+    def refuse_hidden(self, x: Tensor, missing: Sequence[Layer]) -> None:
+        """Checks, once for a layer, that one without a gradient for the rows x is not used by them.
+
+        Raises:
+            ModelError: if it is.
+        """
+        new = [layer for layer in missing if layer.name not in self._unused]
+        require_unused(self._model, x, new)
+        self._unused.update(layer.name for layer in new)
+
+    def _look_at(self, compared: Sequence[Sequence[Tensor]], missing: Sequence[Layer]) -> None:
+        """Says, at the first step, what is likely to be meant otherwise.
+
+        Raises:
+            ModelError: if gradients are hidden, or no layer has one.
+        """
+        nodes = graph_of(loss for losses in compared for loss in losses)
+        if missing:
+            require_visible(nodes)
+        if len(missing) == len(self.active_layers):
+            raise ModelError("no chosen layer is reached by the losses")
+        if missing:
+            names = ", ".join(layer.name for layer in missing)
+            warnings.warn(
+                f"layers without a gradient take no part: {names}; either they are never used, or "
+                "used under torch.no_grad()",
+                DralignWarning,
+                stacklevel=3,
+            )
+        of_logits = ("BinaryCrossEntropyWithLogits", "LogSoftmax")
+        outputs = [node.next_functions[0][0] for node in nodes if kind(node) in of_logits]
+        warn_of_probabilities(self._model, outputs, stacklevel=3)
+        self._looked_at = True
+
+    def _refuse_backward_where_impossible(self, total: Tensor) -> None:
+        """The backward pass will raise one line where torch would raise its own.
+
+        The graph is looked through at the first step, and again only where that found something.
+        """
+        if not self._unsure:
+            return
+        line = only_once(graph_of([total]))
+        self._unsure = bool(line)
+        if line and total.requires_grad:
+
+            def refuse(gradient: Tensor) -> Tensor:  # noqa: ARG001
+                raise ModelError(line)
+
+            total.register_hook(refuse)
 
     def _similarity(self, layer: Layer, weight: Tensor, grads: Sequence[Tensor | None]) -> Tensor:
         """The mean pairwise similarity of the groups in one layer."""

@@ -20,10 +20,12 @@ from dralign.auditing.removal import Network, independence, what_if
 from dralign.auditing.summary import findings
 from dralign.errors import DataError, GroupError, GroupTypeError, OptionError
 from dralign.groups import GroupCodes, encode_groups
-from dralign.rationale import LayerChoice, select_layers
+from dralign.rationale import LayerChoice, coverage_of, logits, original, select_layers
+from dralign.rationale.coverage import warn_of_low_coverage
 from dralign.rationale.fast_ablation import linear_stack
 from dralign.rationale.gradients import evaluation_mode
 from dralign.rationale.rows import check_rows, random_state_kept, require_finite_loss
+from dralign.rationale.usage import notice_probabilities, require_gradients
 from dralign.study import environment
 
 Progress = Callable[[str, float], None]
@@ -66,7 +68,8 @@ def audit(
     a forward pass for each removal.
 
     Args:
-        model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C.
+        model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C, or an
+            object with them as ``.logits``. Of a compiled one the module it was made from is taken.
         x: (n, ...) inputs.
         label: (n,) labels 0/1, or 0..C-1. With more than two classes the group figures and the
             network without its top units are left out.
@@ -92,13 +95,17 @@ def audit(
         GroupError: if a group has fewer than 2 rows, or there is only one group.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
-        ModelError: if no weight takes part, a layer is unknown, or the output has another shape.
+        ModelError: if no weight takes part, a layer is unknown, the output has another shape, or
+            a layer that is used gets no gradient.
     """
     if batch_rows is None:
         size = math.prod(np.shape(x)[1:])
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
     _check_options(n_splits, n_bootstrap, top, batch_rows, seed)
+    model = original(model)
     chosen = select_layers(model, layers)
+    covered = coverage_of(model, chosen)
+    warn_of_low_coverage(covered, layers, stacklevel=2)
     codes, names = _groups(group, group_names)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     device = chosen[0].weight(parameters).device
@@ -110,6 +117,8 @@ def audit(
                 f"group_names: expected {rows.n_groups} names, one per code, got {len(names)}"
             )
         require_finite_loss(model, rows, batch_rows)
+        notice_probabilities(model, rows.x, chosen, stacklevel=2)
+        require_gradients(model, rows, chosen)
         stack = linear_stack(model, rows.x) is not None
         network = Network(model, rows, chosen, stack, batch_rows)
         clock = _Clock(progress)
@@ -123,7 +132,10 @@ def audit(
         )
     left_out = len(codes) - len(rows.x)
     notes = [*([f"{left_out} rows of no group take no part"] if left_out else []), *found.notes]
-    complete = replace(found, notes=notes)
+    if covered.left_out:
+        notes.append(str(covered))
+    provenance = {**found.provenance, "coverage": covered.share}
+    complete = replace(found, notes=notes, provenance=provenance)
     return replace(complete, findings=findings(complete))
 
 
@@ -297,8 +309,8 @@ def _plan(network: Network, sample: int | None) -> _Plan:
 def _n_classes(network: Network) -> int:
     """How many classes the output tells apart."""
     with torch.no_grad():
-        logits = network.model(network.rows.x[:2])
-    return 2 if logits.numel() == 2 else int(logits.shape[-1])
+        output = logits(network.model, network.rows.x[:2])
+    return 2 if output.numel() == 2 else int(output.shape[-1])
 
 
 def _groups(group: object, names: Sequence[str] | None) -> tuple[Tensor, tuple[str, ...]]:

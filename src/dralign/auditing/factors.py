@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from dralign.rationale import Layer, group_gradients, per_sample_loss
+from dralign.rationale import Layer, group_gradients, logits, per_sample_loss
 from dralign.rationale.gradients import requiring_grad
 from dralign.rationale.rows import Rows
 
@@ -141,7 +141,7 @@ def _factors(
     deltas: list[list[Tensor]] = [[] for _ in linears]
     for x, label in zip(rows.x.split(batch_rows), rows.label.split(batch_rows), strict=True):
         with torch.enable_grad(), _recording(linears) as calls:
-            loss = per_sample_loss(model(x), label).sum()
+            loss = per_sample_loss(logits(model, x), label).sum()
         if any(len(own) != 1 or own[0][0].shape[:-1] != (len(x),) for own in calls):
             return None
         outputs = [own[0][1] for own in calls]

@@ -15,7 +15,7 @@ from torch.func import functional_call
 
 from dralign.auditing.records import JointRemoval, Part, WhatIf
 from dralign.metrics import evaluate
-from dralign.rationale import Layer, per_sample_loss, probability
+from dralign.rationale import Layer, logits_in, per_sample_loss, probability
 from dralign.rationale.ablation import Target, plain_ablation
 from dralign.rationale.fast_ablation import fast_ablation
 from dralign.rationale.rows import Rows
@@ -59,7 +59,7 @@ class Network:
                 block = slice(start, start + self.batch_rows)
                 x = self.rows.x[block]
                 inputs = x.double() if self.stack else x
-                yield block, functional_call(self.model, dict(tensors), (inputs,))
+                yield block, logits_in(functional_call(self.model, dict(tensors), (inputs,)))
 
     def group_losses(self, tensors: Mapping[str, Tensor]) -> Floats:
         """(G,) mean losses of the groups."""

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from dralign.rationale.layers import Layer
 from dralign.rationale.losses import per_sample_loss
-from dralign.rationale.replay import Prefix, record_prefix
+from dralign.rationale.outputs import logits
+from dralign.rationale.replay import Replays
 from dralign.rationale.rows import Rows
 
 Removal = Literal["parameter", "unit"]
@@ -46,7 +47,7 @@ def plain_ablation(
     """The change of each group's mean loss when an entry is set to zero, one run per entry.
 
     Works for any network in evaluation mode and in the network's own dtype; the differences are
-    added up in float64. What ran before the layer is replayed from memory (``record_prefix``).
+    added up in float64. What ran before the layer is replayed from memory (``Replays``).
     Cost: at most one forward pass per entry and row; memory grows with ``batch_rows`` only.
 
     Args:
@@ -64,25 +65,19 @@ def plain_ablation(
     totals = [torch.zeros(rows.n_groups, len(t.entries), dtype=torch.float64) for t in targets]
     blocks = torch.arange(len(rows.x), device=rows.x.device).split(batch_rows)
     work, done = len(blocks) * sum(len(target.entries) for target in targets), 0
-    trusted: dict[int, bool] = {}
+    replays = Replays(model)
     with restored(weights), torch.no_grad():
         for block in blocks:
             x, label, group = rows.x[block], rows.label[block], rows.group[block]
-            base = per_sample_loss(model(x), label).double()
+            base = per_sample_loss(logits(model, x), label).double()
             for place, (target, weight) in enumerate(zip(targets, weights, strict=True)):
                 part = target.layer.part(weight.data)
-                prefix = record_prefix(model, x, _owners(model, weight))
-                if place not in trusted:
-                    trusted[place] = _replays_truly(model, x, prefix, part)
-                if not trusted[place]:
-                    prefix = Prefix({})
-                with prefix.replayed() as rewind:
+                with replays.of(x, part, _owners(model, weight)) as run:
                     for entry, position in enumerate(_positions(target, part)):
                         saved = part[position]
                         if bool((saved != 0).any()):
-                            rewind()
                             part[position] = 0
-                            change = per_sample_loss(model(x), label).double() - base
+                            change = per_sample_loss(run(), label).double() - base
                             part[position] = saved
                             totals[place][:, entry] += _by_group(change, group, rows.n_groups)
                         done += 1
@@ -121,26 +116,6 @@ def _owners(model: nn.Module, weight: Tensor) -> list[nn.Module]:
         for module in model.modules()
         if any(own is weight for own in module.parameters(recurse=False))
     ]
-
-
-def _replays_truly(model: nn.Module, x: Tensor, prefix: Prefix, part: Tensor) -> bool:
-    """Whether a replayed run equals a whole one, with the layer as it is and with half of it.
-
-    It does not where a module works in place on an input that is read again, or where a weight is
-    used before its module is called. Leaves the part halved: ``restored`` must be outside.
-    """
-    if not prefix.outputs:
-        return True
-    saved = part.clone()
-    same = True
-    for factor in (1.0, 0.5):
-        part.mul_(factor)
-        whole = model(x)
-        with prefix.replayed():
-            replayed = model(x)
-        same = same and torch.allclose(whole, replayed, rtol=1e-5, atol=1e-6, equal_nan=True)
-    part.copy_(saved)
-    return same
 
 
 def _by_group(values: Tensor, group: Tensor, n_groups: int) -> Tensor:

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from dralign.errors import ModelError
+from dralign.rationale.derivatives import limits_explained, recurrence_without_cudnn
 from dralign.rationale.layers import Layer
 from dralign.rationale.losses import per_sample_loss
+from dralign.rationale.outputs import logits
 
 Gradients = tuple[Tensor | None, ...]
 
@@ -70,12 +72,17 @@ def group_gradients(
         None where the group has no rows.
 
     Raises:
-        ModelError: if no layer has a gradient.
+        ModelError: if no layer has a gradient, or torch can't take one.
     """
     named = dict(model.named_parameters(remove_duplicate=False))
     leaves = [layer.weight(named) for layer in layers]
     result: list[list[Gradients | None]] = []
-    with evaluation_mode(model), torch.enable_grad():
+    with (
+        evaluation_mode(model),
+        torch.enable_grad(),
+        limits_explained(),
+        recurrence_without_cudnn(model),
+    ):
         for stratum in strata:
             inside = (
                 torch.ones_like(group, dtype=torch.bool) if stratum is None else label == stratum
@@ -103,8 +110,8 @@ def _mean_gradient(
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     total: list[Tensor | None] = [None] * len(wanted)
     for block in rows.split(batch_rows):
-        logits = model(x[block].to(leaves[0].device))
-        loss = per_sample_loss(logits, label[block].to(logits.device)).sum() / len(rows)
+        output = logits(model, x[block].to(leaves[0].device))
+        loss = per_sample_loss(output, label[block].to(output.device)).sum() / len(rows)
         for place, grad in enumerate(torch.autograd.grad(loss, wanted, allow_unused=True)):
             if grad is not None:
                 so_far = total[place]

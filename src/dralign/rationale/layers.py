@@ -1,4 +1,4 @@
-"""Which weights have a rationale: the weights of Linear and Conv modules, and of attention."""
+"""Which weights have a rationale: those of linear maps, convolutions, attention and recurrence."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,11 +21,13 @@ class Layer:
 
     Attributes:
         name: the module's name in the model; the three parts of an attention input projection
-            are called ``<module>.q``, ``.k`` and ``.v``.
+            are called ``<module>.q``, ``.k`` and ``.v``, the weights of a recurrent module
+            ``<module>.weight_ih_l0`` and so on.
         parameter: the name of the leaf parameter in ``model.named_parameters()``.
         rows: the first and last row (exclusive) of this part; None for the whole parameter.
         transposed_groups: the number of channel groups of a transposed convolution, whose filters
-            lie on the second axis; 0 for every other module.
+            lie on the second axis; 1 for the Conv1D of transformers, which keeps its units there
+            too; 0 for every other module.
         aliases: other names of the same (tied) parameter.
         refusal: why the weight can't take part; empty where it can.
     """
@@ -72,9 +74,11 @@ class Layer:
 def select_layers(model: nn.Module, layers: LayerChoice = "all") -> tuple[Layer, ...]:
     """The layers of ``model`` that can have a rationale, in order of registration.
 
-    Biases, normalisation layers and embeddings have none (paper, A.1). A tied weight counts once,
-    at its first place. A parametrised weight counts through its leaf when that has the weight's
-    shape (spectral norm, orthogonal, pruning).
+    Biases, normalisation layers and embeddings have none (paper, A.1), nor has a weight that a
+    module of the user's own holds: ``coverage_of`` tells how much is left out. A row of a recurrent
+    weight, one gate of one neuron, is a unit. A tied weight counts once, at its first place. A
+    parametrised weight counts through its leaf when that has the weight's shape (spectral norm,
+    orthogonal, pruning).
 
     Args:
         model: any module, not compiled.
@@ -82,22 +86,32 @@ def select_layers(model: nn.Module, layers: LayerChoice = "all") -> tuple[Layer,
 
     Raises:
         ModelError: if there is no such layer, a name is unknown, a weight is not materialised, is
-            a product of several leaves (weight norm), or the model is compiled.
+            a product of several leaves (weight norm) or sharded over processes (FSDP), or the
+            model is compiled.
         OptionError: if ``layers`` is none of the three forms.
     """
-    if hasattr(model, "_orig_mod"):
+    if original(model) is not model:
         raise ModelError(
             "model is compiled: its double backward is not supported; "
             "pass the module itself and compile around the term instead"
         )
     found = _unique(model, _find(model))
     if not found:
-        raise ModelError(f"{type(model).__name__} has no Linear or Conv layer to take part")
+        raise ModelError(
+            f"{type(model).__name__} has no Linear or Conv layer to take part, nor attention or a "
+            "recurrent one"
+        )
     chosen = _choose(found, layers)
     for layer in chosen:
         if layer.refusal:
             raise ModelError(f"layer {layer.name!r}: {layer.refusal}")
     return chosen
+
+
+def original(model: nn.Module) -> nn.Module:
+    """The module that a compiled one was made from; any other itself."""
+    made_from = getattr(model, "_orig_mod", None)
+    return made_from if isinstance(made_from, nn.Module) else model
 
 
 def _choose(found: tuple[Layer, ...], layers: LayerChoice) -> tuple[Layer, ...]:
@@ -132,6 +146,35 @@ def _find(model: nn.Module) -> Iterator[Layer]:
             yield replace(_layer(module, name, "weight"), transposed_groups=groups)
         elif isinstance(module, nn.MultiheadAttention):
             yield from _attention(module, name)
+        elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
+            for weight in _recurrent(module):
+                layer = _layer(module, name, weight)
+                yield replace(layer, name=f"{layer.name}.{weight}")
+        elif _is_linear_by_columns(module):
+            yield replace(_layer(module, name, "weight"), transposed_groups=1)
+
+
+def _recurrent(module: nn.RNNBase | nn.RNNCellBase) -> Iterator[str]:
+    """The names of a recurrent module's weights: of inputs, of states, and of projections."""
+    if isinstance(module, nn.RNNCellBase):
+        yield from ("weight_ih", "weight_hh")
+        return
+    kinds = ("ih", "hh", "hr") if module.proj_size else ("ih", "hh")
+    directions = ("", "_reverse") if module.bidirectional else ("",)
+    for depth in range(module.num_layers):
+        for direction in directions:
+            yield from (f"weight_{kind}_l{depth}{direction}" for kind in kinds)
+
+
+def _is_linear_by_columns(module: nn.Module) -> bool:
+    """Whether it is the Conv1D of transformers: x W + b with a weight (in, out)."""
+    weight = getattr(module, "weight", None)
+    return (
+        type(module).__name__ == "Conv1D"
+        and isinstance(weight, Tensor)
+        and weight.ndim == 2
+        and weight.shape[1] == getattr(module, "nf", None)
+    )
 
 
 def _attention(module: nn.MultiheadAttention, name: str) -> Iterator[Layer]:
@@ -170,9 +213,14 @@ def _leaf(module: nn.Module, tensor: str) -> str:
         parameter = module.get_parameter(leaf)
     except AttributeError:
         raise ModelError(
-            f"{tensor} is computed from several parameters (weight norm?), none of which stands "
-            "for it; leave the layer out through layers=[...] or remove the parametrisation"
+            f"{tensor} is computed from several parameters (weight norm, FSDP?), none of which "
+            "stands for it; leave the layer out through layers=[...] or remove the parametrisation"
         ) from None
+    if hasattr(parameter, "device_mesh"):
+        raise ModelError(
+            f"{tensor} is sharded over processes (a DTensor, as of FSDP); a rationale needs whole "
+            "weights: keep a copy of the network in each process instead"
+        )
     if isinstance(parameter, UninitializedParameter):
         raise ModelError(f"{tensor} has no values yet (lazy module): run one batch first")
     if leaf != tensor and parameter.shape != getattr(module, tensor).shape:

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from dralign.errors import ModelError, OptionError, unknown
 from dralign.rationale.ablation import Report, Target, plain_ablation
+from dralign.rationale.coverage import coverage_of, warn_of_low_coverage
 from dralign.rationale.fast_ablation import fast_ablation, linear_stack
 from dralign.rationale.gradients import evaluation_mode, group_gradients, requiring_grad
-from dralign.rationale.layers import Granularity, Layer, LayerChoice, select_layers
+from dralign.rationale.layers import Granularity, Layer, LayerChoice, original, select_layers
 from dralign.rationale.rows import Rows, check_rows, random_state_kept, require_finite_loss
+from dralign.rationale.usage import notice_probabilities, require_gradients
 
 Method = Literal["ablation", "taylor"]
 UnitForm = Literal["sum", "joint"]
@@ -44,6 +46,8 @@ class ParityScores:
         granularity: ``"parameter"`` or ``"unit"``.
         unit_form: what a unit's influence is: ``"sum"`` or ``"joint"`` (see ``parity_scores``).
         engine: what computed them: ``"plain"``, ``"fast"`` or ``"gradient"``.
+        coverage: the share of the network's weights that lie in these layers, in [0, 1]; see
+            ``dralign.rationale.Coverage``.
     """
 
     influences: dict[str, dict[int, Floats]]
@@ -57,6 +61,7 @@ class ParityScores:
     granularity: Granularity
     unit_form: UnitForm
     engine: str
+    coverage: float
 
 
 def parity_scores(
@@ -86,10 +91,12 @@ def parity_scores(
     - ``unit_form="joint"``: the whole row is set to zero at once; Taylor (sum of g w)^2.
 
     The network runs in evaluation mode. Its weights, gradients, hooks and modes and the random
-    state are left as they were, also after an interrupt.
+    state are left as they were, also after an interrupt. A warning tells if half of its weights or
+    more are in no layer, or if it ends in a sigmoid or softmax.
 
     Args:
-        model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C.
+        model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C, or an
+            object with them as ``.logits``. Of a compiled one the module it was made from is taken.
         x: (n, ...) inputs; floating inputs are brought to the network's dtype and device.
         label: (n,) labels 0/1, or 0..C-1.
         group: (n,) int64 codes 0..G-1; rows coded -1 take no part. At least 2 rows a group.
@@ -112,12 +119,16 @@ def parity_scores(
         GroupError: if a group has fewer than 2 rows, or there is only one group.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
-        ModelError: if no weight takes part, a layer is unknown, the output has another shape, or
-            ``engine="fast"`` can't take the network.
+        ModelError: if no weight takes part, a layer is unknown, the output has another shape,
+            ``engine="fast"`` can't take the network, or (Taylor) a layer that is used gets no
+            gradient.
     """
     _check_options(method, granularity, unit_form, engine)
     _check_counts(method, sample, batch_rows)
+    model = original(model)
     chosen = select_layers(model, layers)
+    covered = coverage_of(model, chosen)
+    warn_of_low_coverage(covered, layers, stacklevel=2)
     joint = granularity == "unit" and unit_form == "joint"
     named = dict(model.named_parameters(remove_duplicate=False))
     weights = [layer.weight(named) for layer in chosen]
@@ -125,8 +136,10 @@ def parity_scores(
         rows = check_rows(model, x, label, group)
         used = _engine_for(model, rows, method, engine)
         require_finite_loss(model, rows, batch_rows)
+        notice_probabilities(model, rows.x, chosen, stacklevel=2)
         measured = _measured(chosen, weights, granularity, sample, seed)
         if method == "taylor":
+            require_gradients(model, rows, chosen)
             vectors = _taylor(model, rows, measured, weights, joint, batch_rows)
         else:
             run = fast_ablation if used == "fast" else plain_ablation
@@ -135,7 +148,7 @@ def parity_scores(
                 changes = run(model, rows, targets, batch_rows=batch_rows, report=report)
             vectors = [np.square(change) for change in changes]
     vectors = [one.per_entry(vector) for one, vector in zip(measured, vectors, strict=True)]
-    return _summary(measured, vectors, method, granularity, unit_form, used)
+    return _summary(measured, vectors, method, granularity, unit_form, used, covered.share)
 
 
 @dataclass(frozen=True)
@@ -250,6 +263,7 @@ def _summary(
     granularity: Granularity,
     unit_form: UnitForm,
     engine: str,
+    covered: float,
 ) -> ParityScores:
     """Everything that follows from the (G, m) influences of each layer."""
     influences, scores, matrices, similarity = {}, {}, {}, {}
@@ -280,6 +294,7 @@ def _summary(
         granularity=granularity,
         unit_form=unit_form,
         engine=engine,
+        coverage=covered,
     )
 
 

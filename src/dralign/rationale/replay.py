@@ -1,11 +1,16 @@
 """Running a network again from the layer that changed, its earlier part replayed from memory."""
 
+import copy
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+from dralign.errors import DralignWarning
+from dralign.rationale.outputs import logits
 
 Forward = Callable[..., object]
 
@@ -38,10 +43,8 @@ class Prefix:
         counts: dict[nn.Module, int] = {}
 
         def replay(module: nn.Module, forward: Forward) -> Forward:
-            stored = self.outputs[module]
-
             def call(*args: object, **options: object) -> object:
-                done = counts.get(module, 0)
+                done, stored = counts.get(module, 0), self.outputs.get(module, [])
                 if done >= len(stored):
                     return forward(*args, **options)
                 counts[module] = done + 1
@@ -51,6 +54,74 @@ class Prefix:
 
         with _patched(list(self.outputs), replay):
             yield counts.clear
+
+
+class Replays:
+    """Runs of a network in which one layer changes: as fast as is safe, and right in any case.
+
+    What ends before the layer is replayed where a replayed run was seen to equal a whole one.
+    Where anything is raised in a replayed run, whole runs take its place from then on, and a
+    warning says so once.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        """Runs nothing yet."""
+        self._model = model
+        self._safe: dict[int, bool] = {}
+        self._failed = False
+
+    @contextmanager
+    def of(self, x: Tensor, part: Tensor, owners: Sequence[nn.Module]) -> Iterator["Run"]:
+        """Inside the block the value runs the network on x, whose part before is remembered.
+
+        Args:
+            x: the rows.
+            part: the part of a weight that changes between the runs, a view of its data.
+            owners: the modules that hold the weight.
+        """
+        prefix = self._prefix(x, part, owners)
+        with prefix.replayed() as rewind:
+
+            def run() -> Tensor:
+                rewind()
+                try:
+                    return logits(self._model, x)
+                except Exception as error:
+                    if not prefix.outputs:
+                        raise
+                    self._give_up(error)
+                    prefix.outputs.clear()
+                return logits(self._model, x)
+
+            yield run
+
+    def _prefix(self, x: Tensor, part: Tensor, owners: Sequence[nn.Module]) -> Prefix:
+        """What can be replayed; nothing where that is not safe."""
+        place = part.data_ptr()
+        if self._failed or not self._safe.get(place, True):
+            return Prefix({})
+        try:
+            prefix = record_prefix(self._model, x, owners)
+            if place not in self._safe:
+                self._safe[place] = _replays_truly(self._model, x, prefix, part)
+        except Exception as error:  # noqa: BLE001 - a network may raise anything
+            self._give_up(error)
+            return Prefix({})
+        return prefix if self._safe[place] else Prefix({})
+
+    def _give_up(self, error: Exception) -> None:
+        """From now on whole runs are made; an error of the network itself comes up in them."""
+        self._failed = True
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        warnings.warn(
+            "the part of the network before a layer can't be replayed, every removal runs the "
+            f"whole network, which takes longer ({reason})",
+            DralignWarning,
+            stacklevel=2,
+        )
+
+
+Run = Callable[[], Tensor]
 
 
 def record_prefix(model: nn.Module, x: Tensor, owners: Sequence[nn.Module]) -> Prefix:
@@ -92,6 +163,28 @@ def record_prefix(model: nn.Module, x: Tensor, owners: Sequence[nn.Module]) -> P
     return Prefix(outputs)
 
 
+def _replays_truly(model: nn.Module, x: Tensor, prefix: Prefix, part: Tensor) -> bool:
+    """Whether a replayed run equals a whole one, with the layer as it is and with half of it.
+
+    It does not where a module works in place on an input that is read again, or where a weight is
+    used before its module is called.
+    """
+    if not prefix.outputs:
+        return True
+    saved = part.clone()
+    same = True
+    try:
+        for factor in (1.0, 0.5):
+            part.mul_(factor)
+            whole = logits(model, x)
+            with prefix.replayed():
+                replayed = logits(model, x)
+            same = same and torch.allclose(whole, replayed, rtol=1e-5, atol=1e-6, equal_nan=True)
+    finally:
+        part.copy_(saved)
+    return same
+
+
 def _finish(parent: _Call, child: nn.Module, output: object) -> None:
     """Notes a finished call; in a chain the output before it will not be read again."""
     chain = parent.module
@@ -121,13 +214,20 @@ def _patched(
 
 
 def _copy(value: object) -> object:
-    """A deep copy of the tensors in a module's output."""
+    """A deep copy of the tensors in a module's output; containers keep their type."""
     if isinstance(value, Tensor):
         return value.clone()
-    if isinstance(value, dict):
+    if type(value) is dict:
         return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, dict):  # as transformers' outputs, whose entries are attributes too
+        copied = copy.copy(value)
+        for key, item in value.items():
+            copied[key] = _copy(item)
+        return copied
     if isinstance(value, list):
         return [_copy(item) for item in value]
-    if type(value) is tuple:
-        return tuple(_copy(item) for item in value)
+    if isinstance(value, tuple):
+        make: Callable[..., object] = type(value)
+        items = [_copy(item) for item in value]
+        return make(*items) if hasattr(value, "_fields") else make(items)
     return value

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from dralign.errors import DataError, GroupError
 from dralign.groups import check_group
 from dralign.rationale.losses import per_sample_loss
+from dralign.rationale.outputs import logits_in
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,14 @@ def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
         for block in torch.arange(len(rows.x), device=rows.x.device).split(batch_rows):
             x, label = rows.x[block], rows.label[block]
             try:
-                logits = model(x)
-            except (RuntimeError, TypeError, IndexError) as error:
+                returned = model(x)
+            except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
                 raise DataError(_misfit(model, x, error)) from error
-            n_labels = 2 if logits.numel() == len(x) else int(logits.shape[-1])
+            output = logits_in(returned)
+            n_labels = 2 if output.numel() == len(x) else int(output.shape[-1])
             if top >= n_labels:
                 raise DataError(f"label: expected 0 to {n_labels - 1} for this output, got {top}")
-            loss = per_sample_loss(logits, label).double()
+            loss = per_sample_loss(output, label).double()
             total.index_add_(0, rows.group[block], loss)
     for code, loss in enumerate(total.tolist()):
         if not np.isfinite(loss):
@@ -126,7 +128,8 @@ def _fit(model: nn.Module, x: Tensor) -> Tensor:
     Whole numbers become floating as well unless an embedding may want them.
     """
     like = next(p for p in model.parameters() if p.is_floating_point())
-    indices = any(isinstance(module, nn.Embedding) for module in model.modules())
+    tables = (nn.Embedding, nn.EmbeddingBag)
+    indices = any(isinstance(module, tables) for module in model.modules())
     keep = indices and not x.is_floating_point()
     return x.to(device=like.device, dtype=None if keep else like.dtype)
 
@@ -137,7 +140,7 @@ def _misfit(model: nn.Module, x: Tensor, error: Exception) -> str:
     leads = first is not None and first is next(_leaves(model), None)
     if leads and first is not None and x.ndim == 2 and x.shape[1] != first.in_features:
         return f"x has {x.shape[1]} columns; the network's first layer takes {first.in_features}"
-    reason = str(error).strip().splitlines()[0]
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return f"the network can't run on rows of shape {(*x.shape[1:],)}: {reason}"
 
 

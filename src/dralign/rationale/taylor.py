@@ -15,7 +15,8 @@ def normalised_rationale(
 
     c_k = (g_k w_k)^2 (Eq. 8); at ``granularity="unit"`` summed over the fan-in of each unit. The
     products are divided by their largest before they are squared, so that gradients of 1e-12 keep
-    their digits; the cosine does not change by it. A rationale that is all zero stays zero.
+    their digits; the cosine does not change by it. A rationale that is all zero stays zero; one
+    with a NaN or an infinite gradient is NaN.
 
     Differentiable in both tensors where the rationale is not zero.
     """
@@ -25,7 +26,7 @@ def normalised_rationale(
     influence = product.square()
     vector = influence.sum(1) if granularity == "unit" else influence.flatten()
     squared = vector.square().sum()
-    alive = squared > 0
+    alive = squared != 0  # also where it is NaN, which is to be seen
     # The inner "where" keeps sqrt away from 0, whose gradient is infinite.
     norm = torch.where(alive, squared, torch.ones_like(squared)).sqrt()
     return torch.where(alive, vector / norm, torch.zeros_like(vector))

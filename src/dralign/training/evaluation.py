@@ -14,6 +14,7 @@ from dralign.rationale import (
     Granularity,
     Layer,
     group_gradients,
+    logits,
     mean_pairwise_similarity,
     normalised_rationale,
     probability,
@@ -34,7 +35,9 @@ def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
     """
     device = next(model.parameters()).device
     with evaluation_mode(model), torch.inference_mode():
-        parts = [probability(model(block.to(device))).float().cpu() for block in x.split(BLOCK)]
+        parts = [
+            probability(logits(model, block.to(device))).float().cpu() for block in x.split(BLOCK)
+        ]
     return torch.cat(parts)
 
 

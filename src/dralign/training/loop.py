@@ -17,6 +17,7 @@ from dralign.groups import require_groups
 from dralign.methods import Method
 from dralign.methods.state import State
 from dralign.rationale import Layer, select_layers
+from dralign.rationale.usage import notice_probabilities
 from dralign.sampling import Batch, Sampler, part_of
 from dralign.training.bound import MEASUREMENTS, DualAscent
 from dralign.training.checkpoints import Checkpoints
@@ -100,6 +101,8 @@ def train(
     check_groups(dataset, method)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
+    device = next(model.parameters()).device
+    notice_probabilities(model, dataset.train.x[:2].to(device), layers, stacklevel=2)
     share_weights(model)
     # Each process has its own dropout masks; what a method draws from is the same in all.
     with seeded(seeds.noise + rank()):

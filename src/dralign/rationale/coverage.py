@@ -1,0 +1,89 @@
+"""Which share of a network's weights has a rationale, and what is left out."""
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.parameter import is_lazy
+
+from dralign.errors import DralignWarning
+from dralign.rationale.layers import Layer, LayerChoice
+
+ENOUGH = 0.5
+MOST_NAMED = 3
+_NORMALISATION = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of a network is spoken of when its rationales are.
+
+    The weights of a network are the entries of its parameters of two or more dimensions, those of
+    normalisation layers aside: no biases, but embeddings and weights that a module of the user's
+    own holds. A tied one counts once.
+
+    Attributes:
+        share: the share of the weights that lie in the layers that take part, in [0, 1].
+        left_out: the modules that hold the others (or, in the network itself, the parameters), with
+            their share of all weights, the largest first.
+    """
+
+    share: float
+    left_out: tuple[tuple[str, float], ...]
+
+    def __str__(self) -> str:
+        said = f"rationales cover {_percent(self.share)} of the weights"
+        if not self.left_out:
+            return said
+        shown = [f"{name} ({_percent(share)})" for name, share in self.left_out[:MOST_NAMED]]
+        more = len(self.left_out) - len(shown)
+        if more:
+            shown.append(f"{more} more")
+        names = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"
+        return f"{said}: {names} {'is' if len(self.left_out) == 1 else 'are'} left out"
+
+
+def coverage_of(model: nn.Module, layers: Sequence[Layer]) -> Coverage:
+    """The share of the weights of ``model`` that lie in ``layers``."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    inside: Counter[int] = Counter()
+    for layer in layers:
+        weight = layer.weight(named)
+        inside[id(weight)] += layer.part(weight).numel()
+    total, missing, seen = 0, Counter[str](), set[int]()
+    for path, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if (
+                id(parameter) in seen
+                or isinstance(module, _NORMALISATION)
+                or type(module).__name__.endswith("Norm")  # RMSNorm, also of transformers
+                or is_lazy(parameter)
+                or parameter.ndim < 2
+            ):
+                continue
+            seen.add(id(parameter))
+            total += parameter.numel()
+            missing[path or name] += parameter.numel() - inside[id(parameter)]
+    if not total:  # a network of biases alone has no layer either
+        return Coverage(0.0, ())
+    left_out = tuple((name, n / total) for name, n in missing.most_common() if n)
+    return Coverage(1 - sum(missing.values()) / total, left_out)
+
+
+def warn_of_low_coverage(found: Coverage, layers: LayerChoice, *, stacklevel: int) -> None:
+    """Says what is left out where it is more than half of the weights and nobody asked for that."""
+    if layers == "all" and found.share < ENOUGH:
+        warnings.warn(
+            f"{found}; name the layers to say that you mean it",
+            DralignWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _percent(share: float) -> str:
+    """A share in per cent; only the whole is written as 100."""
+    percent = min(100 * share, 99) if share < 1 else 100
+    return f"{percent:.0f} %" if percent >= 1 else f"{percent:.1g} %"

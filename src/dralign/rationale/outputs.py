@@ -1,0 +1,80 @@
+"""What a network returns: logits, which some networks wrap, and others have squashed already."""
+
+import warnings
+from collections.abc import Iterable, Mapping
+from typing import Any
+from weakref import WeakSet
+
+from torch import Tensor, nn
+
+from dralign.errors import DralignWarning, ModelError
+
+# The functions whose output is no logit, by the names of their nodes in autograd's graph. Log-
+# softmax is not among them: its softmax is that of the logits, and so are loss and probabilities.
+_SQUASHING = {"Sigmoid", "Softmax", "Hardsigmoid"}
+_SHAPING = {
+    "Alias", "Clone", "Expand", "Index", "Permute", "ReshapeAlias", "Select", "Slice", "Split",
+    "Squeeze", "T", "ToCopy", "Transpose", "UnsafeView", "Unsqueeze", "View",
+}  # fmt: skip
+_told: WeakSet[nn.Module] = WeakSet()  # one line per network, not one per step
+
+
+def logits(model: nn.Module, x: Tensor) -> Tensor:
+    """The network's output for the rows x; see ``logits_in``."""
+    return logits_in(model(x))
+
+
+def logits_in(output: object) -> Tensor:
+    """The logits in what a network returned: the tensor itself, or what it keeps as ``logits``.
+
+    So the outputs of transformers' classifiers are taken, objects and dicts alike.
+
+    Raises:
+        ModelError: if there are none.
+    """
+    found: Any = output
+    if not isinstance(output, Tensor):
+        named = output.get("logits") if isinstance(output, Mapping) else None
+        found = getattr(output, "logits", named)
+    if not isinstance(found, Tensor):
+        raise ModelError(
+            f"the network returns a {type(output).__name__}; expected a tensor of logits, or an "
+            "object with one as .logits"
+        )
+    return found
+
+
+def warn_of_probabilities(model: nn.Module, outputs: Iterable[Any], *, stacklevel: int) -> None:
+    """Says, once for a network, that its output is squashed into [0, 1] before it is returned.
+
+    Args:
+        model: the network.
+        outputs: the nodes of autograd's graph that made its output; without any nothing is seen.
+        stacklevel: as of ``warnings.warn``; 1 is the caller.
+    """
+    if model in _told:
+        return
+    name = next((found for node in outputs if (found := _squashing(node))), None)
+    if name is not None:
+        _told.add(model)
+        warnings.warn(
+            f"the network ends in {name}; dralign expects logits, which loss and probability are "
+            "taken of: leave it off",
+            DralignWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def _squashing(node: Any) -> str | None:  # noqa: ANN401 - torch has no type for a node
+    """The squashing function that a tensor comes from, by the node that made it."""
+    while node is not None:
+        name = kind(node)
+        if name in _SQUASHING:
+            return name
+        node = node.next_functions[0][0] if name in _SHAPING else None
+    return None
+
+
+def kind(node: Any) -> str:  # noqa: ANN401
+    """The operation that a node of autograd's graph belongs to, such as ``"Sigmoid"``."""
+    return str(node.name()).rstrip("0123456789").removesuffix("Backward")
