@@ -1,6 +1,9 @@
 """Both ablation engines against removing weights one by one from copies of the network."""
 
 import copy
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -44,6 +47,7 @@ def rows(n: int = 30, *, groups: int = 2, classes: int = 1, shape: tuple[int, ..
 def losses(model: nn.Module, x: Tensor, label: Tensor) -> Tensor:
     with torch.no_grad():
         logits = model(x)
+    logits = getattr(logits, "logits", logits)
     if logits.shape[1] == 1:
         return F.softplus((1 - 2 * label) * logits[:, 0])
     return -torch.log_softmax(logits, dim=1)[torch.arange(len(label)), label]
@@ -55,7 +59,7 @@ def removed_one_by_one(model, x, label, group, *, units: bool = False):
     before = losses(changed, x, label)
     found = {}
     for layer in select_layers(model):
-        weight = changed.get_parameter(layer.parameter).data
+        weight = layer.part(changed.get_parameter(layer.parameter).data)
         places = layer.by_unit(torch.arange(weight.numel()).reshape(weight.shape))
         entries = list(places) if units else list(places.reshape(-1, 1))
         influence = torch.zeros(int(group.max()) + 1, len(entries), dtype=torch.float64)
@@ -232,6 +236,65 @@ def shared() -> nn.Module:
     return nn.Sequential(nn.Linear(4, 4), layer, nn.Tanh(), layer, nn.Linear(4, 1))
 
 
+@dataclass
+class Output(OrderedDict):
+    """An output as transformers has them: a dict whose entries are attributes too."""
+
+    logits: Tensor | None = None
+    hidden: object = None
+
+    def __post_init__(self) -> None:
+        for name in ("logits", "hidden"):
+            super().__setitem__(name, getattr(self, name))
+
+    def __setitem__(self, name: str, value: object) -> None:
+        super().__setitem__(name, value)
+        super().__setattr__(name, value)
+
+
+class Pair(NamedTuple):
+    first: Tensor
+    second: list[Tensor]
+
+
+class Body(nn.Module):
+    """Returns an output with a pair and a dict in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Output:
+        h = torch.tanh(self.layer(x))
+        return Output(logits=None, hidden=({"pair": Pair(h, [h.clone()])}, "text"))
+
+
+class Wrapped(nn.Module):
+    """A classifier whose inner modules and itself return objects, not tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.middle, self.head = Body(), nn.Linear(3, 3), nn.Linear(3, 2)
+
+    def forward(self, x: Tensor) -> Output:
+        pair = self.body(x).hidden[0]["pair"]
+        pair.second[0].add_(pair.first)  # in place, as a network may
+        return Output(logits=self.head(torch.tanh(self.middle(pair.second[0]))))
+
+
+class Recurrent(nn.Module):
+    """Two recurrent layers; what comes before the second is replayed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.LSTM(1, 2, batch_first=True)
+        self.second = nn.GRU(2, 2, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.second(self.first(x[:, :, None])[0])[0][:, 1])
+
+
 IMAGE = (2, 4, 4)
 NETWORKS = {
     "convolutions": (
@@ -250,6 +313,8 @@ NETWORKS = {
     "weight used early": (EarlyUse, (4,)),
     "in place on an input": (InPlaceOnInput, (4,)),
     "layer used twice": (shared, (4,)),
+    "objects in and out": (Wrapped, (4,)),
+    "recurrent": (Recurrent, (4,)),
     "attention": (
         lambda: nn.Sequential(
             nn.TransformerEncoderLayer(4, 2, 3, batch_first=True), nn.Flatten(), nn.Linear(8, 1)
@@ -272,6 +337,96 @@ def test_any_network_equals_removal_one_by_one(name, units):
     scores = parity_scores(model, x, label=label, group=group, batch_rows=5, **options)
     assert scores.engine == "plain"
     assert largest_error(model, expected, scores) < 1e-9
+
+
+class Touchy(nn.Module):
+    """A network that can't be replayed: it raises where a module's forward is not its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(4, 4) for _ in range(3)])
+        self.head = nn.Linear(4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+            if "forward" in layer.__dict__:
+                raise KeyError("a module was replaced")
+        return self.head(x)
+
+
+@pytest.mark.parametrize("batch_rows", [5, 100])
+def test_a_surprise_in_a_replay_costs_time_and_one_warning(batch_rows):
+    torch.manual_seed(4)
+    model = Touchy().double()
+    x, label, group = rows(8)
+    expected = removed_one_by_one(model, x, label, group)
+    with pytest.warns(DralignWarning, match="can't be replayed, every removal runs") as caught:
+        scores = parity_scores(model, x, label=label, group=group, batch_rows=batch_rows)
+    assert len(caught) == 1
+    assert largest_error(model, expected, scores) < 1e-9
+
+
+def test_a_surprise_after_replays_began_is_met_with_whole_runs():
+    """The third replayed run of a layer raises: the removal under way is still measured."""
+
+    class Late(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head, self.replayed = nn.Linear(4, 4), nn.Linear(4, 1), 0
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = torch.tanh(self.first(x))
+            self.replayed += "replay" in getattr(self.first.forward, "__qualname__", "")
+            if self.replayed == 4:
+                raise RuntimeError("once too often")
+            return self.head(h)
+
+    torch.manual_seed(4)
+    model = Late().double()
+    x, label, group = rows(8)
+    expected = removed_one_by_one(model, x, label, group)
+    with pytest.warns(DralignWarning, match=r"takes longer \(once too often\)") as caught:
+        scores = parity_scores(model, x, label=label, group=group)
+    assert len(caught) == 1
+    assert largest_error(model, expected, scores) < 1e-9
+    assert "forward" not in model.first.__dict__
+
+
+def test_an_error_of_the_network_itself_comes_up_and_leaves_it_as_it_was():
+    class Fails(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.head = nn.Linear(4, 4), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not bool(self.head.weight.all()):
+                raise RuntimeError("a weight of zero")
+            return self.head(torch.tanh(self.first(x)))
+
+    torch.manual_seed(4)
+    model = Fails().double()
+    before = copy.deepcopy(model.state_dict())
+    x, label, group = rows(8)
+    with (
+        pytest.warns(DralignWarning, match="a weight of zero"),
+        pytest.raises(RuntimeError, match="a weight of zero"),
+    ):
+        parity_scores(model, x, label=label, group=group)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_a_compiled_network_is_measured_by_its_original():
+    torch.manual_seed(4)
+    model = stack(3, "tanh")
+    x, label, group = rows()
+    compiled = torch.compile(model)
+    for method in ("ablation", "taylor"):
+        one, other = (
+            parity_scores(m, x, label=label, group=group, method=method) for m in (model, compiled)
+        )
+        assert one.engine == other.engine
+        assert one.total == other.total
 
 
 def test_what_comes_before_the_layer_is_not_run_again():

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dralign.alignment import RationaleAlignment, aligned_backward
 from dralign.alignment.cotangents import similarity_and_cotangents
-from dralign.errors import GroupTypeError, OptionError
+from dralign.errors import DataError, GroupTypeError, OptionError
 from dralign.gaps import GAP_NAMES, resolve_gap
 from dralign.rationale import group_losses, per_sample_loss, probability, select_layers
 from dralign.sampling import batch_in_blocks
@@ -230,6 +230,64 @@ def test_work_of_a_step_beside_a_gap_step(every, ratio):
 
     aligned = flops("dralign", alignment_weight=0.1, alignment_every=every)
     assert aligned / flops("gap") == pytest.approx(ratio, abs=0.01)
+
+
+LABELS = {
+    "-1 and 1": lambda y: 2 * y - 1,
+    "1 and 2": lambda y: y + 1,
+    "a half": lambda y: y / 2,
+    "NaN": lambda y: y + torch.nan,
+    "three classes": lambda y: torch.arange(len(y)) % 3,
+}
+
+
+@pytest.mark.parametrize("gap", ["demographic_parity", "equalized_odds"])
+@pytest.mark.parametrize("case", LABELS)
+def test_labels_other_than_0_and_1_are_refused(case, gap):
+    model, (x, y, group) = network("mlp"), rows()
+    with pytest.raises(DataError, match="label: expected 0 and 1, got") as raised:
+        aligned_backward(
+            model, x, label=LABELS[case](y), group=group, n_groups=2, gap=gap,
+            alignment=RationaleAlignment(model), alignment_weight=0.1,
+        )  # fmt: skip
+    assert "\n" not in str(raised.value)
+    assert all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int32, torch.float32])
+@pytest.mark.parametrize("gap", ["demographic_parity", "equalized_odds"])
+def test_labels_of_any_type_give_the_same_step(dtype, gap):
+    x, y, group = rows()
+    found = []
+    for label in (y, y.to(dtype)):
+        model = network("mlp")
+        options = {"alignment": RationaleAlignment(model), "alignment_weight": 0.1, "gap": gap}
+        aligned_backward(
+            model, x, label=label, group=group, n_groups=2, fairness_weight=0.3, **options
+        )
+        found.append(model[0].weight.grad)
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), -1.0])
+@pytest.mark.parametrize("name", ["alignment_weight", "fairness_weight"])
+def test_weights_that_are_no_weights_are_refused(name, weight):
+    model, (x, y, group) = network("mlp"), rows()
+    options = {"alignment_weight": 0.1, "fairness_weight": 0.1} | {name: weight}
+    with pytest.raises(OptionError, match=f"{name}: expected a number from 0 up, got {weight}"):
+        aligned_backward(
+            model, x, label=y, group=group, n_groups=2,
+            alignment=RationaleAlignment(model), **options,
+        )  # fmt: skip
+
+
+def test_an_empty_batch_and_lengths_that_differ_are_one_line():
+    model, (x, y, group) = network("mlp"), rows()
+    common = {"n_groups": 2, "alignment": RationaleAlignment(model), "alignment_weight": 0.1}
+    with pytest.raises(DataError, match="x: expected at least one row, got an empty batch"):
+        aligned_backward(model, x[:0], label=y[:0], group=group[:0], **common)
+    with pytest.raises(DataError, match=r"label: expected shape \(40,\), got \(9,\)"):
+        aligned_backward(model, x, label=y[:9], group=group, **common)
 
 
 def test_bad_group_and_gap_are_refused():

@@ -230,6 +230,31 @@ def test_absent_group_leaves_its_pairs_out():
     assert term.align([[None, stratum[0]]]).item() == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("present", [0, 1])
+def test_nothing_to_compare_is_zero_with_a_zero_gradient(present, dtype):
+    """As the gaps are: a batch of one group alone can go backward, also by itself."""
+    model = smooth_mlp().to(dtype)
+    x, y, group = rows()
+    (stratum,) = strata_of(model, x.to(dtype), y, group)
+    value = RationaleAlignment(model).align([[*stratum[:present], None], [None, None]])
+    value.backward()
+    assert value.item() == 0
+    assert not model[0].weight.grad.any()
+    assert value.dtype == torch.promote_types(dtype, torch.float32)
+
+
+@pytest.mark.parametrize("spoil", [math.nan, math.inf])
+@pytest.mark.parametrize("granularity", ["unit", "parameter"])
+def test_losses_that_are_not_finite_give_nan_and_not_a_good_similarity(granularity, spoil):
+    model = smooth_mlp()
+    ((first, second),) = strata_of(model, *rows())
+    value = RationaleAlignment(model, granularity=granularity).align([[first, second * spoil]])
+    assert value.isnan()
+    value.backward()
+    assert model[0].weight.grad.isnan().any()
+
+
 def test_frozen_weights_are_skipped():
     model = smooth_mlp()
     whole = RationaleAlignment(model)

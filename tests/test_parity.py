@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from dralign.errors import DataError, DralignError, GroupError, GroupTypeError, OptionError
 from dralign.models import mlp
-from dralign.rationale import parity_scores
+from dralign.rationale import group_gradients, parity_scores, select_layers
 
 
 def network(*, hidden: int = 5, depth: int = 2, classes: int = 1, seed: int = 0) -> nn.Sequential:
@@ -212,6 +212,31 @@ def test_a_sample_estimates_the_total_with_its_standard_error():
     assert abs(totals.mean() - whole) < 3 * scatter / np.sqrt(80)
     mean_variance = np.mean([run.standard_error**2 for run in runs])
     assert np.sqrt(mean_variance) == pytest.approx(scatter, rel=0.3)
+
+
+def test_standard_error_of_a_sample_of_two_is_that_of_the_textbook():
+    """Draws without replacement: N^2 s^2 / m (1 - m / N), s^2 the sum of squares over m - 1."""
+    x, strata = rows()
+    found = parity_scores(network(), x, **strata, layers=["2"], sample=2)
+    first, second = found.scores["2"][~np.isnan(found.scores["2"])].tolist()
+    n, mean = found.scores["2"].size, (first + second) / 2
+    spread = (first - mean) ** 2 + (second - mean) ** 2  # over m - 1 = 1
+    assert found.standard_error == pytest.approx((n**2 * spread / 2 * (1 - 2 / n)) ** 0.5)
+    assert found.total == pytest.approx(n * mean)
+
+
+def test_gradients_of_groups_are_those_without_dropout_and_modes_come_back():
+    """Also where the network is handed over in training mode, as a training loop does."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.5), nn.Linear(8, 1)).double().train()
+    x, strata = rows()
+    options = strata | {"n_groups": 2, "layers": select_layers(model)}
+    ((first, second),) = group_gradients(model, x, **options)
+    assert all(module.training for module in model.modules())
+    plain = nn.Sequential(model[0], model[2])  # what evaluation leaves of it
+    for code, found in enumerate((first, second)):
+        for one, other in zip(found, group_gradient(plain, x, **strata, code=code), strict=True):
+            torch.testing.assert_close(one, other)
 
 
 def test_frozen_and_unused_layers_are_measured():

@@ -1,6 +1,7 @@
 """The readings of the paper's printed figures, against removals spelled out."""
 
 import copy
+import dataclasses
 import math
 
 import numpy as np
@@ -89,6 +90,16 @@ def test_clamp_bites_small_influences_only(granularity):
         norms = math.sqrt(sum(a * a for a in c0)) * math.sqrt(sum(b * b for b in c1))
         assert clamped[layer] == pytest.approx(dot / max(norms, 1e-2))
     assert any(clamped[layer] < scores.similarity[layer] for layer in clamped)
+
+
+@pytest.mark.parametrize(("product", "clamped"), [(1e-6, 1e-6), (1e-7, 1e-7), (1e-9, 1e-8)])
+def test_clamp_is_that_of_the_old_framework(product, clamped):
+    """Norms whose product is above 1e-8 are compared as they are; below, 1e-8 takes its place."""
+    model, x, y, group = case()
+    found = parity_scores(model, x, label=y, group=group, method="taylor")
+    influences = {0: np.array([product, 0.0]), 1: np.array([0.6, 0.8])}
+    scores = dataclasses.replace(found, influences={"0": influences})
+    assert clamped_similarity(scores)["0"] == pytest.approx(0.6 * product / clamped)
 
 
 def test_all_readings_add_the_similarities_of_the_strata():

@@ -30,7 +30,7 @@ from dralign.alignment.passes import (
 )
 from dralign.alignment.processes import add_up, gradients_added_up, n_processes, rank
 from dralign.alignment.term import RationaleAlignment
-from dralign.errors import DataError, OptionError
+from dralign.errors import DataError, ModelError, OptionError
 from dralign.gaps import Gap, check_label, resolve_gap
 from dralign.groups import check_group
 from dralign.rationale import per_sample_loss, probability
@@ -175,6 +175,7 @@ def backward_in_blocks(
                 difference = gap(*everyone.seen_from(place, now.prob), n_groups)
                 total = total + fairness_weight * difference
             keys = [key for key in now.gradients if key in cotangents]
+            step.require_derivatives([now.gradients[key] for key in keys])
             # One pass for everything: what the second derivatives and the task loss share is met
             # once.
             torch.autograd.backward(
@@ -276,6 +277,16 @@ class _Step:
         rows = torch.cat([self.batch.x[block][:FEW] for block in blocks])
         hidden = [layer for layer, leaf in self.layers if id(leaf) in missing]
         self.alignment.refuse_hidden(rows, hidden)
+
+    def require_derivatives(self, gradients: Sequence[Tensor]) -> None:
+        """Checks, at the first step, that the group gradients can be differentiated.
+
+        Raises:
+            ModelError: if not.
+        """
+        line = self.alignment.limit(gradients)
+        if line:
+            raise ModelError(line)
 
     def rehearse(self, parts: Sequence[Batch]) -> list[_Pass]:
         """Forwards all parts for their values alone; only one graph is held at a time."""

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -147,8 +148,24 @@ class RationaleAlignment:
                     reached.add(layer)
         if not (self._looked_at and reached):
             self._look_at(compared, [layer for layer in layers if layer not in reached])
-        self._refuse_backward_where_impossible(total)
+        line = self.limit([total])
+        if line and total.requires_grad:
+            # Not here: who only looks at the value needs no backward pass.
+            total.register_hook(partial(_refuse, line))
         return -total
+
+    def limit(self, values: Sequence[Tensor]) -> str:
+        """Why these functions of gradients can't be differentiated; empty where they can.
+
+        Torch itself would raise its own error for that, or in a backward pass for chosen inputs
+        leave out what it has no derivative of. The graph is looked through at the first step, and
+        again only where that found something.
+        """
+        if not self._unsure:
+            return ""
+        line = only_once(graph_of(values))
+        self._unsure = bool(line)
+        return line
 
     def refuse_hidden(self, x: Tensor, missing: Sequence[Layer]) -> None:
         """Checks, once for a layer, that one without a gradient for the rows x is not used by them.
@@ -184,22 +201,6 @@ class RationaleAlignment:
         warn_of_probabilities(self._model, outputs, stacklevel=3)
         self._looked_at = True
 
-    def _refuse_backward_where_impossible(self, total: Tensor) -> None:
-        """The backward pass will raise one line where torch would raise its own.
-
-        The graph is looked through at the first step, and again only where that found something.
-        """
-        if not self._unsure:
-            return
-        line = only_once(graph_of([total]))
-        self._unsure = bool(line)
-        if line and total.requires_grad:
-
-            def refuse(gradient: Tensor) -> Tensor:  # noqa: ARG001
-                raise ModelError(line)
-
-            total.register_hook(refuse)
-
     def _similarity(self, layer: Layer, weight: Tensor, grads: Sequence[Tensor | None]) -> Tensor:
         """The mean pairwise similarity of the groups in one layer."""
         dtype = at_least_float32(weight.dtype)
@@ -233,6 +234,15 @@ def _gradients(loss: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor | None, 
             "a group loss has no graph to the weights; was it computed under torch.no_grad()?"
         )
     return torch.autograd.grad(loss, weights, create_graph=True, allow_unused=True)
+
+
+def _refuse(line: str, gradient: Tensor) -> Tensor:  # noqa: ARG001 - the form of a tensor's hook
+    """Ends a backward pass.
+
+    Raises:
+        ModelError: always.
+    """
+    raise ModelError(line)
 
 
 def at_least_float32(dtype: torch.dtype) -> torch.dtype:

@@ -91,7 +91,7 @@ class Network:
                 tensors[name] = tensors[name].clone()
                 own.add(name)
             part = layer.part(tensors[name])
-            by_unit = layer.by_unit(part).clone()
+            by_unit = layer.by_unit(part).clone(memory_format=torch.contiguous_format)
             view = by_unit if whole_units else by_unit.view(-1)
             view[torch.from_numpy(entries).to(part.device)] = 0
             part.copy_(layer.from_units(by_unit, part))
