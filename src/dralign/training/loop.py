@@ -102,7 +102,8 @@ def train(
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
     device = next(model.parameters()).device
-    notice_probabilities(model, dataset.train.x[:2].to(device), layers, stacklevel=2)
+    some = dataset.train.at(torch.arange(min(2, len(dataset.train))))[0]
+    notice_probabilities(model, some.to(device), layers, stacklevel=2)
     share_weights(model)
     # Each process has its own dropout masks; what a method draws from is the same in all.
     with seeded(seeds.noise + rank()):
