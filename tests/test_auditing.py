@@ -325,6 +325,29 @@ def test_more_than_two_classes_leave_out_what_needs_two():
     assert "Findings" in str(found)
 
 
+def test_a_compiled_network_is_audited_by_its_original():
+    x, y, group = rows(60)
+    model = network(4, 3, 1)
+    one, other = (
+        audit(m, x, label=y, group=group, **QUICK).to_dict() for m in (model, torch.compile(model))
+    )
+    for part in ("influence", "similarity", "outcomes", "what_if"):
+        assert one[part] == other[part]
+
+
+def test_a_convolution_the_other_way_round_is_audited():
+    """Its units lie on the second axis of a weight whose other axes may be of size 1."""
+    x, y, group = rows(40)
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Unflatten(1, (4, 1)), nn.ConvTranspose1d(4, 3, 1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(3, 1),
+    )  # fmt: skip
+    found = audit(model, x, label=y, group=group, **QUICK)
+    assert len(found.influence.units) == 3
+    assert len(found.independence) > 0
+
+
 def test_two_logits_count_as_two_classes():
     x, y, group = rows()
     assert audit(network(4, 5, 2), x, label=y, group=group, **QUICK).outcomes is not None

@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -80,7 +80,8 @@ class Replays:
             owners: the modules that hold the weight.
         """
         prefix = self._prefix(x, part, owners)
-        with prefix.replayed() as rewind:
+        with ExitStack() as replaying:
+            rewind = replaying.enter_context(prefix.replayed())
 
             def run() -> Tensor:
                 rewind()
@@ -91,6 +92,7 @@ class Replays:
                         raise
                     self._give_up(error)
                     prefix.outputs.clear()
+                    replaying.close()  # what follows are runs of the network as it is
                 return logits(self._model, x)
 
             yield run

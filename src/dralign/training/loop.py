@@ -106,7 +106,8 @@ def train(
     layers = select_layers(model)
     held = nullcontext() if checkpoints is None else checkpoints.held()
     device = next(model.parameters()).device
-    notice_probabilities(model, dataset.train.x[:2].to(device), layers, stacklevel=2)
+    some = dataset.train.at(torch.arange(min(2, len(dataset.train))))[0]
+    notice_probabilities(model, some.to(device), layers, stacklevel=2)
     share_weights(model)
     # Each process has its own dropout masks; what a method draws from is the same in all.
     with held, seeded(seeds.noise + rank()):
