@@ -10,6 +10,7 @@ import pytest
 
 import interrupts
 from dralign.cli import main
+from dralign.errors import StudyError
 
 TABLE = "age,label,group\n" + "3,1,a\n4,0,b\n7,1,b\n9,0,a\n" * 30
 KEPT = "interrupted; finished trials are kept, the same command continues"
@@ -84,6 +85,8 @@ def test_an_interrupted_training_names_its_checkpoints_only_if_there_are_any(
             "out of memory: DefaultCPUAllocator: can't allocate memory: you tried",
         ),
         (RuntimeError("can't start new thread"), 1, "out of memory: can't start new thread"),
+        (ImportError("failed to map segment"), 1, "out of memory: failed to map segment"),
+        (StudyError("a worker died (out of memory)"), 2, "a worker died (out of memory)"),
         (RecursionError("maximum depth"), 2, "something that was given is nested too deeply"),
     ],
 )

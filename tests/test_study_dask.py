@@ -5,6 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -164,9 +166,13 @@ def test_another_process_can_not_use_a_cluster_of_ours(ledger, tmp_path, scheme,
     def intrude(record):
         if printed:
             return
-        (own,) = distributed.deploy.spec.SpecCluster._instances
+        clusters = distributed.deploy.spec.SpecCluster._instances
+        (own,) = [one for one in clusters if one.status.name == "running"]
         assert own.scheduler_address.startswith("tls://127.0.0.1:")
         address = own.scheduler_address.replace("tls", scheme)
+        page = f"http://127.0.0.1:{own.scheduler.http_server.port}/info/main/workers.html"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(page, timeout=60)
         other = [sys.executable, "-c", INTRUDER, address, str(marked), keys]
         done = subprocess.run(other, check=False, capture_output=True, text=True, timeout=120)
         printed.append(done.stdout.strip())
@@ -174,6 +180,14 @@ def test_another_process_can_not_use_a_cluster_of_ours(ledger, tmp_path, scheme,
     run_study(SPECS[:2], ledger, jobs=1, dask="local", run=runs.quick, on_record=intrude)
     assert printed[0].startswith("refused")
     assert not marked.exists()
+
+
+def test_the_same_process_can_use_an_open_cluster(tmp_path):
+    """So that what refuses it above is the cluster, and not the process."""
+    with cluster(n_workers=1, threads_per_worker=1) as open_to_all:
+        other = [sys.executable, "-c", INTRUDER, open_to_all.scheduler_address, tmp_path / "m", ""]
+        subprocess.run(other, check=True, timeout=120)
+    assert (tmp_path / "m").exists()
 
 
 def free_port():

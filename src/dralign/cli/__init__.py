@@ -25,8 +25,14 @@ from dralign.training import left_to_launcher
 INTERRUPTED = 130
 KEPT = "interrupted; finished trials are kept, the same command continues"
 NOTHING = "interrupted; nothing was written"
-# What torch and the system say, as a RuntimeError, where Python says MemoryError.
-_NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "start new thread")
+# What torch and the system say, as other errors, where Python says MemoryError.
+_NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "can't start new thread",
+    "failed to map segment",
+)
 
 
 class _Interrupted(Exception):  # noqa: N818 - no error
@@ -128,8 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _account(error: BaseException) -> tuple[str, int]:
     """The line and the exit code for what ended a command; what is a bug of ours is raised."""
-    ours = isinstance(error, DralignError)
-    if not ours and isinstance(error, RuntimeError) and any(n in str(error) for n in _NO_MEMORY):
+    foreign = isinstance(error, (RuntimeError, ImportError)) and not isinstance(error, DralignError)
+    if foreign and any(words in str(error) for words in _NO_MEMORY):
         error = MemoryError(str(error).partition("\n")[0])
     for kind, line, code in _ACCOUNTS:
         if isinstance(error, kind):

@@ -1,6 +1,6 @@
 """Workers of a Dask cluster: one of this machine's own, or one that is running somewhere.
 
-Which worker has which trial is decided here, and once a second the scheduler is asked which workers
+Which worker has which trial is decided here, and once a second the scheduler reports which workers
 there are, when it heard of each, and what each said it was executing. Nothing depends on the
 cluster noticing that a trial was lost.
 """
@@ -9,7 +9,7 @@ import os
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ class _Sight(NamedTuple):
     identity: str
     heard: float
     threads: int
-    executes: tuple[str, ...]
+    executes: Sequence[str]
 
 
 @dataclass(eq=False)
@@ -79,8 +79,9 @@ class _Workers(Pool):
         self._mail: SimpleQueue[Callable[[], list[Ended]]] = SimpleQueue()
         self._unseen, self._without = 0.0, 0.0  # seconds without a look, without a worker
         self._warned = False
-        self._stopped = threading.Event()
-        threading.Thread(target=self._watch, daemon=True).start()
+        topic = f"dralign-{uuid.uuid4().hex}"
+        client.subscribe_topic(topic, self._look_came)
+        client.run_on_scheduler(_reports(topic, client.id), wait=False)
 
     def has_room(self) -> bool:
         return self._free_seat() is not None
@@ -105,8 +106,7 @@ class _Workers(Pool):
             _aside(self.client.run, _leave, workers=[place], on_error="ignore")
 
     def stop(self) -> None:
-        """Looks no more; the block that opened the cluster closes it."""
-        self._stopped.set()
+        """Forgets everything; the block that opened the cluster closes it."""
         self.flights.clear()
         self._seats.clear()
 
@@ -232,26 +232,10 @@ class _Workers(Pool):
             if nanny.worker_address == place:
                 kill(nanny)
 
-    def _watch(self) -> None:
-        """Asks the scheduler again and again; an answer that does not come holds up nobody."""
-
-        def look(dask_scheduler: Any) -> dict[str, tuple[Any, ...]]:  # noqa: ANN401 - travels as code
-            return {
-                place: (
-                    worker.server_id,
-                    worker.last_seen,
-                    worker.nthreads,
-                    tuple(str(task.key) for task in worker.executing),
-                )
-                for place, worker in dask_scheduler.workers.items()
-            }
-
-        while not self._stopped.is_set():
-            with suppress(Exception):  # the scheduler may be away for a moment
-                seen = self.client.run_on_scheduler(look)
-                sights = {place: _Sight(*sight) for place, sight in seen.items()}
-                self._mail.put(lambda sights=sights: self._see(sights))  # type: ignore[misc]
-            self._stopped.wait(LOOK_SECONDS)
+    def _look_came(self, event: tuple[float, dict[str, list[Any]]]) -> None:
+        """Takes what the scheduler reports, in the client's thread."""
+        sights = {place: _Sight(*sight) for place, sight in event[1].items()}
+        self._mail.put(lambda: self._see(sights))
 
     def _see(self, sights: dict[str, _Sight]) -> list[Ended]:
         """Takes a look of the scheduler: who is new, who is alive, who is gone."""
@@ -295,6 +279,29 @@ class _Workers(Pool):
 def _aside(call: Callable[..., object], *arguments: object, **options: object) -> None:
     """Makes a call in a thread of its own: nobody waits for it, and its failure changes nothing."""
     threading.Thread(target=quietly, args=(call, *arguments), kwargs=options, daemon=True).start()
+
+
+def _reports(topic: str, client: str) -> Callable[..., Awaitable[None]]:
+    """What lets the scheduler tell a client every second which workers there are."""
+    pause = LOOK_SECONDS
+
+    async def report(dask_scheduler: Any) -> None:  # noqa: ANN401 - travels as code
+        import asyncio
+
+        while client in dask_scheduler.clients:
+            seen = {
+                place: [
+                    worker.server_id,
+                    worker.last_seen,
+                    worker.nthreads,
+                    [str(task.key) for task in worker.executing],
+                ]
+                for place, worker in dask_scheduler.workers.items()
+            }
+            dask_scheduler.log_event(topic, seen)
+            await asyncio.sleep(pause)
+
+    return report
 
 
 def _leave() -> None:

@@ -51,6 +51,9 @@ def connect(distributed: Any, jobs: int, address: str, stack: ExitStack) -> tupl
     ours = {
         "distributed.scheduler.allowed-failures": 0,
         "distributed.deploy.lost-worker-timeout": f"{BACK_SECONDS} s",
+        # No pages about what is running, which any user of the machine could read.
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
     }
     stack.enter_context(dask.config.set(ours))
     # A lost worker or scheduler would be pages of traceback; what matters is said in one line.
@@ -98,6 +101,7 @@ def _start(distributed: Any, jobs: int) -> Any:  # noqa: ANN401 - Dask has no ty
                     processes=True,
                     memory_limit=None,
                     dashboard_address=None,
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                     silence_logs=logging.CRITICAL,
                     # Whoever reaches a scheduler has it run code. The keys stay in memory.
                     security=distributed.Security.temporary(),
