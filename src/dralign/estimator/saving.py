@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from dralign.artifact import Artifact
+from dralign.data import TableEncoder
 from dralign.errors import ArtifactError, DataError
 from dralign.forms import Form
 from dralign.study.environment import environment
@@ -91,8 +92,8 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
     classes, n_features = _classes(form), form.integer("n_features", 1)
     if len(classes) != (len(artifact.class_names) or 2):
         raise DataError("'classes' must be two different labels, or one for each class")
-    if artifact.encoder is None:
-        raise DataError("there is no encoder")
+    if not isinstance(artifact.encoder, TableEncoder):
+        raise DataError("there is no encoder of a table")
     history = tuple(
         EpochRecord.from_dict(entry, f"{KEY}, epoch {epoch}")
         for epoch, entry in enumerate(form.entries("history"))
@@ -122,6 +123,8 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         names = form.texts("feature_names")
         if len(names) != n_features:
             raise DataError(f"'feature_names' must be {n_features} names")
+        if unknown := {column.name for column in artifact.encoder.columns} - {*names}:
+            raise DataError(f"'feature_names' has no {min(unknown)!r}, which the encoder takes")
         attributes["feature_names_in_"] = np.array(names, dtype=object)
     return dict(form.form("parameters").content), attributes
 
