@@ -29,7 +29,7 @@ LAYERS = [
     {"sampling"},
     {"data"},
     {"groups", "_torchvision"},
-    {"files", "forms"},
+    {"files", "forms", "workers"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

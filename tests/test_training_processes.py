@@ -1,25 +1,17 @@
-"""Several processes take the steps of one, and fail together."""
+"""Several processes take the steps of one."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 from dralign.alignment import Passes
 from dralign.methods import build_method
 from dralign.sampling import Block, part_of
-from dralign.training import TrainingSettings, distributed, seeded, train
+from dralign.training import TrainingSettings, seeded, train
 from dralign.training.distributed import from_first
 from synthetic import dataset
 from training_cases import CASES, error, two_steps
@@ -122,62 +114,3 @@ def test_parts_of_a_batch_are_neighbouring_rows_and_differ_by_one_at_most(n_part
         assert torch.cat(pieces).tolist() == list(range(block.start, block.stop))
         assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
         assert all((inside[i].group, inside[i].label) == (block.group, None) for _, inside in parts)
-
-
-def command(tmp_path: Path, *more: str, launcher: tuple[str, ...] = ()) -> list[str]:
-    options = ["--iterations", "3", "--hidden", "8", "--batch-size", "9", "--out", str(tmp_path)]
-    return [sys.executable, "-m", *launcher, "dralign", "train", "german", *options, *more]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
-
-
-def test_torchrun_trains_one_network_and_only_the_first_process_speaks(tmp_path):
-    launcher = ("torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m")
-    given = command(tmp_path / "net", "--epochs", "2", "--json", launcher=launcher)
-    done = subprocess.run(
-        given, capture_output=True, text=True, check=True, timeout=200, env=environment()
-    )
-    assert json.loads(done.stdout)["trial"]["epochs"] == 2
-    assert sum(line.startswith("epoch 0") for line in done.stderr.splitlines()) == 1
-    assert (tmp_path / "net" / "model.safetensors").is_file()
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
-def test_a_killed_process_ends_the_run_with_one_line(tmp_path):
-    given = command(tmp_path / "net", "--epochs", "100000", "--nproc", "2")
-    with subprocess.Popen(given, stderr=subprocess.PIPE, text=True, env=environment()) as running:
-        lines = (line for line in running.stderr if not line.startswith("warning"))
-        assert next(lines).startswith("epoch 0")
-        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text()
-        started = time.monotonic()
-        os.kill(max(map(int, children.split())), signal.SIGKILL)
-        told = [line for line in lines if not line.startswith("epoch")]
-    assert running.returncode == 1
-    assert told == ["dralign: error: process 1 stopped (SIGKILL); the others were ended\n"]
-    assert time.monotonic() - started < 120
-    assert not (tmp_path / "net").exists()
-
-
-def test_the_process_that_was_killed_is_named_and_not_those_that_were_ended_for_it():
-    """The launcher may list both, and did so on a busy machine."""
-    ended, killed = (
-        ProcessFailure(place, 1, -code, "")
-        for place, code in ((0, signal.SIGTERM), (1, signal.SIGKILL))
-    )
-    told = distributed._why({0: ended, 1: killed})
-    assert told == (1, "process 1 stopped (SIGKILL); the others were ended")
-
-
-def test_an_error_of_all_processes_is_told_once(tmp_path):
-    given = command(tmp_path / "net", "--nproc", "2")
-    given[given.index("german")] = str(tmp_path / "absent.csv")
-    done = subprocess.run(
-        [*given, "--label", "y", "--sensitive", "s"], capture_output=True, text=True, timeout=200,
-        env=environment(), check=False,
-    )  # fmt: skip
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("dralign: error: ")
-    assert "absent.csv" in done.stderr

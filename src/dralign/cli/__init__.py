@@ -61,19 +61,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(error.format_message())
         return 2
     except DralignError as error:
-        if not left_to_launcher(error):
-            complain(str(error))
+        _tell(str(error))
         return 2
     except OSError as error:
-        if not left_to_launcher(error):
-            complain(f"{error.filename or 'system'}: {error.strerror or error}")
+        _tell(f"{error.filename or 'system'}: {error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         code = INTERRUPTED
     # Typer turns an interrupt into this code by itself.
-    if code == INTERRUPTED and not left_to_launcher(KeyboardInterrupt()):
-        complain("interrupted; finished trials are kept, the same command continues")
+    if code == INTERRUPTED:
+        _tell("interrupted; finished trials are kept, the same command continues")
     return int(code or 0)
+
+
+def _tell(line: str) -> None:
+    """Prints the line of an error; one of several processes leaves that to the one they share."""
+    if not left_to_launcher(line):
+        complain(line)
 
 
 def _show_warning(

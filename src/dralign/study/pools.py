@@ -20,6 +20,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from dralign.errors import DralignWarning, OptionError, StudyError
+from dralign.workers import end_with
 
 CONNECT_SECONDS: Final = 5.0
 PATIENCE_SECONDS: Final = 60.0  # how long a cluster may be without any worker
@@ -152,14 +153,7 @@ def _follow(parent: int) -> None:
     """Ties a worker to its coordinator, which may be gone by the time the worker has started."""
     # Ctrl-C in a terminal reaches every process; only the coordinator acts on it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """Ends this process soon after its parent, which could not take its results any more."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
+    end_with(parent)
 
 
 @contextmanager

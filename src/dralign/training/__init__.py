@@ -5,12 +5,10 @@ from dralign.training.distributed import (
     find_device,
     first_before_others,
     joined,
-    launch,
-    launched,
-    left_to_launcher,
 )
 from dralign.training.evaluation import group_thresholds, predict_probability
 from dralign.training.history import EpochRecord, History
+from dralign.training.launcher import launch, launched, left_to_launcher
 from dralign.training.loop import Training, check_groups, train
 from dralign.training.run import Keep
 from dralign.training.seeding import seeded, spawn_seeds

@@ -1,4 +1,4 @@
-"""Several processes that train one network: how they are started, joined and kept alike.
+"""Several processes that train one network: how they are joined and kept alike.
 
 Every process draws the rows of the whole batch and takes its part of them. What is not a sum over
 rows is a function of sums over all processes (``dralign.alignment``), so every process ends each
@@ -6,14 +6,11 @@ step with the gradients of the whole batch, and moves its own copy of the weight
 """
 
 import json
-import logging
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,13 +18,9 @@ from torch import Tensor, nn
 
 from dralign.alignment import add_up, n_processes, rank
 from dralign.errors import DralignError, OptionError
-
-if TYPE_CHECKING:
-    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
+from dralign.training.launcher import PEER_LOST, launched, run_folder
 
 TIMEOUT = timedelta(minutes=30)  # for another process to answer; the first decodes and evaluates
-PEER_LOST = "another process of the run stopped"
-_RUN = "dralign"  # the name of a run that ``launch`` started
 
 
 def find_device(name: str) -> torch.device:
@@ -48,11 +41,6 @@ def find_device(name: str) -> torch.device:
     return device
 
 
-def launched() -> bool:
-    """Whether this process is one of several, started by ``launch`` or by torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
 @contextmanager
 def joined(device: torch.device) -> Iterator[torch.device]:
     """The block trains together with the other processes that were launched, if any.
@@ -68,6 +56,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     if not launched():
         yield device
         return
+    folder = run_folder()
     backend = "gloo"
     if device.type == "cuda":
         local = int(os.environ["LOCAL_RANK"])
@@ -78,7 +67,12 @@ def joined(device: torch.device) -> Iterator[torch.device]:
             )
         backend, device = "nccl", torch.device("cuda", local)
         torch.cuda.set_device(device)
-    dist.init_process_group(backend, timeout=TIMEOUT)
+    if folder is None:  # torchrun has its own way to tell
+        dist.init_process_group(backend, timeout=TIMEOUT)
+    else:
+        own, count, path = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), folder / "store"
+        store = dist.FileStore(str(path), count)  # type: ignore[attr-defined]
+        dist.init_process_group(backend, store=store, rank=own, world_size=count, timeout=TIMEOUT)
     try:
         yield device
     except RuntimeError as error:
@@ -129,75 +123,3 @@ def average_buffers(model: nn.Module) -> None:
     add_up(buffers)
     for buffer in buffers:
         buffer.div_(n_processes())
-
-
-def launch(arguments: Sequence[str], n: int) -> tuple[int, str]:
-    """Runs ``python -m dralign`` with the arguments in ``n`` processes of this machine.
-
-    It is what ``torchrun --standalone --nproc-per-node n`` does. Where one process fails the others
-    are ended.
-
-    Args:
-        arguments: of the command line.
-        n: how many processes.
-
-    Returns:
-        The exit code, 0 if all went well, and else one line that says what happened.
-
-    Raises:
-        OptionError: if ``n`` is below 1.
-        KeyboardInterrupt: if the run is interrupted.
-    """
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
-
-    if n < 1:
-        raise OptionError(f"nproc: expected at least 1, got {n}")
-    # As torchrun does; a process with a thread for every core would wait for the others' threads.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // n, 1)))
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=n,
-        run_id=_RUN,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-    )
-    logging.disable(logging.CRITICAL)  # the launcher's own account of a failure is a page long
-    try:
-        elastic_launch(config, sys.executable)("-m", "dralign", *arguments)
-    except ChildFailedError as error:
-        return _why(error.failures)
-    except SignalException:
-        raise KeyboardInterrupt from None
-    finally:
-        logging.disable(logging.NOTSET)
-    return 0, ""
-
-
-def left_to_launcher(error: BaseException) -> bool:
-    """Whether ``launch`` started this process; it is then told of the error, and will print it."""
-    if os.environ.get("TORCHELASTIC_RUN_ID") != _RUN:
-        return False
-    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
-
-    get_error_handler().record_exception(error)
-    return True
-
-
-def _why(failures: "dict[int, ProcessFailure]") -> tuple[int, str]:
-    """The exit code and the line of the failure that brought about the others."""
-    told: list[tuple[bool, int, int, str]] = []
-    for place, failure in sorted(failures.items()):
-        said: Any = failure.message
-        line = said["message"].partition(": ")[2] if isinstance(said, dict) else ""
-        if not line:
-            how = f"exit code {failure.exitcode}"
-            how = failure.signal_name() if failure.exitcode < 0 else how
-            line = f"process {place} stopped ({how}); the others were ended"
-        follows = PEER_LOST in line or failure.exitcode == -signal.SIGTERM  # the launcher's, mostly
-        told.append((follows, place, max(failure.exitcode, 1), line))
-    _, _, code, line = min(told)
-    return code, line

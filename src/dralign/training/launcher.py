@@ -1,0 +1,237 @@
+"""Processes of this machine that train one network: started, watched and ended together.
+
+They are told by their environment who they are, as torchrun tells its own. They find each other
+through a file in a folder that only this user may enter, and what stopped one of them is a line of
+text in the same folder: nothing listens for them on the network, and no object is unpickled.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Final, NamedTuple
+
+from dralign.errors import DralignWarning, OptionError
+from dralign.workers import end_with
+
+PEER_LOST: Final = "another process of the run stopped"
+_FOLDER: Final = "DRALIGN_RUN_FOLDER"
+_PARENT: Final = "DRALIGN_RUN_PARENT"
+_LOOK_SECONDS: Final = 0.2
+_CAUSE_SECONDS: Final = 5.0  # for the process that stopped first to be seen
+_END_SECONDS: Final = 5.0  # for a process to end when it is asked to
+_STOPPED_LOOKS: Final = 50  # a process that is stopped for so many is told of
+
+
+class _Terminated(BaseException):
+    """A signal asks this process to end; its only argument is the number."""
+
+
+class _Failure(NamedTuple):
+    """What is known of a process that stopped; of several the least one is told."""
+
+    follows: bool  # another's failure, of which this one only tells
+    place: int
+    code: int
+    line: str
+
+
+def launched() -> bool:
+    """Whether this process is one of several, started by ``launch`` or by torchrun."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def launch(arguments: Sequence[str], n: int) -> tuple[int, str]:
+    """Runs ``python -m dralign`` with the arguments in ``n`` processes of this machine.
+
+    Where one process fails the others are ended; so they are when this one ends, in whatever way.
+
+    Args:
+        arguments: of the command line.
+        n: how many processes.
+
+    Returns:
+        The exit code, 0 if all went well, and else one line that says what happened.
+
+    Raises:
+        OptionError: if ``n`` is below 1.
+        KeyboardInterrupt: if the run is interrupted.
+    """
+    if n < 1:
+        raise OptionError(f"nproc: expected at least 1, got {n}")
+    ranks: list[subprocess.Popen[bytes]] = []
+    folder = tempfile.TemporaryDirectory(prefix="dralign-", ignore_cleanup_errors=True)
+    with folder as name, _terminations_raised():
+        try:
+            for place in range(n):
+                told = _environment(place, n, name)
+                ranks.append(_start(_command(arguments), told))
+            return _wait(ranks, Path(name))
+        except _Terminated as asked:
+            return 128 + asked.args[0], f"ended by {signal.Signals(asked.args[0]).name}"
+        finally:
+            _end(ranks)
+
+
+def run_folder() -> Path | None:
+    """The folder of the run in a process that ``launch`` started, which from now on ends with it.
+
+    None in any other process.
+    """
+    folder = os.environ.get(_FOLDER)
+    if folder is None:
+        return None
+    end_with(int(os.environ[_PARENT]))
+    return Path(folder)
+
+
+def left_to_launcher(line: str) -> bool:
+    """Whether ``launch`` started this process; it is then told of the error, and will print it."""
+    folder = os.environ.get(_FOLDER)
+    if folder is None:
+        return False
+    try:
+        _line_of(Path(folder), int(os.environ["RANK"])).write_text(line, encoding="utf-8")
+    except OSError:  # the launcher is gone
+        return False
+    return True
+
+
+def _line_of(folder: Path, place: int) -> Path:
+    """The file in which a process tells what stopped it."""
+    return folder / f"{place}.txt"
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    """How a process is started; ``-P``: a module that lies in the working folder is not run."""
+    return [sys.executable, "-P", "-m", "dralign", *arguments]
+
+
+def _environment(place: int, n: int, folder: str) -> dict[str, str]:
+    """What a process is told: who it is, where the others are found, and to stay on this machine.
+
+    Modules are found where this process finds them. A process with a thread for every core would
+    wait for the others' threads.
+    """
+    names = [name for _, name in socket.if_nameindex()] if hasattr(socket, "if_nameindex") else []
+    loopback = [name for name in ("lo", "lo0") if name in names][:1]
+    return {
+        "OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // n, 1)),
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "RANK": str(place),
+        "LOCAL_RANK": str(place),
+        "WORLD_SIZE": str(n),
+        _FOLDER: folder,
+        _PARENT: str(os.getpid()),
+        **{f"{library}_SOCKET_IFNAME": name for name in loopback for library in ("GLOO", "NCCL")},
+    }
+
+
+def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Starts a process, which never hears Ctrl-C: the one that waits for it does."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        return subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL)  # noqa: S603
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _wait(ranks: Sequence[subprocess.Popen[bytes]], folder: Path) -> tuple[int, str]:
+    """Waits until all have ended well, or one has not; its exit code and line."""
+    seen = None
+    looks = [0] * len(ranks)
+    while True:
+        codes = [rank.poll() for rank in ranks]
+        failures = [_failure(place, code, folder) for place, code in enumerate(codes) if code]
+        if failures:
+            seen = time.monotonic() if seen is None else seen
+            told = min(failures)
+            waited = time.monotonic() - seen > _CAUSE_SECONDS
+            if not told.follows or waited or None not in codes:
+                return told.code, told.line
+        elif None not in codes:
+            return 0, ""
+        for place, rank in enumerate(ranks):
+            looks[place] = looks[place] + 1 if _is_stopped(rank) else 0
+            if looks[place] == _STOPPED_LOOKS:
+                warnings.warn(
+                    f"process {place} is stopped and the others wait for it; "
+                    f"'kill -CONT {rank.pid}' lets it go on",
+                    DralignWarning,
+                    stacklevel=3,
+                )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _failure(place: int, code: int, folder: Path) -> _Failure:
+    """What a process that ended with an exit code has told, or how it ended."""
+    line = ""
+    with suppress(OSError, UnicodeDecodeError):  # it may have had no time to tell
+        line = _line_of(folder, place).read_text(encoding="utf-8")
+    if not line:
+        how = f"exit code {code}"
+        with suppress(ValueError):
+            how = signal.Signals(-code).name if code < 0 else how
+        line = f"process {place} stopped ({how}); the others were ended"
+    return _Failure(PEER_LOST in line, place, max(code, 1), line)
+
+
+def _is_stopped(rank: subprocess.Popen[bytes]) -> bool:
+    """Whether a process was stopped (SIGSTOP) and may go on; False where it can't be asked."""
+    if rank.returncode is not None or not hasattr(os, "waitid"):
+        return False
+    try:
+        how = os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, rank.pid, how) is not None
+    except ChildProcessError:
+        return False
+
+
+def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Ends the processes that are left."""
+    for rank in ranks:
+        rank.terminate()
+    until = time.monotonic() + _END_SECONDS
+    for rank in ranks:
+        try:
+            rank.wait(max(until - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:  # stopped, or stuck in the system
+            rank.kill()
+            with suppress(subprocess.TimeoutExpired):
+                rank.wait(_END_SECONDS)
+
+
+@contextmanager
+def _terminations_raised() -> Iterator[None]:
+    """SIGTERM, or a terminal that is closed, ends the block with an exception.
+
+    A signal that this process was started to ignore stays ignored.
+    """
+
+    def terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        for other in asked:
+            signal.signal(other, signal.SIG_IGN)
+        raise _Terminated(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    wanted = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    asked = [number for number in wanted if main and signal.getsignal(number) == signal.SIG_DFL]
+    for number in asked:
+        signal.signal(number, terminate)
+    try:
+        yield
+    finally:
+        for number in asked:
+            signal.signal(number, signal.SIG_DFL)
