@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-quick test check format bench lock clean
+.PHONY: help install demo reproduce-quick test check check-lowest format bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,13 @@ check: install ## format, lint, types
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+check-lowest: ## all tests with the lowest versions that pyproject.toml declares
+	$(PYTHON) -m venv --clear build/lowest
+	$(PYTHON) .ci/lowest.py > build/lowest/requirements.txt
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r build/lowest/requirements.txt
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	build/lowest/bin/python -m pytest tests
 
 format: install ## rewrite the sources in the project's format
 	.venv/bin/ruff format .

@@ -2,27 +2,18 @@
 
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
 import torch
 
+from browser import NEEDED, browse
 from dralign.auditing import audit
 from dralign.errors import OutputError
 from dralign.models import mlp
 from dralign.report.audit_page import write_audit_page
 
 HOSTILE = ("</script><script>alert('own')</script>", "<img src=x onerror=alert(1)>")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync "
-    "--virtual-time-budget=6000"
-)
 
 
 class Page(HTMLParser):
@@ -132,14 +123,12 @@ def test_a_page_that_cannot_be_written_is_an_error(tmp_path, plain):
 
 
 @pytest.mark.browser
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@NEEDED
 @pytest.mark.parametrize("names", [["east", "west"], list(HOSTILE)], ids=["plain", "hostile"])
 def test_every_chart_is_drawn_in_a_browser(tmp_path, names):
     path, text = written(tmp_path, form(names=names))
-    command = [CHROMIUM, *FLAGS.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    shown = subprocess.run(
-        [*command, path.as_uri()], capture_output=True, text=True, check=True, timeout=120
-    ).stdout
+    shown, console = browse(path, tmp_path / "profile")
+    assert console == []
     charts = re.findall(r'id="([\w-]+)" class="plotly-graph-div', text)
     assert charts == ["rates", "noise", "map-0", "map-1", "what-if", "independence"]
     drawn = re.findall(r'<div id="([\w-]+)" class="plotly-graph-div js-plotly-plot"', shown)

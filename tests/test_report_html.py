@@ -2,14 +2,13 @@
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 import records as made_up
+from browser import NEEDED, browse
 from dralign.data import DataSource
 from dralign.errors import OutputError
 from dralign.report import result_table, write_report
@@ -17,9 +16,6 @@ from dralign.study import compare_with_baseline, summarise
 from dralign.training import Selection
 
 HOSTILE = "<script>alert('own')</script>"
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 class Page(HTMLParser):
@@ -171,42 +167,16 @@ def test_a_page_that_can_not_be_written_is_one_clear_line(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def browse(path, tmp_path):
-    """The page after its scripts ran, and what the console said."""
-    command = [
-        CHROMIUM,
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--enable-logging=stderr",
-        "--virtual-time-budget=6000",
-        "--window-size=1400,9000",  # charts are drawn when they are near the window
-        "--dump-dom",
-        path.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return done.stdout, [line for line in done.stderr.splitlines() if ":CONSOLE" in line]
-
-
-BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-
-
 def two_panels():
     return made_up.records([*made_up.specs(), *made_up.specs(gap="equalized_odds")])
 
 
 @pytest.mark.browser
-@BROWSER
+@NEEDED
 @pytest.mark.parametrize("make", [made_up.records, hostile_records], ids=["plain", "hostile"])
 def test_a_browser_draws_every_chart_without_a_complaint(tmp_path, make):
     path, _, _ = written(tmp_path, make())
-    dom, console = browse(path, tmp_path)
+    dom, console = browse(path, tmp_path / "profile")
     assert console == []
     assert len(re.findall(r'class="chart js-plotly-plot"', dom)) == 3
     assert len(re.findall(r'<path class="point"', dom)) >= 6
@@ -215,7 +185,7 @@ def test_a_browser_draws_every_chart_without_a_complaint(tmp_path, make):
 
 
 @pytest.mark.browser
-@BROWSER
+@NEEDED
 def test_filters_leave_what_was_chosen_in_charts_and_tables(tmp_path):
     path, text, _ = written(tmp_path, two_panels())
     choose = """
@@ -234,7 +204,7 @@ def test_filters_leave_what_was_chosen_in_charts_and_tables(tmp_path):
       }, 3000));
     """
     path.write_text(text.replace("</body>", f"<script>{choose}</script></body>"))
-    dom, console = browse(path, tmp_path)
+    dom, console = browse(path, tmp_path / "profile")
     assert console == []
     body = re.search(r"<body([^>]*)>", dom)[1]
     found = dict(re.findall(r'data-(\w+)="([^"]*)"', body))

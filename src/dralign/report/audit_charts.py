@@ -1,8 +1,9 @@
 """The charts of an audit's page, as plotly figures, from ``Audit.to_dict()``."""
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+from dralign.report.labels import chart_text
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -46,7 +47,7 @@ def rates_chart(outcomes: Form) -> "go.Figure":
             error_x=_bars(figures),
             mode="markers",
             marker={"size": 9, "color": _colour(code)},
-            name=f"{html.escape(group['group'])} (n = {group['n']:,})",
+            name=f"{chart_text(group['group'])} (n = {group['n']:,})",
             hovertext=[f"{name}: {_range(one)}" for name, one in zip(places, figures, strict=True)],
             hoverinfo="text+name",
         )
@@ -70,7 +71,7 @@ def noise_chart(similarity: Form) -> "go.Figure":
         for place, test in enumerate([*found["layers"], total]):
             scale = n_layers if place == n_layers else 1
             _noise_row(figure, column, place, test, scale, legend=column == 1 and place == 0)
-        names = [html.escape(_short(test["layer"])) for test in found["layers"]]
+        names = [chart_text(_short(test["layer"])) for test in found["layers"]]
         figure.update_yaxes(
             row=1,
             col=column,
@@ -96,7 +97,7 @@ def influence_chart(layer: Form, groups: Sequence[str]) -> "go.Figure":
     figure.add_heatmap(
         z=[[float(f"{value / largest:.4g}") for value in row] for row in values],
         x=[str(unit) for unit in order],
-        y=[html.escape(name) for name in groups],
+        y=[chart_text(name) for name in groups],
         customdata=[
             [[unit, float(f"{value:.4g}")] for unit, value in zip(order, row, strict=True)]
             for row in values
@@ -138,10 +139,10 @@ def independence_chart(removals: Sequence[Form]) -> "go.Figure":
                 mode="lines+markers",
                 marker={"size": 9, "color": _colour(code)},
                 line={"width": 1.5, "color": _colour(code)},
-                name=html.escape(group),
+                name=chart_text(group),
                 legendgroup=group,
                 showlegend=column == 1,
-                hovertemplate="%{y:.3g}<extra>" + html.escape(group) + "</extra>",
+                hovertemplate="%{y:.3g}<extra>" + chart_text(group) + "</extra>",
             )
     for column, level in ((1, 1.0), (2, 0.0)):
         figure.add_hline(level, row=1, col=column, line={"color": _GREY, "dash": "dot", "width": 1})
@@ -341,7 +342,7 @@ def _look(figure: "go.Figure", *, height: int, legend: bool = True) -> "go.Figur
             "traceorder": "normal",
         },
         showlegend=legend,
-        hoverlabel={"bgcolor": "white", "align": "left"},
+        hoverlabel={"bgcolor": "white", "align": "left", "namelength": -1},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
     )

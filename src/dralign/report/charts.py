@@ -1,6 +1,5 @@
 """The interactive charts of a page, as plotly figures."""
 
-import html
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from dralign.report.labels import (
     GAP_LABELS,
     Panel,
     axis_range,
+    chart_text,
     curve_label,
     method_style,
     setting_text,
@@ -59,7 +59,7 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
             textfont={"size": 11, "color": _INK},
             marker={"symbol": style.symbol, "size": 11, "line": {"width": 1, "color": "white"}},
             line=line,
-            name=html.escape(label),
+            name=chart_text(label),
             meta=rows[0].spec.method,
             hovertext=[_hover(row, panel.varying) for row in rows],
             hoverinfo="text",
@@ -110,7 +110,7 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
                     mode="lines",
                     line=line,
                     opacity=0.35 + 0.65 * (place + 1) / len(rows),
-                    name=html.escape(label),
+                    name=chart_text(label),
                     legendgroup=label,
                     showlegend=column == 1 and place == len(rows) - 1,
                     meta=row.spec.method,
@@ -130,7 +130,7 @@ def layer_chart(panel: Panel) -> "go.Figure":
     from plotly.subplots import make_subplots
 
     layers = list(dict.fromkeys(name for row in panel.rows for name, _ in row.layer_similarity))
-    titles = [f"layer {place} ({html.escape(name)})" for place, name in enumerate(layers, start=1)]
+    titles = [f"layer {place} ({chart_text(name)})" for place, name in enumerate(layers, start=1)]
     n_rows = -(-(len(layers) + 1) // _COLUMNS)
     height = 110 + 250 * n_rows
     figure = make_subplots(
@@ -146,7 +146,7 @@ def layer_chart(panel: Panel) -> "go.Figure":
                 row=place // _COLUMNS + 1,
                 col=place % _COLUMNS + 1,
                 line=line,
-                name=html.escape(label),
+                name=chart_text(label),
                 legendgroup=label,
                 showlegend=place == len(layers),
                 **_similarity_line(panel, rows, layers[place] if place < len(layers) else None),
@@ -200,7 +200,7 @@ def _lines(panel: Panel) -> list[tuple[str, list[Row], dict[str, Any]]]:
 def _setting_label(row: Row, varying: Sequence[str]) -> str:
     """A method with its weights, and the settings that tell it apart."""
     label = f"{curve_label(row.spec, varying)}  {weight_text(row.spec)}".strip()
-    return html.escape(label)
+    return chart_text(label)
 
 
 def _hover(row: Row, varying: Sequence[str]) -> str:
@@ -220,8 +220,8 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
         ("similarity", format_interval(row.similarity)),
         ("training seconds", format_interval(row.seconds, digits=1)),
     ]
-    lines = [f"{html.escape(name)}: {html.escape(value)}" for name, value in settings]
-    return "<br>".join([f"<b>{html.escape(row.spec.method)}</b>", *lines])
+    lines = [f"{chart_text(name)}: {chart_text(value)}" for name, value in settings]
+    return "<br>".join([f"<b>{chart_text(row.spec.method)}</b>", *lines])
 
 
 def _look(figure: "go.Figure", *, height: int, entries: int) -> "go.Figure":
@@ -263,7 +263,13 @@ def _spread(rows: Sequence[Row], most: int) -> Sequence[Row]:
 def _bars(intervals: Sequence[Interval], colour: str) -> dict[str, Any]:
     """Interval bars, fainter than the marks; a single seed has none."""
     widths = [_finite(interval.half_width) for interval in intervals]
-    return {"type": "data", "array": widths, "thickness": 1, "width": 3, "color": f"{colour}80"}
+    return {"type": "data", "array": widths, "thickness": 1, "width": 3, "color": _faint(colour)}
+
+
+def _faint(colour: str) -> str:
+    """Half of a colour such as ``"#E69F00"``, in a form that every release of plotly takes."""
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return f"rgba({red},{green},{blue},0.5)"
 
 
 def _finite(value: float, digits: int = 6) -> float | None:

@@ -1,5 +1,6 @@
 """How settings are written and coloured, the same in every table, figure and page."""
 
+import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -197,3 +198,8 @@ def axis_range(intervals: Sequence[Interval]) -> tuple[float, float] | None:
     usual = widths[len(widths) // 2] if widths else 0.0
     margin = 0.12 * spread + min(usual, 0.5 * spread) or 0.05
     return min(means) - margin, max(means) + margin
+
+
+def chart_text(text: str) -> str:
+    """Text that plotly shows as it is, without reading markup, formulas or places into it."""
+    return html.escape(text).replace("$", "&#36;").replace("%", "&#37;")

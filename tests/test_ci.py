@@ -1,0 +1,55 @@
+"""What continuous integration runs ends, and the suite does not mind how it is started."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.skipif(shutil.which("timeout") is None, reason="needs coreutils")
+
+
+def test_a_run_past_its_limit_ends_and_says_where_every_process_was(tmp_path):
+    make = tmp_path / "make"
+    make.write_text(f"#!/bin/sh\n{sys.executable} -c 'import time; time.sleep(120)'\n")
+    make.chmod(0o755)
+    told = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CI_LIMIT": "3s"}
+    done = subprocess.run(
+        [str(ROOT / ".ci/run")], env=told, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 124
+    assert 'File "<string>", line 1 in <module>' in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("ci: not over after 3s")
+
+
+def test_ctrl_c_is_heard_by_what_a_test_starts_from_a_background_job(tmp_path):
+    (tmp_path / "test_it.py").write_text(
+        "import signal\n"
+        "def test_it():\n"
+        "    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
+    )
+    shutil.copy(ROOT / "tests/conftest.py", tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN), cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_lowest_versions_are_those_that_are_declared_but_for_torch():
+    lines = subprocess.run(
+        [sys.executable, str(ROOT / ".ci/lowest.py")], capture_output=True, text=True, check=True,
+        timeout=100,
+    ).stdout.split()  # fmt: skip
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {line.replace("==", ">=") for line in lines} >= {
+        wanted for wanted in declared["dependencies"] if not wanted.startswith("torch")
+    }
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8").split()
+    assert {line for line in lines if line.startswith("torch")} <= set(lock)
