@@ -13,10 +13,10 @@ AS_LOCKED = ("torch", "torchvision")
 
 
 def main() -> None:
-    """Prints one line for each requirement of the package, of its extras and of its build."""
+    """Prints one line for each requirement of the package and of its extras."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project = declared["project"]
-    wanted = [*project["dependencies"], *declared["build-system"]["requires"]]
+    wanted = list(project["dependencies"])
     for extra in project["optional-dependencies"].values():
         wanted += extra
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")

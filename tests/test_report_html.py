@@ -132,6 +132,23 @@ def test_similarity_is_drawn_for_each_layer_against_lambda(tmp_path):
     assert traces[3]["y"] == pytest.approx([row.similarity.mean for row in own], rel=1e-5)
 
 
+def test_colours_are_of_a_form_that_every_release_of_plotly_takes(tmp_path):
+    """Release 6 refuses #RRGGBBAA."""
+    script = Page(written(tmp_path)[1]).scripts[1]
+    assert "rgba(230,159,0,0.5)" in script
+    assert not re.search(r'"#[0-9A-Fa-f]{8}"', script)
+
+
+def test_formulas_and_places_of_plotly_are_shown_as_they_are(tmp_path):
+    found = made_up.records([*made_up.specs(layers=("$x$", "%{y}")), *made_up.specs()])
+    charts = json.loads(Page(written(tmp_path, found)[1]).scripts[1])
+    traces = [trace for one in charts.values() for trace in one["data"]]
+    shown = json.dumps([{**trace, "legendgroup": None} for trace in traces])
+    assert "&#36;x&#36;+&#37;{y}" in shown
+    assert "$x" not in shown
+    assert "%{y}" not in shown
+
+
 def test_failed_trials_and_warnings_are_named_with_their_number(tmp_path):
     found = made_up.records()
     found[0] = replace(found[0], status="failed", error="out of luck", history=())

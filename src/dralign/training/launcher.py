@@ -100,7 +100,8 @@ def left_to_launcher(line: str) -> bool:
     if folder is None:
         return False
     try:
-        _line_of(Path(folder), int(os.environ["RANK"])).write_text(line, encoding="utf-8")
+        own = _line_of(Path(folder), int(os.environ["RANK"]))
+        own.write_text(line, encoding="utf-8", errors="backslashreplace")
     except OSError:  # the launcher is gone
         return False
     return True
