@@ -131,7 +131,7 @@ def fill(folder: Path, *, left: int) -> Path:
 def full(given: Ground, results: Results, folder: Path) -> None:
     """A disk with no room at all, and one that fills while a command writes."""
     disk = folder / "full"
-    for left in (0, 48 * 1024):
+    for left in (0, 12 * 1024):
         for name in given.commands(disk):
             disk.mkdir(exist_ok=True)
             with mounted("-t", "tmpfs", "-o", SIZE, "none", disk) as possible:

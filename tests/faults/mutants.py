@@ -148,7 +148,7 @@ def mutants(path: Path = LIST) -> list[Mutant]:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a mutant: ``killed``, ``timed out`` or ``SURVIVED``, by which tests."""
+    """What became of a mutant: ``killed``, ``timed out``, ``SURVIVED`` or ``UNTESTED``, by what."""
 
     name: str
     outcome: str
@@ -200,18 +200,14 @@ class Driver:
             sys.stdout.flush()
             os._exit(int(status))
 
-    def check(self, names: Sequence[str]) -> None:
-        """Checks, once, that the tests pass in the copy before anything is changed.
-
-        Raises:
-            ListError: if they don't.
-        """
+    def fails_unchanged(self, names: Sequence[str]) -> str:
+        """The first of the tests that fails in the copy before anything is changed; else empty."""
         new = [name for name in names if name not in self._sound]
-        if new:
-            status, said = self.tests(new)
-            if status:
-                raise ListError(f"tests fail without a mutant: {said}")
+        status, said = self.tests(new) if new else (0, "")
+        if status == 0:
             self._sound.update(new)
+            return ""
+        return said
 
     def run(self, mutant: Mutant) -> Result:
         """Applies a mutant, runs its tests, and takes it back."""
@@ -222,7 +218,9 @@ class Driver:
         for names in (mutant.tests, mutant.more):
             if outcome != "SURVIVED" or not names:
                 continue
-            self.check(names)
+            if said := self.fails_unchanged(names):
+                outcome, by = "UNTESTED", f"without the change too: {said}"
+                continue
             self._write(file, changed)
             try:
                 status, said = self.tests(names)
@@ -287,7 +285,9 @@ def known(log: Path, chosen: Sequence[Mutant]) -> dict[str, Result]:
     for line in lines:
         result = Result(**json.loads(line))
         mutant = by_name.get(result.name)
-        if mutant is not None and key_of(mutant, result.by) == result.key:
+        if mutant is None or result.outcome == "UNTESTED":
+            continue
+        if key_of(mutant, result.by) == result.key:
             found[result.name] = result
     return found
 
@@ -306,7 +306,7 @@ def table(chosen: Sequence[Mutant], results: dict[str, Result]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the mutants; 1 if one survives."""
+    """Runs the mutants; 1 if one survives, or its tests fail by themselves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--list", action="store_true", help="check and print the list, run nothing")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="parts of names")
@@ -339,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         + ", ".join(f"{n} {outcome}" for outcome, n in count.items())
         + "\n"
     )
-    return 1 if count["SURVIVED"] else 0
+    return 1 if count["SURVIVED"] + count["UNTESTED"] else 0
 
 
 if __name__ == "__main__":
