@@ -73,7 +73,7 @@ check-lowest: ## all tests with the lowest versions that pyproject.toml declares
 	$(PYTHON) -m venv --clear build/lowest
 	$(PYTHON) .ci/lowest.py > build/lowest/requirements.txt
 	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r build/lowest/requirements.txt
-	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps --editable .
 	build/lowest/bin/python -m pytest tests
 
 format: install ## rewrite the sources in the project's format

@@ -1,7 +1,8 @@
 """The first cases of the fuzzer of networks and checkpoints; the script beside it runs more."""
 
-import fuzz_networks
 import pytest
+
+import fuzz_networks
 
 WELL = {"refused in one line", "accepted"}
 
