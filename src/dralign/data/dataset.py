@@ -130,30 +130,6 @@ class Dataset:
                     f"{high}"
                 )
 
-    def __post_init__(self) -> None:
-        """Checks that labels and groups are codes of the classes and groups there are.
-
-        Raises:
-            DataError: if a label is not one of 0..C-1.
-            GroupError: if a group is not one of 0..G-1, or -1.
-        """
-        for where in ("train", "validation", "test"):
-            split: Split = getattr(self, where)
-            if not len(split):
-                continue
-            low, high = int(split.y.min()), int(split.y.max())
-            if low < 0 or high >= self.n_classes:
-                raise DataError(
-                    f"{where} labels: expected codes from 0 to {self.n_classes - 1}, got {low} to "
-                    f"{high}"
-                )
-            low, high = int(split.group.min()), int(split.group.max())
-            if low < -1 or high >= self.n_groups:
-                raise GroupError(
-                    f"{where} groups: expected codes from -1 to {self.n_groups - 1}, got {low} to "
-                    f"{high}"
-                )
-
     @property
     def n_inputs(self) -> int:
         """The number of input columns; of images that of their channels."""
