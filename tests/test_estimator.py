@@ -328,6 +328,24 @@ def test_classifier_without_groups_comes_back_too(tmp_path):
     assert again.random_state is None
 
 
+def test_nearly_one_decision_for_all_is_said_and_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    x, a = rng.normal(size=(200, 3)), np.arange(200) % 2
+    y = np.where(np.arange(200) < 4, "no", "yes")
+    model = DRAlignClassifier("erm", epochs=1, iterations=60, hidden=4, learning_rate=0.05)
+    model.set_params(random_state=0)
+    line = "100 % of the rows kept back get decision yes: the hard gap says nothing"
+    with pytest.warns(DralignWarning, match=line):
+        model.fit(x, y, sensitive_features=a)
+    assert model.notes_ == (line,)
+    again = DRAlignClassifier.load(model.save(tmp_path / "net"))
+    assert again.notes_ == (line,)
+    assert line in (tmp_path / "net" / "README.md").read_text()
+    # A figure that is undefined is so again after its way through JSON.
+    kept = [record.validation for record in (*model.history_, *again.history_)]
+    np.testing.assert_equal(kept[1], kept[0])
+
+
 def test_other_artifacts_and_damaged_ones_are_refused(fitted, tmp_path):
     folder = fitted.save(tmp_path / "net")
     artifact = load_artifact(folder)

@@ -144,8 +144,33 @@ def test_another_selection_restores_its_own_weights_without_training():
 
 
 def test_loss_that_stops_being_finite_is_an_error():
-    with pytest.raises(ModelError, match="not finite in epoch 0; try a smaller learning rate"):
+    """Whatever setting can be why is named."""
+    told = "smaller learning rate than 1e+30, or a smaller fairness weight than 0.2, or a smaller"
+    with pytest.raises(ModelError, match="not finite in epoch 0; try a ") as raised:
         train(network(), dataset(), METHOD, replace(SHORT, learning_rate=1e30))
+    assert str(raised.value).endswith(f"{told} alignment weight than 0.02")
+    bounded, method = replace(SHORT, learning_rate=1e30, gap_bound=0.1), build_method("erm")
+    with pytest.raises(ModelError, match=r"1e\+30, or a larger gap bound than 0.1$"):
+        train(network(), dataset(), method, bounded)
+
+
+def test_weights_that_stop_being_finite_in_the_last_step_are_an_error():
+    """The loss of an epoch is that before its last step."""
+    once = replace(SHORT, iterations=1, learning_rate=1e39)
+    with pytest.raises(ModelError, match=r"the weights '0.weight' are not finite in epoch 0; try"):
+        train(network(), dataset(), build_method("erm"), once)
+
+
+def test_a_network_without_a_probability_for_a_row_is_an_error():
+    model, x = network(), torch.ones(3, 6)
+    x[1] = 3e38
+    with torch.no_grad():
+        model[0].weight.fill_(3e38)
+        model[0].weight[0].neg_()
+    with pytest.raises(
+        ModelError, match=r"no probability \(NaN\) for [123] of 3 rows: its weights"
+    ):
+        predict_probability(model, x)
 
 
 def with_train(**columns):

@@ -41,7 +41,7 @@ def large_enough(codes: Tensor, names: Sequence[str], least: int) -> Shown:
     kept = [code for code, count in enumerate(counts) if count >= least]
     if len(kept) < min(2, len(names)):
         raise GroupError(
-            f"{len(kept)} of the groups {', '.join(map(repr, names))} have {least} rows or more, "
+            f"{len(kept) or 'none'} of the groups {', '.join(map(repr, names))} have {least} rows or more, "
             "and an audit compares two at least; a smaller min_group_size (--min-group-size) "
             "shows smaller ones"
         )

@@ -122,8 +122,7 @@ def train(
             )
         # An epoch that was begun is finished, also if it is not asked for any more.
         while run.place or not _finished(run, keep, method.gap.name):
-            _epoch(run, dataset, checkpoints)
-            _require_finite(run, method)
+            _epoch(run, dataset, method, checkpoints)
             start = time.perf_counter()
             record = EpochRecord(
                 len(run.history),
@@ -220,7 +219,7 @@ def _finished(run: Run, keep: Keep, gap: str) -> bool:
     return history[-1].epoch - rule.choose(history, gap).epoch >= patience
 
 
-def _epoch(run: Run, dataset: Dataset, checkpoints: Checkpoints | None) -> None:
+def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints | None) -> None:
     """The steps of an epoch that are still to be taken."""
     model, settings, ascent, scaler = run.model, run.settings, run.ascent, run.scaler
     device = next(model.parameters()).device
@@ -232,6 +231,7 @@ def _epoch(run: Run, dataset: Dataset, checkpoints: Checkpoints | None) -> None:
     start = time.perf_counter()
     while run.place < settings.iterations:
         if ascent is not None and run.place % interval == 0:
+            _require_finite(run, method)
             ascent.multiplier = from_first(lambda: _observed(model, ascent))
         x, y, group = rows.at(run.sampler.draw()[own])
         batch = Batch(x.to(device), y.to(device), group.to(device), blocks)
@@ -251,11 +251,12 @@ def _epoch(run: Run, dataset: Dataset, checkpoints: Checkpoints | None) -> None:
             checkpoints.save(run)
             start = time.perf_counter()
     average_buffers(model)
+    _require_finite(run, method)
     run.seconds += time.perf_counter() - start
 
 
 def _require_finite(run: Run, method: Method) -> None:
-    """Checks what an epoch led to.
+    """Checks what the steps so far led to.
 
     Raises:
         ModelError: if its loss or a weight is not finite; the settings that can be why are named.
