@@ -14,6 +14,7 @@ import records as made_up
 import study_runs as runs
 from dralign.errors import DralignWarning, OptionError, StudyError
 from dralign.study import Ledger, TrialSpec, identify, run_study, runner, scheduler
+from dralign.study import cluster as study_cluster
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed")
 
@@ -139,6 +140,44 @@ def test_a_trial_that_the_cluster_forgets_is_taken_back(ledger, impatient, monke
     with pytest.warns(DralignWarning, match=STOPPED):
         outcome = run_study(SPECS[:6], ledger, jobs=2, dask="local", run=runs.quick)
     assert (outcome.done, len(forgotten)) == (6, 1)
+
+
+ELSEWHERE = """
+import sys, time, distributed
+
+if __name__ == "__main__":
+    cluster = distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    )
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_scheduler_that_goes_away_or_stops_ends_the_study_with_one_line(ledger, monkeypatch, how):
+    monkeypatch.setattr(study_cluster, "PATIENCE_SECONDS", 10.0)
+    process = subprocess.Popen(
+        [sys.executable, "-c", ELSEWHERE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        address = process.stdout.readline().strip()
+        with pytest.raises(StudyError, match=r"connection to the cluster was lost|does not answer"):
+            run_study(
+                SPECS,
+                ledger,
+                dask=address,
+                run=runs.short,
+                on_record=lambda _: os.kill(process.pid, how),
+            )
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert 1 <= len(ledger.records()) < 40
 
 
 INTRUDER = """

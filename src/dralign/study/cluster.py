@@ -20,10 +20,19 @@ from dralign.errors import DralignError, DralignWarning, StudyError
 from dralign.study.attempt import one_line
 from dralign.study.pools import Call, Ended, Flight, Pool
 from dralign.study.record import TrialRecord
-from dralign.study.scheduler import START_SECONDS, connect, kill, question, quietly, require_version
+from dralign.study.scheduler import (
+    START_SECONDS,
+    connect,
+    kill,
+    question,
+    quietly,
+    require_version,
+    within,
+)
 
 PATIENCE_SECONDS: Final = 60.0  # how long a cluster may be without any worker, or any answer
 LOOK_SECONDS: Final = 1.0
+LOST: Final = "the connection to the cluster was lost; the same command continues"
 QUIET_SECONDS: Final = 5.0  # a worker that was not heard of for so long gets no trial
 
 
@@ -64,6 +73,7 @@ class _Seat:
 
     sight: _Sight
     quiet: float = 0.0
+    asked: float = 0.0  # seconds since it was asked for its version
     ready: bool = False  # it has answered, and has this version of dralign
     flight: Flight | None = None
     future: Any = None
@@ -81,7 +91,8 @@ class _Workers(Pool):
         self._warned = False
         topic = f"dralign-{uuid.uuid4().hex}"
         client.subscribe_topic(topic, self._look_came)
-        client.run_on_scheduler(_reports(topic, client.id), wait=False)
+        report = _reports(topic, client.id)
+        within(PATIENCE_SECONDS, lambda: client.run_on_scheduler(report, wait=False))
 
     def has_room(self) -> bool:
         return self._free_seat() is not None
@@ -120,8 +131,12 @@ class _Workers(Pool):
 
     def _age(self, step: float) -> None:
         super()._age(step)
-        for seat in self._seats.values():
+        for place, seat in list(self._seats.items()):
             seat.quiet += step
+            seat.asked += step
+            if not seat.ready and seat.asked > PATIENCE_SECONDS:
+                _aside(seat.future.cancel)
+                del self._seats[place]  # it is asked again, if it is still there
         there = any(seat.ready for seat in self._seats.values())
         self._without = 0.0 if there else self._without + step
         self._unseen += step
@@ -147,15 +162,26 @@ class _Workers(Pool):
     def _submit(
         self, place: str, seat: _Seat, flight: Flight | None, call: object, *arguments: object
     ) -> None:
-        """Lets one worker make a call, under a name of its own: no late answer is another's."""
-        seat.future = future = self.client.submit(
-            call,
-            *arguments,
-            key=f"dralign-{uuid.uuid4().hex}",
-            workers=[place],
-            allow_other_workers=False,
-            pure=False,
-        )
+        """Lets one worker make a call, under a name of its own: no late answer is another's.
+
+        Raises:
+            StudyError: if it can't be sent.
+        """
+        try:
+            seat.future = future = self.client.submit(
+                call,
+                *arguments,
+                key=f"dralign-{uuid.uuid4().hex}",
+                workers=[place],
+                allow_other_workers=False,
+                pure=False,
+            )
+        except Exception as error:
+            if self.client.status != "running":
+                raise StudyError(LOST) from error
+            raise StudyError(
+                f"a trial can't be sent to a worker: {one_line(str(error))}"
+            ) from error
 
         def fetch() -> None:
             try:
@@ -203,9 +229,7 @@ class _Workers(Pool):
 
         if isinstance(error, CancelledError):
             if self.client.status != "running":
-                raise StudyError(
-                    "the connection to the cluster was lost; the same command continues"
-                )
+                raise StudyError(LOST)
             return True
         return isinstance(error, (KilledWorker, CommClosedError))
 

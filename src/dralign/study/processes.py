@@ -232,7 +232,7 @@ class _Worker:
         """Starts the process; the error if that is refused."""
         file = str(Path(__file__).with_name("worker.py"))
         # -P: the modules beside the script are no modules of their own.
-        command = [sys.executable, "-P", file, str(handle), json.dumps(sys.path)]
+        command = [sys.executable, "-P", file, str(handle), json.dumps([*map(str, sys.path)])]
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own script
                 command,

@@ -77,7 +77,11 @@ def connect(distributed: Any, jobs: int, address: str, stack: ExitStack) -> tupl
         raise StudyError(
             f"no Dask scheduler answers at {address}; start one with 'dask scheduler', or use local"
         ) from error
-    require_version(address, client.run_on_scheduler(question()))
+    try:
+        found = within(START_SECONDS, lambda: client.run_on_scheduler(question()))
+    except Exception as error:  # it went away again
+        raise StudyError(f"the Dask scheduler at {address} does not answer") from error
+    require_version(address, found)
     return client, own
 
 
@@ -87,38 +91,56 @@ def _start(distributed: Any, jobs: int) -> Any:  # noqa: ANN401 - Dask has no ty
     Raises:
         StudyError: if it can't be started.
     """
-    started: list[Any] = []
 
-    def start() -> None:
-        # What the threads of the cluster start hears no Ctrl-C: they begin with this mask.
+    def start() -> Any:  # noqa: ANN401 - Dask has no types
+        return distributed.LocalCluster(
+            n_workers=jobs,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=None,
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
+            silence_logs=logging.CRITICAL,
+            # Whoever reaches a scheduler has it run code. The keys stay in memory.
+            security=distributed.Security.temporary(),
+        )
+
+    try:
+        return within(START_SECONDS, start)
+    except Exception as error:
+        reason = one_line(str(error))
+        raise StudyError(f"a local Dask cluster can't be started: {reason}") from error
+
+
+def within(seconds: float, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the call gives
+    """Makes a call in another thread, and waits no longer than this for it.
+
+    Processes and threads that it starts hear no Ctrl-C.
+
+    Raises:
+        TimeoutError: if it did not end; whatever it raised otherwise.
+    """
+    outcome: list[tuple[Any, BaseException | None]] = []
+
+    def make() -> None:
         if hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            started.append(
-                distributed.LocalCluster(
-                    n_workers=jobs,
-                    threads_per_worker=1,
-                    processes=True,
-                    memory_limit=None,
-                    dashboard_address=None,
-                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-                    silence_logs=logging.CRITICAL,
-                    # Whoever reaches a scheduler has it run code. The keys stay in memory.
-                    security=distributed.Security.temporary(),
-                )
-            )
-        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
-            started.append(error)
+            outcome.append((call(), None))
+        except BaseException as error:  # noqa: BLE001 - raised below, in the thread that asked
+            outcome.append((None, error))
 
     if os.name == "posix":
         multiprocessing.resource_tracker.ensure_running()  # it would undo the mask
-    thread = threading.Thread(target=start, daemon=True)
+    thread = threading.Thread(target=make, daemon=True)
     thread.start()
-    thread.join(START_SECONDS)
-    if not started or isinstance(started[0], Exception):
-        why = one_line(str(started[0])) if started else f"not ready after {START_SECONDS:.0f} s"
-        raise StudyError(f"a local Dask cluster can't be started: {why}")
-    return started[0]
+    thread.join(seconds)
+    if not outcome:
+        raise TimeoutError(f"not ready after {seconds:.0f} s")
+    result, error = outcome[0]
+    if error is not None:
+        raise error
+    return result
 
 
 def _close(cluster: Any) -> None:  # noqa: ANN401 - Dask has no types
