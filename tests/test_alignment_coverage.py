@@ -130,6 +130,10 @@ def test_nearly_all_is_not_written_as_all_and_little_not_as_nothing():
     assert str(found) == "rationales cover 99 % of the weights: 0 (0.05 %) is left out"
 
 
+def test_a_network_without_weights_has_no_share():
+    assert str(coverage_of(nn.BatchNorm1d(3), ())) == "rationales cover 0 % of the weights"
+
+
 def test_the_term_tells_its_share_and_frozen_weights_do_not_count_to_it():
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 4))
     term = RationaleAlignment(model)
@@ -212,6 +216,12 @@ def test_a_layer_that_is_used_and_gets_no_gradient_is_refused(door, way):
 def test_reentrant_checkpointing_is_refused_with_the_way_out(door):
     with pytest.raises(ModelError, match=r"pass use_reentrant=False|checkpointed with use_reent"):
         door(hidden("reentrant"))
+
+
+def test_reentrant_checkpointing_is_found_where_torch_itself_says_nothing():
+    """Asked for the body's own weights alone, torch takes them for unused."""
+    with pytest.raises(ModelError, match="checkpointed with use_reentrant=True, which hides"):
+        term_of(hidden("reentrant"), layers=["body", "head"])
 
 
 @pytest.mark.parametrize("way", ["no_grad", "never used"])

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations, parametrize, prune
 from torch.utils.checkpoint import checkpoint
 
 from dralign.alignment import RationaleAlignment
-from dralign.errors import ModelError, OptionError
+from dralign.errors import DataError, ModelError, OptionError
 from dralign.models import mlp
 from dralign.rationale import group_losses, per_sample_loss
 
@@ -275,6 +275,29 @@ def test_nothing_left_to_align_is_an_error():
         RationaleAlignment(nn.Sequential(nn.BatchNorm1d(3)))
 
 
+def test_weights_frozen_after_the_term_was_made_are_an_error_when_none_is_left():
+    model = smooth_mlp()
+    term, strata = RationaleAlignment(model), strata_of(model, *rows())
+    model.requires_grad_(requires_grad=False)
+    with pytest.raises(ModelError, match="every chosen layer is frozen"):
+        term.align(strata)
+
+
+def test_weights_without_values_or_of_another_shape_are_refused_unless_left_out():
+    class Doubled(nn.Module):
+        def forward(self, weight: Tensor) -> Tensor:
+            return torch.cat([weight, weight])
+
+    lazy = nn.Sequential(nn.LazyLinear(3), nn.Linear(3, 1))
+    with pytest.raises(ModelError, match="layer '0': weight has no values yet"):
+        RationaleAlignment(lazy)
+    assert RationaleAlignment(lazy, layers=["1"]).coverage == 1  # of the weights there are
+    doubled = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(6, 1))
+    parametrize.register_parametrization(doubled[0], "weight", Doubled(), unsafe=True)
+    with pytest.raises(ModelError, match="layer '0': weight is computed from a parameter of anoth"):
+        RationaleAlignment(doubled)
+
+
 def test_never_used_weights_are_skipped():
     class Spare(nn.Module):
         def __init__(self) -> None:
@@ -438,6 +461,13 @@ def test_bad_options_say_what_is_known(options, error, message):
 
 def test_last_k_layers_are_the_last_registered():
     assert RationaleAlignment(smooth_mlp(), layers=2).layers == ("2", "4")
+
+
+def test_labels_of_another_length_are_refused():
+    x, y, group = rows()
+    losses = per_sample_loss(smooth_mlp()(x), y)
+    with pytest.raises(DataError, match=r"label: expected shape \(24,\), got \(3,\)"):
+        group_losses(losses, group, n_groups=2, label=y[:3])
 
 
 def test_losses_without_a_graph_are_refused():

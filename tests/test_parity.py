@@ -6,7 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from dralign.errors import DataError, DralignError, GroupError, GroupTypeError, OptionError
+from dralign.errors import (
+    DataError,
+    DralignError,
+    GroupError,
+    GroupTypeError,
+    ModelError,
+    OptionError,
+)
 from dralign.models import mlp
 from dralign.rationale import group_gradients, parity_scores, select_layers
 
@@ -237,6 +244,18 @@ def test_gradients_of_groups_are_those_without_dropout_and_modes_come_back():
     for code, found in enumerate((first, second)):
         for one, other in zip(found, group_gradient(plain, x, **strata, code=code), strict=True):
             torch.testing.assert_close(one, other)
+
+
+def test_gradients_of_an_absent_group_are_none_and_of_no_layer_at_all_an_error():
+    model = network()
+    x, strata = rows()
+    layers = select_layers(model)
+    options = strata | {"n_groups": 3, "layers": layers, "strata": (0, 1)}
+    for stratum in group_gradients(model, x, **options):
+        assert [cell is None for cell in stratum] == [False, False, True]
+    model.requires_grad_(requires_grad=False)
+    with pytest.raises(ModelError, match="no layer takes part in the loss"):
+        group_gradients(model, x, **options)
 
 
 def test_frozen_and_unused_layers_are_measured():

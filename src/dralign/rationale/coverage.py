@@ -86,4 +86,4 @@ def warn_of_low_coverage(found: Coverage, layers: LayerChoice, *, stacklevel: in
 def _percent(share: float) -> str:
     """A share in per cent; only the whole is written as 100."""
     percent = min(100 * share, 99) if share < 1 else 100
-    return f"{percent:.0f} %" if percent >= 1 else f"{percent:.1g} %"
+    return f"{percent:.0f} %" if percent >= 1 or not percent else f"{percent:.1g} %"

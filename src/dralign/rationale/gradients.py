@@ -109,7 +109,7 @@ def _mean_gradient(
         return None
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     total: list[Tensor | None] = [None] * len(wanted)
-    for block in rows.split(batch_rows):
+    for block in rows.split(batch_rows) if wanted else ():
         output = logits(model, x[block].to(leaves[0].device))
         loss = per_sample_loss(output, label[block].to(output.device)).sum() / len(rows)
         for place, grad in enumerate(torch.autograd.grad(loss, wanted, allow_unused=True)):
