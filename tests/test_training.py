@@ -234,10 +234,10 @@ def test_undefined_figure_in_a_split_is_nan_and_announced():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epochs": 0}, "epochs: expected at least 1, got 0"),
-        ({"iterations": -1}, "iterations: expected at least 1, got -1"),
-        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
-        ({"patience": 0}, "patience: expected at least 1, got 0"),
+        ({"epochs": 0}, "epochs: expected a whole number from 1 up, got 0"),
+        ({"iterations": -1}, "iterations: expected a whole number from 1 up, got -1"),
+        ({"batch_size": 0}, "batch_size: expected a whole number from 1 up, got 0"),
+        ({"patience": 0}, "patience: expected a whole number from 1 up, got 0"),
         ({"learning_rate": 0}, "learning_rate: expected a positive number, got 0"),
         ({"learning_rate": float("nan")}, "learning_rate: expected a positive number"),
     ],
