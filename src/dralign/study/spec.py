@@ -121,8 +121,24 @@ class TrialSpec:
             raise OptionError(unknown("granularity", self.granularity, get_args(Granularity)))
         if self.network not in get_args(Network):
             raise OptionError(unknown("network", self.network, get_args(Network)))
+        self._check_types()
         self.build_method()
         self.training_settings()
+
+    def _check_types(self) -> None:
+        """Checks what nothing else looks at before it is used.
+
+        Raises:
+            OptionError: if a setting is of another type.
+        """
+        if isinstance(self.layers, tuple) and not all(isinstance(k, str) for k in self.layers):
+            raise OptionError(f"layers: expected all, a count or names, got {self.layers!r}")
+        if not isinstance(self.mixup_layer, (str, type(None))):
+            raise OptionError(
+                f"mixup_layer: expected the name of a module, got {self.mixup_layer!r}"
+            )
+        if not isinstance(self.readings, bool):
+            raise OptionError(f"readings: expected True or False, got {self.readings!r}")
 
     def _set(self, name: str, value: object) -> None:
         """Stores a normalised value in the frozen instance."""
@@ -233,15 +249,33 @@ class Trial:
 
 
 def identify(specs: Iterable[TrialSpec]) -> dict[str, Trial]:
-    """The trials by content hash, in the given order; each data source is read once."""
+    """The trials by content hash, in the given order; each data source is read once.
+
+    Raises:
+        OptionError: if a name in them is not UTF-8.
+    """
     fingerprints: dict[DataSource, str] = {}
     trials: dict[str, Trial] = {}
     for spec in specs:
         if spec.data not in fingerprints:
             fingerprints[spec.data] = spec.data.fingerprint()
+        _check_texts(spec)
         trial = Trial(spec, fingerprints[spec.data])
         trials.setdefault(trial.hash, trial)
     return trials
+
+
+def _check_texts(spec: TrialSpec) -> None:
+    """Checks that a record can hold what the trial is.
+
+    Raises:
+        OptionError: if a text has half a surrogate pair, as has a file's name that is not UTF-8.
+    """
+    try:
+        json.dumps(spec.to_dict(), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        name = ascii(error.object[max(0, error.start - 20) : error.end + 20])
+        raise OptionError(f"a name is not UTF-8: {name}; rename the file or column") from error
 
 
 def _number(name: str, value: object) -> float:
@@ -257,6 +291,6 @@ def _count(name: str, value: object, least: int) -> int:
         count = operator.index(value)  # type: ignore[arg-type]  # that is what is tried
     except TypeError:
         count = least - 1
-    if count < least:
+    if not least <= count < 2**63:  # what a column of a table can hold
         raise OptionError(f"{name}: expected a whole number from {least} up, got {value!r}")
     return count
