@@ -13,6 +13,7 @@ from dralign.cli.progress import run_trials
 from dralign.errors import DralignError, OptionError
 from dralign.files import write_atomically
 from dralign.study import Ledger, Plan, TrialRecord, TrialSpec, ledger_path, load_plan, unfinished
+from dralign.study.plan import MOST_TRIALS
 from dralign.study.trial import check_trial
 from dralign.training import Selection
 
@@ -29,6 +30,9 @@ def sweep(
     dask: Annotated[
         str | None, typer.Option(help="Run on a Dask cluster: local, or tcp://host:port.")
     ] = None,
+    max_trials: Annotated[
+        int, typer.Option(help="Most trials that the plan may ask for.")
+    ] = MOST_TRIALS,
     data_home: options.DataHome = None,
     json: options.Json = False,
 ) -> None:
@@ -40,7 +44,8 @@ def sweep(
     Example: `dralign sweep plans/adult.toml --out studies/adult`, then
     `dralign report studies/adult`.
     """
-    described = load_plan(plan, data_home=str(data_home) if data_home else "")
+    home = str(data_home) if data_home else ""
+    described = load_plan(plan, data_home=home, max_trials=max_trials)
     folder = out or Path("studies") / described.name
     specs = list(described.trials)
     with Ledger(ledger_path(folder)) as ledger:
