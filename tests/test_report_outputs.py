@@ -14,7 +14,7 @@ from dralign.data import DataSource
 from dralign.errors import OptionError
 from dralign.report import result_table, write_study
 from dralign.report.outputs import FILES
-from dralign.study import Ledger, summarise
+from dralign.study import Ledger, TrialSpec, summarise
 from dralign.training import Selection
 
 
@@ -134,7 +134,10 @@ def hostile_records(text):
     """A study whose every text is the given one."""
     data = DataSource(text or "x", preparation="standard", sensitive=(text,), label=text)
     specs = made_up.specs(data=data)
-    specs += [replace(one, layers=(text, "b")) for one in specs if one.method == "dralign"]
+    weights = {"fairness_weight": 0.2, "alignment_weight": 0.02}
+    specs += [
+        TrialSpec(data, "dralign", layers=(text, "b"), seed=seed, **weights) for seed in (0, 1)
+    ]
     found = made_up.records(specs)
     like = {name: {text: 0.5, "b": 0.1} for name in ("unit", "parameter")}
     found = [
