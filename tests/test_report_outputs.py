@@ -1,17 +1,20 @@
 """What is written about a study: whole files, for running, failed and empty studies too."""
 
+import csv
 import json
 import sqlite3
 from dataclasses import replace
+from xml.etree import ElementTree as ET
 
 import pytest
 
 import records as made_up
 from dralign.cli import main
+from dralign.data import DataSource
 from dralign.errors import OptionError
 from dralign.report import result_table, write_study
 from dralign.report.outputs import FILES
-from dralign.study import Ledger, summarise
+from dralign.study import Ledger, TrialSpec, summarise
 from dralign.training import Selection
 
 
@@ -106,3 +109,82 @@ def test_what_is_no_study_is_one_clear_line(name, message, tmp_path, capsys):
     assert line.startswith("dralign: error: ")
     assert message in line
     assert sorted(tmp_path.iterdir()) == before
+
+
+HOSTILE = [
+    '=HYPERLINK("http://x")',
+    "+1",
+    "-1",
+    "@a",
+    "\tb",
+    "\rc",
+    "line\nbreak | cell & more \\end{table}",
+    "\x1b[31mred\x07\x00",
+    "\u202egnp.exe",
+    "$x^{$ \\frac{",
+    "<script>alert(1)</script>",
+    "</script><b>",
+    "{{7*7}} %s {0}",
+    "שלום 你好 \U0001f600",
+    " ",
+]
+
+
+def hostile_records(text):
+    """A study whose every text is the given one."""
+    data = DataSource(text or "x", preparation="standard", sensitive=(text,), label=text)
+    specs = made_up.specs(data=data)
+    weights = {"fairness_weight": 0.2, "alignment_weight": 0.02}
+    specs += [
+        TrialSpec(data, "dralign", layers=(text, "b"), seed=seed, **weights) for seed in (0, 1)
+    ]
+    found = made_up.records(specs)
+    like = {name: {text: 0.5, "b": 0.1} for name in ("unit", "parameter")}
+    found = [
+        replace(
+            record,
+            history=tuple(replace(epoch, similarity=like) for epoch in record.history),
+            warnings=(text,),
+            environment={text: text},
+        )
+        for record in found
+    ]
+    found[0] = replace(found[0], status="failed", error=text, history=())
+    return found
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_in_a_ledger_breaks_a_report_or_an_export(text, tmp_path, capsys):
+    with Ledger(tmp_path / "study.sqlite") as ledger:
+        for record in hostile_records(text):
+            ledger.add(record)
+    formats = [name for name in FILES if name != "png"]
+    command = ["report", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main([*command, "--format", ",".join(formats)]) == 0
+    printed = capsys.readouterr()
+    assert not set("\x1b\x07\x00\u202e") & {*printed.out, *printed.err}
+    for name in formats:
+        content = (tmp_path / "out" / FILES[name]).read_text(encoding="utf-8")
+        assert not set("\x1b\x07\x00\u202e") & set(content), name
+    html = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in html
+    table = (tmp_path / "out" / "table.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in table if line.startswith("|")]
+    assert len(rows) == 2 + len(set(rows[2:]))
+    ET.parse(tmp_path / "out" / "tradeoff.svg")
+    for ending in ("csv", "parquet"):
+        out = tmp_path / "out" / f"table.{ending}"
+        assert main(["export", str(tmp_path), "--out", str(out)]) == 0
+    for file in ("statistics.csv", "table.csv"):
+        with (tmp_path / "out" / file).open(newline="", encoding="utf-8") as lines:
+            for line in csv.reader(lines):
+                cells = [cell for cell in line if not is_number(cell)]
+                assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+
+
+def is_number(cell):
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -1,16 +1,22 @@
 """The ledger: every finished trial is there once, and any trouble is one clear line."""
 
 import os
+import random
+import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
+import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import records as made_up
 from dralign.errors import StudyError
-from dralign.study import Ledger
+from dralign.study import Ledger, TrialSpec
 
 RECORDS = made_up.records()
 
@@ -92,9 +98,9 @@ def filled(path):
 
 def test_a_full_disk_is_one_clear_line_and_loses_nothing(path):
     filled(path)
-    new = made_up.records(made_up.specs(seeds=range(100, 130)))
+    new = made_up.records(made_up.specs(seeds=range(100, 110)))
     with Ledger(path) as ledger:
-        ledger._connection.execute("PRAGMA max_page_count = 1")  # the pages it has, and no more
+        ledger._database.query("PRAGMA max_page_count = 1")  # the pages it has, and no more
         with pytest.raises(StudyError, match=r"can't be written: database or disk is full"):
             add_all(ledger, new)
         assert {record.hash for record in RECORDS} <= ledger.done_hashes()
@@ -112,7 +118,7 @@ def test_a_locked_study_is_one_clear_line(path):
         Ledger(path, timeout=0.05) as ledger,
         pytest.raises(StudyError, match=r"can't be written: database is locked"),
     ):
-        ledger.add(replace(RECORDS[0], hash="new"))
+        ledger.add(RECORDS[0])
     other.close()
 
 
@@ -166,7 +172,7 @@ def folder(path):
         (newer, r"schema 7, this dralign reads 1"),
         (truncated, r"damaged"),
         (scrambled, r"damaged"),
-        (folder, r"can't be opened: unable to open"),
+        (folder, r"ledger\.sqlite: not a regular file, and no part of a study"),
         (spoil_blob, r"the record of trial [0-9a-f]{12} can't be read"),
     ],
 )
@@ -201,3 +207,102 @@ def test_an_empty_file_becomes_a_study_only_if_asked(path):
         Ledger(path, create=False)
     with Ledger(path) as ledger:
         assert ledger.records() == []
+
+
+def test_a_plain_copy_between_two_records_holds_them_all(path, tmp_path):
+    copy = tmp_path / "copy.sqlite"
+    with Ledger(path) as ledger, Ledger(path, create=False):
+        for place, record in enumerate(RECORDS[:4], start=1):
+            ledger.add(record)
+            assert sorted(file.name for file in path.parent.iterdir()) == [path.name]
+            shutil.copyfile(path, copy)
+            with Ledger(copy, create=False) as other:
+                assert other.records() == by_hash(RECORDS[:place])
+
+
+def logged(path):
+    """Makes a ledger such as older versions wrote, which has a write-ahead log."""
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+    connection.close()
+
+
+def test_an_older_ledger_is_read_as_it_is_and_loses_its_log_when_it_is_continued(path):
+    filled(path)
+    logged(path)
+    before = path.read_bytes()
+    with Ledger(path, create=False) as ledger:
+        assert ledger.records() == by_hash(RECORDS)
+    assert path.read_bytes() == before
+    with Ledger(path) as ledger:
+        ledger.add(RECORDS[0])
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert path.read_bytes()[18:20] == b"\1\1"
+
+
+def test_records_that_are_only_in_the_log_of_an_older_ledger_are_read(path, tmp_path):
+    filled(path)
+    logged(path)
+    writer = sqlite3.connect(path)
+    writer.execute("DELETE FROM trial WHERE hash != ?", (RECORDS[0].hash,))
+    writer.commit()
+    killed = tmp_path / "killed"
+    shutil.copytree(path.parent, killed)
+    writer.close()
+    with Ledger(killed / path.name, create=False) as ledger:
+        assert ledger.records() == [RECORDS[0]]
+
+
+@pytest.mark.parametrize("name", ["study", "speed_decide", "speed_finals", "speed_screen"])
+def test_the_ledgers_behind_the_published_figures_can_be_read(name):
+    path = Path(__file__).parents[1] / "results" / f"{name}.sqlite"
+    if not path.exists():
+        pytest.skip("no results are there")
+    with Ledger(path, create=False) as ledger:
+        assert {record.hash for record in ledger.records()} == ledger.done_hashes()
+
+
+def add_until_killed(path, records, pipe):
+    """Adds records, and writes a byte for each that is acknowledged."""
+    with Ledger(path) as ledger:
+        for record in records:
+            ledger.add(record)
+            os.write(pipe, b"+")
+
+
+@pytest.fixture
+def memory(tmp_path):
+    """A folder in memory, where there is one: a kill does not depend on the disk."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if shared.is_dir() else tmp_path) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_three_hundred_kills_while_adding_lose_no_acknowledged_record(memory):
+    path = memory / "study.sqlite"
+    new = made_up.records(
+        [TrialSpec(made_up.ADULT, "erm", epochs=1, seed=seed) for seed in range(6000)]
+    )
+    rng, sure = random.Random(0), 0
+    for _ in range(300):
+        reader, writer = os.pipe()
+        child = os.fork()
+        if not child:
+            add_until_killed(path, new[sure:], writer)
+            os._exit(0)
+        os.close(writer)
+        if rng.random() < 0.7:  # else perhaps before the first
+            os.read(reader, 1)
+            sure += 1
+        time.sleep(rng.random() * 0.01)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        sure += len(os.read(reader, 10_000))
+        os.close(reader)
+    with Ledger(path, create=False) as ledger:
+        kept = ledger.records()
+    assert {record.hash for record in new[:sure]} <= {record.hash for record in kept}
+    assert {record.seed for record in (record.spec for record in kept)} <= set(range(6000))
+    assert sure >= 200

@@ -1,5 +1,7 @@
 """Plans: what a TOML file means in trials, and that every mistake is one clear line."""
 
+import os
+
 import pytest
 
 from dralign.data import DataSource
@@ -212,6 +214,14 @@ TRIALS = "[[trials]]\nmethod = 'gap'\n"
             "fairness_weight: expected a number from 0 up, g",
         ),
         (HEAD + TRIALS + "gap = 'parity'", "trials 1: unknown gap 'parity'; known: demographic"),
+        (
+            "name = '../../elsewhere'\n" + HEAD + TRIALS,
+            "name: expected a text that can name a folder",
+        ),
+        ("name = '..'\n" + HEAD + TRIALS, "name: expected a text that can name a folder, got '..'"),
+        ("name = ''\n" + HEAD + TRIALS, "name: expected a text that can name a folder, got ''"),
+        ('name = "a\\u202eb"\n' + HEAD + TRIALS, "name: expected a text that can name a folder"),
+        (HEAD + TRIALS + f"seeds = {10**30}", "trials 1: seeds: expected a count from 1 up or a"),
         (HEAD + "[[trials]]\nmethod = 'gapp'", "unknown method 'gapp'; known: all, erm"),
         ("[[trials]]\nmethod = 'erm'\ndataset = 'adlt'", "unknown dataset 'adlt'; known: adult"),
         (
@@ -237,4 +247,77 @@ def test_a_file_that_is_no_plan_is_one_clear_line(plan, tmp_path):
         load_plan(tmp_path / "none.toml")
     (tmp_path / "plan.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(StudyError, match=r"plan\.toml: not a TOML file"):
+        load_plan(tmp_path / "plan.toml")
+
+
+GRID = """
+[defaults]
+dataset = "adult"
+seeds = 10
+[[trials]]
+method = ["gap", "dralign"]
+fairness_weight = [0.1, 0.2, 0.3]
+[[trials]]
+method = "all"
+hidden = [10, 20]
+seeds = [1, 2]
+"""
+
+
+def test_too_many_trials_are_refused_before_any_is_made(plan, monkeypatch):
+    asked = 2 * 3 * 10 + len(method_names()) * 2 * 2
+    assert len(plan(GRID, max_trials=asked).trials) <= asked
+    monkeypatch.setattr("dralign.study.plan._expand", None)
+    message = rf"asks for {asked} trials, more than 91; .* with --max-trials {asked}$"
+    with pytest.raises(OptionError, match=message):
+        plan(GRID, max_trials=91)
+
+
+def test_a_plan_of_more_trials_than_could_be_counted_out_is_one_line(plan):
+    lists = "\n".join(f"{key} = {list(range(1, 2000))}" for key in ("hidden", "depth", "epochs"))
+    text = f"{HEAD}[[trials]]\nmethod = 'erm'\nseeds = {2**62}\n{lists}"
+    with pytest.raises(
+        OptionError, match=rf"asks for {1999**3 * 2**62:,} trials, more than 10,000"
+    ):
+        plan(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 100_000, r"nested too deeply"),
+        ("a = " + "[" * 100_000 + "]" * 100_000, r"nested too deeply"),
+        ("a = " + "{a=" * 100_000, r"nested too deeply"),
+        (".".join("a" * 50_000) + " = 1", r"not a plan: a key has more than 50 parts"),
+        (" . ".join(["'a'"] * 50_000) + " = 1", r"a key has more than 50 parts"),
+        ("[" + ".".join("a" * 50_000) + "]", r"a key has more than 50 parts"),
+        ("a = " + "1" * 10_000, r"not a TOML file: "),
+        ("#" * 2**20 + "\n", r"plan.toml: larger than any plan of ours \(1,048,576 bytes\)"),
+        ("\0", r"not a TOML file: "),
+    ],
+    ids=["lists", "closed", "tables", "dots", "quoted", "header", "digits", "large", "zero"],
+)
+def test_a_plan_that_could_not_be_read_in_a_lifetime_is_one_line(plan, text, message):
+    with pytest.raises(StudyError, match=message) as caught:
+        plan(text)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_texts_and_numbers_with_many_dots_are_no_long_keys(plan):
+    dots = ", ".join(["0.5"] * 200)
+    text = f"# {'. ' * 99}{'.' * 99}\nassumed = ['and so on {'.' * 99}']\n{HEAD}"
+    assert plan(text + f"[[trials]]\nmethod = 'gap'\nfairness_weight = [{dots}]").trials
+
+
+def test_a_mistake_of_any_length_is_a_short_line(plan):
+    with pytest.raises(OptionError, match=r"unknown key 'xxx.* \.\.\.$") as caught:
+        plan("x" * 100_000 + " = 1")
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_the_place_of_a_plan_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "plan.toml")
+    with pytest.raises(StudyError, match=r"plan\.toml: not a regular file"):
         load_plan(tmp_path / "plan.toml")

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ import records as made_up
 from dralign.errors import OptionError, StudyError
 from dralign.methods import method_settings
 from dralign.study import Trial, TrialRecord, TrialSpec, environment, identify
+from dralign.study.record import LARGEST, pack, unpack
 from dralign.study.spec import COMMON
 
 SPEC = TrialSpec(made_up.ADULT, "dralign", fairness_weight=0.5, alignment_weight=0.05)
@@ -160,34 +162,134 @@ def test_a_spec_comes_back_from_json_without_the_place_of_its_data():
     assert TrialSpec.from_dict(form) == replace(spec, data=made_up.ADULT)
 
 
-def test_a_record_comes_back_from_json_with_undefined_figures():
+def test_a_record_comes_back_from_bytes_with_undefined_figures():
     record = made_up.records([SPEC])[0]
-    epoch = replace(record.history[0], test={"average_precision": math.nan})
+    epoch = replace(record.history[0], loss=math.nan)
+    epoch.test["accuracy"] = math.inf
     record = replace(record, history=(epoch,), warnings=("one", "two"))
-    back = TrialRecord.from_dict(json.loads(json.dumps(record.to_dict())))
-    assert math.isnan(back.history[0].test["average_precision"])
-    same = replace(epoch, test={})
-    assert replace(back, history=(replace(back.history[0], test={}),)) == replace(
-        record, history=(same,)
-    )
+    back = unpack(pack(record))
+    assert math.isnan(back.history[0].loss)
+    assert math.isnan(back.history[0].test.pop("accuracy"))
+    del epoch.test["accuracy"]
+    same = replace(back, history=(replace(back.history[0], loss=0.0),))
+    assert same == replace(record, history=(replace(epoch, loss=0.0),))
+
+
+def test_what_is_undefined_is_null_and_older_records_that_say_nan_are_read():
+    record = made_up.records([SPEC])[0]
+    record.history[0].test["accuracy"] = math.nan
+    text = zlib.decompress(pack(record)).decode()
+    assert '"accuracy":null' in text
+    old = zlib.compress(text.replace('"accuracy":null', '"accuracy":NaN').encode())
+    assert math.isnan(unpack(old).history[0].test["accuracy"])
+
+
+def test_half_a_surrogate_pair_in_an_error_is_spelt_out_for_good():
+    error = replace(made_up.records([SPEC])[0], status="failed", history=(), error="no \udcff.csv")
+    assert unpack(pack(error)).error == r"no \udcff.csv"
+
+
+FIRST = ("history", 0)
+SPOILT = [
+    ((), "format", 99, r"expected format 1, got 99"),
+    ((), "colour", "red", r"unknown entry 'colour'"),
+    ((), "hash", 5, r"'hash' must be a text, got int"),
+    ((), "hash", "0" * 64, r"the hash is not that of the settings and data"),
+    ((), "fingerprint", "other", r"the hash is not that of the settings and data"),
+    ((), "status", "great", r"'status' must be one of done, failed"),
+    ((), "status", ["done"], r"'status' must be a text, got list"),
+    ((), "status", "failed", r"expected epochs if it is done, and else an error"),
+    ((), "error", "bad luck", r"expected epochs if it is done, and else an error"),
+    ((), "history", [], r"expected epochs if it is done, and else an error"),
+    ((), "history", {"0": 1}, r"'history' must be a list, got dict"),
+    ((), "history", [7], r"epoch 0: expected a JSON object, got int"),
+    ((), "seconds", -1.0, r"'seconds' must be a number from 0 up, got -1"),
+    ((), "seconds", math.nan, r"'seconds' must be finite numbers"),
+    ((), "warnings", ["one", 2], r"'warnings' must be a list of texts"),
+    ((), "environment", {"torch": 2}, r"environment: 'torch' must be a text, got int"),
+    (("spec",), "colour", "red", r"unknown setting 'colour'"),
+    (("spec",), "method", "magic", r"unknown method 'magic'"),
+    (("spec",), "method", ["gap"], r"unknown method \['gap'\]"),
+    (("spec",), "gap", {}, r"unknown gap {}"),
+    (("spec",), "layers", 1.5, r"spec: a setting has a value of another type"),
+    (("spec",), "data", [], r"data: expected a JSON object, got list"),
+    (("spec",), "epochs", "many", r"epochs: expected a whole number"),
+    (("spec",), "seed", 10**30, r"seed: expected a whole number"),
+    (("spec",), "readings", "yes", r"readings: expected True or False, got 'yes'"),
+    (("spec",), "layers", [1], r"layers: expected all, a count or names"),
+    (("spec",), "mixup_layer", 3, r"mixup_layer: expected the name of a module, got 3"),
+    (FIRST, "epoch", 3, r"epoch 0: 'epoch' must be 0"),
+    (FIRST, "epoch", 0.0, r"'epoch' must be a whole number, got float"),
+    (FIRST, "loss", "low", r"'loss' must be a number or null, got str"),
+    (FIRST, "loss", 10**400, r"'loss' must be finite numbers"),
+    (FIRST, "seconds", True, r"'seconds' must be a number, got bool"),
+    (FIRST, "skipped", -1, r"'skipped' must be from 0"),
+    (FIRST, "found_weight", -1.0, r"'found_weight' must be a number from 0 up"),
+    (FIRST, "readings", [], r"'readings' must be an object, got list"),
+    (FIRST, "colour", "red", r"epoch 0: unknown entry 'colour'"),
+    (FIRST, "similarity", {}, r"epoch 0: expected similarities"),
+    (FIRST, "similarity", {"kernel": {}}, r"unknown entry 'kernel'"),
+    ((*FIRST, "similarity"), "unit", {"0": "high"}, r"'unit' must be numbers or null"),
+    ((*FIRST, "test"), "accuracy", "high", r"'test' must be numbers or null"),
+    ((*FIRST, "test"), "accuracy", True, r"'test' must be numbers or null"),
+]
+
+
+@pytest.mark.parametrize(("place", "key", "value", "message"), SPOILT)
+def test_an_entry_that_can_not_be_is_one_line(place, key, value, message):
+    form = json.loads(json.dumps(made_up.records([SPEC])[0].to_dict()))
+    entry = form
+    for step in place:
+        entry = entry[step]
+    entry[key] = value
+    with pytest.raises(StudyError, match=message) as caught:
+        TrialRecord.from_dict(form)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("place", "key", "message"),
     [
-        (lambda form: form.update(format=99), r"expected format 1, got 99"),
-        (lambda form: form.pop("history"), r"not readable: 'history'"),
-        (lambda form: form["spec"].update(colour="red"), r"unknown setting 'colour'"),
-        (lambda form: form["spec"].pop("method"), r"the setting 'method' is missing"),
-        (lambda form: form["spec"].update(method="magic"), r"unknown method 'magic'"),
-        (lambda form: form["history"][0].pop("loss"), r"not readable: .*loss"),
+        ((), "history", r"trial record: the entry 'history' is missing"),
+        (("spec",), "method", r"the setting 'method' is missing"),
+        (FIRST, "loss", r"epoch 0: the entry 'loss' is missing"),
+        ((*FIRST, "test"), "soft_demographic_parity", r"epoch 0: expected figures of demographic"),
     ],
 )
-def test_a_form_that_is_no_record_is_refused(spoil, message):
+def test_an_entry_that_is_missing_is_one_line(place, key, message):
     form = made_up.records([SPEC])[0].to_dict()
-    spoil(form)
+    entry = form
+    for step in place:
+        entry = vars(entry[step]) if hasattr(entry[step], "epoch") else entry[step]
+    del entry[key]
     with pytest.raises(StudyError, match=message):
         TrialRecord.from_dict(form)
+
+
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        (b"", r"cut off, or larger than"),
+        (b"poetry", r"damaged \(Error -3"),
+        (pack(made_up.records([SPEC])[0])[:-9], r"cut off, or larger than"),
+        (pack(made_up.records([SPEC])[0]) + b"more", r"cut off, or larger than"),
+        (zlib.compress(bytes(2 * LARGEST)), r"cut off, or larger than 33,554,432 bytes"),
+        (zlib.compress(b"\xff"), r"truncated or not JSON"),
+        (zlib.compress(b"[" * 10**6), r"truncated or not JSON"),
+        (zlib.compress(b'"\\ud800"'), r"truncated or not JSON"),
+        (zlib.compress(b"[]"), r"expected a JSON object, got list"),
+    ],
+    ids=["empty", "text", "cut", "more", "bomb", "not UTF-8", "deep", "surrogate", "list"],
+)
+def test_bytes_that_are_no_record_are_one_line(blob, message):
+    with pytest.raises(StudyError, match=message):
+        unpack(blob)
+
+
+def test_a_record_that_could_not_be_read_again_is_not_written():
+    record = made_up.records([SPEC])[0]
+    with pytest.raises(StudyError, match=r"trial record: .* bytes; 33,554,432 are the most"):
+        pack(replace(record, environment={"torch": "2" * LARGEST}))
 
 
 def test_the_environment_names_versions_and_neither_host_nor_user():

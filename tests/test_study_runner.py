@@ -259,7 +259,7 @@ def test_a_study_that_is_removed_or_replaced_while_it_runs_ends_it(tmp_path, cha
 
     with (
         Ledger(path) as ledger,
-        pytest.raises(StudyError, match=r"study\.sqlite: the study was removed or replaced"),
+        pytest.raises(StudyError, match=r"study\.sqlite: the study was removed, moved or rep"),
     ):
         run_study(SEEDS, ledger, jobs=1, run=runs.quick, on_record=then_change)
     assert len(seen) == 2

@@ -149,7 +149,7 @@ def test_loss_that_stops_being_finite_is_an_error():
     with pytest.raises(ModelError, match="not finite in epoch 0; try a ") as raised:
         train(network(), dataset(), METHOD, replace(SHORT, learning_rate=1e30))
     assert str(raised.value).endswith(f"{told} alignment weight than 0.02")
-    bounded, method = replace(SHORT, learning_rate=1e30, gap_bound=0.1), build_method("erm")
+    bounded, method = replace(SHORT, learning_rate=1e30, gap_bound=0.1), method_of("erm")
     with pytest.raises(ModelError, match=r"1e\+30, or a larger gap bound than 0.1$"):
         train(network(), dataset(), method, bounded)
 
@@ -158,7 +158,7 @@ def test_weights_that_stop_being_finite_in_the_last_step_are_an_error():
     """The loss of an epoch is that before its last step."""
     once = replace(SHORT, iterations=1, learning_rate=1e39)
     with pytest.raises(ModelError, match=r"the weights '0.weight' are not finite in epoch 0; try"):
-        train(network(), dataset(), build_method("erm"), once)
+        train(network(), dataset(), method_of("erm"), once)
 
 
 def test_a_network_without_a_probability_for_a_row_is_an_error():

@@ -142,7 +142,7 @@ def _count(setting: Setting, value: Any) -> int:  # noqa: ANN401 - that is what 
         count = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         count = None
-    if count is None or count < setting.least:
+    if count is None or not setting.least <= count < 2**63:  # what a column of a table can hold
         raise OptionError(
             f"{setting.name}: expected a whole number from {setting.least:g} up, got {value!r}"
         )

@@ -41,8 +41,8 @@ def large_enough(codes: Tensor, names: Sequence[str], least: int) -> Shown:
     kept = [code for code, count in enumerate(counts) if count >= least]
     if len(kept) < min(2, len(names)):
         raise GroupError(
-            f"{len(kept) or 'none'} of the groups {', '.join(map(repr, names))} have {least} rows or more, "
-            "and an audit compares two at least; a smaller min_group_size (--min-group-size) "
+            f"{len(kept) or 'none'} of the groups {', '.join(map(repr, names))} have {least} rows "
+            "or more, and an audit compares two at least; a smaller min_group_size (--min-group-size) "
             "shows smaller ones"
         )
     for code in kept:

@@ -10,7 +10,7 @@ from dralign.cli.console import print_json, say
 from dralign.errors import OptionError
 from dralign.files import write_atomically
 from dralign.study import Ledger, ledger_path, record_table
-from dralign.study.export import Per
+from dralign.study.export import Per, as_csv
 
 
 def export(
@@ -35,7 +35,7 @@ def export(
     with Ledger(ledger_path(study), create=False) as ledger:
         records = ledger.records()
     table = record_table(records, per=cast("Per", per), selection=rule)
-    write = table.to_parquet if out.suffix == ".parquet" else table.to_csv
+    write = table.to_parquet if out.suffix == ".parquet" else as_csv(table).to_csv
     write_atomically(out, lambda file: write(file, index=False))
     if json:
         print_json({"trials": len(records), "rows": len(table), "file": str(out)})

@@ -7,6 +7,7 @@ import typer
 
 from dralign.cli import options
 from dralign.cli.console import print_json, print_table, say
+from dralign.forms import shown
 from dralign.report import result_table, write_study
 from dralign.report.labels import panels
 from dralign.report.outputs import FILES
@@ -67,6 +68,6 @@ def report(
         print_table(result_table(panel.rows))
     say(f"{len(records) - len(failed)} trials done, {len(failed)} failed")
     for record in failed:
-        say(f"failed: {record.spec.method}, seed {record.spec.seed}: {record.error}")
+        say(f"failed: {record.spec.method}, seed {record.spec.seed}: {shown(record.error)}")
     for file in files.values():
         say(f"written: {file}")

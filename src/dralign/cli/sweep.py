@@ -21,6 +21,7 @@ from dralign.study import (
     only_writer,
     unfinished,
 )
+from dralign.study.plan import MOST_TRIALS
 from dralign.study.trial import check_trial
 from dralign.training import Selection
 
@@ -38,6 +39,9 @@ def sweep(
         str | None, typer.Option(help="Run on a Dask cluster: local, or tcp://host:port.")
     ] = None,
     trial_timeout: options.TrialTimeout = None,
+    max_trials: Annotated[
+        int, typer.Option(help="Most trials that the plan may ask for.")
+    ] = MOST_TRIALS,
     data_home: options.DataHome = None,
     json: options.Json = False,
 ) -> None:
@@ -49,7 +53,8 @@ def sweep(
     Example: `dralign sweep plans/adult.toml --out studies/adult`, then
     `dralign report studies/adult`.
     """
-    described = load_plan(plan, data_home=str(data_home) if data_home else "")
+    home = str(data_home) if data_home else ""
+    described = load_plan(plan, data_home=home, max_trials=max_trials)
     folder = options.study_folder(out, Path("studies") / described.name)
     specs = list(described.trials)
     with Ledger(ledger_path(folder)) as ledger, only_writer(ledger):

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -203,7 +203,7 @@ class DataSource:
         The options of images are left out at their default, so that forms (and the hashes made of
         them) written before there were any stay what they are.
         """
-        form = {**asdict(self), "sensitive": list(self.sensitive)}
+        form = {**vars(self), "sensitive": list(self.sensitive)}
         for path in ("name", "labels", "partition"):
             form[path] = Path(form[path]).name
         return {k: v for k, v in form.items() if v or k not in _USES}

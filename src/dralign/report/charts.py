@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dralign.forms import shown
 from dralign.report.labels import (
     GAP_LABELS,
     Panel,
@@ -129,7 +130,9 @@ def layer_chart(panel: Panel) -> "go.Figure":
     from plotly.subplots import make_subplots
 
     layers = list(dict.fromkeys(name for row in panel.rows for name, _ in row.layer_similarity))
-    titles = [f"layer {place} ({chart_text(name)})" for place, name in enumerate(layers, start=1)]
+    titles = [
+        f"layer {index} ({chart_text(shown(name))})" for index, name in enumerate(layers, start=1)
+    ]
     n_rows = -(-(len(layers) + 1) // _COLUMNS)
     height = 110 + 250 * n_rows
     figure = make_subplots(

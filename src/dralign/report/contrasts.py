@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from dralign.forms import to_json
+from dralign.forms import csv_text, to_json
 from dralign.report.labels import GAP_LABELS, curve_label, data_labels, varying_settings
 from dralign.report.tables import MARK, ResultTable, format_interval
 from dralign.study import Comparison, Contrast, Interval, Row
@@ -84,7 +84,9 @@ def contrasts_as_csv(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> 
         if writer is None:
             writer = csv.DictWriter(out, list(line), lineterminator="\n")
             writer.writeheader()
-        writer.writerow({key: "" if _undefined(value) else value for key, value in line.items()})
+        writer.writerow(
+            {key: "" if _undefined(value) else csv_text(value) for key, value in line.items()}
+        )
     return out.getvalue()
 
 

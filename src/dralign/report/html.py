@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from dralign.files import write_atomically
+from dralign.forms import shown
 from dralign.methods import method_names
 from dralign.report.charts import MOST_LINES, layer_chart, learning_chart, tradeoff_chart
 from dralign.report.contrasts import contrast_table
@@ -241,7 +242,9 @@ def _problems(records: Iterable[TrialRecord]) -> str:
             warnings[text] = warnings.get(text, 0) + 1
     parts = [
         f"<h3>{name}</h3><ul>"
-        + "".join(f"<li>{escape(text)} <span>({n}×)</span></li>" for text, n in found.items())
+        + "".join(
+            f"<li>{escape(shown(text))} <span>({n}×)</span></li>" for text, n in found.items()
+        )
         + "</ul>"
         for name, found in (("Failed trials", failures), ("Warnings", warnings))
         if found
@@ -287,5 +290,8 @@ def _environment(records: Sequence[TrialRecord]) -> dict[str, str]:
 
 def _definitions(entries: dict[str, str]) -> str:
     """A list of names and values."""
-    items = (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in entries.items())
+    items = (
+        f"<div><dt>{escape(shown(k))}</dt><dd>{escape(shown(v))}</dd></div>"
+        for k, v in entries.items()
+    )
     return f"<dl>{''.join(items)}</dl>"

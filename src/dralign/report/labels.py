@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dralign.data.source import BUILT_IN
+from dralign.forms import shown
 from dralign.methods import method_names
 from dralign.study import Interval, Row, TrialSpec
 
@@ -65,7 +66,7 @@ def data_label(spec: TrialSpec) -> str:
         parts.append(f"{spec.data.image_size} x {spec.data.image_size} pixels")
     if spec.data.sensitive:
         parts.append("groups: " + " & ".join(spec.data.sensitive))
-    return ", ".join(parts)
+    return shown(", ".join(parts))
 
 
 def data_labels(rows: Sequence[Row]) -> list[str]:
@@ -156,8 +157,8 @@ def setting_text(value: object) -> str:
     if value is None:
         return "default"
     if isinstance(value, tuple):
-        return "+".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return shown("+".join(value))
+    return f"{value:g}" if isinstance(value, float) else shown(str(value))
 
 
 def curve_label(spec: TrialSpec, varying: Sequence[str]) -> str:

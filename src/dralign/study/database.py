@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dralign.errors import StudyError
+from dralign.forms import shown
 from dralign.study.record import LARGEST
 
 APPLICATION: Final = int.from_bytes(b"DRAL", "big")  # marks the file as ours (application_id)
@@ -32,7 +33,6 @@ _OBJECTS: Final = [
 _JOURNAL: Final = "-journal"
 _LOG: Final = "-wal"
 _BESIDE: Final = (_JOURNAL, _LOG, "-shm")
-_UNOPENED: Final = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 # The end of a journal that names another one, which SQLite may then remove. Ours name none.
 _NAMES_ANOTHER: Final = bytes.fromhex("d9d505f920a163d7")
 # Steps of SQLite's virtual machine that a statement may take, besides one for each byte of the
@@ -69,11 +69,7 @@ class Database:
                 self._open("rwc" if write else "rw", timeout)
             except sqlite3.OperationalError as error:
                 # A write-ahead log needs files beside it, also to be read.
-                if (
-                    write
-                    or error.sqlite_errorcode & 0xFF not in _UNOPENED
-                    or self._is_held_beside()
-                ):
+                if write or not _is_unopened(error) or self._is_held_beside():
                     raise
                 self._open("ro&immutable=1", timeout)
             self._file = _identity(self._place)
@@ -108,7 +104,7 @@ class Database:
             there = False
         if not there:
             raise StudyError(
-                f"{self.path}: the study was removed, moved or replaced while it was being written; "
+                f"{self.path}: the study was removed, moved or replaced while it was written; "
                 "what was written since then is not there, the same command runs it again"
             )
 
@@ -171,9 +167,9 @@ class Database:
             StudyError: if SQLite would wait for one without end, or remove other files.
         """
         for ending in ("", *_BESIDE):
-            file = Path(f"{self._place}{ending}")
-            if file.exists() and not file.is_file():
-                raise StudyError(f"{file}: not a regular file, and no part of a study")
+            part = Path(f"{self._place}{ending}")
+            if part.exists() and not part.is_file():
+                raise StudyError(f"{part}: not a regular file, and no part of a study")
         journal = Path(f"{self._place}{_JOURNAL}")
         if not journal.exists():
             return
@@ -211,30 +207,45 @@ class Database:
 
         Raises:
             StudyError: in the place of it.
+            KeyboardInterrupt: if that is what ended it.
         """
         failed = f"{self.path}: the study can't be {done}"
         try:
             yield
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                raise StudyError(
-                    f"{self.path}: damaged, or no study: reading it never ends"
-                ) from error
-            if error.sqlite_errorcode & 0xFF in _UNOPENED and self._is_held_beside():
-                error = f"{error}; a write was cut off: open a copy of its folder"
-            raise StudyError(f"{failed}: {error}") from error
+            if _code(error) == sqlite3.SQLITE_INTERRUPT and self._steps >= 0:
+                # Ctrl-C while SQLite asked ``_is_endless``, which it takes for a yes.
+                raise KeyboardInterrupt from error
+            if _code(error) in {0, sqlite3.SQLITE_INTERRUPT}:  # 0: a text that is not UTF-8
+                what = "reading it would never end" if _code(error) else shown(str(error))
+                raise StudyError(f"{self.path}: damaged: {what}") from error
+            if _is_unopened(error) and self._is_held_beside():
+                failed += " (a write was cut off: open a copy of its folder)"
+            raise StudyError(f"{failed}: {shown(str(error))}") from error
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             # A message of SQLite may quote what is not UTF-8.
-            raise StudyError(f"{self.path}: not a study of dralign, or damaged: {error}") from error
+            reason = shown(str(error))
+            raise StudyError(
+                f"{self.path}: not a study of dralign, or damaged: {reason}"
+            ) from error
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-            reason = getattr(error, "strerror", None) or error
-            raise StudyError(f"{failed}: {reason}") from error
+            raise StudyError(f"{failed}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _identity(path: Path) -> tuple[int, int]:
     """What tells a file from every other one that is there."""
     found = path.stat()
     return found.st_dev, found.st_ino
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The kind of an error; 0 if it comes from Python's side."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _is_unopened(error: sqlite3.Error) -> bool:
+    """Whether the system did not let SQLite open or make a file."""
+    return _code(error) in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 
 
 def _size(path: Path | str) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from dralign.errors import OptionError, unknown
+from dralign.forms import csv_text
 from dralign.study.record import TrialRecord
 from dralign.training import EpochRecord, Selection
 
@@ -54,6 +55,12 @@ def record_table(
         else:
             rows += [{**settings, **_figures(epoch)} for epoch in record.history]
     return pd.DataFrame(rows)
+
+
+def as_csv(table: "pd.DataFrame") -> "pd.DataFrame":
+    """The table with texts that a spreadsheet would take for formulas made plain texts."""
+    texts = table.select_dtypes(exclude="number")
+    return table.assign(**texts.map(csv_text)).rename(columns=csv_text)
 
 
 def _settings(record: TrialRecord) -> dict[str, Any]:

@@ -135,5 +135,5 @@ class Ledger:
         except StudyError as error:
             raise StudyError(f"{where}: {error}") from error
         if (record.hash, record.status) != (digest, status):
-            raise StudyError(f"{where}: it is that of another trial")
+            raise StudyError(f"{where}: it is another trial's, or ended otherwise")
         return record

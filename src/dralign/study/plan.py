@@ -1,8 +1,10 @@
 """Plans: a TOML file that describes the trials of a study as grids (docs/studies.md)."""
 
 import itertools
+import math
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,12 +14,20 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from dralign.data import DataSource
 from dralign.data.source import BUILT_IN
 from dralign.errors import DralignError, OptionError, StudyError, unknown
+from dralign.files import read_whole
+from dralign.forms import shown
 from dralign.methods import method_names, method_settings, method_type, method_types, used_options
 from dralign.settings import Setting, resolved
 from dralign.study.spec import COMMON, TrialSpec
 
 DEFAULT_SEEDS: Final = 3
+MOST_TRIALS: Final = 10_000  # unless more are asked for
+MOST_BYTES: Final = 2**20
 Settings = dict[str, Any]
+
+# A key of very many parts, on which Python's reader of TOML spends hours; no key of ours has two.
+_MANY_PARTS: Final = re.compile(r"""(?:\.[ \t]*[\w"'-][^.,=\[\]{}\n]*){50}""")
+_MOST_SHOWN: Final = 300  # characters of what is wrong
 
 _DATA: Final = tuple(
     entry.name for entry in fields(DataSource) if entry.name not in {"name", "data_home"}
@@ -48,31 +58,54 @@ class Plan:
     assumed: tuple[str, ...] = ()
 
 
-def load_plan(path: Path | str, *, data_home: str = "") -> Plan:
+def load_plan(path: Path | str, *, data_home: str = "", max_trials: int = MOST_TRIALS) -> Plan:
     """The plan in a TOML file.
 
     Args:
         path: the file; datasets that are files or folders lie relative to it.
         data_home: the folder of the datasets that are not built in.
+        max_trials: how many trials it may ask for, which is found out before any is made.
 
     Raises:
         StudyError: if the file can't be read or is not TOML.
-        OptionError: if a key is unknown, a table is missing or a value is impossible.
+        OptionError: if a key is unknown, a table is missing, a value is impossible, or it asks for
+            too many trials.
     """
     file = Path(path)
+    form = _parsed(file)
     try:
-        form = tomllib.loads(file.read_text(encoding="utf-8"))
+        return _plan(form, file, data_home, max_trials)
+    except DralignError as error:
+        text = str(error)
+        text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
+        raise OptionError(f"{file}: {shown(text)}") from error
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    """What stands in a TOML file.
+
+    Raises:
+        StudyError: if the file can't be read or is not TOML.
+    """
+    try:
+        text = read_whole(file, at_most=MOST_BYTES, what="plan").decode()
     except OSError as error:
         raise StudyError(f"{file}: the plan can't be read: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise StudyError(f"{file}: not a TOML file: {error}") from error
+    except ValueError as error:  # of another kind, or too large; it names the file
+        raise StudyError(str(error)) from error
+    if _MANY_PARTS.search(text):
+        raise StudyError(f"{file}: not a plan: a key has more than 50 parts")
     try:
-        return _plan(form, file, data_home)
-    except DralignError as error:
-        raise OptionError(f"{file}: {error}") from error
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise StudyError(f"{file}: not a plan: tables or lists are nested too deeply") from error
+    except ValueError as error:  # of TOML, or a number of too many digits
+        raise StudyError(f"{file}: not a TOML file: {shown(str(error))}") from error
 
 
-def _plan(form: Mapping[str, Any], file: Path, data_home: str) -> Plan:
+def _plan(form: Mapping[str, Any], file: Path, data_home: str, max_trials: int) -> Plan:
     """The plan of a parsed file.
 
     Raises:
@@ -86,23 +119,31 @@ def _plan(form: Mapping[str, Any], file: Path, data_home: str) -> Plan:
     if not isinstance(assumed, list) or not all(isinstance(text, str) for text in assumed):
         raise OptionError("assumed: expected a list of texts")
     name = form.get("name", file.stem)
-    if not isinstance(name, str) or not name:
-        raise OptionError(f"name: expected a text, got {name!r}")
+    # It names the folder of the study, which should not be put just anywhere.
+    if not isinstance(name, str) or name in {"", ".."} or name != shown(Path(name).name):
+        raise OptionError(f"name: expected a text that can name a folder, got {name!r}")
     defaults = _checked("defaults", form.get("defaults", {}))
+    grids = {
+        f"trials {place}": _grid(f"trials {place}", table, defaults)
+        for place, table in enumerate(tables, start=1)
+    }
+    if (asked := sum(map(_count, grids.values()))) > max_trials:
+        raise OptionError(
+            f"asks for {asked:,} trials, more than {max_trials:,}; shorten its lists, or allow so "
+            f"many with --max-trials {asked}"
+        )
     specs = [
         spec
-        for place, table in enumerate(tables, start=1)
-        for spec in _named(f"trials {place}", table, defaults, file.parent, data_home)
+        for where, grid in grids.items()
+        for spec in _named(where, grid, file.parent, data_home)
     ]
     # An interrupted study then has some seeds of every setting, not every seed of some.
     specs.sort(key=lambda spec: spec.seed)
     return Plan(name, tuple(dict.fromkeys(specs)), tuple(assumed))
 
 
-def _named(
-    where: str, table: Settings, defaults: Settings, folder: Path, data_home: str
-) -> list[TrialSpec]:
-    """The trials of one table; errors name it.
+def _grid(where: str, table: Settings, defaults: Settings) -> Settings:
+    """The lists of a table and of the defaults that it does not override; errors name it.
 
     Raises:
         OptionError: if something in it can't be used.
@@ -117,6 +158,21 @@ def _named(
     grid = {**inherited, **own}
     if lacking := [key for key in ("dataset", "method") if key not in grid]:
         raise OptionError(f"{where}: the key {lacking[0]!r} is missing")
+    return {"seeds": range(DEFAULT_SEEDS), **grid}
+
+
+def _count(grid: Settings) -> int:
+    """How many trials a grid asks for, before those that come out equal are one."""
+    methods = sum(len(method_names()) if name == "all" else 1 for name in grid["method"])
+    return methods * math.prod(len(values) for key, values in grid.items() if key != "method")
+
+
+def _named(where: str, grid: Settings, folder: Path, data_home: str) -> list[TrialSpec]:
+    """The trials of one grid; errors name its table.
+
+    Raises:
+        OptionError: if something in it can't be used.
+    """
     try:
         return list(_expand(grid, folder, data_home))
     except DralignError as error:
@@ -151,7 +207,7 @@ def _only_known(table: Mapping[str, Any], keys: tuple[str, ...]) -> None:
             raise OptionError(hint or unknown("key", key, keys))
 
 
-def _values(key: str, value: object) -> list[Any]:
+def _values(key: str, value: object) -> Sequence[Any]:
     """The values of a key that are to be crossed.
 
     Raises:
@@ -182,14 +238,14 @@ def _settings() -> dict[str, Setting]:
     return {**{setting.name: setting for setting in COMMON}, **method_settings()}
 
 
-def _seeds(value: object) -> list[int]:
+def _seeds(value: object) -> Sequence[int]:
     """A count as 0, 1, ..., or the seeds of a list.
 
     Raises:
         OptionError: if it is neither.
     """
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return list(range(value))
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**63:
+        return range(value)
     if isinstance(value, list) and value and all(_fits(seed, int) for seed in value):
         return value
     raise OptionError(f"seeds: expected a count from 1 up or a list of seeds, got {value!r}")
@@ -212,14 +268,13 @@ def _fits(value: object, kind: object) -> bool:
 
 def _expand(grid: Settings, folder: Path, data_home: str) -> Iterator[TrialSpec]:
     """The trials of a grid; those that differ only in what a method does not use are equal."""
-    seeds = grid.get("seeds", range(DEFAULT_SEEDS))
     keys = [key for key in grid if key not in {"seeds", "method"}]
     for values in itertools.product(*(grid[key] for key in keys)):
         settings = dict(zip(keys, values, strict=True))
         data = _data(settings, folder, data_home)
         for method in _methods(grid["method"], settings):
             trial = _trial_settings(method, settings)
-            for seed in seeds:
+            for seed in grid["seeds"]:
                 yield TrialSpec(data=data, seed=seed, **trial)
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from dralign.data import DataSource
-from dralign.errors import DralignError, StudyError
+from dralign.errors import DralignError, OptionError, StudyError
 from dralign.methods import Method, build_method, method_options, method_settings, method_type
 from dralign.methods.shared import GAP, LOSS
 from dralign.models import NETWORK
@@ -215,12 +215,30 @@ class Trial:
 
 
 def identify(specs: Iterable[TrialSpec]) -> dict[str, Trial]:
-    """The trials by content hash, in the given order; each data source is read once."""
+    """The trials by content hash, in the given order; each data source is read once.
+
+    Raises:
+        OptionError: if a name in them is not UTF-8.
+    """
     fingerprints: dict[DataSource, str] = {}
     trials: dict[str, Trial] = {}
     for spec in specs:
         if spec.data not in fingerprints:
             fingerprints[spec.data] = spec.data.fingerprint()
+        _check_texts(spec)
         trial = Trial(spec, fingerprints[spec.data])
         trials.setdefault(trial.hash, trial)
     return trials
+
+
+def _check_texts(spec: TrialSpec) -> None:
+    """Checks that a record can hold what the trial is.
+
+    Raises:
+        OptionError: if a text has half a surrogate pair, as has a file's name that is not UTF-8.
+    """
+    try:
+        json.dumps(spec.to_dict(), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        name = ascii(error.object[max(0, error.start - 20) : error.end + 20])
+        raise OptionError(f"a name is not UTF-8: {name}; rename the file or column") from error

@@ -146,7 +146,7 @@ def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) 
         return epoch.similarity["unit"]
 
     def of_layer(layer: str) -> Interval:
-        return over_seeds(lambda epoch: like(epoch)[layer])
+        return over_seeds(lambda epoch: like(epoch).get(layer, math.nan))
 
     bound = selection.bound if spec.gap_bound is None else spec.gap_bound
     return Row(
