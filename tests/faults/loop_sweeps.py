@@ -99,7 +99,7 @@ def engine(name):
     import distributed
 
     # A restart takes longer than Dask's 15 s here, after which it would give the worker up.
-    dask.config.set({"distributed.deploy.lost-worker-timeout": "10 min"})
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "600 s"})
     with tempfile.TemporaryDirectory() as marks:
         os.environ["MARKS"] = marks
         with distributed.LocalCluster(
