@@ -87,6 +87,9 @@ def train(folder: Path, results: Results, *, hidden: int, gib: float) -> None:
         "train", table, *COLUMNS, *options, "--method", "erm", "--out", folder / "net",
         before=limited(int(gib * GIB)),
     )  # fmt: skip
+    if "SystemError: error return without exception set" in done.err:
+        results.skip(f"train at {gib:g} GiB: Python itself fails there, without an exception")
+        return
     too_large = hidden == HUGE
     wrong = done.wrong(1, 2) if too_large else done.wrong(0, 1, 2)
     if not wrong and done.code and "memory" not in done.complaints[0]:
