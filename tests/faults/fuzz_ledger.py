@@ -26,8 +26,8 @@ from fuzzing import ChangedError, run
 PAGE = 4096
 ODD = [
     None, True, False, 0, -1, 1, 7, 2**63, -(2**70), 10**400, 0.5, -0.0, 1e308, -1e308,
-    float("nan"), float("inf"), "", "x", "nan", "0", "erm", "\x00", "\u202e", "=1", "\n", "a" * 10_000, [], [1],
-    ["a", "a"], [[]], {}, {"a": 1}, {"": None}, [{}], {"0": "x"},
+    float("nan"), float("inf"), "", "x", "nan", "0", "erm", "\x00", "\u202e", "=1", "\n",
+    "a" * 10_000, [], [1], ["a", "a"], [[]], {}, {"a": 1}, {"": None}, [{}], {"0": "x"},
 ]  # fmt: skip
 
 
