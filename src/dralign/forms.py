@@ -11,6 +11,7 @@ from dralign.errors import DataError, DralignError
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON; halves of pairs among them
 _UNSHOWN: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of Unicode
+_OBJECT: Final = (dict, Mapping)  # the second takes much longer to find out
 _JOINERS: Final = "\u200c\u200d"  # which words of some writings, and some emoji, need
 
 
@@ -68,7 +69,7 @@ class Form:
         self, content: object, where: str, *, error: type[DralignError] = DataError
     ) -> None:
         self.where, self.error = where, error
-        if not isinstance(content, Mapping):
+        if not isinstance(content, _OBJECT):
             raise error(f"{where}: expected a JSON object, got {type(content).__name__}")
         self.content = content
 
@@ -89,7 +90,7 @@ class Form:
 
     def form(self, key: str) -> "Form":
         """An object inside of this one."""
-        return Form(self._take(key, Mapping, "an object"), f"{self.where}, {key}", error=self.error)
+        return Form(self._take(key, _OBJECT, "an object"), f"{self.where}, {key}", error=self.error)
 
     def number(self, key: str) -> float:
         """A finite number."""
@@ -156,15 +157,16 @@ class Form:
 
     def figures(self, key: str) -> dict[str, float]:
         """Numbers by name, each of which may be undefined, as in ``figure``."""
-        return self._figures(key, self._take(key, Mapping, "an object"))
+        return self._figures(key, self._take(key, _OBJECT, "an object"))
 
     def _figures(self, key: str, found: Mapping[str, Any]) -> dict[str, float]:
         """The numbers as floats."""
         values = found.values()
+        kinds = set(map(type, values))
         # All but a few are finite floats, and there are millions of them in a large study.
-        if set(map(type, values)) == {float} and math.isfinite(sum(values)):
-            return dict(found)
-        if not set(map(type, values)) <= {float, int, type(None)}:
+        if kinds <= {float} and math.isfinite(sum(values)):
+            return found if isinstance(found, dict) else dict(found)
+        if not kinds <= {float, int, type(None)}:
             raise self._wrong(key, "numbers or null")
         try:
             figures = {n: math.nan if v is None else float(v) for n, v in found.items()}
@@ -176,10 +178,10 @@ class Form:
 
 
 def shown(text: str) -> str:
-    """A text from outside on one line: what moves the cursor or turns the writing is spelt out.
+    r"""A text from outside on one line: what moves the cursor or turns the writing is spelt out.
 
     Control characters, line breaks, marks of the writing's direction and halves of surrogate pairs
-    become ``\\x1b`` or ``\\u202e``; all else, of whatever writing, stays.
+    become ``\x1b`` or ``\u202e``; all else, of whatever writing, stays.
     """
     if text.isascii() and text.isprintable():
         return text
