@@ -66,7 +66,7 @@ def test_an_interrupted_training_names_its_checkpoints_only_if_there_are_any(
     assert main(command) == 130
     assert last_line(capsys) == "dralign: error: interrupted; no network was written"
     monkeypatch.undo()
-    fail_with(monkeypatch, "train", "save_artifact", KeyboardInterrupt)
+    fail_with(monkeypatch, "train", "save_or_rescue", KeyboardInterrupt)
     assert main(command) == 130
     expected = f"dralign: error: interrupted; the same command continues from {kept}"
     assert last_line(capsys) == expected

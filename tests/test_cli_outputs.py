@@ -176,7 +176,7 @@ def test_a_network_that_decides_the_same_for_nearly_all_is_told_apart_from_one_t
 ):
     frame = pd.read_csv("people.csv")
     frame.assign(loan=["refused"] * 4 + ["granted"] * 296).to_csv("people.csv", index=False)
-    assert main(train("--method", "erm", "--iterations", "60", "--learning-rate", "0.05")) == 0
+    assert main(train("--method", "erm", "--iterations", "8", "--learning-rate", "0.05")) == 0
     line = "100 % of the test rows get decision 1: the hard gap says nothing"
     assert f"warning: {line}" in capsys.readouterr().err.splitlines()
     assert json.loads(Path("net/artifact.json").read_text())["training"]["notes"] == [line]
@@ -198,7 +198,7 @@ def test_a_network_that_decides_the_same_for_nearly_all_is_told_apart_from_one_t
 def test_a_weight_beyond_all_numbers_is_one_line(weight, people, capsys):
     for option in ("--alignment-weight", "--fairness-weight"):
         line = refusal(train(option, weight), capsys)
-        assert line.endswith("is beyond what float32 can weigh; choose less")
+        assert ": expected 1e+20 at most, got " in line
 
 
 def test_a_loss_beyond_all_numbers_names_every_setting_that_can_be_why(people, capsys):

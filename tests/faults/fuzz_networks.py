@@ -58,6 +58,9 @@ KINDS = (torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torc
          torch.int64, torch.int8, torch.bool)  # fmt: skip
 
 
+_HOME = tempfile.TemporaryDirectory(prefix="fuzz-networks-")  # of what the cases change
+
+
 class SlowError(Exception):
     """The time was over."""
 
@@ -190,7 +193,7 @@ def odd_file(rng, path):
 @functools.cache
 def networks():
     """A folder of saved networks of four kinds, with what they predict."""
-    home = Path(tempfile.mkdtemp(prefix="networks-"))
+    home = Path(_HOME.name) / "networks"
     encoder = TableEncoder.fit(FRAME, ["age", "job"])
     sizes = {"n_inputs": len(encoder.feature_names), "hidden": 4, "depth": 1}
     torch.manual_seed(0)
@@ -274,9 +277,9 @@ METHODS = ("dralign", "adversarial", "bound", "float16", "gap")
 @functools.cache
 def checkpoints(name):
     """The folder of a finished run, and what a run of one epoch more leaves."""
-    home = Path(tempfile.mkdtemp(prefix="checkpoints-"))
-    runs.run(name, home / "run")
-    return home / "run", left(name, None)
+    home = Path(_HOME.name) / "checkpoints" / name
+    runs.run(name, home)
+    return home, left(name, None)
 
 
 def left(name, folder):
@@ -326,9 +329,18 @@ CASES = {"artifact": artifact_case, "checkpoint": checkpoint_case}
 
 
 def outcome(kind, number):
-    """What became of one case, and in which words; the same number is the same case."""
-    rng = random.Random(f"{kind} {number}")
+    """What became of one case, and in which words; the same number is the same case.
+
+    What takes too long is tried once more: the machine may have been at other work.
+    """
     prepare(kind)
+    result, text = once(kind, number)
+    return once(kind, number) if result == "hang" else (result, text)
+
+
+def once(kind, number):
+    """As ``outcome``, at the first try."""
+    rng = random.Random(f"{kind} {number}")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         with limited():
@@ -369,20 +381,23 @@ def prepare(kind):
 
 @contextlib.contextmanager
 def limited():
-    """Ends the block after ten seconds; the process, where even that does not help, after sixty."""
+    """Ends the block after ten seconds of work, or a minute of waiting; in the end the process."""
 
     def stop(*_):
         raise SlowError
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
-    faulthandler.dump_traceback_later(6 * SECONDS, exit=True, file=sys.__stderr__)
+    timers = {signal.SIGALRM: signal.ITIMER_REAL, signal.SIGPROF: signal.ITIMER_PROF}
+    before = {number: signal.signal(number, stop) for number in timers}
+    signal.setitimer(signal.ITIMER_REAL, 6 * SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    faulthandler.dump_traceback_later(60 * SECONDS, exit=True, file=sys.__stderr__)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, timer in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 def main():

@@ -13,7 +13,7 @@ WALL = {
 }  # fmt: skip
 # The age of a file is known by the wall clock alone; either way a wrong one removes nothing that
 # is in use, because what is in use is locked.
-ALLOWED = {("files.py", "_remove_left")}
+ALLOWED = {("files.py", "_remove_if_left"), ("data/content.py", "folder_digest")}
 
 
 def uses(text: str) -> list[tuple[str, str]]:

@@ -40,9 +40,10 @@ def large_enough(codes: Tensor, names: Sequence[str], least: int) -> Shown:
     counts = torch.bincount(codes[codes >= 0], minlength=len(names)).tolist()
     kept = [code for code, count in enumerate(counts) if count >= least]
     if len(kept) < min(2, len(names)):
+        few = len(kept) or "none"
         raise GroupError(
-            f"{len(kept) or 'none'} of the groups {', '.join(map(repr, names))} have {least} rows "
-            "or more, and an audit compares two at least; a smaller min_group_size (--min-group-size) "
+            f"{few} of the groups {', '.join(map(repr, names))} have {least} rows or more, "
+            "and an audit compares two at least; a smaller min_group_size (--min-group-size) "
             "shows smaller ones"
         )
     for code in kept:

@@ -48,7 +48,8 @@ def run_trials(
                 on_record=on_record,
             )
     except KeyboardInterrupt:
-        kept = sum(record.status == "done" for record in records.values())
+        # Asked anew: the interrupt may have come between a record's being kept and being counted.
+        kept = len(ledger.done_hashes() & trials.keys())
         say(f"{kept} of {len(trials)} trials are kept in {ledger.path}")
         raise
     return list(records.values())

@@ -2,8 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,10 +124,12 @@ def train(
         while run.place or not _finished(run, keep, method.gap.name):
             _epoch(run, dataset, method, checkpoints)
             start = time.perf_counter()
+            with _advice(run, method):
+                figures = from_first(lambda: _figures(model, dataset, method, layers))
             record = EpochRecord(
                 len(run.history),
                 float(run.loss / settings.iterations),
-                **from_first(lambda: _figures(model, dataset, method, layers)),
+                **figures,
                 seconds=run.seconds,
                 evaluation_seconds=time.perf_counter() - start,
                 skipped=run.skipped,
@@ -231,8 +233,8 @@ def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints 
     start = time.perf_counter()
     while run.place < settings.iterations:
         if ascent is not None and run.place % interval == 0:
-            _require_finite(run, method)
-            ascent.multiplier = from_first(lambda: _observed(model, ascent))
+            with _advice(run, method):
+                ascent.multiplier = from_first(lambda: _observed(model, ascent))
         x, y, group = rows.at(run.sampler.draw()[own])
         batch = Batch(x.to(device), y.to(device), group.to(device), blocks)
         run.optimiser.zero_grad()
@@ -251,30 +253,45 @@ def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints 
             checkpoints.save(run)
             start = time.perf_counter()
     average_buffers(model)
-    _require_finite(run, method)
+    with _advice(run, method):
+        _require_finite(run)
     run.seconds += time.perf_counter() - start
 
 
-def _require_finite(run: Run, method: Method) -> None:
-    """Checks what the steps so far led to.
+def _require_finite(run: Run) -> None:
+    """Checks what an epoch led to.
 
     Raises:
-        ModelError: if its loss or a weight is not finite; the settings that can be why are named.
+        ModelError: if its loss or a weight is not finite.
     """
-    what = "" if bool(torch.isfinite(run.loss)) else "the loss is"
-    if not what and (name := models.not_finite(run.model.state_dict())):
-        what = f"the weights {name!r} are"
-    if not what:
-        return
-    tried = [f"smaller learning rate than {run.settings.learning_rate:g}"]
-    if run.ascent is not None:
-        tried.append(f"larger gap bound than {run.settings.gap_bound:g}")
-    else:
-        weights = {name: getattr(method, f"{name}_weight", 0) for name in ("fairness", "alignment")}
-        tried += [f"smaller {name} weight than {x:g}" for name, x in weights.items() if x]
-    raise ModelError(
-        f"{what} not finite in epoch {len(run.history)}; try a {', or a '.join(tried)}"
-    )
+    if not bool(torch.isfinite(run.loss)):
+        raise ModelError("the loss is not finite")
+    if name := models.not_finite(run.model.state_dict()):
+        raise ModelError(f"the weights {name!r} are not finite")
+
+
+@contextmanager
+def _advice(run: Run, method: Method) -> Iterator[None]:
+    """Adds to what is wrong with the network every setting that can be why.
+
+    Raises:
+        ModelError: with them.
+    """
+    try:
+        yield
+    except ModelError as error:
+        tried = [f"smaller learning rate than {run.settings.learning_rate:g}"]
+        if run.ascent is not None:
+            tried.append(f"larger gap bound than {run.settings.gap_bound:g}")
+        else:
+            tried.extend(
+                f"smaller {name} weight than {weight:g}"
+                for name in ("fairness", "alignment")
+                if (weight := getattr(method, f"{name}_weight", 0))
+            )
+        raise ModelError(
+            f"{error} in epoch {len(run.history)}; try a {', or a '.join(tried)}"
+        ) from error
 
 
 def _observed(model: nn.Module, ascent: DualAscent) -> float:
