@@ -175,7 +175,8 @@ def test_a_network_that_decides_the_same_for_nearly_all_is_told_apart_from_one_t
     people, capsys
 ):
     frame = pd.read_csv("people.csv")
-    frame.assign(loan=["refused"] * 4 + ["granted"] * 296).to_csv("people.csv", index=False)
+    refused = frame.index.isin([60, 130, 200, 270])
+    frame.assign(loan=np.where(refused, "refused", "granted")).to_csv("people.csv", index=False)
     assert main(train("--method", "erm", "--iterations", "8", "--learning-rate", "0.05")) == 0
     line = "100 % of the test rows get decision 1: the hard gap says nothing"
     assert f"warning: {line}" in capsys.readouterr().err.splitlines()

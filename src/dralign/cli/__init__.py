@@ -11,7 +11,7 @@ import typer
 
 from dralign.cli.audit import audit
 from dralign.cli.compare import compare
-from dralign.cli.console import complain, warn_once
+from dralign.cli.console import complain, forget_warnings, warn_once
 from dralign.cli.data import data
 from dralign.cli.export import export
 from dralign.cli.predict import predict
@@ -119,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         that can't be used; 130 after an interrupt.
     """
     warnings.showwarning = _show_warning
+    forget_warnings()
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
         code = int(app(given, standalone_mode=False, obj=given) or 0)

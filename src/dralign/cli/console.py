@@ -26,6 +26,11 @@ def say(message: str) -> None:
     errors.print(escape(message), soft_wrap=True)
 
 
+def forget_warnings() -> None:
+    """A command begins: each of its warnings is told, whatever was told before."""
+    _warned.clear()
+
+
 def warn_once(message: str) -> None:
     """Prints a warning as one line, unless the same line was printed before."""
     text = " ".join(message.split())
