@@ -32,6 +32,7 @@ from dralign.study.scheduler import (
 
 PATIENCE_SECONDS: Final = 60.0  # how long a cluster may be without any worker, or any answer
 LOOK_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 3.0  # before a worker that was not seen before gets its first trial
 LOST: Final = "the connection to the cluster was lost; the same command continues"
 QUIET_SECONDS: Final = 5.0  # a worker that was not heard of for so long gets no trial
 
@@ -155,9 +156,23 @@ class _Workers(Pool):
         free = [
             (bool(seat.sight.executes), place, seat)
             for place, seat in self._seats.items()
-            if seat.ready and seat.flight is None and seat.quiet < QUIET_SECONDS
+            if seat.flight is None and seat.quiet < QUIET_SECONDS and self._can_begin(place, seat)
         ]
         return min(free, key=lambda entry: entry[0])[1:] if free else None
+
+    def _can_begin(self, place: str, seat: _Seat) -> bool:
+        """Whether a worker is ready, and so is what starts it again.
+
+        A nanny whose worker dies before it has heard of its start may never start another one
+        (distributed 2026.8), and a trial may kill its worker at once.
+        """
+        if self.own is None:
+            return seat.ready and seat.asked > SETTLE_SECONDS
+        return seat.ready and any(
+            nanny.worker_address == place and nanny.process.status.name == "running"
+            for nanny in self.own.workers.values()
+            if nanny.process is not None
+        )
 
     def _submit(
         self, place: str, seat: _Seat, flight: Flight | None, call: object, *arguments: object
