@@ -162,7 +162,7 @@ def test_a_step_that_overflows_is_left_out_by_network_and_adversary():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"micro_batch": 0}, "micro_batch: expected at least 1, got 0"),
+        ({"micro_batch": 0}, "micro_batch: expected a whole number from 1 up, got 0"),
         ({"precision": "half"}, "unknown precision 'half'; known: float32, bfloat16, float16"),
     ],
 )
