@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sqlite3
 from dataclasses import replace
 from xml.etree import ElementTree as ET
@@ -180,6 +181,19 @@ def test_no_text_in_a_ledger_breaks_a_report_or_an_export(text, tmp_path, capsys
             for line in csv.reader(lines):
                 cells = [cell for cell in line if not is_number(cell)]
                 assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in cells)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, math.nan])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_no_figure_in_a_ledger_breaks_a_report(value, tmp_path):
+    found = made_up.records(made_up.specs(epochs=2))
+    for record in found[::2]:
+        for epoch in record.history:
+            for scores in (epoch.test, epoch.validation, *epoch.similarity.values()):
+                scores.update(dict.fromkeys(scores, value))
+    formats = [name for name in FILES if name != "png"]
+    written = write_study(tmp_path, found, selection=Selection(), formats=formats)
+    assert list(written) == formats
 
 
 def is_number(cell):

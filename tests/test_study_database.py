@@ -299,3 +299,22 @@ def test_a_reader_waits_for_a_writer_only_while_a_record_is_written(path):
             writer.add(record)
             assert record.hash in reader.done_hashes()
             assert len(reader.records()) == len(reader.done_hashes())
+
+
+def test_a_journal_that_goes_while_the_ledger_is_opened_is_no_error(tmp_path, monkeypatch):
+    """A writer that commits removes it between any two looks at it."""
+    path = tmp_path / "study.sqlite"
+    Ledger(path).close()
+    journal = tmp_path / "study.sqlite-journal"
+    journal.write_bytes(b"\0" * 512)
+    real = Path.stat
+
+    def gone(self, **options):
+        found = real(self, **options)
+        if self == journal:
+            journal.unlink()
+        return found
+
+    monkeypatch.setattr(Path, "stat", gone)
+    Ledger(path, create=False).close()
+    assert not journal.exists()

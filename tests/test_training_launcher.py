@@ -203,15 +203,22 @@ def stand_in(monkeypatch, code: str) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="needs waitid")
 def test_a_stopped_process_is_told_of_and_ended_with_the_run(monkeypatch):
+    started, begin = [], subprocess.Popen
+
+    def remembered(*arguments, **options):
+        started.append(begin(*arguments, **options))
+        return started[-1]
+
     stand_in(monkeypatch, STOPS)
+    monkeypatch.setattr(subprocess, "Popen", remembered)
     monkeypatch.setattr(launcher, "_STOPPED_LOOKS", 2)
     monkeypatch.setattr(launcher, "_END_SECONDS", 0.1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(DralignWarning, match=r"process 1 is stopped .* 'kill -CONT \d+'"):
             launch([], 2)
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert len(started) == 2
+    assert [process.returncode is None for process in started] == [False, False]
 
 
 def test_the_process_that_was_killed_is_named_and_not_the_one_that_noticed(monkeypatch):

@@ -118,9 +118,8 @@ class Form:
 
     def only(self, *keys: str) -> None:
         """Checks that there are no other keys."""
-        for key in self.content:
-            if key not in keys:
-                raise self.error(f"{self.where}: unknown entry {str(key)[:50]!r}")
+        if extra := self.content.keys() - keys:
+            raise self.error(f"{self.where}: unknown entry {min(map(str, extra))[:50]!r}")
 
     def _take(self, key: str, kind: type | tuple[type, ...], wanted: str) -> Any:  # noqa: ANN401
         if key not in self.content:
@@ -152,7 +151,9 @@ class Form:
 
     def figure(self, key: str) -> float:
         """A number that may be undefined: NaN for null, and for what is not finite."""
-        self._take(key, (int, float, type(None)), "a number or null")
+        value = self._take(key, (int, float, type(None)), "a number or null")
+        if isinstance(value, float):
+            return value if math.isfinite(value) else math.nan
         return self._figures(key, {key: self.content[key]})[key]
 
     def figures(self, key: str) -> dict[str, float]:

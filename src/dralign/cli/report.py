@@ -44,6 +44,7 @@ def report(
         records = ledger.records()
     bounds = {record.spec.gap_bound for record in records if record.spec.uses("fairness_weight")}
     rule = options.selection(select, warmup, bound, bounds.pop() if len(bounds) == 1 else None)
+    rows = summarise(records, selection=rule)
     files = write_study(
         out or path.parent,
         records,
@@ -52,6 +53,7 @@ def report(
         baseline=baseline,
         form="hard" if hard else "soft",
         title=f"Study: {path.resolve().parent.name}",
+        rows=rows,
     )
     failed = [record for record in records if record.status == "failed"]
     if json:
@@ -64,7 +66,7 @@ def report(
             }
         )
         return
-    for panel in panels(summarise(records, selection=rule)):
+    for panel in panels(rows):
         print_table(result_table(panel.rows))
     say(f"{len(records) - len(failed)} trials done, {len(failed)} failed")
     for record in failed:

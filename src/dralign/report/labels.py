@@ -1,7 +1,6 @@
 """How settings are written and coloured, the same in every table, figure and page."""
 
 import html
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ GAP_LABELS = {
 _COLOURS = ("#5A5A5A", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
+_NO_FIGURE = 1e100
 _CROWDED = 16  # rows of a panel
 _SIDES = ("top right", "bottom right", "top left", "bottom right")
 
@@ -190,10 +190,11 @@ def seeds_text(rows: Sequence[Row]) -> str:
 
 def axis_range(intervals: Sequence[Interval]) -> tuple[float, float] | None:
     """An axis that holds all means and most of the bars; the wide ones of few seeds leave it."""
-    means = [one.mean for one in intervals if not math.isnan(one.mean)]
+    # A figure beyond all sense, of a forged ledger, would leave no room for the others.
+    means = [one.mean for one in intervals if abs(one.mean) < _NO_FIGURE]
     if not means:
         return None
-    widths = sorted(one.half_width for one in intervals if not math.isnan(one.half_width))
+    widths = sorted(one.half_width for one in intervals if one.half_width < _NO_FIGURE)
     spread = max(means) - min(means)
     usual = widths[len(widths) // 2] if widths else 0.0
     margin = 0.12 * spread + min(usual, 0.5 * spread) or 0.05

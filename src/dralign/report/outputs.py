@@ -10,7 +10,7 @@ from dralign.report.contrasts import contrasts_as_csv, contrasts_as_json
 from dralign.report.figures import tradeoff_figure
 from dralign.report.html import write_report
 from dralign.report.tables import result_table
-from dralign.study import TrialRecord, compare_with_baseline, summarise
+from dralign.study import Row, TrialRecord, compare_with_baseline, summarise
 from dralign.study.comparison import Form
 from dralign.training import Selection
 
@@ -34,6 +34,7 @@ def write_study(
     baseline: str | None = None,
     form: Form = "soft",
     title: str = "Study report",
+    rows: Sequence[Row] | None = None,
 ) -> dict[str, Path]:
     """Writes page, figures, tables and statistics of a study; trials may be missing or failed.
 
@@ -46,6 +47,7 @@ def write_study(
             ``compare_with_baseline``.
         form: whether the statistics take soft or hard gaps; tables show both.
         title: the heading of the page.
+        rows: what ``summarise`` makes of the records under the selection, where that is known.
 
     Returns:
         The files by format.
@@ -57,7 +59,7 @@ def write_study(
     for name in formats:
         if name not in FILES:
             raise OptionError(unknown("format", name, FILES))
-    rows = summarise(records, selection=selection)
+    rows = summarise(records, selection=selection) if rows is None else rows
     comparisons = (
         compare_with_baseline(records, baseline, selection=selection, form=form)
         if {"html", "csv", "json"} & set(formats)

@@ -7,8 +7,9 @@ a write-ahead log, in which records may stand that the file alone lacks.
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -167,14 +168,13 @@ class Database:
             StudyError: if SQLite would wait for one without end, or remove other files.
         """
         for ending in ("", *_BESIDE):
-            part = Path(f"{self._place}{ending}")
-            if part.exists() and not part.is_file():
-                raise StudyError(f"{part}: not a regular file, and no part of a study")
+            part = f"{self._place}{ending}"
+            with suppress(FileNotFoundError):  # a journal may go at any moment
+                if not stat.S_ISREG(Path(part).stat().st_mode):
+                    raise StudyError(f"{part}: not a regular file, and no part of a study")
         journal = Path(f"{self._place}{_JOURNAL}")
-        if not journal.exists():
-            return
-        with journal.open("rb") as file:
-            file.seek(-min(journal.stat().st_size, len(_NAMES_ANOTHER)), os.SEEK_END)
+        with suppress(FileNotFoundError), journal.open("rb") as file:
+            file.seek(-min(os.fstat(file.fileno()).st_size, len(_NAMES_ANOTHER)), os.SEEK_END)
             if file.read() == _NAMES_ANOTHER:
                 raise StudyError(
                     f"{journal}: not written by dralign; SQLite would remove files by it"

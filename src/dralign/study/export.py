@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 Per = Literal["epoch", "trial"]
 _SEVERAL_TYPES = ("layers", "alignment_every")  # a number or a text: a column has one type
+Flat = dict[str, Any]
 
 
 def record_table(
@@ -43,18 +44,25 @@ def record_table(
     if per not in get_args(Per):
         raise OptionError(unknown("kind of row", per, get_args(Per)))
     rule = selection or Selection()
-    rows: list[dict[str, Any]] = []
+    settings, figures, counts = list[Flat](), list[Flat](), list[int]()
     for record in records:
-        settings = _settings(record)
-        if record.status == "failed":
-            rows.append(settings)
-            continue
+        rows = _rows(record, per, rule)
+        settings.append(_settings(record))
+        counts.append(len(rows))
+        figures += rows
+    trials = pd.DataFrame(settings)
+    repeated = trials.loc[trials.index.repeat(counts)].reset_index(drop=True)
+    return pd.concat([repeated, pd.DataFrame(figures, index=range(len(figures)))], axis=1)
+
+
+def _rows(record: TrialRecord, per: Per, rule: Selection) -> list[Flat]:
+    """The figures of a trial, a row each; one without any if it failed."""
+    if record.status == "failed":
+        return [{}]
+    if per == "trial":
         chosen = rule.choose(record.history, record.spec.gap)
-        if per == "trial":
-            rows.append({**settings, "selection": str(rule), **_figures(chosen)})
-        else:
-            rows += [{**settings, **_figures(epoch)} for epoch in record.history]
-    return pd.DataFrame(rows)
+        return [{"selection": str(rule), **_figures(chosen)}]
+    return [_figures(epoch) for epoch in record.history]
 
 
 def as_csv(table: "pd.DataFrame") -> "pd.DataFrame":
@@ -63,7 +71,7 @@ def as_csv(table: "pd.DataFrame") -> "pd.DataFrame":
     return table.assign(**texts.map(csv_text)).rename(columns=csv_text)
 
 
-def _settings(record: TrialRecord) -> dict[str, Any]:
+def _settings(record: TrialRecord) -> Flat:
     """What a trial is and how it ended."""
     form = record.spec.to_dict()
     data = form.pop("data")
@@ -84,9 +92,9 @@ def _text(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _figures(epoch: EpochRecord) -> dict[str, Any]:
+def _figures(epoch: EpochRecord) -> Flat:
     """The figures of an epoch, flat."""
-    figures: dict[str, Any] = {
+    figures: Flat = {
         "epoch": epoch.epoch,
         "training_loss": epoch.loss,  # a setting is called loss
         "seconds": epoch.seconds,
