@@ -161,7 +161,8 @@ def test_a_write_that_was_cut_off_is_undone_by_whoever_opens_it_next(path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_journal_that_would_have_another_file_removed_is_refused(path, tmp_path):
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_journal_that_would_have_another_file_removed_is_refused(path, tmp_path, linked):
     victim = tmp_path / "thesis.txt"
     victim.write_text("years of work")
     cut_off(path)
@@ -170,7 +171,11 @@ def test_a_journal_that_would_have_another_file_removed_is_refused(path, tmp_pat
         journal.write(struct.pack(">I", 2**30 // PAGE + 1) + name)
         journal.write(struct.pack(">II", len(name), sum(name)))
         journal.write(bytes.fromhex("d9d505f920a163d7"))
-    refused(path, r"study\.sqlite-journal: not written by dralign")
+    given = path
+    if linked:
+        given = tmp_path / "link.sqlite"
+        given.symlink_to(path)
+    refused(given, r"study\.sqlite-journal: not written by dralign")
     assert victim.read_text() == "years of work"
 
 

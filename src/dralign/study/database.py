@@ -60,7 +60,8 @@ class Database:
 
     def __init__(self, path: Path, *, write: bool, timeout: float) -> None:
         self.path = path
-        self._place = path.absolute()
+        self._given = path.absolute()
+        self._place = Path(os.path.realpath(path))  # beside which SQLite puts its journal
         self._steps = 0
         with self.refusals("opened"):
             if write:
@@ -73,7 +74,7 @@ class Database:
                 if write or not _is_unopened(error) or self._is_held_beside():
                     raise
                 self._open("ro&immutable=1", timeout)
-            self._file = _identity(self._place)
+            self._file = _identity(self._given)
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
@@ -100,7 +101,7 @@ class Database:
             StudyError: if it was removed or replaced.
         """
         try:
-            there = _identity(self._place) == self._file
+            there = _identity(self._given) == self._file
         except OSError:
             there = False
         if not there:
