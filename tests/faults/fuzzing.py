@@ -1,7 +1,8 @@
 """What fuzzing scripts share: a case is tried with a limit of time, and what came of it is counted.
 
 An outcome is ``refused`` (one line of ours), ``accepted``, ``traceback`` (anything else that was
-raised, or a message of several lines), ``hang`` (ten seconds), or ``silent`` (what was accepted is
+raised, or a message of several lines), ``hang`` (ten seconds of computing; a minute of anything ends
+the script and shows where it was), or ``silent`` (what was accepted is
 not what it should be).
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable
 
 from dralign.errors import DralignError
 
-LIMIT = 10  # seconds
+LIMIT = 10  # seconds of computing
 LONGEST = 1000  # characters of a message
 BAD = ("traceback", "hang", "silent")
 Case = Callable[[random.Random], None]
@@ -35,9 +36,10 @@ def outcome(case: Case, seed: str) -> tuple[str, str]:
     def late(number, frame):
         raise Late
 
-    signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT)
-    faulthandler.dump_traceback_later(3 * LIMIT, exit=True)  # a hang in C
+    # On a busy machine a moment may last seconds, so that what is counted is computing.
+    signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, LIMIT)
+    faulthandler.dump_traceback_later(6 * LIMIT, exit=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -52,7 +54,7 @@ def outcome(case: Case, seed: str) -> tuple[str, str]:
     except Exception as error:  # noqa: BLE001 - that is what is looked for
         return "traceback", f"{type(error).__name__}: {error}"
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
     return "accepted", ""
 
