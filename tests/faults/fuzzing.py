@@ -1,8 +1,8 @@
 """What fuzzing scripts share: a case is tried with a limit of time, and what came of it is counted.
 
 An outcome is ``refused`` (one line of ours), ``accepted``, ``traceback`` (anything else that was
-raised, or a message of several lines), ``hang`` (ten seconds of computing; a minute of anything ends
-the script and shows where it was), or ``silent`` (what was accepted is
+raised, or a message of several lines), ``hang`` (ten seconds of computing; a minute of anything
+ends the script and shows where it was), or ``silent`` (what was accepted is
 not what it should be).
 """
 
@@ -33,7 +33,10 @@ class Late(BaseException):
 def outcome(case: Case, seed: str) -> tuple[str, str]:
     """What came of a case, and what was raised."""
 
+    fired = []
+
     def late(number, frame):
+        fired.append(number)
         raise Late
 
     # On a busy machine a moment may last seconds, so that what is counted is computing.
@@ -49,7 +52,9 @@ def outcome(case: Case, seed: str) -> tuple[str, str]:
         return ("traceback" if "\n" in text or len(text) > LONGEST else "refused"), repr(error)
     except ChangedError as error:
         return "silent", str(error)
-    except Late:
+    except (Late, KeyboardInterrupt):  # the second stands for the first where SQLite was asked
+        if not fired:
+            raise
         return "hang", ""
     except Exception as error:  # noqa: BLE001 - that is what is looked for
         return "traceback", f"{type(error).__name__}: {error}"
