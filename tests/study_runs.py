@@ -74,6 +74,20 @@ def stops_once(spec):
     return short(spec)
 
 
+def is_late(spec):
+    """Seed 2 stops its worker; its second attempt wakes it, and ends a while after the first."""
+    note = Path(os.environ["MARKS"]) / "stopped"
+    if spec.seed != 2:
+        return made_up.history(spec)
+    if first_time(spec):
+        note.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGSTOP)
+    else:
+        os.kill(int(note.read_text()), signal.SIGCONT)
+        time.sleep(3)
+    return made_up.history(spec)
+
+
 def endless(spec):
     """Seed 2 never ends."""
     if spec.seed == 2:
