@@ -52,7 +52,7 @@ faults: install ## kills, full disks, little memory, races, fuzz, mutants: many 
 
 COVERED = tests/test_ablation.py tests/test_alignment_*.py tests/test_classes.py tests/test_gaps*.py \
 	tests/test_groups.py tests/test_methods*.py tests/test_metrics*.py tests/test_parity.py \
-	tests/test_rationale*.py tests/test_readings.py tests/test_study_comparison.py \
+	tests/test_rationale*.py tests/test_readings.py tests/test_settings.py tests/test_study_comparison.py \
 	tests/test_study_significance.py tests/test_study_statistics.py
 
 coverage: install ## lines and branches of the parts that hold formulas

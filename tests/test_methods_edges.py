@@ -1,6 +1,8 @@
 """Steps of methods where something is missing: parameters, gradients, tensors, precision."""
 
 import copy
+import math
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -9,10 +11,14 @@ from torch import Tensor, nn
 from dralign.alignment import Passes, RationaleAlignment, processes
 from dralign.alignment.passes import forward_blocks
 from dralign.alignment.processes import gradients_added_up
-from dralign.errors import DataError, ModelError, OptionError
+from dralign.errors import DataError, ModelError, OptionError, UndefinedMetricWarning
 from dralign.gaps import demographic_parity_gap, resolve_gap
-from dralign.methods.state import Stateful
+from dralign.methods.build import method_options
+from dralign.methods.registry import method_names, method_type, register, unregister
+from dralign.methods.schedule import Every, register_schedule, schedule_of, written_schedule
+from dralign.methods.state import Stateful, check_optimiser_state, optimiser_state
 from dralign.methods.thresholds import fit_thresholds
+from dralign.metrics.calibration import expected_calibration_error
 from dralign.models import mlp
 from dralign.sampling import Batch, batch_in_blocks
 from switched_off import method_of
@@ -205,3 +211,121 @@ def test_rows_of_no_group_do_not_move_the_targets():
     more = [0.95 + 0.0001 * place for place in range(400)]
     found = fitted(prob + more, label + [0] * 400, group + [-1] * 400)
     assert found == fitted(prob, label, group)
+
+
+# What was registered, kept or given that can't be
+
+
+def adam_with_state() -> tuple[torch.optim.Optimizer, dict[str, Tensor]]:
+    weight = nn.Parameter(torch.ones(2))
+    optimiser = torch.optim.Adam([weight])
+    weight.grad = torch.ones(2)
+    optimiser.step()
+    return optimiser, optimiser_state(optimiser)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"1/step": torch.tensor(1.0)}, "'1/step', torch.float32 of shape"),
+        ({"0/exp_avg": torch.ones(3)}, r"'0/exp_avg', torch.float32 of shape \(3,\)"),
+        ({"0/exp_avg": None}, "parameter 0 has an incomplete state"),
+        ({"0/step": torch.tensor(-1.0)}, "'0/step' is -1"),
+        ({"0/step": torch.tensor(float("nan"))}, "'0/step' is nan"),
+    ],
+)
+def test_a_state_that_no_optimiser_has_is_refused(change, message):
+    optimiser, state = adam_with_state()
+    check_optimiser_state(optimiser, state)
+    forged = {key: x for key, x in (state | change).items() if x is not None}
+    with pytest.raises(ValueError, match=message):
+        check_optimiser_state(optimiser, forged)
+
+
+def test_a_count_of_steps_below_zero_is_refused():
+    step = begun(mlp(6, hidden=4), "dralign", fairness_weight=0.5, alignment_weight=0.1)
+    with pytest.raises(ValueError, match="taken: -1 steps"):
+        step.load_state_dict({"taken": torch.tensor(-1)})
+
+
+def test_a_setting_that_no_method_has_and_one_of_another_method_are_refused():
+    with pytest.raises(OptionError, match="unknown"):
+        method_options(method_type("gap"), {"volume": 11})
+    with pytest.raises(OptionError, match="alignment_weight: the method 'gap' does not use it"):
+        method_options(method_type("gap"), {"alignment_weight": 0.1})
+
+
+def test_a_method_of_a_known_name_or_with_another_meaning_of_a_setting_is_refused():
+    known = method_type("gap")
+    with pytest.raises(OptionError, match="method: 'gap' is known already"):
+        register(known)
+    other = replace(known.settings[0], help="another")
+    with pytest.raises(OptionError, match=f"the setting '{other.name}' is declared otherwise"):
+        register(replace(known, name="other", settings=(other,)))
+    assert "other" not in method_names()
+
+
+def test_a_method_that_was_registered_is_found_until_it_is_forgotten():
+    kind = replace(method_type("gap"), name="same")
+    register(kind)
+    try:
+        assert method_type("same") is kind
+    finally:
+        unregister("same")
+    with pytest.raises(OptionError, match="unknown method 'same'"):
+        method_type("same")
+
+
+@dataclass(frozen=True)
+class Late:
+    """From some step on."""
+
+    first: int
+
+    def weight(self, step: int) -> float:
+        return float(step >= self.first)
+
+    def __str__(self) -> str:
+        return f"late:{self.first}"
+
+
+@pytest.fixture
+def late(monkeypatch):
+    monkeypatch.setattr("dralign.methods.schedule.SCHEDULES", {})
+    register_schedule("late", lambda text: Late(int(text)))
+
+
+def test_a_schedule_is_a_number_a_text_or_itself(late):
+    assert schedule_of(3) == schedule_of("3") == Every(3)
+    assert [Every(3).weight(step) for step in range(4)] == [3, 0, 0, 3]
+    assert schedule_of("late:2") == Late(2) == schedule_of(Late(2))
+    assert (written_schedule(3), written_schedule(Late(2))) == (3, "late:2")
+
+
+@pytest.mark.parametrize("given", [True, 2.5, -1, None])
+def test_what_stands_for_no_schedule_is_refused(given):
+    with pytest.raises(OptionError, match="alignment_every: expected a whole number from 1 up"):
+        schedule_of(given)
+
+
+def test_an_unknown_schedule_one_given_twice_and_one_that_can_not_be_read_are_refused(late):
+    with pytest.raises(OptionError, match="unknown schedule 'soon:1'; known: a number k, late"):
+        schedule_of("soon:1")
+    with pytest.raises(OptionError, match="schedule: 'late' is known already"):
+        register_schedule("late", lambda text: Late(int(text)))
+
+    class Lost(Late):
+        """Another schedule with the text of the first."""
+
+    with pytest.raises(OptionError, match="schedule: 'late:2' is not one that was registered"):
+        written_schedule(Lost(2))
+
+
+def test_an_interval_of_no_steps_is_refused():
+    with pytest.raises(OptionError, match="alignment_every: expected a whole number from 1 up"):
+        Every(0)
+
+
+def test_without_rows_there_is_no_calibration():
+    with pytest.warns(UndefinedMetricWarning, match="expected_calibration_error: there are no row"):
+        assert math.isnan(expected_calibration_error([], []))

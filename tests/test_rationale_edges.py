@@ -1,14 +1,17 @@
 """Networks and rows at the edge of what a rationale can be taken of."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from dralign.errors import DataError, ModelError
+from dralign.errors import DataError, DralignWarning, ModelError
 from dralign.rationale import group_gradients, group_losses, parity_scores, select_layers
 from dralign.rationale.fast_ablation import linear_stack
+from dralign.rationale.outputs import logits_in, warn_of_probabilities
 from dralign.rationale.replay import record_prefix
 from dralign.rationale.rows import check_rows, require_finite_loss
 
@@ -93,6 +96,60 @@ def test_a_scripted_part_is_run_as_it_is():
     scores = parity_scores(model, x, label=label, group=group, engine="plain")
     expected = parity_scores(plain, x, label=label, group=group, engine="plain")
     assert scores.total == expected.total
+
+
+class Failing(nn.Module):
+    """A network that can be run a few times only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head, self.runs = nn.Linear(4, 3), nn.Linear(3, 1), 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.runs += 1
+        if self.runs > 8:
+            raise ArithmeticError("no more runs")
+        return self.head(torch.tanh(self.body(x)))
+
+
+def test_what_a_network_itself_raises_comes_up():
+    x, label, group = rows()
+    with pytest.raises(ArithmeticError, match="no more runs"):
+        parity_scores(Failing(), x, label=label, group=group, engine="plain")
+
+
+class Output:
+    """What transformers return."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda z: z, Output, lambda z: {"logits": z}], ids=["tensor", "object", "dict"]
+)
+def test_logits_are_found_in_what_a_network_returns(wrap):
+    z = torch.ones(2, 1)
+    assert logits_in(wrap(z)) is z
+
+
+@pytest.mark.parametrize("output", [(torch.ones(2),), {"scores": torch.ones(2)}, None])
+def test_an_output_without_logits_is_refused(output):
+    kind = type(output).__name__
+    with pytest.raises(ModelError, match=f"the network returns a {kind}; expected a tensor of"):
+        logits_in(output)
+
+
+def test_a_network_that_ends_in_a_sigmoid_is_told_so_once():
+    model = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid(), nn.Flatten(0))
+    x, _, _ = rows()
+    nodes = [model(x).grad_fn]
+    with pytest.warns(DralignWarning, match="the network ends in Sigmoid; dralign expects logits"):
+        warn_of_probabilities(model, nodes, stacklevel=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_probabilities(model, nodes, stacklevel=1)
+        warn_of_probabilities(nn.Linear(4, 1), [nn.Linear(4, 1)(x).grad_fn, None], stacklevel=1)
 
 
 def test_a_network_without_a_linear_layer_is_no_stack_for_the_fast_engine():
