@@ -32,7 +32,6 @@ class Late(BaseException):
 
 def outcome(case: Case, seed: str) -> tuple[str, str]:
     """What came of a case, and what was raised."""
-
     fired = []
 
     def late(number, frame):
