@@ -260,6 +260,13 @@ def test_what_is_no_regular_file_is_not_looked_at(folder, finished):
     same(runs.outcome(runs.run("dralign", folder)), finished[1])
 
 
+def test_what_a_run_was_stopped_before_removing_is_removed_when_it_goes_on(folder):
+    kept = newest_first(folder)
+    (folder / "step-1-process-0.safetensors").write_bytes(b"old")
+    runs.run("dralign", folder)
+    assert newest_first(folder) == kept
+
+
 def test_a_file_under_another_name_is_passed_over(folder, finished):
     newest = newest_first(folder)[0]
     newest.rename(folder / "step-20-process-0.safetensors")

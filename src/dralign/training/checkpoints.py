@@ -91,16 +91,9 @@ class Checkpoints:
         Raises:
             OutputError: if it can't be written.
         """
-        step = run.steps
-        write_atomically(self._place(step), lambda new: _write(new, run))
-        found = self._found()
+        write_atomically(self._place(run.steps), lambda new: _write(new, run))
         # A later one is left from before the run went back to an earlier one.
-        kept = sorted(at for at in found if at <= step)[-self.last :]
-        for at, paths in found.items():
-            for path in paths:
-                if at not in kept:
-                    with suppress(OSError):  # an old one more does no harm
-                        path.unlink()
+        self._thin_out(run.steps, later=True)
 
     def resume(self, run: Run) -> None:
         """Brings ``run`` to its newest checkpoint that is whole, in every process; if there is one.
@@ -116,6 +109,16 @@ class Checkpoints:
             at, found = self._newest(run, min(reached))
         if found is not None:
             found.restore(run)
+            self._thin_out(at)  # it may have been stopped before it was done with that
+
+    def _thin_out(self, step: int, *, later: bool = False) -> None:
+        """Removes all but the last checkpoints up to a step, and ``later`` ones only if asked."""
+        found = self._found()
+        kept = sorted(at for at in found if at <= step)[-self.last :]
+        for at, paths in found.items():
+            for path in paths if at < kept[0] or (later and at > step) else ():
+                with suppress(OSError):  # one more does no harm
+                    path.unlink()
 
     def _place(self, step: int | str) -> Path:
         """The file of this process after so many steps."""
