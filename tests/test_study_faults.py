@@ -192,6 +192,16 @@ def test_a_worker_that_dies_loses_its_own_trial_alone(tmp_path, monkeypatch):
     assert seen[-1].spec.seed == 2
 
 
+@needs_proc
+def test_a_worker_that_computes_is_alive_though_it_can_not_say_so(tmp_path, monkeypatch, recwarn):
+    monkeypatch.setattr(runner, "TELL_SECONDS", 4.0)
+    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 5.0)
+    with Ledger(tmp_path / "study.sqlite") as ledger:
+        outcome = run_study(SPECS[:4], ledger, jobs=2, run=runs.hogs)
+    assert (outcome.done, outcome.failed) == (4, ())
+    assert not recwarn.list
+
+
 def test_time_in_which_nobody_looked_is_no_silence(tmp_path, monkeypatch, recwarn):
     """A coordinator that was itself stopped, or busy, does not blame its workers."""
     monkeypatch.setattr(runner, "TELL_SECONDS", 4.0)

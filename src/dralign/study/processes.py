@@ -21,6 +21,7 @@ from dralign.study.record import TrialRecord
 from dralign.study.worker import settle
 
 IDLE_SECONDS: Final = 300.0  # a worker without work is kept so long for the next study
+QUIET_SECONDS: Final = 2.0  # without a beat, after which it is asked whether a worker computes
 END_SECONDS: Final = 5.0  # a killed process may be held up in the system
 
 Tell = Callable[["_Worker", str, Any], None]
@@ -93,6 +94,9 @@ class _Processes(Pool):
             ended += self._heard(*self._mail.get(timeout=seconds))
             while True:
                 ended += self._heard(*self._mail.get_nowait())
+        for worker, flight in self._busy.items():
+            if flight.silent > QUIET_SECONDS and worker.computes():
+                flight.silent, flight.told = 0.0, False
         return ended
 
     def _heard(self, worker: "_Worker", kind: str, value: Any) -> list[Ended]:  # noqa: ANN401
@@ -152,6 +156,7 @@ class _Worker:
     def __init__(self) -> None:
         self.pid = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._used: tuple[str, ...] = ()
         self._ended = False
         self._closed = False
         self._turn = threading.Lock()
@@ -179,6 +184,20 @@ class _Worker:
                 self._calls.put((data, tell))
                 return
         tell(self, "gone", None)
+
+    def computes(self) -> bool:
+        """Whether the process has used a CPU since the last call, where the system tells.
+
+        Compiled code, the import of torch above all, may keep it from beating for a long time.
+        """
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return False
+        # The name before may hold blanks; these are the ticks of the process and the system.
+        used = tuple(fields.rpartition(")")[2].split()[11:13])
+        before, self._used = self._used, used
+        return used != before
 
     def stay(self) -> None:
         """Keeps the process for the next study."""
