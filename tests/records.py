@@ -7,6 +7,7 @@ import numpy as np
 
 from dralign.data import DataSource
 from dralign.methods import method_settings, method_type, used_options
+from dralign.metrics import gap_measure
 from dralign.study import Trial, TrialRecord, TrialSpec
 from dralign.training import EpochRecord, History
 
@@ -14,7 +15,7 @@ ADULT = DataSource(name="adult", preparation="paper")
 LAYERS = ("0", "2", "4")
 METHOD_SETTINGS = method_settings()
 
-# AP and soft gap that a method ends at with weight 0, and how they move with the fairness weight.
+# AP and gap that a method ends at with weight 0, and how they move with the fairness weight.
 _METHODS = {
     "erm": (0.786, 0.165, 0.0, 0.0),
     "oversample": (0.785, 0.160, 0.0, 0.0),
@@ -47,6 +48,15 @@ def specs(seeds=range(3), weights=(0.2, 0.5), data=ADULT, **settings):
     return found
 
 
+def figures(spec: TrialSpec, ap: float, gap: float, **given: float) -> dict[str, float]:
+    """Made-up figures of a split: the base-rate gap is ``gap``, every other measure another one."""
+    made_up = {"base_rate": gap, "all_cutoffs": 0.7 * gap, "largest_cutoff": 1.3 * gap}
+    made_up |= {"soft": 0.9 * gap + 0.01, "hard": 0.8 * gap, **given}
+    gaps = {gap_measure(name).key(spec.gap): float(value) for name, value in made_up.items()}
+    level = {"mean_probability": 0.24, "positive_share": 0.25, "brier_score": 0.1}
+    return {"average_precision": float(ap), "accuracy": 0.8, **gaps, **level}
+
+
 def history(spec: TrialSpec) -> History:
     """A course of training that depends on the spec alone."""
     base_ap, base_gap, cost, saving = _METHODS.get(spec.method, _METHODS["gap"])
@@ -62,23 +72,21 @@ def history(spec: TrialSpec) -> History:
     for epoch in range(spec.epochs):
         grown = 1 - np.exp(-(epoch + 1) / 2)
         noise = rng.normal(0, 0.002, 4)
-        figures = []
-        for part in (0, 1):
-            soft = float(abs(gap * (1.4 - 0.4 * grown) + noise[2 * part]))
-            figures.append(
-                {
-                    "average_precision": float(0.5 + (ap - 0.5) * grown + noise[2 * part + 1]),
-                    f"soft_{spec.gap}": soft,
-                    f"hard_{spec.gap}": 0.8 * soft,
-                }
+        of_splits = [
+            figures(
+                spec,
+                0.5 + (ap - 0.5) * grown + noise[2 * part + 1],
+                abs(gap * (1.4 - 0.4 * grown) + noise[2 * part]),
             )
+            for part in (0, 1)
+        ]
         share = np.array([0.5, 0.2, 0.3]) * like * (0.6 + 0.4 * grown)
         similarity = {
             "unit": dict(zip(LAYERS, map(float, share), strict=True)),
             "parameter": dict(zip(LAYERS, map(float, 0.6 * share), strict=True)),
         }
         records.append(
-            EpochRecord(epoch, float(0.4 - 0.1 * grown), *figures, similarity, seconds, 0.3)
+            EpochRecord(epoch, float(0.4 - 0.1 * grown), *of_splits, similarity, seconds, 0.3)
         )
     return tuple(records)
 
@@ -101,13 +109,18 @@ def records(trials=None, **changes) -> list[TrialRecord]:
     return found
 
 
-def point(ap, soft, *, hard=0.1, seed=0, similarity=None, seconds=1.0, **settings) -> TrialRecord:
-    """A one-epoch trial with the given test figures; validation figures are far from them."""
+def point(
+    ap, gap, /, *, seed=0, similarity=None, seconds=1.0, given=None, **settings
+) -> TrialRecord:
+    """A one-epoch trial with the given test figures; validation figures are far from them.
+
+    ``gap`` is the base-rate gap, ``given`` holds others by measure.
+    """
     spec = TrialSpec(ADULT, settings.pop("method", "gap"), seed=seed, epochs=1, **settings)
     found = records([spec])[0]
     epoch = replace(
         found.history[0],
-        test={"average_precision": ap, f"soft_{spec.gap}": soft, f"hard_{spec.gap}": hard},
+        test=figures(spec, ap, gap, **(given or {})),
         seconds=seconds,
     )
     if similarity is not None:

@@ -10,7 +10,7 @@ from dralign.data import Dataset, Split
 from dralign.errors import GroupError, OptionError
 from dralign.gaps import resolve_gap
 from dralign.methods import build_method, users_of
-from dralign.metrics import evaluate
+from dralign.metrics import evaluate, gap_measure_names
 from dralign.models import mlp
 from dralign.training import (
     Selection,
@@ -28,8 +28,8 @@ from synthetic import dataset
 DP, EO = "demographic_parity", "equalized_odds"
 
 
-def ascent(limit: float = 0.1, *, data=None, gap: str = DP) -> DualAscent:
-    return DualAscent(limit, dataset=data or dataset(), gap=resolve_gap(gap))
+def ascent(limit: float = 0.1, *, measure="soft", data=None, gap: str = DP) -> DualAscent:
+    return DualAscent(limit, measure=measure, dataset=data or dataset(), gap=resolve_gap(gap))
 
 
 class Steps(nn.Module):
@@ -77,17 +77,18 @@ def test_lambda_knows_no_scale_but_the_bound():
 
 @pytest.mark.parametrize("n_groups", [2, 4])
 @pytest.mark.parametrize("gap", [DP, EO])
-def test_measured_gap_is_that_of_the_record(gap, n_groups):
+@pytest.mark.parametrize("measure", gap_measure_names())
+def test_measured_gap_is_that_of_the_record(gap, n_groups, measure):
     data = dataset(n_groups=n_groups)
     with seeded(0):
         model = mlp(6, hidden=8)
     rows = data.validation
     prob = predict_probability(model, rows.x).numpy()
     figures = evaluate(rows.y.numpy(), prob, rows.group.numpy(), n_groups=n_groups)
-    climbing = ascent(0.001, data=data, gap=gap)
+    climbing = ascent(0.001, measure=measure, data=data, gap=gap)
     climbing.multiplier = 1.0
     climbing.observe(model)
-    excess = min(figures[f"soft_{gap}"] / 0.0008 - 1, 1)
+    excess = min(figures[f"{measure}_{gap}"] / 0.0008 - 1, 1)
     assert climbing.multiplier == pytest.approx(1 + 0.2 * 1.1 * excess)
 
 
@@ -144,11 +145,11 @@ def bounded(method: str, limit: float | None, **options) -> Training:
 )
 def test_every_gap_method_meets_a_bound_that_plain_training_breaks(method, options):
     plain = bounded("gap", None).history
-    assert all(not record.keeps(0.1, DP) for record in plain[1:])
+    assert all(not record.keeps(0.1, DP, "base_rate") for record in plain[1:])
     assert all(record.found_weight is None for record in plain)
     result = bounded(method, 0.1, **options)
     chosen = result.restore(Selection.of(gap_bound=0.1), DP)
-    assert chosen.keeps(0.1, DP)
+    assert chosen.keeps(0.1, DP, "base_rate")
     assert chosen.found_weight > 0
     assert chosen.test["average_precision"] > 0.75
 

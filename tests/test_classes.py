@@ -198,7 +198,7 @@ def test_compare_all_means_the_methods_that_take_the_classes(people, tmp_path, c
     assert main([*command, "--methods", "all", "--out", str(tmp_path / "a")]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["trial"]["method"] for row in rows] == list(dict(TRAINABLE))
-    assert all(0 < row["average_precision"]["mean"] < 1 for row in rows)
+    assert all(0 < row["figures"]["average_precision"]["mean"] < 1 for row in rows)
     for more, message in (
         (["--methods", "thresholds"], "'thresholds' needs two classes, the label has 3"),
         (["--gap", "equal_opportunity"], "'equal_opportunity' needs two classes, the label has 3"),

@@ -1,5 +1,6 @@
 """Metrics on arrays: equal to scikit-learn, fairlearn and plain loops; undefined values say so."""
 
+import math
 import subprocess
 import sys
 import warnings
@@ -289,6 +290,8 @@ def test_record_is_in_range_or_nan(rows):
 
 # --- the record
 
+NO_CURVE = [(name, "predictive_parity") for name in ("all_cutoffs", "largest_cutoff")]
+
 
 @pytest.mark.parametrize("n_groups", [2, 3])
 def test_record_equals_the_single_functions(n_groups):
@@ -305,10 +308,26 @@ def test_record_equals_the_single_functions(n_groups):
     }
     for form in ("soft", "hard"):
         gaps[f"{form}_{PRINTED}"] = record[f"{form}_{PRINTED}"]  # it has no function of its own
-    singles = ("average_precision", "accuracy", "balanced_accuracy")
-    assert record == pytest.approx(
-        {name: getattr(metrics, name)(y, prob) for name in singles} | gaps
+    for name in ("base_rate", "all_cutoffs", "largest_cutoff"):
+        gaps |= {
+            f"{name}_{gap}": getattr(metrics, f"{name}_gap")(
+                y, prob, sensitive_features=group, gap=gap
+            )
+            for gap in GAP_NAMES
+            if (name, gap) not in NO_CURVE
+        }
+    singles = (
+        "average_precision",
+        "accuracy",
+        "balanced_accuracy",
+        "mean_probability",
+        "brier_score",
+        "expected_calibration_error",
+        "same_decision_share",
     )
+    expected = {name: getattr(metrics, name)(y, prob) for name in singles} | gaps
+    expected["positive_share"] = np.mean(y)
+    assert record == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("n_groups", [2, 3])
@@ -326,15 +345,19 @@ def test_printed_predictive_parity_is_that_of_the_batches_it_is_trained_on(n_gro
         assert record[f"{form}_{PRINTED}"] != pytest.approx(record[f"{form}_demographic_parity"])
 
 
-def test_record_counts_missing_groups_in_the_accuracies_only():
+def test_record_leaves_rows_of_no_group_out_of_the_gaps_only():
     y, prob, group = sample()
     codes = np.unique(group, return_inverse=True)[1]
     known = np.arange(len(y)) % 3 > 0
     record = metrics.evaluate(y, prob, np.where(known, codes, -1), n_groups=2)
     whole = metrics.evaluate(y, prob, codes, n_groups=2)
     part = metrics.evaluate(y[known], prob[known], codes[known], n_groups=2)
+    of_gaps = {measure.key(gap) for measure in metrics.all_measures() for gap in GAP_NAMES}
+    singles = {measure.name for measure in metrics.all_measures() if not measure.of_gap}
     for name, value in record.items():
-        assert value == (part if "_" in name and name[:4] in {"soft", "hard"} else whole)[name]
+        expected = (whole if name in singles else part)[name]
+        assert value == expected or (math.isnan(value) and math.isnan(expected)), name
+    assert record.keys() == singles | (of_gaps & record.keys())
 
 
 def test_record_is_nan_where_undefined():
@@ -348,6 +371,12 @@ def test_record_is_nan_where_undefined():
         "hard_predictive_parity",
         f"soft_{PRINTED}",
         f"hard_{PRINTED}",
+        *(
+            f"{name}_{gap}"
+            for name in ("base_rate", "all_cutoffs", "largest_cutoff")
+            for gap in ("equalized_odds", "equal_opportunity", PRINTED)
+        ),
+        "base_rate_predictive_parity",
     }
 
 

@@ -7,7 +7,6 @@ import sklearn.metrics as sklearn
 
 from dralign import metrics
 from dralign.errors import OptionError, UndefinedMetricWarning
-from dralign.metrics.ranking import rank_gaps_of
 
 
 def sample(n_groups: int = 2, seed: int = 0, n: int = 300):
@@ -121,10 +120,7 @@ def like_adult(sizes=(2600, 600, 4000, 1845), seed=0):
 
 
 def exact_measures(y, prob, group) -> dict[str, float]:
-    codes = group.astype(np.int64)
-    record = metrics.evaluate(y, prob, codes, n_groups=2)
-    record["mean_probability"] = metrics.mean_probability(y, prob)
-    return record | rank_gaps_of(y.astype(float), prob, codes, 2)
+    return metrics.evaluate(y, prob, group.astype(np.int64), n_groups=2)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -135,9 +131,11 @@ def test_measures_come_back_from_the_quantiles_of_a_record(seed):
     assert kept.quantiles.dtype == np.float16
     assert kept.quantiles.nbytes == 4 * 128 * 2
     exact, back = exact_measures(y, prob, group), metrics.measures_from_quantiles(kept)
-    assert set(back) == set(exact) - {"average_precision", "accuracy", "balanced_accuracy"}
+    assert set(back) == set(exact)
     for name, value in back.items():
-        assert value == pytest.approx(exact[name], abs=0.005, nan_ok=True), name
+        # Few rows at the top of the ranking weigh much in average precision.
+        near = 0.01 if name == "average_precision" else 0.005
+        assert value == pytest.approx(exact[name], abs=near, nan_ok=True), name
 
 
 def test_cells_of_few_rows_are_kept_whole():

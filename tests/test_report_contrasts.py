@@ -37,7 +37,7 @@ def test_every_contrast_has_a_line_with_its_figures():
     }
     assert set(column["method"]) == {"erm", "oversample", "dralign"}
     assert set(column["against"]) == {"gap"}
-    assert set(column["figure"]) == {"soft gap", "AP", "hypervolume"}
+    assert set(column["figure"]) == {"base-rate gap", "AP", "hypervolume"}
     assert {"λ 0.2", "λ 0.2, β 0.02", "fronts"} <= set(column["at"])
     for place, contrast in enumerate(contrasts(found)):
         assert column["seeds"][place] == f"{contrast.difference.n} of {contrast.seeds}"
@@ -50,8 +50,8 @@ def test_every_contrast_has_a_line_with_its_figures():
 @pytest.mark.parametrize(
     "part",
     [
-        "highest_ap, first 2 left out",
-        "of probabilities (soft)",
+        "highest AP, first 2 left out",
+        "The gap is the base-rate gap",
         "absolute for each seed",
         "front does not reach that AP are left out",
         "Holm's correction",
@@ -61,9 +61,9 @@ def test_the_caption_says_what_the_figures_are(part):
     assert part in contrast_table(*study()).caption
 
 
-def test_hard_gaps_are_named_so():
-    table = contrast_table(*study(form="hard"))
-    assert "of decisions at 0.5 (hard)" in table.caption
+def test_gaps_are_named_by_their_measure():
+    table = contrast_table(*study(measure="hard"))
+    assert "The gap is the hard gap" in table.caption
     assert any("hard gap" in cells for cells in table.cells)
 
 
@@ -89,7 +89,7 @@ def test_csv_holds_the_figures_unrounded_and_leaves_undefined_ones_empty():
         p = contrast.holm.wilcoxon
         assert line["holm_wilcoxon"] == ("" if math.isnan(p) else str(p))
     assert {line["selection"] for line in lines} == {str(SELECTION)}
-    assert {line["form"] for line in lines} == {"soft"}
+    assert {line["measure"] for line in lines} == {"base_rate"}
     assert any(line["level"] == "" for line in lines)  # of the fronts
 
 

@@ -43,7 +43,9 @@ def test_the_figure_names_data_selection_n_methods_and_weights(tmp_path, drawn):
     (ax,) = drawn[0].axes
     words = [text.get_text() for text in ax.texts]
     assert words.count("λ=0.2") == words.count("λ=0.5") == 2
-    assert any("n = 3" in word and "smallest_gap, first 1 left out" in word for word in words)
+    assert any(
+        "n = 3" in word and "smallest base-rate gap, first 1 left out" in word for word in words
+    )
     assert ax.get_title(loc="left") == "adult, paper preparation"
     assert "demographic parity" in ax.get_ylabel()
     legend = [text.get_text() for text in ax.get_legend().get_texts()]
@@ -61,7 +63,7 @@ def test_wide_intervals_of_few_seeds_leave_the_frame_and_points_do_not(tmp_path,
     tradeoff_figure(found, tmp_path / "tradeoff.png")
     (ax,) = drawn[0].axes
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-    means = [(row.average_precision.mean, row.soft_gap.mean) for row in found]
+    means = [(row.average_precision.mean, row.gap.mean) for row in found]
     assert all(left < ap < right and low < gap < high for ap, gap in means)
     precisions = [ap for ap, _ in means]
     assert right - left < 2.5 * (max(precisions) - min(precisions))

@@ -86,8 +86,8 @@ def test_the_page_holds_the_table_and_says_how_it_was_made(tmp_path):
         assert cell in page.text
     for part in (
         "My study",
-        "smallest_gap, first 1 left out",
-        "soft in charts, soft and hard in results, soft in statistics",
+        "smallest base-rate gap, first 1 left out",
+        "measure of the gap",
         "0, 1, 2",
         "2.13",
         rows[0].fingerprint[:12],
@@ -128,8 +128,8 @@ def test_similarity_is_drawn_for_each_layer_against_lambda(tmp_path):
     assert [trace["x"] for trace in traces] == [[0.2, 0.5]] * 4
     for place, layer in enumerate(made_up.LAYERS):
         means = [dict(row.layer_similarity)[layer].mean for row in own]
-        assert traces[place]["y"] == pytest.approx(means, rel=1e-5)
-    assert traces[3]["y"] == pytest.approx([row.similarity.mean for row in own], rel=1e-5)
+        assert traces[place]["y"] == pytest.approx(means, rel=5e-5)
+    assert traces[3]["y"] == pytest.approx([row.similarity.mean for row in own], rel=5e-5)
 
 
 def test_colours_are_of_a_form_that_every_release_of_plotly_takes(tmp_path):
@@ -197,7 +197,7 @@ def test_a_browser_draws_every_chart_without_a_complaint(tmp_path, make):
     assert console == []
     assert len(re.findall(r'class="chart js-plotly-plot"', dom)) == 3
     assert len(re.findall(r'<path class="point"', dom)) >= 6
-    assert dom.count('<th scope="col"><button') == 8 + 12
+    assert dom.count('<th scope="col"><button') == 12 + 12
     assert "alert" not in "".join(re.findall(r"<script>(.{0,200})", dom))
 
 

@@ -57,7 +57,7 @@ def test_latex_shows_every_cell_as_it_is():
     ) in text
     body = text[text.index(r"\toprule") : text.index(r"\end{tabular}")].splitlines()
     assert sum(line.endswith(r"\\") for line in body) == len(rows) + 1
-    assert {line.count(" & ") for line in body if line.endswith(r"\\")} == {7}
+    assert {line.count(" & ") for line in body if line.endswith(r"\\")} == {11}
     assert r"$\lambda$ & $\beta$" in text
     assert not set("λβ±") & set(text)
 
@@ -66,7 +66,7 @@ def test_report_writes_beside_the_study_and_names_what_failed(study, capsys):
     assert main(["report", str(study)]) == 0
     output = capsys.readouterr()
     assert "failed: erm, seed 0: out of luck" in output.err
-    assert "smallest_gap" in output.out
+    assert "smallest base-rate gap" in output.out
     assert {path.name for path in study.iterdir()} >= set(FILES.values())
     assert "out of luck" in (study / "report.html").read_text()
 
@@ -76,11 +76,14 @@ def test_report_on_a_ledger_that_is_being_written(study, tmp_path, capsys):
     writer.execute("BEGIN IMMEDIATE")
     writer.execute("DELETE FROM trial")
     command = ["report", str(study / "study.sqlite"), "--out", str(tmp_path / "out")]
-    assert main([*command, "--format", "md,csv", "--select", "last", "--hard", "--json"]) == 0
+    assert (
+        main([*command, "--format", "md,csv", "--select", "last", "--measure", "hard", "--json"])
+        == 0
+    )
     writer.close()
     form = json.loads(capsys.readouterr().out)
     assert (form["done"], form["failed"]) == (17, 1)
-    assert form["selection"] == "last, first 1 left out"
+    assert form["selection"] == "last epoch, first 1 left out"
     assert set(form["files"]) == {"md", "csv"}
     assert "hard" in (tmp_path / "out" / "statistics.csv").read_text()
 

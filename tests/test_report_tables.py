@@ -16,9 +16,13 @@ PLAIN = (
     "method",
     "λ",
     "β",
+    "n",
     "AP",
+    "base-rate gap",
+    "all-cut-offs gap",
     "soft gap",
     "hard gap",
+    "mean score",
     "similarity",
     "seconds",
 )
@@ -44,6 +48,11 @@ def test_the_format_of_a_cell(interval, digits, expected):
     assert format_interval(interval, digits=digits) == expected
 
 
+def test_how_many_seeds_is_told_once_unless_a_figure_rests_on_fewer():
+    assert format_interval(Interval(0.78, 0.004, 3), n=3) == ".780 ± .004"
+    assert format_interval(Interval(0.78, 0.004, 2), n=3) == ".780 ± .004 (n=2)"
+
+
 def test_every_row_has_its_figures_and_its_mark():
     found = rows()
     table = result_table(found)
@@ -52,10 +61,10 @@ def test_every_row_has_its_figures_and_its_mark():
     for row, cells in zip(found, table.cells, strict=True):
         assert cells[0] == row.spec.method + (" *" if row.non_dominated else "")
         assert cells[1:3] == (f"{row.spec.fairness_weight:g}", f"{row.spec.alignment_weight:g}")
-        assert cells[3] == format_interval(row.average_precision)
-        assert cells[4] == format_interval(row.soft_gap)
-        assert cells[5] == format_interval(row.hard_gap)
-        assert cells[6] == format_interval(row.similarity)
+        assert cells[3:5] == (str(row.n), format_interval(row.average_precision, n=row.n))
+        names = ("base_rate", "all_cutoffs", "soft", "hard", "mean_probability")
+        assert cells[5:10] == tuple(format_interval(row.figures[name], n=row.n) for name in names)
+        assert cells[10] == format_interval(row.similarity, n=row.n)
     assert any(row.non_dominated for row in found)
     assert not all(row.non_dominated for row in found)
 
@@ -67,7 +76,7 @@ def test_every_row_has_its_figures_and_its_mark():
         "demographic parity",
         "test split",
         "95 % t-interval over n seeds",
-        "highest_ap, first 2 left out",
+        "highest AP, first 2 left out",
         "per unit",
     ],
 )

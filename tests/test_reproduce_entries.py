@@ -92,8 +92,8 @@ def test_a_planted_difference_is_found(first, verdict):
     found = [
         made_up.point(
             0.77,
-            (0.1 + 0.01 * seed) * factor,
-            hard=0.1,
+            0.2,
+            given={"soft": (0.1 + 0.01 * seed) * factor, "hard": 0.1},
             seed=seed,
             method=method,
             fairness_weight=weight,
@@ -111,7 +111,12 @@ def test_other_readings_of_a_claim_stand_beside_the_one_that_counts():
     """Soft gaps differ, hard ones do not: both verdicts are shown, soft first."""
     found = [
         made_up.point(
-            0.77, soft, hard=0.1 + 0.01 * seed, seed=seed, method=method, fairness_weight=weight
+            0.77,
+            0.2,
+            given={"soft": soft, "hard": 0.1 + 0.01 * seed},
+            seed=seed,
+            method=method,
+            fairness_weight=weight,
         )
         for seed in range(3)
         for weight in (0.2, 0.3, 0.4, 0.5)

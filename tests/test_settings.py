@@ -17,13 +17,14 @@ from dralign.study.spec import COMMON
 
 DECLARED = {**{setting.name: setting for setting in COMMON}, **method_settings()}
 # Of the classifier: its own words for these, or none.
-NOT_OF_THE_CLASSIFIER = {"network", "classifier_width", "seed", "readings"}
+NOT_OF_THE_CLASSIFIER = {"network", "classifier_width", "seed", "readings", "bound_measure"}
 ITS_OWN = {
     "method",
     "module",
     "select",
     "warmup",
     "bound",
+    "measure",  # of the bound and of the selection
     "validation_fraction",
     "random_state",
     "device",
@@ -39,7 +40,8 @@ def test_the_classifier_has_every_setting_of_a_trial_with_its_default():
 
 
 def test_commands_and_plans_have_every_setting():
-    assert set(options.shared_settings()) | {"fairness_weight", "seed", "readings"} == set(DECLARED)
+    own = {"fairness_weight", "seed", "readings", "bound_measure"}
+    assert set(options.shared_settings()) | own == set(DECLARED)
     assert set(DECLARED) - {"seed"} <= set(keys())
 
 

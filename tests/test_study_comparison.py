@@ -50,7 +50,7 @@ def figures(records, weight):
     chosen = [r for r in records if r.spec.fairness_weight == weight]
     return (
         {r.spec.seed: r.history[0].test["average_precision"] for r in chosen},
-        {r.spec.seed: abs(r.history[0].test["soft_demographic_parity"]) for r in chosen},
+        {r.spec.seed: abs(r.history[0].test["base_rate_demographic_parity"]) for r in chosen},
     )
 
 
@@ -226,13 +226,13 @@ def test_the_baseline_is_gap_or_else_erm(present, baseline):
     assert compare_with_baseline(records, "thresholds", selection=LAST) == []
 
 
-def test_hard_gaps_are_taken_if_asked_for():
+def test_the_gap_is_taken_in_the_measure_asked_for():
     records = [
-        point(0.7, 0.5, hard=0.01 * s, seed=s, method=name, fairness_weight=0.2)
+        point(0.7, 0.5, given={"hard": 0.01 * s}, seed=s, method=name, fairness_weight=0.2)
         for name in ("gap", "mixup")
         for s in range(3)
     ]
-    (found,) = compare(records, "gap", "mixup", form="hard")
+    (found,) = compare(records, "gap", "mixup", measure="hard")
     assert found.find("gap", "weight")[0].first == Interval.of([0.0, 0.01, 0.02])
 
 
@@ -246,8 +246,8 @@ def test_too_few_seeds_make_undefined_p_values(n):
 def test_a_comparison_is_ready_for_json():
     (found,) = compare(method("dralign") + method("gap"))
     form = json.loads(json.dumps(found.to_dict()))
-    assert form["selection"] == "last"
-    assert (form["first"]["method"], form["form"]) == ("dralign", "soft")
+    assert form["selection"] == "last epoch"
+    assert (form["first"]["method"], form["measure"]) == ("dralign", "base_rate")
     assert form["contrasts"][0]["p"].keys() == {"paired_t", "welch_t", "wilcoxon"}
 
 
@@ -256,7 +256,12 @@ def test_a_comparison_is_ready_for_json():
     [
         ("gap", "gpa", {}, "unknown method 'gpa'; known: erm"),
         ("gap", "gap", {}, "expected two methods, got 'gap' twice"),
-        ("gap", "erm", {"form": "firm"}, "unknown form of the gap 'firm'; known: soft, hard"),
+        (
+            "gap",
+            "erm",
+            {"measure": "firm"},
+            "unknown measure of the gap 'firm'; known: base_rate, all",
+        ),
     ],
 )
 def test_what_can_not_be_compared_is_one_clear_line(first, second, options, message):

@@ -30,6 +30,7 @@ OTHER = {
     "alignment_every": 4,
     "aggregate": "mean",
     "gap_bound": 0.1,
+    "bound_measure": "soft",
     "penalty": "mixup",
     "mixup_layer": "1",
     "loss": "group_sum",
@@ -53,6 +54,7 @@ OTHER = {
 ALONG = {
     "method": {"alignment_weight": 0.0, "alignment_every": 1},
     "gap_bound": {"fairness_weight": 0.0, "alignment_weight": 0.0},
+    "bound_measure": {"gap_bound": 0.1, "fairness_weight": 0.0, "alignment_weight": 0.0},
     "mixup_layer": {"penalty": "mixup"},
 }
 
@@ -191,7 +193,7 @@ def test_half_a_surrogate_pair_in_an_error_is_spelt_out_for_good():
 
 FIRST = ("history", 0)
 SPOILT = [
-    ((), "format", 99, r"expected format 1, got 99"),
+    ((), "format", 99, r"expected format 2, got 99"),
     ((), "colour", "red", r"unknown entry 'colour'"),
     ((), "hash", 5, r"'hash' must be a text, got int"),
     ((), "hash", "0" * 64, r"the hash is not that of the settings and data"),

@@ -43,7 +43,7 @@ def test_a_row_holds_the_figures_of_its_seeds_and_similarity_per_unit():
         record(
             0.8,
             0.1,
-            hard=0.3,
+            given={"hard": 0.3, "soft": 0.2},
             seed=1,
             similarity=like,
             seconds=2.0,
@@ -53,7 +53,7 @@ def test_a_row_holds_the_figures_of_its_seeds_and_similarity_per_unit():
         record(
             0.6,
             0.3,
-            hard=0.1,
+            given={"hard": 0.1, "soft": 0.4},
             seed=0,
             similarity=like,
             seconds=4.0,
@@ -64,8 +64,10 @@ def test_a_row_holds_the_figures_of_its_seeds_and_similarity_per_unit():
     (row,) = summarise(trials, selection=LAST)
     assert (row.seeds, row.n, row.selection) == ((0, 1), 2, LAST)
     assert row.average_precision == Interval.of([0.6, 0.8])
-    assert row.soft_gap == Interval.of([0.3, 0.1])
-    assert row.hard_gap == Interval.of([0.1, 0.3])
+    assert row.gap == row.figures["base_rate"] == Interval.of([0.3, 0.1])
+    assert row.figures["soft"] == Interval.of([0.4, 0.2])
+    assert row.figures["hard"] == Interval.of([0.1, 0.3])
+    assert row.figures["expected_calibration_error"].n == 0
     assert row.similarity == Interval.of([1.5, 1.5])
     assert row.layer_similarity == (
         ("0", Interval.of([0.5, 0.5])),
@@ -76,10 +78,14 @@ def test_a_row_holds_the_figures_of_its_seeds_and_similarity_per_unit():
 
 def test_gaps_are_made_absolute_before_they_are_averaged():
     (row,) = summarise(
-        [record(0.8, -0.2, hard=-0.1, seed=0), record(0.8, 0.2, hard=0.1, seed=1)], selection=LAST
+        [
+            record(0.8, -0.2, given={"hard": -0.1}, seed=0),
+            record(0.8, 0.2, given={"hard": 0.1}, seed=1),
+        ],
+        selection=LAST,
     )
-    assert row.soft_gap.mean == pytest.approx(0.2)
-    assert row.hard_gap.mean == pytest.approx(0.1)
+    assert row.gap.mean == pytest.approx(0.2)
+    assert row.figures["hard"].mean == pytest.approx(0.1)
 
 
 def test_test_figures_are_those_of_the_epoch_that_validation_figures_choose():
@@ -89,8 +95,8 @@ def test_test_figures_are_those_of_the_epoch_that_validation_figures_choose():
     history = tuple(
         replace(
             epoch,
-            validation={**epoch.validation, "soft_demographic_parity": gap},
-            test={**epoch.test, "average_precision": ap, "soft_demographic_parity": 1 - ap},
+            validation={**epoch.validation, "base_rate_demographic_parity": gap},
+            test={**epoch.test, "average_precision": ap, "base_rate_demographic_parity": 1 - ap},
         )
         for epoch, gap, ap in zip(found.history, validation_gaps, test_ap, strict=True)
     )
@@ -193,7 +199,7 @@ def test_a_learning_curve_is_the_mean_over_seeds_of_each_epoch():
             at = [r.history[epoch] for r in same]
             for name, values in (
                 ("average_precision", [e.validation["average_precision"] for e in at]),
-                ("soft_gap", [abs(e.validation["soft_demographic_parity"]) for e in at]),
+                ("gap", [abs(e.validation["base_rate_demographic_parity"]) for e in at]),
                 ("similarity", [sum(e.similarity["unit"].values()) for e in at]),
             ):
                 assert getattr(curve, name)[epoch].mean == pytest.approx(np.mean(values))
@@ -203,7 +209,7 @@ def test_an_epoch_that_a_trial_was_too_impatient_for_rests_on_the_others():
     found = [r for r in made_up.records() if r.spec.method == "erm"]
     found[0] = replace(found[0], history=found[0].history[:4])
     (curve,) = learning_curves(found).values()
-    assert [entry.n for entry in curve.soft_gap] == [3] * 4 + [2] * 6
+    assert [entry.n for entry in curve.gap] == [3] * 4 + [2] * 6
 
 
 def test_readings_make_no_row_of_their_own():

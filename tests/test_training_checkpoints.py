@@ -148,7 +148,7 @@ def test_without_a_whole_checkpoint_the_run_starts_anew(folder, finished):
         ({"seed": 1}, "seed: 0 there, 1 here"),
         ({"iterations": 6}, "iterations: 5 there, 6 here"),
         ({"name": "gap"}, "method: DRAlign.* there, GapRegularisation.* here"),
-        ({"keep": Selection()}, "keep: all there, smallest_gap, first 1 left out here"),
+        ({"keep": Selection()}, "keep: all there, smallest base-rate gap, first 1 left out here"),
         ({"name": "noisy"}, "method: "),
     ],
 )
@@ -187,7 +187,7 @@ def test_the_command_goes_on_where_it_stopped_and_stops_when_out_of_patience(tmp
         size = ("--iterations", "2", "--hidden", "4", "--batch-size", "9")
         assert main(["train", "german", *folders, *size, *more]) == 0
         lines = capsys.readouterr().err.splitlines()
-        return [line.split(":")[0] for line in lines if "validation AP" in line]
+        return [line.split(":")[0] for line in lines if "validation: AP" in line]
 
     assert epochs_shown("--epochs", "2") == ["epoch 0", "epoch 1"]
     assert epochs_shown("--epochs", "3") == ["epoch 2"]

@@ -27,7 +27,7 @@ def network() -> nn.Module:
 
 
 def record(epoch: int, ap: float, gap: float) -> EpochRecord:
-    figures = {"average_precision": ap, "soft_demographic_parity": gap}
+    figures = {"average_precision": ap, "base_rate_demographic_parity": gap}
     return EpochRecord(epoch, 0.5, figures, {}, {}, 1.0, 0.1)
 
 
@@ -129,7 +129,7 @@ def test_an_epoch_that_was_not_kept_is_not_restored():
     result = train(network(), dataset(), METHOD, SHORT, keep="none")
     assert result.states == (None,) * 3
     before = [p.detach().clone() for p in result.model.parameters()]
-    with pytest.raises(OptionError, match="last picks epoch 2, whose weights were not kept"):
+    with pytest.raises(OptionError, match="last epoch picks epoch 2, whose weights were not kept"):
         result.restore(Selection("last", warmup=0), METHOD.gap.name)
     assert all(map(torch.equal, before, result.model.parameters()))
 

@@ -111,7 +111,7 @@ def _settings(
         kind = method_type(name)
         own = {"method": name, **trial.common(), **used_options(kind, trial.of_methods())}
         if not kind.scaled:
-            own.pop("gap_bound", None)
+            own = {k: v for k, v in own.items() if k not in {"gap_bound", "bound_measure"}}
         weighted = "fairness_weight" in kind.setting_names and trial.gap_bound is None
         settings += [{**own, "fairness_weight": w} for w in weights] if weighted else [own]
     return settings
@@ -124,10 +124,9 @@ def _row(row: Row) -> dict[str, Any]:
         "seeds": row.seeds,
         "selection": str(row.selection),
         "non_dominated": row.non_dominated,
-        **{
-            name: asdict(getattr(row, name))
-            for name in ("average_precision", "soft_gap", "hard_gap", "similarity", "seconds")
-        },
+        **{name: asdict(getattr(row, name)) for name in ("similarity", "seconds")},
+        "measure": row.measure,
+        "figures": {name: asdict(interval) for name, interval in row.figures.items()},
         "bound_met": row.bound_met,
         "found_weight": asdict(row.found_weight) if row.found_weight.n else None,
     }

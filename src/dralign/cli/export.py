@@ -20,9 +20,10 @@ def export(
     per: Annotated[
         str, typer.Option(help="A row for each epoch, or for each trial at its selected epoch.")
     ] = "epoch",
-    select: options.Select = "smallest_gap",
+    select: options.Select = None,
     warmup: options.Warmup = 1,
     bound: options.Bound = None,
+    measure: options.Measure = None,
     json: options.Json = False,
 ) -> None:
     """Write the records of a study to a Parquet or CSV file, also while it is running.
@@ -31,9 +32,9 @@ def export(
     """
     if out.suffix not in {".parquet", ".csv"}:
         raise OptionError(f"--out: expected a .parquet or .csv file, got {str(out)!r}")
-    rule = options.selection(select, warmup, bound)
     with Ledger(ledger_path(study), create=False) as ledger:
         records = ledger.records()
+    rule = options.selection_of(records, select, warmup, bound, measure)
     table = record_table(records, per=cast("Per", per), selection=rule)
     write = table.to_parquet if out.suffix == ".parquet" else as_csv(table).to_csv
     write_atomically(out, lambda file: write(file, index=False))

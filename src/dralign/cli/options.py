@@ -1,7 +1,7 @@
 """Options that several commands share, each described once."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -12,15 +12,18 @@ import typer
 from dralign.data import DataSource
 from dralign.errors import OptionError
 from dralign.methods import method_settings, users_of
+from dralign.metrics import gap_measure_names
 from dralign.settings import Kind, Panel, Setting
+from dralign.study import TrialRecord
 from dralign.study.spec import COMMON
 from dralign.training import Selection
+from dralign.training.settings import BOUND_MEASURE
 
 # The headings of --help, by the panel of a setting.
 PANELS: Final = {name: name.capitalize() for name in get_args(Panel)}
 _TYPES: Final[dict[Kind, type]] = {"number": float, "count": int, "flag": bool}
 # Given in other ways: several at once, or by the commands that take one of them.
-_NOT_SHARED: Final = ("fairness_weight", "seed", "readings")
+_NOT_SHARED: Final = ("fairness_weight", "seed", "readings", "bound_measure")
 
 Data = Annotated[
     str,
@@ -116,7 +119,15 @@ Warmup = Annotated[
 Bound = Annotated[
     float | None,
     typer.Option(
-        help="Largest soft validation gap, for highest_ap_under_bound.",
+        help="Largest validation gap, for highest_ap_under_bound.",
+        rich_help_panel=PANELS["training"],
+    ),
+]
+Measure = Annotated[
+    str | None,
+    typer.Option(
+        help="Measure of the gap that chooses epochs, keeps bounds and judges: "
+        f"{', '.join(gap_measure_names())}; base_rate if not given.",
         rich_help_panel=PANELS["training"],
     ),
 ]
@@ -168,10 +179,31 @@ def data_source(
 
 
 def selection(
-    rule: str | None, warmup: int, bound: float | None, gap_bound: float | None = None
+    rule: str | None,
+    warmup: int,
+    bound: float | None,
+    measure: str | None,
+    gap_bound: float | None = None,
 ) -> Selection:
     """The selection rule that the options describe."""
-    return Selection.of(cast("Any", rule), warmup, bound, gap_bound=gap_bound)
+    return Selection.of(cast("Any", rule), warmup, bound, measure=measure, gap_bound=gap_bound)
+
+
+def selection_of(
+    records: Iterable[TrialRecord],
+    rule: str | None,
+    warmup: int,
+    bound: float | None,
+    measure: str | None,
+) -> Selection:
+    """The selection of a study; without a word that of its gap bound, where all have the same."""
+    bounds = {
+        (record.spec.gap_bound, record.spec.bound_measure)
+        for record in records
+        if record.spec.uses("fairness_weight")
+    }
+    gap_bound, own = bounds.pop() if len(bounds) == 1 else (None, None)
+    return selection(rule, warmup, bound, measure or own, gap_bound)
 
 
 def numbers(name: str, text: str) -> list[float]:
@@ -208,6 +240,7 @@ class RuleOptions:
     select: Select = None
     warmup: Warmup = 1
     bound: Bound = None
+    measure: Measure = None
 
 
 @dataclass(frozen=True)
@@ -240,7 +273,8 @@ class TrialOptions:
 
     def selection(self) -> Selection:
         """The selection rule that the options describe."""
-        return selection(self.rule.select, self.rule.warmup, self.rule.bound, self.gap_bound)
+        rule = self.rule
+        return selection(rule.select, rule.warmup, rule.bound, rule.measure, self.gap_bound)
 
     def common(self) -> dict[str, Any]:
         """The settings that every method takes."""
@@ -275,14 +309,18 @@ def with_trial_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(*args: object, **given: Any) -> None:  # noqa: ANN401 - whatever the options hold
         texts = {name: given.pop(name) for name in declared}
+        rule = RuleOptions(**{entry.name: given.pop(entry.name) for entry in fields(RuleOptions)})
+        settings = {
+            name: shared_settings()[name].parsed(str(text))
+            for name, text in texts.items()
+            if text is not None
+        }
+        if rule.measure is not None and "gap_bound" in settings:
+            settings[BOUND_MEASURE.name] = BOUND_MEASURE.checked(rule.measure)
         trial = TrialOptions(
             DataOptions(**{entry.name: given.pop(entry.name) for entry in fields(DataOptions)}),
-            RuleOptions(**{entry.name: given.pop(entry.name) for entry in fields(RuleOptions)}),
-            {
-                name: shared_settings()[name].parsed(str(text))
-                for name, text in texts.items()
-                if text is not None
-            },
+            rule,
+            settings,
         )
         command(*args, **given, trial=trial)
 

@@ -15,6 +15,7 @@ from rich.progress import (
 from rich.text import Text
 
 from dralign.cli.console import errors, say
+from dralign.metrics import gap_measure
 from dralign.study import Ledger, Row, TrialRecord, TrialSpec, identify, run_study, summarise
 from dralign.training import Selection
 
@@ -105,7 +106,8 @@ def _front(rows: list[Row]) -> str:
     several = len({(row.spec.data, row.spec.gap) for row in rows}) > 1
     return "\n".join(
         f"  {_place(row) if several else ''}{row.spec.method} λ={row.spec.fairness_weight:g}: "
-        f"AP {row.average_precision.mean:.3f}, soft gap {row.soft_gap.mean:.3f} (n={row.n})"
+        f"AP {row.average_precision.mean:.3f}, {gap_measure(row.measure).words} "
+        f"{row.gap.mean:.3f} (n={row.n})"
         for row in rows
         if row.non_dominated
     )

@@ -25,9 +25,7 @@ def report(
         str | None,
         typer.Option(help="Method that the others are compared with; else gap, or else erm."),
     ] = None,
-    hard: Annotated[
-        bool, typer.Option("--hard", help="Compare gaps of decisions, not of probabilities.")
-    ] = False,
+    measure: options.Measure = None,
     formats: Annotated[
         str, typer.Option("--format", help=f"Some of {','.join(FILES)}, with commas.")
     ] = ",".join(FILES),
@@ -42,8 +40,7 @@ def report(
     path = study if study.is_file() else ledger_path(study)
     with Ledger(path, create=False) as ledger:
         records = ledger.records()
-    bounds = {record.spec.gap_bound for record in records if record.spec.uses("fairness_weight")}
-    rule = options.selection(select, warmup, bound, bounds.pop() if len(bounds) == 1 else None)
+    rule = options.selection_of(records, select, warmup, bound, measure)
     rows = summarise(records, selection=rule)
     files = write_study(
         out or path.parent,
@@ -51,7 +48,6 @@ def report(
         selection=rule,
         formats=formats.split(","),
         baseline=baseline,
-        form="hard" if hard else "soft",
         title=f"Study: {path.resolve().parent.name}",
         rows=rows,
     )

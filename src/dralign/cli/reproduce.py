@@ -25,7 +25,7 @@ from dralign.reproduce import (
     suited,
 )
 from dralign.study import Ledger, TrialSpec, ledger_path
-from dralign.training import Selection
+from dralign.training import PUBLISHED_RULE
 
 EVERYTHING = ("list", "all")
 
@@ -71,7 +71,7 @@ def reproduce(
         if run:
             home = str(data_home) if data_home else ""
             there = suited(_there(specs, chosen), data_home=home, quick=quick)
-            run_trials(there, ledger, rule=Selection(), jobs=jobs)
+            run_trials(there, ledger, rule=PUBLISHED_RULE, jobs=jobs)
         results = Results.of(ledger.records(), specs)
     figures = {}
     for entry in chosen:

@@ -17,6 +17,7 @@ from dralign.cli.console import complain, print_json, say
 from dralign.data import Dataset
 from dralign.errors import DralignError, DralignWarning, ModelError
 from dralign.methods import method_names
+from dralign.metrics import all_measures
 from dralign.metrics.decisions import decisions, same_decision
 from dralign.study import TrialSpec, environment
 from dralign.study.trial import train_trial
@@ -110,7 +111,7 @@ def train(
         "selection": str(rule),
         "epoch": chosen.epoch,
         "found_weight": chosen.found_weight,
-        "bound_met": None if bound is None else chosen.keeps(bound, gap),
+        "bound_met": None if bound is None else chosen.keeps(bound, gap, spec.bound_measure),
         "validation": chosen.validation,
         "test": chosen.test,
         "similarity": chosen.similarity,
@@ -210,8 +211,12 @@ def _observer(gap: str, tensorboard: Path | None) -> Callable[[EpochRecord], Non
 def _show(record: EpochRecord, gap: str, *, split: str = "validation") -> None:
     """One line about an epoch."""
     figures = getattr(record, split)
+    shown = ", ".join(
+        f"{measure.words} {measure.of(figures, gap):.3f}"
+        for measure in all_measures()
+        if measure.column
+    )
     say(
-        f"epoch {record.epoch}: loss {record.loss:.4f}, {split} AP "
-        f"{figures['average_precision']:.3f}, soft gap {figures[f'soft_{gap}']:.3f}, hard gap "
-        f"{figures[f'hard_{gap}']:.3f}, similarity {record.similarity_total('unit'):.3f}"
+        f"epoch {record.epoch}: loss {record.loss:.4f}, {split}: {shown}, similarity "
+        f"{record.similarity_total('unit'):.3f}"
     )

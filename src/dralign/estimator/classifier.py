@@ -58,8 +58,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         alignment_weight: beta; None takes a tenth of lambda where the method uses it.
         granularity: of the rationales that are aligned: per ``"unit"`` or ``"parameter"``.
         layers: the layers to be aligned: ``"all"``, the last k, or names.
-        gap_bound: the largest soft gap on the rows kept back; lambda is then found while training
-            and beta is a tenth of it, so that both weights stay None.
+        gap_bound: the largest gap on the rows kept back; lambda is then found while training and
+            beta is a tenth of it, so that both weights stay None.
         loss: the loss convention, as in ``build_method``.
         aggregate: of more than two groups, train on the ``"max"`` or the ``"mean"`` over pairs.
         alignment_every: of dralign, the alignment term enters every k-th step (Eq. 21); None takes
@@ -84,8 +84,11 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ``"smallest_gap"``, and with a gap bound ``"highest_ap_under_bound"``. Without groups
             there is no gap, and ``"highest_ap"`` stands in for every rule but ``"last"``.
         warmup: epochs at the start that are not chosen.
-        bound: the largest soft gap of the rule ``"highest_ap_under_bound"``, and of no other; None
+        bound: the largest gap of the rule ``"highest_ap_under_bound"``, and of no other; None
             takes the gap bound.
+        measure: in which gaps are measured when an epoch is chosen and a bound is kept:
+            ``"base_rate"``, which lower scores don't make smaller, or another of
+            ``dralign.metrics.gap_measure_names()``; None takes the first.
         validation_fraction: the share of rows kept back, between 0 and 1.
         random_state: of the split, the initial weights and the batches; the same integer gives the
             same network on the CPU.
@@ -144,6 +147,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         select: Rule | None = None,
         warmup: int = 1,
         bound: float | None = None,
+        measure: str | None = None,
         validation_fraction: float = 0.2,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
@@ -173,6 +177,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.select = select
         self.warmup = warmup
         self.bound = bound
+        self.measure = measure
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.device = device
@@ -322,7 +327,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             result = train(self.module_, data, method, settings, keep=selection)
         chosen = result.restore(selection, method.gap.name)
         self.chosen_epoch_ = chosen.epoch
-        self.bound_met_ = None if bound is None else chosen.keeps(bound, method.gap.name)
+        self.bound_met_ = (
+            None if bound is None else chosen.keeps(bound, method.gap.name, settings.bound_measure)
+        )
         fixed = getattr(method, "fairness_weight", 0.0)
         self.fairness_weight_ = fixed if chosen.found_weight is None else chosen.found_weight
         self.module_.eval()
@@ -338,6 +345,6 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
     def _known(self, record: EpochRecord) -> EpochRecord:
         """The record without figures of test rows, and of groups where there are none."""
         if self.group_names_:
-            return replace(record, test={})
+            return replace(record, test={}, cells={})
         known = {name: record.validation[name] for name in _UNGROUPED_FIGURES}
-        return replace(record, validation=known, test={})
+        return replace(record, validation=known, test={}, cells={})

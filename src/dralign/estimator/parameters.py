@@ -10,7 +10,7 @@ from dralign.methods.shared import GAP, LOSS
 from dralign.models import NETWORK
 from dralign.settings import Setting, resolved
 from dralign.training import Rule, Selection, TrainingSettings
-from dralign.training.settings import GAP_BOUND, TRAINING
+from dralign.training.settings import BOUND_MEASURE, GAP_BOUND, TRAINING
 
 _OWN: Final = (
     Setting("warmup", "Epochs at the start that are not chosen.", "count", default=1, least=0),
@@ -75,6 +75,7 @@ def chosen_selection(parameters: Mapping[str, Any]) -> Selection:
         parameters["select"],
         parameters["warmup"],
         parameters["bound"],
+        measure=parameters["measure"],
         gap_bound=parameters["gap_bound"],
     )
 
@@ -93,4 +94,7 @@ def training_settings(
 ) -> TrainingSettings:
     """The settings of the training loop."""
     own = resolved(TRAINING, parameters)
-    return TrainingSettings(**own, seed=seed, gap_bound=gap_bound)
+    measure = None if gap_bound is None else parameters["measure"]
+    return TrainingSettings(
+        **own, seed=seed, gap_bound=gap_bound, bound_measure=measure or BOUND_MEASURE.default
+    )

@@ -29,6 +29,7 @@ from dralign.metrics.calibration import (
     level_note,
     mean_probability,
 )
+from dralign.metrics.cells import Cells
 from dralign.metrics.disparity import (
     Agg,
     accuracy_difference,
@@ -44,6 +45,14 @@ from dralign.metrics.disparity import (
     soft_predictive_parity_difference,
 )
 from dralign.metrics.group_rates import GroupRow, group_table, same_decision_share
+from dralign.metrics.measures import (
+    Measure,
+    all_measures,
+    gap_measure,
+    gap_measure_names,
+    measure,
+    register_measure,
+)
 from dralign.metrics.prediction import (
     accuracy,
     average_precision,
@@ -55,15 +64,18 @@ from dralign.metrics.prediction import (
 )
 from dralign.metrics.quantiles import ScoreQuantiles, measures_from_quantiles, score_quantiles
 from dralign.metrics.ranking import all_cutoffs_gap, base_rate_gap, largest_cutoff_gap
-from dralign.metrics.record import evaluate
+from dralign.metrics.record import evaluate, scored
 
 __all__ = [
     "Agg",
+    "Cells",
     "GroupRow",
+    "Measure",
     "ScoreQuantiles",
     "accuracy",
     "accuracy_difference",
     "all_cutoffs_gap",
+    "all_measures",
     "average_precision",
     "average_precision_difference",
     "balanced_accuracy",
@@ -76,15 +88,20 @@ __all__ = [
     "evaluate",
     "expected_calibration_error",
     "false_positive_rate",
+    "gap_measure",
+    "gap_measure_names",
     "group_table",
     "largest_cutoff_gap",
     "level_note",
     "mean_probability",
+    "measure",
     "measures_from_quantiles",
     "precision",
     "predictive_parity_difference",
+    "register_measure",
     "same_decision_share",
     "score_quantiles",
+    "scored",
     "selection_rate",
     "soft_demographic_parity_difference",
     "soft_equal_opportunity_difference",

@@ -1,6 +1,7 @@
 """Who is selected: rows, positives, level and rates of every group, as a table."""
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,20 +91,35 @@ def group_rows_of(
     y: Floats, score: Floats, decision: Floats, codes: Codes, names: tuple[str, ...]
 ) -> tuple[GroupRow, ...]:
     """The table of checked arrays, without warnings; a group without rows has rows 0 and NaN."""
+    count, total, selected = cells_of(y, (np.ones_like(y), score, decision), codes, len(names))
+    return group_rows_from(count, total, selected, names)
+
+
+def cells_of(
+    y: Floats, values: Sequence[Floats], codes: Codes, n_groups: int
+) -> tuple[Floats, ...]:
+    """The sum of each of the values in every cell, each (groups, 2), labels 0 and 1."""
     cell = np.where(codes < 0, 0, 2 * (codes + 1) + y.astype(np.int64))
-    rows, total, selected = (
-        np.bincount(cell, weights=weights, minlength=2 * len(names) + 2)[2:].reshape(-1, 2)
-        for weights in (np.ones_like(y), score, decision)
-    )  # (groups, 2), labels 0 and 1; rows of no group fell into the part that is cut off
+    size = 2 * n_groups + 2
+    return tuple(  # rows of no group fall into the part that is cut off
+        np.asarray(np.bincount(cell, of_rows, size)[2:].reshape(-1, 2), dtype=np.float64)
+        for of_rows in values
+    )
+
+
+def group_rows_from(
+    count: Floats, total: Floats, selected: Floats, names: Sequence[str]
+) -> tuple[GroupRow, ...]:
+    """The table of the rows, summed scores and positive decisions of every cell, (groups, 2)."""
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, as it should be
         table = np.stack(
             [
-                total.sum(1) / rows.sum(1),
-                selected.sum(1) / rows.sum(1),
-                selected[:, 1] / rows[:, 1],
-                selected[:, 0] / rows[:, 0],
+                total.sum(1) / count.sum(1),
+                selected.sum(1) / count.sum(1),
+                selected[:, 1] / count[:, 1],
+                selected[:, 0] / count[:, 0],
             ],
             axis=1,
         )
-    sizes = zip(names, rows.astype(np.int64).tolist(), table.tolist(), strict=True)
+    sizes = zip(names, count.astype(np.int64).tolist(), table.tolist(), strict=True)
     return tuple(GroupRow(name, sum(size), size[1], *rates) for name, size, rates in sizes)

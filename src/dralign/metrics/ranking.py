@@ -34,7 +34,7 @@ from dralign.metrics.rates import CLASS_GAPS, GAPS, Runs, descending_runs, sprea
 RankMeasure = Literal["base_rate", "all_cutoffs", "largest_cutoff"]
 
 _MEASURES: Final[tuple[RankMeasure, ...]] = get_args(RankMeasure)
-_NO_CURVE: Final = "predictive_parity"  # at small shares a group has nobody selected
+NO_CURVE: Final = ("predictive_parity",)  # at small shares a group has nobody selected
 _Stratum = int | Literal["all", "labels alike"]
 _STRATA: Final[dict[str, list[_Stratum]]] = {
     "demographic_parity": ["all"],
@@ -252,14 +252,14 @@ def _reason(
     """Why a figure, or the rate of a group, has no value; empty if all have one."""
     if len(names) == 1:
         return f"all rows are in one group ({names[0]!r})"
-    if measure != "base_rate" and gap == _NO_CURVE:
+    if measure != "base_rate" and gap in NO_CURVE:
         return "at small shares a group has nobody selected, so that predictive parity has no value"
     if measure == "base_rate" and all(curve.is_trivial for curve in curves):
         if curves[0].n_positive:
             return "every row has label 1, and would be selected"
         return "no row has label 1, so that nobody would be selected"
     curve = curves[0]
-    if gap == _NO_CURVE:
+    if gap in NO_CURVE:
         rated = ~np.isnan(curve.precisions())
     else:
         rated = np.all([curve.sizes(stratum) for stratum in curve.strata(gap)], axis=0)
@@ -279,7 +279,7 @@ def _curves(
         counts[1:] = reached_by_row if untied else reached_by_row[runs.last]
     return RankCurves(
         taken=np.append(0.0, runs.last + 1.0),
-        cells=reached.reshape(n_labels, n_groups, -1),
+        cells=reached.reshape(n_labels, n_groups, len(runs.last) + 1),
         n_positive=int((label == positive).sum()),
     )
 
@@ -288,7 +288,7 @@ def _figures(
     curves: list[RankCurves], gaps: tuple[str, ...]
 ) -> dict[str, tuple[float, float, float]]:
     """The three measures of each gap, in the order of ``RankMeasure``; no stratum twice."""
-    curved = [gap for gap in gaps if gap != _NO_CURVE]
+    curved = [gap for gap in gaps if gap not in NO_CURVE]
     by_class = []
     for curve in curves:
         wanted = {stratum for gap in curved for stratum in curve.strata(gap)}
@@ -303,10 +303,10 @@ def _figures(
         mean = _over_classes([[part.mean for part in strata] for strata in parts])
         top = _over_classes([[_largest_sum([part.apart for part in row])] for row in parts])
         figures[gap] = base, mean, top
-    if _NO_CURVE in gaps:
+    for gap in set(NO_CURVE) & set(gaps):
         curve = curves[0]
         base = np.nan if curve.is_trivial else spread(curve.precisions())
-        figures[_NO_CURVE] = base, np.nan, np.nan
+        figures[gap] = base, np.nan, np.nan
     return figures
 
 

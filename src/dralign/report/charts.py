@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from dralign.forms import shown
+from dralign.metrics import all_measures, gap_measure, gap_measure_names
 from dralign.report.labels import (
-    GAP_LABELS,
     Panel,
     axis_range,
     chart_text,
@@ -28,31 +28,34 @@ MOST_LINES = 60  # of learning curves; more can't be told apart
 _INK = "#374151"
 _COLUMNS = 4
 _GRID = {"gridcolor": "#eceff3", "zeroline": False, "linecolor": "#9ca3af", "ticks": "outside"}
-_FIGURES = ("average_precision", "soft_gap", "similarity")
+_FIGURES = ("average_precision", "gap", "similarity")
 
 
 def tradeoff_chart(panel: Panel) -> "go.Figure":
-    """Average precision against the soft gap: a curve for each method, bars, hover, front."""
+    """Average precision against the gap: a curve for each method, bars, hover, front.
+
+    A menu changes the measure of the gap.
+    """
     import plotly.graph_objects as go
 
-    figure = go.Figure()
-    if len(front := panel.front()) > 1:
-        x, y = zip(*front, strict=True)
-        figure.add_scatter(
-            x=x,
-            y=y,
-            mode="lines",
-            line={"color": "rgba(156,163,175,.45)", "width": 8, "shape": "vh"},
-            name="non-dominated",
-            hoverinfo="skip",
-        )
-    for label, rows, line in _lines(panel):
+    figure, lines = go.Figure(), _lines(panel)
+    names = _in_menu(panel)
+    x, y = _front(panel, names[0])
+    figure.add_scatter(
+        x=x,
+        y=y,
+        mode="lines",
+        line={"color": "rgba(156,163,175,.45)", "width": 8, "shape": "vh"},
+        name="non-dominated",
+        hoverinfo="skip",
+    )
+    for label, rows, line in lines:
         style = method_style(rows[0].spec.method)
         figure.add_scatter(
             x=_means([row.average_precision for row in rows]),
-            y=_means([row.soft_gap for row in rows]),
+            y=_means([row.gap for row in rows]),
             error_x=_bars([row.average_precision for row in rows], style.colour),
-            error_y=_bars([row.soft_gap for row in rows], style.colour),
+            error_y=_bars([row.gap for row in rows], style.colour),
             mode="lines+markers+text" if len(rows) > 1 else "markers",
             text=panel.point_labels(rows),
             textposition=style.label_side,
@@ -80,10 +83,70 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
         font={"color": _GREY},
     )
     precision = axis_range([row.average_precision for row in panel.rows])
-    gap = axis_range([row.soft_gap for row in panel.rows])
     figure.update_xaxes(title="average precision (test)", range=precision, **_GRID)
-    figure.update_yaxes(title=f"{GAP_LABELS[panel.gap]} gap, soft (test)", range=gap, **_GRID)
-    return _look(figure, height=520, entries=len(figure.data))
+    figure.update_yaxes(**_gap_axis(panel, names[0]), **_GRID)
+    if len(names) > 1:
+        figure.update_layout(updatemenus=[_menu(panel, names, lines)])
+    return _look(figure, height=540, entries=len(figure.data), above=32 if len(names) > 1 else 0)
+
+
+def _menu(
+    panel: Panel, names: Sequence[str], lines: Sequence[tuple[str, list[Row], dict[str, Any]]]
+) -> dict[str, Any]:
+    """Buttons that change the measure of the gap: points, bars, front and axis."""
+    buttons = []
+    for name in names:
+        x, y = _front(panel, name)
+        curves = [[row.figures[name] for row in rows] for _, rows, _ in lines]
+        precisions = [
+            _means([row.average_precision for row in rows], digits=4) for _, rows, _ in lines
+        ]
+        traces = {
+            "x": [x, *precisions],
+            "y": [y, *(_means(intervals, digits=4) for intervals in curves)],
+            "error_y.array": [None, *(_widths(intervals) for intervals in curves)],
+        }
+        axis = {f"yaxis.{key}": value for key, value in _gap_axis(panel, name).items()}
+        axis["yaxis.title.text"] = axis.pop("yaxis.title")
+        buttons.append(
+            {"method": "update", "label": gap_measure(name).words, "args": [traces, axis]}
+        )
+    return {
+        "type": "buttons",
+        "direction": "right",
+        "buttons": buttons,
+        "x": 0,
+        "xanchor": "left",
+        "y": 1.02,
+        "yanchor": "bottom",
+        "showactive": True,
+        "pad": {"t": 0, "b": 4, "l": 0, "r": 0},
+        "font": {"size": 11},
+    }
+
+
+def _front(panel: Panel, measure: str) -> tuple[list[float], list[float]]:
+    """The front in a measure of the gap, as coordinates."""
+    points = panel.front(measure)
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _gap_axis(panel: Panel, measure: str) -> dict[str, Any]:
+    """Title and range of the axis of the gap."""
+    return {
+        "title": panel.axis(measure),
+        "range": axis_range([row.figures[measure] for row in panel.rows]),
+    }
+
+
+def _in_menu(panel: Panel) -> list[str]:
+    """The measures of the gap that are defined here, first the one by which rows are judged."""
+    names = (panel.measure, *gap_measure_names())
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if name == panel.measure or any(row.figures[name].n for row in panel.rows)
+    ]
 
 
 def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
@@ -93,7 +156,7 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
     """
     from plotly.subplots import make_subplots
 
-    titles = ("average precision", f"{GAP_LABELS[panel.gap]} gap, soft", "similarity, total")
+    titles = ("average precision", panel.axis(panel.measure), "similarity, total")
     figure = make_subplots(rows=1, cols=3, subplot_titles=titles, horizontal_spacing=0.06)
     lines = _lines(panel)
     for label, every, line in lines:
@@ -216,24 +279,26 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
             if row.spec.uses(name)
         ),
         ("seeds", ", ".join(map(str, row.seeds))),
-        ("AP", format_interval(row.average_precision)),
-        ("soft gap", format_interval(row.soft_gap)),
-        ("hard gap", format_interval(row.hard_gap)),
-        ("similarity", format_interval(row.similarity)),
-        ("training seconds", format_interval(row.seconds, digits=1)),
+        *(
+            (one.words, format_interval(row.figures[one.name], n=row.n))
+            for one in all_measures()
+            if one.column
+        ),
+        ("similarity", format_interval(row.similarity, n=row.n)),
+        ("training seconds", format_interval(row.seconds, digits=1, n=row.n)),
     ]
     lines = [f"{chart_text(name)}: {chart_text(value)}" for name, value in settings]
     return "<br>".join([f"<b>{chart_text(row.spec.method)}</b>", *lines])
 
 
-def _look(figure: "go.Figure", *, height: int, entries: int) -> "go.Figure":
+def _look(figure: "go.Figure", *, height: int, entries: int, above: int = 0) -> "go.Figure":
     """The common look of all charts; a legend of many entries scrolls at the side."""
     below = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0}
     figure.update_annotations(font={"size": 13})
     figure.update_layout(
         template="none",  # a whole template would be repeated in every chart of the page
         height=height,
-        margin={"l": 72, "r": 36, "t": 28, "b": 96 if entries <= _BELOW else 56},
+        margin={"l": 72, "r": 36, "t": 28 + above, "b": 96 if entries <= _BELOW else 56},
         font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
         legend={"traceorder": "normal", **(below if entries <= _BELOW else {})},
         modebar={
@@ -249,7 +314,7 @@ def _look(figure: "go.Figure", *, height: int, entries: int) -> "go.Figure":
     return figure
 
 
-def _means(intervals: Sequence[Interval], digits: int = 6) -> list[float | None]:
+def _means(intervals: Sequence[Interval], digits: int = 5) -> list[float | None]:
     """The means, with a hole where there is none."""
     return [_finite(interval.mean, digits) for interval in intervals]
 
@@ -264,8 +329,18 @@ def _spread(rows: Sequence[Row], most: int) -> Sequence[Row]:
 
 def _bars(intervals: Sequence[Interval], colour: str) -> dict[str, Any]:
     """Interval bars, fainter than the marks; a single seed has none."""
-    widths = [_finite(interval.half_width) for interval in intervals]
-    return {"type": "data", "array": widths, "thickness": 1, "width": 3, "color": _faint(colour)}
+    return {
+        "type": "data",
+        "array": _widths(intervals),
+        "thickness": 1,
+        "width": 3,
+        "color": _faint(colour),
+    }
+
+
+def _widths(intervals: Sequence[Interval]) -> list[float | None]:
+    """The half-widths, with a hole where there is none."""
+    return [_finite(interval.half_width, digits=2) for interval in intervals]
 
 
 def _faint(colour: str) -> str:

@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from dralign.forms import csv_text, to_json
+from dralign.metrics import gap_measure
 from dralign.report.labels import GAP_LABELS, curve_label, data_labels, varying_settings
 from dralign.report.tables import MARK, ResultTable, format_interval
 from dralign.study import Comparison, Contrast, Interval, Row
 
 LEVEL: Final = 0.05
-_FIGURES: Final = {"average_precision": "AP", "gap": "gap", "hypervolume": "hypervolume"}
+_FIGURES: Final = {"average_precision": "AP", "hypervolume": "hypervolume"}
 _TESTS: Final = {"paired_t": "paired t", "welch_t": "Welch", "wilcoxon": "Wilcoxon"}
 
 
@@ -64,7 +65,7 @@ def contrasts_as_csv(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> 
         line = {
             "data": data,
             "gap": gap,
-            "form": one.form,
+            "measure": one.measure,
             "selection": str(one.selection),
             "method": names.method(one, first=True),
             "against": names.method(one, first=False),
@@ -121,8 +122,9 @@ def _each(comparisons: Sequence[Comparison]) -> Iterator[tuple[Comparison, Contr
 
 
 def _figure(one: Comparison, contrast: Contrast) -> str:
-    """The name of the figure; a gap is soft or hard."""
-    return f"{one.form} gap" if contrast.figure == "gap" else _FIGURES[contrast.figure]
+    """The name of the figure; a gap has that of its measure."""
+    judged = gap_measure(one.measure).words
+    return judged if contrast.figure == "gap" else _FIGURES[contrast.figure]
 
 
 def _place(one: Comparison, contrast: Contrast) -> str:
@@ -175,8 +177,8 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
     references = sorted({c.reference for c in comparisons})
     shown = "; ".join(f"AP {ap:g}, gap {gap:.3f}" for ap, gap in references[:4])
     return (
-        f"Gaps are {'of probabilities' if one.form == 'soft' else 'of decisions at 0.5'} "
-        f"({one.form}), absolute for each seed, on the test split, at the epoch chosen on the "
+        f"The gap is the {gap_measure(one.measure).words.removesuffix(' gap')} gap, absolute for "
+        "each seed, on the test split, at the epoch chosen on the "
         f"validation split by: {one.selection}. Values: mean ± 95 % t-interval over seeds. "
         "Difference and ratio: the method's value less, or over, the other's, on the seeds that "
         "both have, with a bootstrap interval of the ratio over seeds. At an AP: gaps read on the "

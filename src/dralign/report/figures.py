@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from dralign.files import write_atomically
 from dralign.report.labels import (
-    GAP_LABELS,
     Panel,
     axis_range,
     method_style,
@@ -26,7 +25,7 @@ _COLUMNS = 3  # of panels; more go below
 
 
 def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
-    """Draws average precision against the soft gap, a panel for each data set and gap.
+    """Draws average precision against the gap, a panel for each data set and gap.
 
     A curve joins the points of a method in the order of their weights; bars are 95 % intervals,
     and a grey line steps along the non-dominated rows.
@@ -70,7 +69,7 @@ def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
 
 def _panel(ax: "Axes", panel: Panel) -> None:
     """One panel: curves, front, direction, title."""
-    if len(front := panel.front()) > 1:
+    if len(front := panel.front(panel.measure)) > 1:
         _front(ax, front)
     variants: dict[str, int] = {}
     for label, rows in panel.curves().items():
@@ -78,9 +77,9 @@ def _panel(ax: "Axes", panel: Panel) -> None:
         variant = variants[method] = variants.get(method, -1) + 1
         _curve(ax, label, rows, panel.point_labels(rows), _LINE_STYLES[variant % len(_LINE_STYLES)])
     ax.set_xlabel("average precision (test)")
-    ax.set_ylabel(f"{GAP_LABELS[panel.gap]} gap, soft (test)")
+    ax.set_ylabel(panel.axis(panel.measure))
     ax.set_xlim(axis_range([row.average_precision for row in panel.rows]))
-    ax.set_ylim(axis_range([row.soft_gap for row in panel.rows]))
+    ax.set_ylim(axis_range([row.gap for row in panel.rows]))
     ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))
     ax.annotate(
         "better",
@@ -116,9 +115,9 @@ def _curve(ax: "Axes", label: str, rows: Sequence[Row], texts: Sequence[str], li
     style = method_style(rows[0].spec.method)
     ax.errorbar(
         [row.average_precision.mean for row in rows],
-        [row.soft_gap.mean for row in rows],
+        [row.gap.mean for row in rows],
         xerr=_bars([row.average_precision for row in rows]),
-        yerr=_bars([row.soft_gap for row in rows]),
+        yerr=_bars([row.gap for row in rows]),
         label=_plain(label),
         color=style.colour,
         marker=style.marker,
@@ -135,7 +134,7 @@ def _curve(ax: "Axes", label: str, rows: Sequence[Row], texts: Sequence[str], li
         if text:
             ax.annotate(
                 text,
-                (row.average_precision.mean, row.soft_gap.mean),
+                (row.average_precision.mean, row.gap.mean),
                 xytext=(7 if horizontal == "right" else -7, 5 if vertical == "top" else -12),
                 textcoords="offset points",
                 fontsize=8,

@@ -12,6 +12,7 @@ from typing import Any
 from dralign.files import write_atomically
 from dralign.forms import shown
 from dralign.methods import method_names
+from dralign.metrics import gap_measure
 from dralign.report.charts import MOST_LINES, layer_chart, learning_chart, tradeoff_chart
 from dralign.report.contrasts import contrast_table
 from dralign.report.labels import (
@@ -31,7 +32,8 @@ from dralign.study import Comparison, Row, TrialRecord, learning_curves
 _TRADEOFF = (
     "Right is better average precision, down is a smaller gap. Lines join a method's weights, bars "
     "are 95 % t-intervals over seeds; where they rest on few seeds they may leave the frame. Point "
-    "at a mark for its settings; click a name to hide it."
+    "at a mark for its settings; click a name to hide it. The buttons change the measure of the "
+    "gap."
 )
 _LEARNING = (
     "Means over seeds on the validation split, after each epoch: a line for each method and "
@@ -88,7 +90,7 @@ def write_report(
         table=_result_table(found, rows),
         statistics=_statistics(found, comparisons, rows),
         problems=_problems(records),
-        settings=_definitions(_settings(rows, comparisons)),
+        settings=_definitions(_settings(rows)),
         environment=_definitions(_environment(records)),
     )
     return write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
@@ -148,8 +150,8 @@ def _panels(
     found: Sequence[Panel], records: Sequence[TrialRecord]
 ) -> tuple[str, dict[str, dict[str, Any]]]:
     """The sections of every data set and gap, and the charts in them by name."""
-    curves = learning_curves(records)
     parts, charts = [], {}
+    curves = learning_curves(records, measure=found[0].measure) if found else {}
     for place, panel in enumerate(found):
         some = f" Some of {len(panel.rows)} settings, evenly over the weights."
         learning = _LEARNING + (some if len(panel.rows) > MOST_LINES else "")
@@ -252,7 +254,7 @@ def _problems(records: Iterable[TrialRecord]) -> str:
     return f"<section>{''.join(parts)}</section>" if parts else ""
 
 
-def _settings(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> dict[str, str]:
+def _settings(rows: Sequence[Row]) -> dict[str, str]:
     """What all rows share, and how their figures were made."""
     if not rows:
         return {}
@@ -264,7 +266,6 @@ def _settings(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> dict[st
         for name, value in spec.values
         if name not in varying
     }
-    tested = f", {comparisons[0].form} in statistics" if comparisons else ""
     seeds = sorted({seed for row in rows for seed in row.seeds})
     versions = sorted(
         {(label, row.fingerprint) for label, row in zip(data_labels(rows), rows, strict=True)}
@@ -272,7 +273,7 @@ def _settings(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> dict[st
     return {
         "selection rule": selection_text(rows),
         "interval": "95 % t-interval over seeds",
-        "gaps": f"soft in charts, soft and hard in results{tested}",
+        "measure of the gap": gap_measure(rows[0].measure).words,
         "seeds": ", ".join(map(str, seeds)),
         "data": "; ".join(f"{label} (SHA-256 {mark[:12]})" for label, mark in versions),
         **shared,

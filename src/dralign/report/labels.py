@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from dralign.data.source import BUILT_IN
 from dralign.forms import shown
 from dralign.methods import method_names
-from dralign.study import Interval, Row, TrialSpec
+from dralign.metrics import gap_measure
+from dralign.study import Interval, Row, TrialSpec, front
 
 GAP_LABELS = {
     "demographic_parity": "demographic parity",
@@ -121,13 +122,19 @@ class Panel:
             labels.append("" if inner and len(self.rows) > _CROWDED else text)
         return labels
 
-    def front(self) -> list[tuple[float, float]]:
-        """Mean average precision and mean soft gap of the non-dominated rows, ascending."""
-        return sorted(
-            (row.average_precision.mean, row.soft_gap.mean)
-            for row in self.rows
-            if row.non_dominated
-        )
+    @property
+    def measure(self) -> str:
+        """The measure of the gap in which its rows are judged."""
+        return self.rows[0].measure
+
+    def front(self, measure: str) -> list[tuple[float, float]]:
+        """Mean average precision and mean gap of the rows that no other dominates, ascending."""
+        return front((row.average_precision.mean, row.figures[measure].mean) for row in self.rows)
+
+    def axis(self, measure: str) -> str:
+        """What an axis of the gap shows."""
+        words = gap_measure(measure).words.removesuffix(" gap")
+        return f"{GAP_LABELS[self.gap]} gap, {words} (test)"
 
 
 def panels(rows: Sequence[Row]) -> list[Panel]:

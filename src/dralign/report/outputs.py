@@ -11,7 +11,6 @@ from dralign.report.figures import tradeoff_figure
 from dralign.report.html import write_report
 from dralign.report.tables import result_table
 from dralign.study import Row, TrialRecord, compare_with_baseline, summarise
-from dralign.study.comparison import Form
 from dralign.training import Selection
 
 FILES: Final = {
@@ -32,7 +31,7 @@ def write_study(
     selection: Selection,
     formats: Sequence[str] = tuple(FILES),
     baseline: str | None = None,
-    form: Form = "soft",
+    measure: str | None = None,
     title: str = "Study report",
     rows: Sequence[Row] | None = None,
 ) -> dict[str, Path]:
@@ -45,7 +44,8 @@ def write_study(
         formats: which of ``FILES``, by its keys.
         baseline: the method that the others are compared with; None as in
             ``compare_with_baseline``.
-        form: whether the statistics take soft or hard gaps; tables show both.
+        measure: in which measure of the gap fronts and statistics are; that of the selection if
+            not given. Tables show several.
         title: the heading of the page.
         rows: what ``summarise`` makes of the records under the selection, where that is known.
 
@@ -53,15 +53,15 @@ def write_study(
         The files by format.
 
     Raises:
-        OptionError: if a format, the baseline or the form is unknown.
+        OptionError: if a format, the baseline or the measure is unknown.
         StudyError: if a file can't be written.
     """
     for name in formats:
         if name not in FILES:
             raise OptionError(unknown("format", name, FILES))
-    rows = summarise(records, selection=selection) if rows is None else rows
+    rows = summarise(records, selection=selection, measure=measure) if rows is None else rows
     comparisons = (
-        compare_with_baseline(records, baseline, selection=selection, form=form)
+        compare_with_baseline(records, baseline, selection=selection, measure=measure)
         if {"html", "csv", "json"} & set(formats)
         else []
     )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dralign.methods import method_type
+from dralign.metrics import Measure, all_measures, gap_measure
 from dralign.report.labels import (
     GAP_LABELS,
     data_labels,
@@ -15,6 +16,7 @@ from dralign.report.labels import (
 from dralign.study import Interval, Row
 
 MARK = "*"
+LEVEL_MARK = "†"
 _BOUND_NOTE = "Bound met: seeds whose chosen epoch keeps the bound on the validation split. "
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -72,15 +74,21 @@ class ResultTable:
         )
 
 
-def format_interval(interval: Interval, *, digits: int = 3) -> str:
+def format_interval(interval: Interval, *, digits: int = 3, n: int | None = None) -> str:
     """A mean with its interval and n: ``".780 ± .004 (n=3)"``.
 
     One value has no interval: ``".780 (n=1)"``; no value at all is ``"undefined"``.
+
+    Args:
+        interval: what is written.
+        digits: after the point.
+        n: how many values are told of elsewhere; so many are not told again.
     """
     if not interval.n:
         return "undefined"
     width = f" ± {_decimal(interval.half_width, digits)}" if interval.n > 1 else ""
-    return f"{_decimal(interval.mean, digits)}{width} (n={interval.n})"
+    count = "" if interval.n == n else f" (n={interval.n})"
+    return f"{_decimal(interval.mean, digits)}{width}{count}"
 
 
 def result_table(rows: Sequence[Row]) -> ResultTable:
@@ -102,9 +110,8 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
         "λ",
         "β",
         *(name.replace("_", " ") for name in varying),
-        "AP",
-        "soft gap",
-        "hard gap",
+        "n",
+        *(measure.words for measure in _columns()),
         *(["bound met"] if bounded else []),
         "similarity",
         "seconds",
@@ -118,16 +125,26 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
                 setting_text(getattr(row.spec, name)) if row.spec.uses(name) else "–"
                 for name in varying
             ),
-            format_interval(row.average_precision),
-            format_interval(row.soft_gap),
-            format_interval(row.hard_gap),
+            str(row.n),
+            *(_figure(row, measure.name) for measure in _columns()),
             *([_met(row)] if bounded else []),
-            format_interval(row.similarity),
-            format_interval(row.seconds, digits=1),
+            format_interval(row.similarity, n=row.n),
+            format_interval(row.seconds, digits=1, n=row.n),
         )
         for place, row in enumerate(rows)
     )
     return ResultTable(header, cells, _caption(rows, data, gaps))
+
+
+def _columns() -> list[Measure]:
+    """The measures that have a column."""
+    return [measure for measure in all_measures() if measure.column]
+
+
+def _figure(row: Row, measure: str) -> str:
+    """A measure of a row; the mean score has a mark where it is far off."""
+    text = format_interval(row.figures[measure], n=row.n)
+    return f"{text} {LEVEL_MARK}" if measure == "mean_probability" and row.level_note else text
 
 
 def _weights(row: Row) -> tuple[str, str]:
@@ -136,7 +153,7 @@ def _weights(row: Row) -> tuple[str, str]:
         return f"{row.spec.fairness_weight:g}", f"{row.spec.alignment_weight:g}"
     share = dict(method_type(row.spec.method).scaled).get("alignment_weight")
     beta = "0" if share is None else f"{share:g} λ"
-    return f"found: {format_interval(row.found_weight)}", beta
+    return f"found: {format_interval(row.found_weight, n=row.n)}", beta
 
 
 def _met(row: Row) -> str:
@@ -153,14 +170,30 @@ def _caption(rows: Sequence[Row], data: Sequence[str], gaps: Sequence[str]) -> s
         subject.append(f"Gap: {gaps[0]}, absolute for each seed;")
     else:
         subject.append("Gaps are absolute for each seed;")
+    judged = gap_measure(rows[0].measure).words
     return (
-        f"{' '.join(subject)} soft on probabilities, hard on decisions at 0.5 (lower is better). "
-        "Mean ± 95 % t-interval over n seeds, on the test split, at the epoch chosen on the "
+        f"{' '.join(subject)} base-rate: of decisions that select as many rows as are positive; "
+        "all-cut-offs: the mean over all shares that could be selected; both are decided by the "
+        "order of the scores alone. Soft: on probabilities, hard: on decisions at 0.5; lower "
+        "scores make both smaller. Lower gaps are better. Mean ± 95 % t-interval over n seeds, on "
+        "the test split, at the epoch chosen on the "
         f"validation split by: {selection_text(rows)}. Similarity: of the groups' rationales per "
         "unit on the validation split, added up over layers. Seconds: training steps alone. "
         f"λ: fairness weight, β: alignment weight. {_notes(rows)}"
         f"{_BOUND_NOTE if any(row.bound_met is not None for row in rows) else ''}"
-        f"{MARK} not dominated in mean AP and mean soft gap."
+        f"{MARK} not dominated in mean AP and mean {judged}.{_level(rows)}"
+    )
+
+
+def _level(rows: Sequence[Row]) -> str:
+    """What the mark at a mean score stands for, if there is one."""
+    notes = dict.fromkeys(row.level_note for row in rows if row.level_note)
+    if not notes:
+        return ""
+    shares = sorted({f"{row.positive_share:.3f}" for row in rows if row.level_note})
+    return (
+        f" {LEVEL_MARK} more than a quarter off the share of positives ({', '.join(shares)}): "
+        f"{'; '.join(map(str, notes))}."
     )
 
 

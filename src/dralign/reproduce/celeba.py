@@ -16,6 +16,7 @@ from dralign.reproduce.results import (
     Figure,
     Results,
     Values,
+    gap_in,
     hard,
     plain,
     precision,
@@ -24,7 +25,7 @@ from dralign.reproduce.results import (
 )
 from dralign.reproduce.times import times
 from dralign.study.significance import p_values
-from dralign.training import Selection
+from dralign.training import PUBLISHED_RULE
 
 LAST = 2  # layers that are aligned in ResNet-18
 BETAS = (0.001, 0.01, 0.1)
@@ -52,7 +53,7 @@ class Faces:
 
     def gaps(self, method: str, **settings: object) -> Values:
         """The gap on the test rows in the form of the results."""
-        return self.values(soft if self.results.form == "soft" else hard, method, **settings)
+        return self.values(gap_in(self.results.measure), method, **settings)
 
     def precisions(self, method: str, **settings: object) -> Values:
         """Average precision on the test rows."""
@@ -101,8 +102,8 @@ def faces(results: Results, *names: str) -> Faces:
         if found:
             break
     chosen = results.selection
-    if prefix == WHOLE and chosen == Selection():
-        chosen = Selection(warmup=_WARMUP)
+    if prefix == WHOLE and chosen == PUBLISHED_RULE:
+        chosen = replace(PUBLISHED_RULE, warmup=_WARMUP)
     return Faces(replace(results, records=found, selection=chosen), sample=prefix == SAMPLE)
 
 

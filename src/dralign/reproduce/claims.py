@@ -25,7 +25,7 @@ from dralign.reproduce.table1 import best_parity_reading, best_similarity_form
 from dralign.reproduce.verdicts import Finding, Outcome
 from dralign.training import Selection
 
-HIGHEST_AP: Final = Selection("highest_ap")
+HIGHEST_AP: Final = Selection("highest_ap", measure="soft")
 
 
 def claims(results: Results) -> Reproduction:
@@ -70,7 +70,7 @@ def _readings(check: str, results: Results) -> Iterator[tuple[str, Outcome]]:
     if check in {*CHECKS, *CELEBA_CHECKS}:
         decide = CHECKS.get(check) or _on_faces(check)
         yield "soft", decide(results)
-        yield "hard", decide(replace(results, form="hard"))
+        yield "hard", decide(replace(results, measure="hard"))
         yield "soft, epoch of highest AP", decide(replace(results, selection=HIGHEST_AP))
     elif check in SIMILARITY_CHECKS:
         forms = dict.fromkeys(("unit, exact", best_similarity_form(results)))

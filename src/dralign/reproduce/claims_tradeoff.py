@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from dralign.metrics import gap_measure
 from dralign.reproduce.results import DP, EO, Results, Values, mean, seconds
 from dralign.reproduce.verdicts import Outcome, lower, minus, pooled, together
 from dralign.study import TrialRecord, compare_methods, front, gap_at
@@ -74,7 +75,7 @@ def less_than_mixup_at_770(results: Results) -> Outcome:
         "dralign",
         "mixup",
         selection=results.selection,
-        form=results.form,
+        measure=results.measure,
         at=[0.77],
     )
     found = [c for one in compared for c in one.find("gap", "average_precision")]
@@ -317,7 +318,7 @@ def _fronts(results: Results, gap: str, method: str) -> dict[int, list[tuple[flo
     for trial in _of(results, "adult", gap):
         if trial.spec.method == method:
             test = results.selection.choose(trial.history, gap).test
-            point = test["average_precision"], abs(test[f"{results.form}_{gap}"])
+            point = test["average_precision"], abs(gap_measure(results.measure).of(test, gap))
             points.setdefault(trial.spec.seed, []).append(point)
     return {seed: found for seed in sorted(points) if (found := front(points[seed]))}
 
@@ -325,7 +326,7 @@ def _fronts(results: Results, gap: str, method: str) -> dict[int, list[tuple[flo
 def _dominates(results: Results, data: str, gap: str, first: str, second: str) -> Outcome:
     """The hypervolume of ``first`` is larger than that of ``second``."""
     compared = compare_methods(
-        _of(results, data, gap), first, second, selection=results.selection, form=results.form
+        _of(results, data, gap), first, second, selection=results.selection, measure=results.measure
     )
     found = [c for one in compared for c in one.find("hypervolume", "front")]
     if not found or not found[0].difference.n:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from dralign.metrics import gap_measure
 from dralign.study import Interval, Row, TrialRecord, TrialSpec, summarise
-from dralign.study.comparison import Form
-from dralign.training import EpochRecord, Selection
+from dralign.training import PUBLISHED_RULE, EpochRecord, Selection
 
 Values = Mapping[int, float]  # by seed
 Figure = Callable[[TrialRecord, EpochRecord], float]
@@ -17,22 +17,20 @@ _Key = tuple[str, str, str]  # data, gap, method
 DP: Final = "demographic_parity"
 EO: Final = "equalized_odds"
 
-PUBLISHED_RULE = Selection()  # smallest soft validation gap, the first epoch left out
-
 
 def precision(_trial: TrialRecord, epoch: EpochRecord) -> float:
     """Average precision on the test rows."""
     return epoch.test["average_precision"]
 
 
-def soft(trial: TrialRecord, epoch: EpochRecord) -> float:
-    """The absolute gap of probabilities on the test rows."""
-    return abs(epoch.test[f"soft_{trial.spec.gap}"])
+def gap_in(measure: str) -> Figure:
+    """The absolute gap on the test rows, in a measure by name."""
+    judged = gap_measure(measure)
+    return lambda trial, epoch: abs(judged.of(epoch.test, trial.spec.gap))
 
 
-def hard(trial: TrialRecord, epoch: EpochRecord) -> float:
-    """The absolute gap of decisions at 0.5 on the test rows."""
-    return abs(epoch.test[f"hard_{trial.spec.gap}"])
+soft: Final = gap_in("soft")  # of probabilities, as the paper's
+hard: Final = gap_in("hard")  # of decisions at 0.5
 
 
 def seconds(trial: TrialRecord, _epoch: EpochRecord) -> float:
@@ -52,12 +50,12 @@ class Results:
     Attributes:
         records: the trials that are done; of two that differ in readings alone, the one with them.
         selection: the rule; the published one unless somebody asks for another.
-        form: of the gaps that verdicts rest on.
+        measure: of the gaps that verdicts rest on.
     """
 
     records: tuple[TrialRecord, ...]
     selection: Selection = PUBLISHED_RULE
-    form: Form = "soft"
+    measure: str = "soft"
 
     @classmethod
     def of(
@@ -111,8 +109,8 @@ class Results:
         return {seed: math.fsum(several) / len(several) for seed, several in sorted(found.items())}
 
     def gaps(self, method: str, **settings: Any) -> Values:  # noqa: ANN401
-        """The absolute gap on the test rows in this form, by seed; settings as of ``values``."""
-        return self.values(soft if self.form == "soft" else hard, method, **settings)
+        """The absolute gap on the test rows in this measure, by seed; settings as of ``values``."""
+        return self.values(gap_in(self.measure), method, **settings)
 
     def precisions(self, method: str, **settings: Any) -> Values:  # noqa: ANN401
         """Average precision on the test rows by seed; settings as of ``values``."""

@@ -92,7 +92,7 @@ def _lines(rows: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
             row.spec.gap.replace("_", " "),
             row.spec.method + (" with mixup" if row.spec.penalty == "mixup" else ""),
             f"{row.spec.fairness_weight:g}",
-            *map(interval_text, (row.average_precision, row.soft_gap, row.hard_gap)),
+            *(interval_text(row.figures[name]) for name in ("average_precision", "soft", "hard")),
         )
         for row in rows
     )

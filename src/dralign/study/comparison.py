@@ -3,22 +3,26 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
-from dralign.errors import OptionError, unknown
+from dralign.errors import OptionError
 from dralign.methods import BASELINES, PLAIN, method_settings, method_type
+from dralign.metrics import gap_measure
 from dralign.study.contrast import At, Contrast, Figure, Weights, contrast_of
 from dralign.study.fronts import Point, front, gap_at, hypervolume
 from dralign.study.record import TrialRecord
 from dralign.study.significance import PValues, holm
 from dralign.study.spec import TrialSpec
-from dralign.study.statistics import group_by_setting
+from dralign.study.statistics import absolute, group_by_setting
 from dralign.training import Selection
 
-Form = Literal["soft", "hard"]
-
 # What one method may set as it likes and still be compared with another; all else must be equal.
-OWN_SETTINGS: Final = ("gap_bound", "readings", "seed")  # and the settings of methods
+OWN_SETTINGS: Final = (
+    "gap_bound",
+    "bound_measure",
+    "readings",
+    "seed",
+)  # and the settings of methods
 _STEPS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # the last has six levels in all
 _MOST_LEVELS: Final = 6
 
@@ -32,7 +36,7 @@ class Comparison:
         second: the same of the second.
         fingerprint: of the data.
         selection: the rule that chose each trial's epoch.
-        form: whether gaps are soft (of probabilities) or hard (of decisions at 0.5).
+        measure: the measure of the gap.
         reference: the lowest average precision and the largest gap that count in the hypervolume.
         contrasts: what was compared.
     """
@@ -41,7 +45,7 @@ class Comparison:
     second: TrialSpec
     fingerprint: str
     selection: Selection
-    form: Form
+    measure: str
     reference: Point
     contrasts: tuple[Contrast, ...]
 
@@ -61,7 +65,7 @@ class Comparison:
             "second": self.second.to_dict(),
             "fingerprint": self.fingerprint,
             "selection": str(self.selection),
-            "form": self.form,
+            "measure": self.measure,
             "reference": {"average_precision": self.reference[0], "gap": self.reference[1]},
             "contrasts": [asdict(contrast) for contrast in self.contrasts],
         }
@@ -73,7 +77,7 @@ def compare_methods(
     second: str,
     *,
     selection: Selection,
-    form: Form = "soft",
+    measure: str | None = None,
     at: Sequence[float] | None = None,
     reference: Point | None = None,
 ) -> list[Comparison]:
@@ -96,7 +100,7 @@ def compare_methods(
         first: a method.
         second: another.
         selection: chooses each trial's epoch.
-        form: soft or hard gaps.
+        measure: of the gap; that of the selection if not given.
         at: average precisions to match at; None takes up to six round ones that the fronts of at
             least two seeds reach.
         reference: of the hypervolume; None takes average precision 0 and the largest gap that
@@ -106,15 +110,16 @@ def compare_methods(
         The comparisons; ``Contrast.holm`` is corrected over those of one data set and gap.
 
     Raises:
-        OptionError: if a method is unknown, both are the same, or the form is unknown.
+        OptionError: if a method is unknown, both are the same, or the measure is unknown.
     """
     for name in (first, second):
         method_type(name)
     if first == second:
         raise OptionError(f"compare: expected two methods, got {first!r} twice")
+    judged = measure or selection.measure
     found = [
-        _compare(a, b, erm, selection, form, at, reference)
-        for sides in _comparable(records, selection, form)
+        _compare(a, b, erm, selection, judged, at, reference)
+        for sides in _comparable(records, selection, judged)
         for erm in [_find(sides, PLAIN)]
         for a in _find(sides, first)
         for b in _find(sides, second)
@@ -128,7 +133,7 @@ def compare_with_baseline(
     baseline: str | None = None,
     *,
     selection: Selection,
-    form: Form = "soft",
+    measure: str | None = None,
 ) -> list[Comparison]:
     """Compares every other method with a baseline, as in ``compare_methods``.
 
@@ -137,22 +142,23 @@ def compare_with_baseline(
         baseline: a method; None takes ``gap``, or else ``erm``, or else ``oversample``, whichever
             there is first under the same settings.
         selection: chooses each trial's epoch.
-        form: soft or hard gaps.
+        measure: of the gap; that of the selection if not given.
 
     Returns:
         The comparisons, none where there is no baseline; corrected as there.
 
     Raises:
-        OptionError: if the baseline or the form is unknown.
+        OptionError: if the baseline or the measure is unknown.
     """
     candidates = BASELINES if baseline is None else (method_type(baseline).name,)
+    judged = measure or selection.measure
     found = []
-    for sides in _comparable(records, selection, form):
+    for sides in _comparable(records, selection, judged):
         present = {side.spec.method for side in sides}
         chosen = next((name for name in candidates if name in present), "")
         erm = _find(sides, PLAIN)
         found += [
-            _compare(a, b, erm, selection, form, None, None)
+            _compare(a, b, erm, selection, judged, None, None)
             for b in _find(sides, chosen)
             for a in sides
             if a.spec.method != chosen and _meet(a.spec, b.spec)
@@ -191,21 +197,20 @@ class _Side:
 
 
 def _comparable(
-    records: Iterable[TrialRecord], selection: Selection, form: Form
+    records: Iterable[TrialRecord], selection: Selection, measure: str
 ) -> list[list[_Side]]:
     """The sides that may be compared with each other: they differ in ``OWN_SETTINGS`` alone.
 
     Raises:
-        OptionError: if the form is unknown.
+        OptionError: if the measure is unknown.
     """
-    if form not in get_args(Form):
-        raise OptionError(unknown("form of the gap", form, get_args(Form)))
+    gap_measure(measure)
     sides: dict[tuple[TrialSpec, str], dict[Weights, dict[int, Point]]] = {}
     for (spec, fingerprint), trials in group_by_setting(records).items():
         weights = (spec.fairness_weight, spec.alignment_weight)
         key = (spec.but(fairness_weight=0.0, alignment_weight=0.0), fingerprint)
         sides.setdefault(key, {})[weights] = {
-            trial.spec.seed: _point(trial, selection, form) for trial in trials
+            trial.spec.seed: _point(trial, selection, measure) for trial in trials
         }
     groups: dict[object, list[_Side]] = {}
     for (spec, fingerprint), points in sides.items():
@@ -220,10 +225,10 @@ def _comparable(
     return list(groups.values())
 
 
-def _point(trial: TrialRecord, selection: Selection, form: Form) -> Point:
+def _point(trial: TrialRecord, selection: Selection, measure: str) -> Point:
     """Average precision and absolute gap on the test rows, at the chosen epoch."""
     test = selection.choose(trial.history, trial.spec.gap).test
-    return test["average_precision"], abs(test[f"{form}_{trial.spec.gap}"])
+    return test["average_precision"], absolute(gap_measure(measure), test, trial.spec.gap)
 
 
 def _find(sides: Iterable[_Side], method: str) -> list[_Side]:
@@ -246,7 +251,7 @@ def _compare(
     second: _Side,
     erm: Sequence[_Side],
     selection: Selection,
-    form: Form,
+    measure: str,
     at: Sequence[float] | None,
     reference: Point | None,
 ) -> Comparison:
@@ -267,7 +272,7 @@ def _compare(
         ),
     ]
     return Comparison(
-        first.spec, second.spec, first.fingerprint, selection, form, reference, tuple(contrasts)
+        first.spec, second.spec, first.fingerprint, selection, measure, reference, tuple(contrasts)
     )
 
 

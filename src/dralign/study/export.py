@@ -27,7 +27,7 @@ def record_table(
     Args:
         records: of a study.
         per: ``"epoch"`` or ``"trial"``.
-        selection: the rule for ``"trial"``; the published one if not given.
+        selection: the rule for ``"trial"``; ``Selection()`` if not given.
 
     Returns:
         A DataFrame in the order of the records. First the settings (lists as texts with commas),

@@ -330,7 +330,7 @@ def _trial_settings(method: str, settings: Settings) -> Settings:
     kind = method_type(method)
     common = {s.name: settings[s.name] for s in COMMON if s.name in settings}
     if not kind.scaled:
-        common.pop("gap_bound", None)
+        common = {k: v for k, v in common.items() if k not in {"gap_bound", "bound_measure"}}
     own = used_options(kind, settings)
     if "alignment_share" in settings and "alignment_weight" in kind.setting_names:
         if "gap_bound" in common:

@@ -7,6 +7,8 @@ from typing import Any, Final, Literal, get_args
 
 from dralign.errors import DralignError, StudyError
 from dralign.forms import Form, parse_json, to_json
+from dralign.metrics import gap_measure
+from dralign.metrics.measures import DEFAULT, PUBLISHED
 from dralign.study.spec import RECORD_FORMAT, Trial, TrialSpec
 from dralign.training import EpochRecord, History
 
@@ -100,7 +102,8 @@ class TrialRecord:
         ):
             raise StudyError("trial record: expected epochs if it is done, and else an error")
         gap = self.spec.gap
-        needed = {"average_precision", f"soft_{gap}", f"hard_{gap}"}
+        judged = {gap_measure(name).key(gap) for name in (DEFAULT, PUBLISHED)}
+        needed = {"average_precision", *judged}
         for place, epoch in enumerate(self.history):
             if epoch.epoch != place:
                 raise StudyError(f"trial record, epoch {place}: 'epoch' must be {place}")

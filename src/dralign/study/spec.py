@@ -14,9 +14,9 @@ from dralign.methods.shared import GAP, LOSS
 from dralign.models import NETWORK
 from dralign.settings import Setting, resolved
 from dralign.training import TrainingSettings
-from dralign.training.settings import GAP_BOUND, SEED, TRAINING
+from dralign.training.settings import BOUND_MEASURE, GAP_BOUND, SEED, TRAINING
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2
 READINGS: Final = Setting(
     "readings",
     "Keep every reading of the rationales that the paper's tables may show, for the epoch that the "
@@ -25,7 +25,7 @@ READINGS: Final = Setting(
     default=False,
     panel="output",
 )
-COMMON: Final = (GAP, GAP_BOUND, LOSS, *NETWORK, *TRAINING, READINGS, SEED)
+COMMON: Final = (GAP, GAP_BOUND, BOUND_MEASURE, LOSS, *NETWORK, *TRAINING, READINGS, SEED)
 
 
 @dataclass(frozen=True, init=False)
@@ -123,7 +123,7 @@ class TrialSpec:
 
     def training_settings(self) -> TrainingSettings:
         """The settings of the training loop."""
-        names = [setting.name for setting in (*TRAINING, SEED, GAP_BOUND)]
+        names = [setting.name for setting in (*TRAINING, SEED, GAP_BOUND, BOUND_MEASURE)]
         return TrainingSettings(**{name: self._settings[name] for name in names})
 
     def portable(self) -> "TrialSpec":

@@ -1,12 +1,13 @@
 """Result rows: mean and interval over seeds for each setting, and which are non-dominated."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dralign.methods import method_names
+from dralign.metrics import Measure, all_measures, gap_measure, level_note
 from dralign.study.record import TrialRecord
 from dralign.study.spec import TrialSpec
 from dralign.training import EpochRecord, Selection
@@ -56,9 +57,9 @@ class Row:
         fingerprint: of the data.
         seeds: the seeds of the trials.
         selection: the rule that chose each trial's epoch by validation figures.
-        average_precision: on the test rows; higher is better.
-        soft_gap: absolute gap of probabilities on the test rows; lower is better.
-        hard_gap: absolute gap of decisions at 0.5 on the test rows; lower is better.
+        measure: the measure of the gap in which rows are judged.
+        figures: every measure on the test rows by its name; of those that have a value for each gap
+            the absolute one of the gap that the setting was trained for.
         similarity: of the rationales on the validation rows, per unit whatever was aligned, added
             up over layers; higher is more alike.
         layer_similarity: the same for each layer.
@@ -67,16 +68,15 @@ class Row:
             was trained or selected for; None without one.
         found_weight: lambda at the chosen epoch, where a gap bound finds it; else over no seeds.
         non_dominated: no other row of the same data and gap has both a higher mean average
-            precision and a lower mean soft gap, or is better in one and equal in the other.
+            precision and a lower mean gap, so measured, or is better in one and equal in the other.
     """
 
     spec: TrialSpec
     fingerprint: str
     seeds: tuple[int, ...]
     selection: Selection
-    average_precision: Interval
-    soft_gap: Interval
-    hard_gap: Interval
+    measure: str
+    figures: Mapping[str, Interval]
     similarity: Interval
     layer_similarity: tuple[tuple[str, Interval], ...]
     seconds: Interval
@@ -88,6 +88,26 @@ class Row:
     def n(self) -> int:
         """The number of trials."""
         return len(self.seeds)
+
+    @property
+    def average_precision(self) -> Interval:
+        """On the test rows; higher is better."""
+        return self.figures["average_precision"]
+
+    @property
+    def gap(self) -> Interval:
+        """The gap on the test rows in the measure by which rows are judged; lower is better."""
+        return self.figures[self.measure]
+
+    @property
+    def level_note(self) -> str | None:
+        """What to say where the mean score is far off the share of positives; mostly None."""
+        return level_note(self.figures["mean_probability"].mean, self.positive_share)
+
+    @property
+    def positive_share(self) -> float:
+        """The share of test rows with label 1, the mean over seeds; NaN with more classes."""
+        return self.figures["positive_share"].mean
 
     @property
     def setting(self) -> Setting:
@@ -117,13 +137,24 @@ def group_by_setting(records: Iterable[TrialRecord]) -> dict[Setting, list[Trial
     }
 
 
-def summarise(records: Iterable[TrialRecord], *, selection: Selection) -> list[Row]:
+def summarise(
+    records: Iterable[TrialRecord], *, selection: Selection, measure: str | None = None
+) -> list[Row]:
     """One row for each setting, over the seeds that are done; non-dominated rows are marked.
 
     Gaps are made absolute for each seed before they are averaged.
+
+    Args:
+        records: of a study.
+        selection: chooses each trial's epoch.
+        measure: in which measure of the gap rows are judged; that of the selection if not given.
+
+    Raises:
+        OptionError: if there is no such measure of the gap.
     """
+    judged = gap_measure(measure or selection.measure).name
     rows = [
-        _row(trials, fingerprint, selection)
+        _row(trials, fingerprint, selection, judged)
         for (_, fingerprint), trials in group_by_setting(records).items()
     ]
     return [
@@ -134,7 +165,9 @@ def summarise(records: Iterable[TrialRecord], *, selection: Selection) -> list[R
     ]
 
 
-def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) -> Row:
+def _row(
+    trials: Sequence[TrialRecord], fingerprint: str, selection: Selection, measure: str
+) -> Row:
     """The row of the trials of one setting."""
     spec = trials[0].spec
     chosen = [selection.choose(trial.history, spec.gap) for trial in trials]
@@ -148,23 +181,35 @@ def _row(trials: Sequence[TrialRecord], fingerprint: str, selection: Selection) 
     def of_layer(layer: str) -> Interval:
         return over_seeds(lambda epoch: like(epoch).get(layer, math.nan))
 
-    bound = selection.bound if spec.gap_bound is None else spec.gap_bound
+    bound, bounded = spec.gap_bound, spec.bound_measure
+    if bound is None:
+        bound, bounded = selection.bound, selection.measure
     return Row(
         spec=spec,
         fingerprint=fingerprint,
         seeds=tuple(trial.spec.seed for trial in trials),
         selection=selection,
-        average_precision=over_seeds(lambda epoch: epoch.test["average_precision"]),
-        soft_gap=over_seeds(lambda epoch: abs(epoch.test[f"soft_{spec.gap}"])),
-        hard_gap=over_seeds(lambda epoch: abs(epoch.test[f"hard_{spec.gap}"])),
+        measure=measure,
+        figures={
+            known.name: Interval.of(absolute(known, epoch.test, spec.gap) for epoch in chosen)
+            for known in all_measures()
+        },
         similarity=over_seeds(lambda epoch: epoch.similarity_total("unit")),
         layer_similarity=tuple((layer, of_layer(layer)) for layer in like(chosen[0])),
         seconds=Interval.of(sum(epoch.seconds for epoch in trial.history) for trial in trials),
-        bound_met=None if bound is None else sum(epoch.keeps(bound, spec.gap) for epoch in chosen),
+        bound_met=None
+        if bound is None
+        else sum(epoch.keeps(bound, spec.gap, bounded) for epoch in chosen),
         found_weight=Interval.of(
             epoch.found_weight for epoch in chosen if epoch.found_weight is not None
         ),
     )
+
+
+def absolute(measure: Measure, figures: Scores, gap: str) -> float:
+    """The measure among the figures of an epoch; of a gap without its sign."""
+    value = measure.of(figures, gap)
+    return abs(value) if measure.of_gap else value
 
 
 def _order(key: Setting) -> tuple[object, ...]:
@@ -183,7 +228,7 @@ def _order(key: Setting) -> tuple[object, ...]:
 
 def _defined(row: Row) -> bool:
     """Whether the row has a place in the plane of average precision and gap."""
-    return not (math.isnan(row.average_precision.mean) or math.isnan(row.soft_gap.mean))
+    return not (math.isnan(row.average_precision.mean) or math.isnan(row.gap.mean))
 
 
 def _dominates(a: Row, b: Row) -> bool:
@@ -191,5 +236,5 @@ def _dominates(a: Row, b: Row) -> bool:
     if (a.spec.data, a.fingerprint, a.spec.gap) != (b.spec.data, b.fingerprint, b.spec.gap):
         return False
     gain = a.average_precision.mean - b.average_precision.mean
-    saving = b.soft_gap.mean - a.soft_gap.mean
+    saving = b.gap.mean - a.gap.mean
     return gain >= 0 and saving >= 0 and (gain > 0 or saving > 0)

@@ -14,11 +14,11 @@ from dralign.errors import DralignWarning, OptionError
 from dralign.rationale.readings import rationale_readings
 from dralign.study.spec import TrialSpec
 from dralign.training import (
+    PUBLISHED_RULE,
     Checkpoints,
     EpochRecord,
     History,
     Keep,
-    Selection,
     Training,
     check_groups,
     first_before_others,
@@ -88,11 +88,10 @@ def check_trial(spec: TrialSpec, dataset: Dataset) -> None:
 
 def run_trial(spec: TrialSpec) -> History:
     """The history of one trial; the same spec gives the same one on the CPU."""
-    published = Selection()
-    dataset, _, run = train_trial(spec, keep=published if spec.readings else "none")
+    dataset, _, run = train_trial(spec, keep=PUBLISHED_RULE if spec.readings else "none")
     if not spec.readings:
         return run.history
-    chosen = run.restore(published, spec.gap)
+    chosen = run.restore(PUBLISHED_RULE, spec.gap)
     readings = rationale_readings(
         run.model,
         dataset.train.x,

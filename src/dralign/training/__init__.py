@@ -12,11 +12,12 @@ from dralign.training.launcher import launch, launched, left_to_launcher
 from dralign.training.loop import Training, check_groups, train
 from dralign.training.run import Keep
 from dralign.training.seeding import seeded, spawn_seeds
-from dralign.training.selection import RULES, Rule, Selection
+from dralign.training.selection import PUBLISHED_RULE, RULES, Rule, Selection
 from dralign.training.settings import Precision, TrainingSettings
 from dralign.training.tensorboard import tensorboard_log
 
 __all__ = [
+    "PUBLISHED_RULE",
     "RULES",
     "Checkpoints",
     "EpochRecord",

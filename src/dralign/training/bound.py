@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from dralign.data import Dataset
 from dralign.errors import GroupError
 from dralign.gaps import Gap
-from dralign.metrics import evaluate
+from dralign.metrics import gap_measure, scored
 from dralign.training.evaluation import predict_probability
 
 MEASUREMENTS = 10  # of the gap, in an epoch
@@ -23,19 +23,20 @@ BLOCK = 512  # rows at a time: images are read from a file as they are asked for
 class DualAscent:
     """Lambda in L_cls + lambda * (gap - bound), raised while the gap is too large (Eq. 24).
 
-    The gap is that of the record: soft, the maximum over pairs of groups, on validation rows, at
-    most ``MOST_ROWS`` of a group, spread evenly. A measurement g moves lambda by
-    ``RATE * (lambda + ROOM) * e`` with e = g / (AIM * bound) - 1, at most 1, and keeps it within 0
-    and ``LARGEST``. So steps know no scale but that of the bound: lambda grows geometrically where
-    it has far to go, and comes back to 0 where the bound is kept without it.
+    The gap is one of the record, in the measure asked for: the maximum over pairs of groups, on
+    validation rows, at most ``MOST_ROWS`` of a group, spread evenly. A measurement g moves lambda
+    by ``RATE * (lambda + ROOM) * e`` with e = g / (AIM * bound) - 1, at most 1, and keeps it within
+    0 and ``LARGEST``. So steps know no scale but that of the bound: lambda grows geometrically
+    where it has far to go, and comes back to 0 where the bound is kept without it.
 
     Attributes:
         multiplier: lambda as it is now; from 0 up.
     """
 
-    def __init__(self, bound: float, *, dataset: Dataset, gap: Gap) -> None:
+    def __init__(self, bound: float, *, measure: str, dataset: Dataset, gap: Gap) -> None:
         """Chooses the rows to measure on; nothing is measured yet."""
         self.multiplier = 0.0
+        self._measure = gap_measure(measure)
         self._bound, self._gap, self._n_groups = bound, gap, dataset.n_groups
         self._rows = dataset.validation
         self._at = _thinned(dataset.validation.group, dataset.n_groups)
@@ -48,10 +49,10 @@ class DualAscent:
         """
         rows, at = self._rows, self._at
         prob = torch.cat([predict_probability(model, rows.x[part]) for part in at.split(BLOCK)])
-        figures = evaluate(
+        predictions = scored(
             rows.y[at].numpy(), prob.numpy(), rows.group[at].numpy(), n_groups=self._n_groups
         )
-        gap = figures[f"soft_{self._gap.name}"]
+        gap = self._measure.compute(predictions, self._gap.name)
         if math.isnan(gap):
             raise GroupError(
                 f"gap_bound: {self._gap.name} is undefined on the validation rows, where a group "

@@ -1,6 +1,7 @@
 """The figures of one epoch: group metrics on a split, and similarity of the rationales."""
 
 import math
+from dataclasses import dataclass
 from typing import get_args
 
 import torch
@@ -10,7 +11,8 @@ from dralign.data import Dataset, Split
 from dralign.errors import ModelError
 from dralign.gaps import Gap
 from dralign.methods import Method
-from dralign.metrics import evaluate
+from dralign.metrics import Cells, scored
+from dralign.metrics.measures import Scored, figures_of
 from dralign.rationale import (
     Granularity,
     Layer,
@@ -52,29 +54,45 @@ def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
     return prob
 
 
-def score_splits(model: nn.Module, dataset: Dataset, method: Method) -> tuple[Scores, Scores]:
-    """Every figure of ``dralign.metrics.evaluate`` on the validation and the test rows.
+@dataclass(frozen=True)
+class SplitFigures:
+    """What a record keeps of the predictions for one split.
+
+    Attributes:
+        figures: every measure, by the names of ``dralign.metrics.evaluate``.
+        cells: of groups and labels; None where there are none.
+    """
+
+    figures: Scores
+    cells: Cells | None
+
+
+def score_splits(
+    model: nn.Module, dataset: Dataset, method: Method
+) -> tuple[SplitFigures, SplitFigures]:
+    """Every figure of the validation and the test rows.
 
     Where the method sets a threshold per group, it is fitted on the validation rows and decides the
     hard figures of both. Without groups the gaps are NaN.
     """
-    n_groups, validation = dataset.n_groups, dataset.validation
-    prob = predict_probability(model, validation.x)
+    prob = predict_probability(model, dataset.validation.x)
     thresholds = group_thresholds(prob, dataset, method)
-    first, second = (
-        evaluate(
-            split.y.numpy(),
-            scores.numpy(),
-            split.group.numpy(),
-            n_groups=n_groups,
-            thresholds=thresholds,
-        )
-        for split, scores in (
-            (validation, prob),
-            (dataset.test, predict_probability(model, dataset.test.x)),
-        )
-    )
-    return first, second
+    validation = _scored(dataset.validation, prob, dataset.n_groups, thresholds)
+    test = predict_probability(model, dataset.test.x)
+    return _kept(validation), _kept(_scored(dataset.test, test, dataset.n_groups, thresholds))
+
+
+def _scored(
+    split: Split, prob: Tensor, n_groups: int, thresholds: tuple[float, ...] | None
+) -> Scored:
+    """The rows of a split with their predictions."""
+    y, group = split.y.numpy(), split.group.numpy()
+    return scored(y, prob.numpy(), group, n_groups=n_groups, thresholds=thresholds)
+
+
+def _kept(rows: Scored) -> SplitFigures:
+    """What is kept of them."""
+    return SplitFigures(figures_of(rows), Cells.of(rows))
 
 
 def group_thresholds(prob: Tensor, dataset: Dataset, method: Method) -> tuple[float, ...] | None:

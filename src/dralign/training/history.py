@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 from dralign.errors import DataError, DralignError
 from dralign.forms import Form
+from dralign.metrics import Cells, gap_measure
 from dralign.rationale import Granularity
 
 Scores = dict[str, float]
@@ -28,6 +29,8 @@ class EpochRecord:
             fixed.
         readings: the paper's figures in all their readings (``dralign.rationale.readings``), on the
             training rows; empty unless a trial asks for them, and then for its chosen epoch alone.
+        cells: for ``"validation"`` and ``"test"`` the sizes, rates and score quantiles of every
+            group and label; empty without groups, and with more than two classes.
     """
 
     epoch: int
@@ -40,18 +43,20 @@ class EpochRecord:
     skipped: int = 0
     found_weight: float | None = None
     readings: Scores = field(default_factory=dict)
+    cells: dict[str, Cells] = field(default_factory=dict)
 
     def similarity_total(self, granularity: str) -> float:
         """The similarity added up over layers: 3.0 at most for three layers under DP."""
         return sum(self.similarity[granularity].values())
 
-    def keeps(self, bound: float, gap: str) -> bool:
-        """Whether the soft validation gap is within the bound; not where it is undefined."""
-        return self.validation[f"soft_{gap}"] <= bound
+    def keeps(self, bound: float, gap: str, measure: str) -> bool:
+        """Whether the validation gap, so measured, is within the bound; not where undefined."""
+        return gap_measure(measure).of(self.validation, gap) <= bound
 
     def to_dict(self) -> dict[str, Any]:
         """A form for ``forms.to_json``; it shares its figures with the record."""
-        return dict(vars(self))  # asdict copies every figure, at ten times the cost
+        form = dict(vars(self))  # asdict copies every figure, at ten times the cost
+        return {**form, "cells": {split: cells.to_dict() for split, cells in self.cells.items()}}
 
     @classmethod
     def from_dict(
@@ -59,8 +64,8 @@ class EpochRecord:
     ) -> "EpochRecord":
         """The record that ``to_dict`` gave, also after its way through JSON.
 
-        An undefined figure is NaN again. Readings, and whatever else was added later, may be
-        missing.
+        An undefined figure is NaN again. Readings and cells, and whatever else was added later, may
+        be missing.
 
         Args:
             record: the form.
@@ -76,6 +81,8 @@ class EpochRecord:
         similarity = form.form("similarity")
         similarity.only(*get_args(Granularity))
         given = form.content
+        cells = form.form("cells") if "cells" in given else Form({}, where, error=error)
+        cells.only("validation", "test")
         return cls(
             epoch=form.integer("epoch"),
             loss=form.figure("loss"),
@@ -89,6 +96,10 @@ class EpochRecord:
                 None if given.get("found_weight") is None else form.amount("found_weight")
             ),
             readings=form.figures("readings") if "readings" in given else {},
+            cells={
+                split: Cells.from_dict(content, f"{where}, cells, {split}", error=error)
+                for split, content in cells.content.items()
+            },
         )
 
 

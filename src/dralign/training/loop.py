@@ -18,6 +18,7 @@ from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
 from dralign.groups import require_groups
 from dralign.methods import Method
 from dralign.methods.state import State
+from dralign.metrics import Cells
 from dralign.rationale import Layer, select_layers
 from dralign.rationale.usage import notice_probabilities
 from dralign.sampling import Batch, Sampler, part_of
@@ -126,10 +127,12 @@ def train(
             start = time.perf_counter()
             with _advice(run, method):
                 figures = from_first(lambda: _figures(model, dataset, method, layers))
+            cells = {split: Cells.from_dict(kept) for split, kept in figures.pop("cells").items()}
             record = EpochRecord(
                 len(run.history),
                 float(run.loss / settings.iterations),
                 **figures,
+                cells=cells,
                 seconds=run.seconds,
                 evaluation_seconds=time.perf_counter() - start,
                 skipped=run.skipped,
@@ -207,7 +210,9 @@ def _begin(model: nn.Module, dataset: Dataset, method: Method, settings: Trainin
         optimiser=torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True),
         # Without float16 it passes everything through as it is.
         scaler=torch.amp.GradScaler(device.type, enabled=settings.precision == "float16"),
-        ascent=None if bound is None else DualAscent(bound, dataset=dataset, gap=method.gap),
+        ascent=None
+        if bound is None
+        else DualAscent(bound, measure=settings.bound_measure, dataset=dataset, gap=method.gap),
         loss=torch.zeros((), device=device),
     )
 
@@ -303,9 +308,15 @@ def _observed(model: nn.Module, ascent: DualAscent) -> float:
 def _figures(
     model: nn.Module, dataset: Dataset, method: Method, layers: tuple[Layer, ...]
 ) -> dict[str, Any]:
-    """The figures of an epoch's record."""
+    """The figures of an epoch's record, as JSON can hold them."""
     validation, test = score_splits(model, dataset, method)
     similarity = rationale_similarity(
         model, dataset.validation, layers=layers, gap=method.gap, n_groups=dataset.n_groups
     )
-    return {"validation": validation, "test": test, "similarity": similarity}
+    cells = {"validation": validation.cells, "test": test.cells}
+    return {
+        "validation": validation.figures,
+        "test": test.figures,
+        "similarity": similarity,
+        "cells": {split: kept.to_dict() for split, kept in cells.items() if kept is not None},
+    }

@@ -3,16 +3,26 @@
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+from dralign.metrics import gap_measure_names
+from dralign.metrics.measures import DEFAULT
 from dralign.settings import Setting
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
 GAP_BOUND: Final = Setting(
     "gap_bound",
-    "Largest soft validation gap: lambda is found while training, and beta is a tenth.",
+    "Largest validation gap: lambda is found while training, and beta is a tenth.",
     "number",
     optional=True,
     positive=True,
+)
+BOUND_MEASURE: Final = Setting(
+    "bound_measure",
+    "In which measure the gap bound is kept.",
+    "choice",
+    default=DEFAULT,
+    choices=gap_measure_names(),
+    when=lambda own: own["gap_bound"] is not None,
 )
 TRAINING: Final = (
     Setting(
@@ -93,8 +103,9 @@ class TrainingSettings:
             label); None takes the dataset's own, or 500. Uniform batches are as large in all.
         learning_rate: of Adam.
         seed: the integer that all randomness of the run comes from.
-        gap_bound: the largest soft validation gap; lambda is then found while training (Eq. 24), as
-            a multiple of the method's own weights. None leaves these as they are.
+        gap_bound: the largest validation gap; lambda is then found while training (Eq. 24), as a
+            multiple of the method's own weights. None leaves these as they are.
+        bound_measure: in which measure that gap is taken.
         micro_batch: rows to forward at a time, for batches that don't fit in memory; the step is
             still that of the whole batch. None forwards all.
         precision: what autocast computes forward passes in; weights, losses, the alignment and the
@@ -109,6 +120,7 @@ class TrainingSettings:
     learning_rate: float = 1e-3
     seed: int = 0
     gap_bound: float | None = None
+    bound_measure: str = DEFAULT
     micro_batch: int | None = None
     precision: Precision = "float32"
     patience: int | None = None
@@ -119,5 +131,5 @@ class TrainingSettings:
         Raises:
             OptionError: if one is not of its kind or not in range.
         """
-        for setting in (*TRAINING, SEED, GAP_BOUND):
+        for setting in (*TRAINING, SEED, GAP_BOUND, BOUND_MEASURE):
             object.__setattr__(self, setting.name, setting.checked(getattr(self, setting.name)))

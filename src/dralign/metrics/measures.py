@@ -1,0 +1,302 @@
+"""Measures: what is told of a set of predictions, each declared once.
+
+A measure is one object with its name, its words, which direction is better, how it is computed and
+where it shows. Records, tables, pages, statistics, selection and ``export`` read the list, so that
+a measure that is registered here or elsewhere is everywhere.
+
+Some measures have a value for every gap (``base_rate`` of demographic parity, of equalized odds,
+...). In records their figures are called ``<measure>_<gap>``.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, Literal
+
+import numpy as np
+
+from dralign.errors import OptionError, unknown
+from dralign.metrics.arrays import Codes, Floats
+from dralign.metrics.calibration import calibration_error_of
+from dralign.metrics.ranking import NO_CURVE, rank_gaps_of
+from dralign.metrics.rates import (
+    CLASS_GAPS,
+    GAPS,
+    Runs,
+    average_precision_of,
+    balanced_accuracy_of,
+    class_gap,
+    descending_runs,
+    gap_rates,
+    sum_of_spreads,
+    weighted_mean,
+)
+
+Better = Literal["higher", "lower", ""]
+DEFAULT: Final = "base_rate"  # what can't be made smaller by lowering all scores
+PUBLISHED: Final = "soft"  # what the paper and its code judge by
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Labels, probabilities, decisions and groups of the same rows, checked.
+
+    What several measures need is worked out once.
+
+    Attributes:
+        y: (n,) labels 0 or 1, or 0..C-1.
+        prob: (n,) probabilities of label 1, or (n, C) of C > 2 classes.
+        decision: (n,) decisions 0 or 1, or (n, C) with a one in the column of the decision.
+        codes: (n,) group codes 0..G-1; rows coded -1 are in no group.
+        n_groups: the number of groups G.
+    """
+
+    y: Floats
+    prob: Floats
+    decision: Floats
+    codes: Codes
+    n_groups: int
+
+    @property
+    def by_class(self) -> bool:
+        """Whether there are more than two classes."""
+        return self.prob.ndim == 2
+
+    @property
+    def gaps(self) -> tuple[str, ...]:
+        """The gaps that these rows can have."""
+        return CLASS_GAPS if self.by_class else GAPS
+
+    @cached_property
+    def runs(self) -> Runs:
+        """The rows by falling probability, of two classes."""
+        return descending_runs(self.prob)
+
+    @cached_property
+    def rank_gaps(self) -> dict[str, float]:
+        """Every gap that the order alone decides, ``<measure>_<gap>``."""
+        runs = None if self.by_class else self.runs
+        return rank_gaps_of(self.y, self.prob, self.codes, self.n_groups, runs)
+
+    @cached_property
+    def right(self) -> Floats:
+        """(n,) 1 where the decision is that of the label."""
+        chosen = self.decision.argmax(1) if self.by_class else self.decision
+        return np.asarray(chosen == self.y, dtype=np.float64)
+
+    def over_classes(self, figure: Callable[[Floats, Floats], float]) -> float:
+        """The mean over the classes that have rows of a figure of labels and probabilities."""
+        classes = np.unique(self.y).astype(np.int64)
+        values = [figure((self.y == c).astype(np.float64), self.prob[:, c]) for c in classes]
+        return float(np.mean(values)) if values else math.nan
+
+    def gap_of(self, gap: str, values: Floats) -> float:
+        """A gap of probabilities or decisions (Eq. 1, 2 and 23); NaN where undefined."""
+        if self.by_class:
+            return class_gap(gap, self.y, values, self.codes, self.n_groups)
+        return sum_of_spreads(gap_rates(gap, self.y, values, self.codes, self.n_groups))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure.
+
+    Attributes:
+        name: as it is written in records, options and JSON.
+        words: for a person, in a table's head or on an axis.
+        better: which direction is better; empty where there is none.
+        compute: from the rows, and from the name of a gap where it has a value for each; NaN where
+            it is undefined.
+        of_gap: whether it has a value for each gap.
+        not_of: gaps for which it is never defined.
+        two_classes: whether it is defined for two classes alone.
+        column: whether result tables have a column of it.
+    """
+
+    name: str
+    words: str
+    better: Better
+    compute: Callable[..., float]
+    of_gap: bool = False
+    not_of: tuple[str, ...] = ()
+    two_classes: bool = False
+    column: bool = False
+
+    def key(self, gap: str) -> str:
+        """Under which name a record keeps it."""
+        return f"{self.name}_{gap}" if self.of_gap else self.name
+
+    def of(self, figures: Mapping[str, float], gap: str) -> float:
+        """Its value among the figures of a record; NaN where they do not have it."""
+        return figures.get(self.key(gap), math.nan)
+
+
+def _ranked(name: str) -> Callable[[Scored, str], float]:
+    """A gap that the order alone decides."""
+    return lambda rows, gap: rows.rank_gaps[f"{name}_{gap}"]
+
+
+def _of_rows(figure: Callable[[Scored], float]) -> Callable[[Scored], float]:
+    """A figure that is undefined without rows."""
+    return lambda rows: figure(rows) if len(rows.y) else math.nan
+
+
+def _average_precision(rows: Scored) -> float:
+    if rows.by_class:
+        return rows.over_classes(average_precision_of)
+    return average_precision_of(rows.y, rows.prob, rows.runs)
+
+
+def _balanced_accuracy(rows: Scored) -> float:
+    if rows.by_class:
+        return rows.over_classes(lambda inside, _: weighted_mean(rows.right, inside))
+    return balanced_accuracy_of(rows.y, rows.decision)
+
+
+def _same_decision(rows: Scored) -> float:
+    if not len(rows.y):
+        return math.nan
+    selected = np.atleast_1d(rows.decision.mean(0))
+    return float(max(selected.max(), 0.0 if rows.by_class else 1 - selected.min()))
+
+
+_MEASURES: dict[str, Measure] = {}
+for _measure in (
+    Measure("average_precision", "AP", "higher", _average_precision, column=True),
+    Measure(
+        "accuracy",
+        "accuracy",
+        "higher",
+        lambda rows: weighted_mean(rows.right, np.ones_like(rows.y)),
+    ),
+    Measure("balanced_accuracy", "balanced accuracy", "higher", _balanced_accuracy),
+    Measure("base_rate", "base-rate gap", "lower", _ranked("base_rate"), of_gap=True, column=True),
+    Measure(
+        "all_cutoffs",
+        "all-cut-offs gap",
+        "lower",
+        _ranked("all_cutoffs"),
+        of_gap=True,
+        not_of=NO_CURVE,
+        column=True,
+    ),
+    Measure(
+        "largest_cutoff",
+        "largest-cut-off gap",
+        "lower",
+        _ranked("largest_cutoff"),
+        of_gap=True,
+        not_of=NO_CURVE,
+    ),
+    Measure(
+        "soft",
+        "soft gap",
+        "lower",
+        lambda rows, gap: rows.gap_of(gap, rows.prob),
+        of_gap=True,
+        column=True,
+    ),
+    Measure(
+        "hard",
+        "hard gap",
+        "lower",
+        lambda rows, gap: rows.gap_of(gap, rows.decision),
+        of_gap=True,
+        column=True,
+    ),
+    Measure(
+        "mean_probability",
+        "mean score",
+        "",
+        _of_rows(lambda rows: float(rows.prob.mean())),
+        two_classes=True,
+        column=True,
+    ),
+    Measure(
+        "positive_share",
+        "share of positives",
+        "",
+        _of_rows(lambda rows: float(rows.y.mean())),
+        two_classes=True,
+    ),
+    Measure(
+        "brier_score",
+        "Brier score",
+        "lower",
+        _of_rows(lambda rows: float(((rows.prob - rows.y) ** 2).mean())),
+        two_classes=True,
+    ),
+    Measure(
+        "expected_calibration_error",
+        "calibration error",
+        "lower",
+        _of_rows(lambda rows: calibration_error_of(rows.y, rows.prob, runs=rows.runs)),
+        two_classes=True,
+    ),
+    Measure("same_decision_share", "share of the commoner decision", "", _same_decision),
+):
+    _MEASURES[_measure.name] = _measure
+
+
+def register_measure(measure: Measure) -> None:
+    """Makes a measure known by its name, in every record that is made from then on.
+
+    Raises:
+        OptionError: if the name is taken.
+    """
+    if measure.name in _MEASURES:
+        raise OptionError(f"measure: {measure.name!r} is known already")
+    _MEASURES[measure.name] = measure
+
+
+def unregister_measure(name: str) -> None:
+    """Forgets a measure that ``register_measure`` made known; for tests."""
+    _MEASURES.pop(name, None)
+
+
+def all_measures() -> tuple[Measure, ...]:
+    """All measures, in the order in which tables show them."""
+    return tuple(_MEASURES.values())
+
+
+def measure(name: str) -> Measure:
+    """The measure called ``name``.
+
+    Raises:
+        OptionError: if there is none.
+    """
+    if name not in _MEASURES:
+        raise OptionError(unknown("measure", name, _MEASURES))
+    return _MEASURES[name]
+
+
+def gap_measure(name: str) -> Measure:
+    """The measure of gaps called ``name``.
+
+    Raises:
+        OptionError: if there is none, or it has no value for a gap.
+    """
+    known = gap_measure_names()
+    if name not in known:
+        raise OptionError(unknown("measure of the gap", name, known))
+    return _MEASURES[name]
+
+
+def gap_measure_names() -> tuple[str, ...]:
+    """The names of the measures that have a value for each gap."""
+    return tuple(name for name, known in _MEASURES.items() if known.of_gap)
+
+
+def figures_of(rows: Scored) -> dict[str, float]:
+    """Every measure of the rows, by the names under which records keep them."""
+    figures: dict[str, float] = {}
+    for known in _MEASURES.values():
+        if known.two_classes and rows.by_class:
+            continue
+        if known.of_gap:
+            gaps = [gap for gap in rows.gaps if gap not in known.not_of]
+            figures |= {known.key(gap): float(known.compute(rows, gap)) for gap in gaps}
+        else:
+            figures[known.name] = float(known.compute(rows))
+    return figures
