@@ -26,6 +26,9 @@ CASES = {
     "dralign": {
         "name": "dralign", "fairness_weight": 0.5, "alignment_weight": 0.1, "alignment_every": 4,
     },
+    "placebo": {
+        "name": "placebo", "fairness_weight": 0.5, "alignment_weight": 0.1, "alignment_every": 4,
+    },
     "adversarial": {"name": "adversarial", "fairness_weight": 0.5},
     "mixup": {"name": "mixup", "fairness_weight": 0.5},
     "bound": {"name": "gap", "fairness_weight": 1.0},

@@ -68,6 +68,7 @@ CASES = {
         "patience": 1,
     },
     "dralign, crossed": {**ALIGNED, "data": CROSSED, "batch_size": 9},
+    "placebo": {**ALIGNED, "method": "placebo", "alignment_every": 2},
 }
 
 

@@ -15,9 +15,11 @@ from dralign.gaps import (
     demographic_parity_gap,
     equal_opportunity_gap,
     equalized_odds_gap,
+    judged_by,
     predictive_parity_gap,
     resolve_gap,
 )
+from dralign.metrics import evaluate
 
 FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     "demographic_parity": demographic_parity_gap,
@@ -246,7 +248,16 @@ def test_resolved_gap_knows_its_strata():
     assert unconditional == ["demographic_parity"]
 
 
+@every_gap
+def test_records_have_figures_of_the_gap_that_a_gap_is_judged_by(name):
+    figures = evaluate([0, 1, 0, 1], [0.2, 0.7, 0.4, 0.9], [0, 0, 1, 1], n_groups=2)
+    assert {f"soft_{judged_by(name)}", f"hard_{judged_by(name)}"} <= figures.keys()
+    assert resolve_gap(name).judged_by == judged_by(name)
+
+
 def test_unknown_names_list_the_known_ones():
+    with pytest.raises(OptionError, match="unknown gap 'parity'; known: demographic_parity, eq"):
+        judged_by("parity")
     with pytest.raises(OptionError, match="unknown gap 'parity'; known: demographic_parity, eq"):
         resolve_gap("parity")
     with pytest.raises(OptionError, match="unknown aggregate 'sum'; known: max, mean"):

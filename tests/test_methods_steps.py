@@ -43,7 +43,7 @@ def batch_of(gap: str, *, lost: int) -> Batch:
 @pytest.mark.parametrize("name", users_of("fairness_weight"))
 def test_multiplier_scales_the_weights_of_a_step_and_one_changes_nothing(name, penalty):
     def gradient(scale: float, *multiplier: float) -> list[torch.Tensor]:
-        aligned = name == "dralign"
+        aligned = name in users_of("alignment_weight")
         method = method_of(
             name,
             fairness_weight=LAMBDA * scale,
@@ -121,7 +121,7 @@ def test_every_method_trains_on_data_with_rows_without_a_group(name):
     method = method_of(
         name,
         fairness_weight=LAMBDA if name in users_of("fairness_weight") else 0.0,
-        alignment_weight=BETA if name == "dralign" else 0.0,
+        alignment_weight=BETA if name in users_of("alignment_weight") else 0.0,
     )
     result = train(
         model,

@@ -15,6 +15,7 @@ WEIGHTS = {
     "mixup": {"fairness_weight": 0.4},
     "adversarial": {"fairness_weight": 0.4},
     "dralign": {"fairness_weight": 0.4, "alignment_weight": 0.2},
+    "placebo": {"fairness_weight": 0.4, "alignment_weight": 0.2},
 }
 CASES = {
     f"{name} {gap}": {"name": name, "gap": gap, **WEIGHTS.get(name, {})}

@@ -84,6 +84,14 @@ class Gap:
         """Whether every group must have rows of every label: all gaps but demographic parity."""
         return self.name != "demographic_parity"
 
+    @property
+    def judged_by(self) -> str:
+        """The gap whose figures, of decisions and rankings, a network trained for it is judged by.
+
+        Its own name but for a gap that is another form of one to be trained with.
+        """
+        return judged_by(self.name)
+
     def __call__(self, prob: Tensor, group: Tensor, label: Tensor, n_groups: int) -> Tensor:
         """The gap, a scalar, of arguments that are already checked.
 
@@ -133,6 +141,17 @@ def resolve_gap(name: str, *, aggregate: str = "max", n_classes: int = 2) -> Gap
         )
     strata = tuple(range(n_classes)) if name == "equalized_odds" else _STRATA[name]
     return Gap(name, strata, aggregate, n_classes)
+
+
+def judged_by(name: str) -> str:
+    """The gap whose figures a network trained for the gap called ``name`` is judged by.
+
+    Records have figures of these gaps alone, under keys such as ``soft_demographic_parity``.
+
+    Raises:
+        OptionError: if the gap is unknown.
+    """
+    return resolve_gap(name).name
 
 
 def demographic_parity_gap(

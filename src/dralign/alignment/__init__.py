@@ -9,7 +9,7 @@ from dralign.alignment.passes import (
     random_state_set,
     running_statistics_kept,
 )
-from dralign.alignment.processes import add_up, gradients_added_up, n_processes, rank
+from dralign.alignment.processes import add_up, collect, gradients_added_up, n_processes, rank
 from dralign.alignment.term import RationaleAlignment, Strata, at_least_float32
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "aligned_backward",
     "at_least_float32",
     "backward_in_blocks",
+    "collect",
     "count_rows",
     "gradients_added_up",
     "n_processes",

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -137,7 +138,7 @@ def backward_in_blocks(
     gap: Gap,
     fairness_weight: float,
     n_groups: int,
-    group_sum: bool = False,
+    loss: Literal["batch_mean", "group_sum"] | None = "batch_mean",
     passes: Passes = WHOLE,
 ) -> Tensor:
     """``aligned_backward`` for rows that already lie in blocks; used by the trainer.
@@ -150,8 +151,8 @@ def backward_in_blocks(
         gap: the gap.
         fairness_weight: lambda.
         n_groups: the number of groups.
-        group_sum: the task loss is the sum of the blocks' means (Algorithm 1), not the mean over
-            rows.
+        loss: the task loss is the mean over rows, or the sum of the blocks' means (Algorithm 1);
+            None leaves it out.
         passes: how the rows go through the network.
 
     Returns:
@@ -165,11 +166,13 @@ def backward_in_blocks(
         step.refuse_hidden(first)
         similarity, cotangents = step.similarity(first, -alignment_weight)
         everyone = Everyone([p.prob for p in first], parts) if fairness_weight else None
-        shares = [1.0 if group_sum else rows / sum(step.rows) for rows in step.rows]
+        shares = [1.0 if loss == "group_sum" else rows / sum(step.rows) for rows in step.rows]
         value = torch.zeros((), device=batch.x.device)
         for place, part in enumerate(parts):
             now = first[0] if len(parts) == 1 else step.repeat(part, first[place])
-            total = torch.stack([s * x for s, x in zip(shares, now.losses, strict=True)]).sum()
+            total = torch.zeros_like(value)
+            if loss is not None:
+                total = torch.stack([s * x for s, x in zip(shares, now.losses, strict=True)]).sum()
             value = value + total.detach()
             if everyone is not None:
                 difference = gap(*everyone.seen_from(place, now.prob), n_groups)
@@ -178,11 +181,12 @@ def backward_in_blocks(
             step.require_derivatives([now.gradients[key] for key in keys])
             # One pass for everything: what the second derivatives and the task loss share is met
             # once.
-            torch.autograd.backward(
-                [step.scale * total, *(now.gradients[key] for key in keys)],
-                [torch.ones_like(total), *(cotangents[key] for key in keys)],
-                inputs=parameters,
-            )
+            roots = [now.gradients[key] for key in keys]
+            slopes = [cotangents[key] for key in keys]
+            if total.requires_grad:
+                roots, slopes = [step.scale * total, *roots], [torch.ones_like(total), *slopes]
+            if roots:
+                torch.autograd.backward(roots, slopes, inputs=parameters)
     add_up([value])
     if everyone is not None:
         value = value + fairness_weight * difference.detach()

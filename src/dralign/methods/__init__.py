@@ -9,6 +9,7 @@ from dralign.methods.erm import ERM
 from dralign.methods.gap import GAP
 from dralign.methods.mixup import MIXUP
 from dralign.methods.oversample import OVERSAMPLE
+from dralign.methods.placebo import PLACEBO
 from dralign.methods.registry import (
     MethodType,
     method_names,
@@ -23,7 +24,17 @@ from dralign.methods.schedule import Every, Schedule, register_schedule
 from dralign.methods.thresholds import THRESHOLDS
 
 # In the order of tables, figures and help.
-for _kind in (ERM, OVERSAMPLE, GAP, DRALIGN, MIXUP, ADVERSARIAL, DECORRELATION, THRESHOLDS):
+for _kind in (
+    ERM,
+    OVERSAMPLE,
+    GAP,
+    DRALIGN,
+    MIXUP,
+    ADVERSARIAL,
+    DECORRELATION,
+    THRESHOLDS,
+    PLACEBO,
+):
     register(_kind)
 
 PLAIN = "erm"  # what stands for training as it is, and for data without groups

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Final, get_args
 
 import torch
@@ -69,12 +70,12 @@ class DRAlign:
 
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:
         """The step function of one run of ``model``."""
-        unaligned = self._unaligned().begin(model, n_groups=n_groups, generator=generator)
+        unaligned = self.unaligned().begin(model, n_groups=n_groups, generator=generator)
         if not self.alignment_weight:
             return unaligned
         return AlignedStep(self, model, unaligned, n_groups=n_groups, generator=generator)
 
-    def _unaligned(self) -> GapRegularisation | FairMixup:
+    def unaligned(self) -> GapRegularisation | FairMixup:
         """The method that is left without the alignment term."""
         if self.penalty is None:
             return GapRegularisation(self.gap, self.fairness_weight, self.loss)
@@ -109,12 +110,16 @@ class AlignedStep:
 
     def __call__(self, batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
         """Adds the gradients of Eq. 9 to ``.grad``."""
+        times = self._method.schedule.weight(self.taken)
+        self.taken += 1
+        if not times * multiplier * self._method.alignment_weight:
+            return self._unaligned(batch, multiplier, passes)
+        return self._aligned(batch, multiplier, times, passes)
+
+    def _aligned(self, batch: Batch, multiplier: float, times: float, passes: Passes) -> StepResult:
+        """A step with the alignment term, ``times`` its weight."""
         method, n_groups = self._method, self._n_groups
         lam, beta = multiplier * method.fairness_weight, multiplier * method.alignment_weight
-        times = method.schedule.weight(self.taken)
-        self.taken += 1
-        if not times * beta:
-            return self._unaligned(batch, multiplier, passes)
         loss = backward_in_blocks(
             self._model,
             batch,
@@ -123,7 +128,7 @@ class AlignedStep:
             gap=method.gap,
             fairness_weight=lam if method.penalty is None else 0.0,
             n_groups=n_groups,
-            group_sum=method.loss == "group_sum",
+            loss=method.loss,
             passes=passes,
         )
         if method.penalty is None or not lam:
@@ -192,8 +197,10 @@ PENALTY: Final = Setting(
 )
 
 
-def _build(gap: Gap, loss: LossConvention, settings: Mapping[str, Any]) -> DRAlign:
-    """The method with its settings.
+def build(
+    kind: type[DRAlign], gap: Gap, loss: LossConvention, settings: Mapping[str, Any]
+) -> DRAlign:
+    """The method, or one of its kind, with its settings.
 
     Raises:
         OptionError: if Fair Mixup's penalty can't stand for the gap.
@@ -201,10 +208,10 @@ def _build(gap: Gap, loss: LossConvention, settings: Mapping[str, Any]) -> DRAli
     mixed = settings["penalty"] == "mixup"
     if mixed and gap.name not in GAPS:
         raise OptionError(
-            f"gap: the method 'dralign with the mixup penalty' supports {', '.join(GAPS)}, got "
-            f"{gap.name!r}"
+            f"gap: the method '{kind.name} with the mixup penalty' supports {', '.join(GAPS)}, "
+            f"got {gap.name!r}"
         )
-    return DRAlign(
+    return kind(
         gap,
         settings["fairness_weight"],
         settings["alignment_weight"],
@@ -216,18 +223,18 @@ def _build(gap: Gap, loss: LossConvention, settings: Mapping[str, Any]) -> DRAli
     )
 
 
-def _note(settings: Mapping[str, Any]) -> str:
-    """What was aligned, and how often."""
+def alignment_note(settings: Mapping[str, Any]) -> str:
+    """What was aligned, and how often, for a sentence that begins with a name."""
     every = settings["alignment_every"]
     how = f"once in {every} steps, with {every} β" if isinstance(every, int) else f"by {every}"
     how = "at every step" if every == 1 else how
-    return f"dralign aligned rationales per {settings['granularity']}, {how}."
+    return f"aligned rationales per {settings['granularity']}, {how}"
 
 
 DRALIGN: Final = MethodType(
     "dralign",
     "gap regularisation plus β times the alignment of the groups' rationales (Eq. 9)",
-    _build,
+    partial(build, DRAlign),
     settings=(
         FAIRNESS_WEIGHT,
         ALIGNMENT_WEIGHT,
@@ -239,5 +246,5 @@ DRALIGN: Final = MethodType(
         MIXUP_LAYER,
     ),
     scaled=((FAIRNESS_WEIGHT.name, 1.0), (ALIGNMENT_WEIGHT.name, BETA_SHARE)),
-    note=_note,
+    note=lambda settings: f"dralign {alignment_note(settings)}.",
 )
