@@ -30,7 +30,7 @@ LAYERS = [
     {"sampling"},
     {"data"},
     {"groups", "_torchvision"},
-    {"files", "forms", "settings", "workers"},
+    {"files", "forms", "interrupts", "settings", "workers"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

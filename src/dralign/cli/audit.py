@@ -18,7 +18,9 @@ from dralign import auditing
 from dralign.artifact import Artifact, load_artifact
 from dralign.auditing.assessment import LEAST
 from dralign.cli import options
-from dralign.cli.console import errors, print_json, say
+from dralign.cli.console import errors, say
+from dralign.cli.lines import print_json
+from dralign.cli.work import NOTHING, working
 from dralign.data import DataSource, ImageEncoder, ImagePaths, Images, read_table
 from dralign.data.columns import require_columns
 from dralign.data.frame import binary_label, class_label, table_groups
@@ -51,6 +53,7 @@ class _Case:
         return isinstance(self.x, Images | ImagePaths)
 
 
+@working(interrupted=NOTHING)
 def audit(
     places: Annotated[
         list[str],
