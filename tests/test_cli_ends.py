@@ -43,7 +43,7 @@ def last_line(capsys):
     ("command", "place", "line"),
     [
         (["predict", "net", "people.csv"], "artifact.load_artifact", NOTHING),
-        (["audit", "net", "people.csv"], "cli.audit.load_artifact", NOTHING),
+        (["audit", "net", "people.csv"], "auditing.cases.load_artifact", NOTHING),
         (["sweep", "plan.toml"], "cli.sweep.load_plan", KEPT),
         (["train", "adult", "--out", "net"], "cli.train.train_trial", NO_NETWORK),
         (["report", "study"], "study.Ledger", "interrupted"),

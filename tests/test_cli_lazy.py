@@ -26,7 +26,7 @@ LIGHT = [
     *(
         [name, "--help"]
         for name in COMMANDS
-        if name not in {"compare", "train", "sweep", "reproduce", "audit"}
+        if name not in {"compare", "train", "sweep", "reproduce"}
     ),
     ["data", "list", "--help"],
 ]
