@@ -25,12 +25,13 @@ LAYERS = [
     {"alignment"},
     {"rationale"},
     {"gaps_ranking"},
-    {"gaps", "metrics"},
+    {"metrics"},
+    {"gaps"},
     {"models"},
     {"sampling"},
     {"data"},
     {"groups", "_torchvision"},
-    {"files", "forms", "settings", "workers"},
+    {"files", "forms", "interrupts", "settings", "workers"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -14,6 +14,8 @@ from dralign.errors import StudyError
 
 TABLE = "age,label,group\n" + "3,1,a\n4,0,b\n7,1,b\n9,0,a\n" * 30
 KEPT = "interrupted; finished trials are kept, the same command continues"
+NOTHING = "interrupted; nothing was written"
+NO_NETWORK = "interrupted; no network was written"
 TRAIN = ["--label", "label", "--sensitive", "group", "--epochs", "2", "--iterations", "2"]
 
 
@@ -24,13 +26,13 @@ def people(tmp_path):
     return path
 
 
-def fail_with(monkeypatch, command, name, error):
+def fail_with(monkeypatch, module, name, error):
     """Lets something that a command calls raise."""
 
     def fail(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(importlib.import_module(f"dralign.cli.{command}"), name, fail)
+    monkeypatch.setattr(importlib.import_module(f"dralign.{module}"), name, fail)
 
 
 def last_line(capsys):
@@ -38,20 +40,21 @@ def last_line(capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "name", "line"),
+    ("command", "place", "line"),
     [
-        (["predict", "net", "people.csv"], "load_artifact", "interrupted; nothing was written"),
-        (["audit", "net", "people.csv"], "load_artifact", "interrupted; nothing was written"),
-        (["sweep", "plan.toml"], "load_plan", KEPT),
-        (["train", "adult", "--out", "net"], "train_trial", "interrupted; no network was written"),
-        (["report", "study"], "Ledger", "interrupted"),
+        (["predict", "net", "people.csv"], "artifact.load_artifact", NOTHING),
+        (["audit", "net", "people.csv"], "auditing.cases.load_artifact", NOTHING),
+        (["sweep", "plan.toml"], "cli.sweep.load_plan", KEPT),
+        (["train", "adult", "--out", "net"], "cli.train.train_trial", NO_NETWORK),
+        (["report", "study"], "study.Ledger", "interrupted"),
+        (["data", "fetch", "adult"], "data.catalogue.entry", "interrupted"),
     ],
 )
 def test_an_interrupted_command_says_what_became_of_its_work(
-    command, name, line, tmp_path, monkeypatch, capsys
+    command, place, line, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    fail_with(monkeypatch, command[0], name, KeyboardInterrupt)
+    fail_with(monkeypatch, *place.rsplit(".", 1), KeyboardInterrupt)
     assert main(command) == 130
     assert capsys.readouterr().err == f"dralign: error: {line}\n"
 
@@ -62,11 +65,11 @@ def test_an_interrupted_training_names_its_checkpoints_only_if_there_are_any(
     kept = tmp_path / "kept"
     command = ["train", str(people), *TRAIN, "--out", str(tmp_path / "net")]
     command += ["--checkpoints", str(kept)]
-    fail_with(monkeypatch, "train", "train_trial", KeyboardInterrupt)
+    fail_with(monkeypatch, "cli.train", "train_trial", KeyboardInterrupt)
     assert main(command) == 130
     assert last_line(capsys) == "dralign: error: interrupted; no network was written"
     monkeypatch.undo()
-    fail_with(monkeypatch, "train", "save_or_rescue", KeyboardInterrupt)
+    fail_with(monkeypatch, "cli.train", "save_or_rescue", KeyboardInterrupt)
     assert main(command) == 130
     expected = f"dralign: error: interrupted; the same command continues from {kept}"
     assert last_line(capsys) == expected
@@ -91,13 +94,13 @@ def test_an_interrupted_training_names_its_checkpoints_only_if_there_are_any(
     ],
 )
 def test_too_little_memory_and_too_deep_input_are_one_line(error, code, line, monkeypatch, capsys):
-    fail_with(monkeypatch, "predict", "load_artifact", error)
+    fail_with(monkeypatch, "artifact", "load_artifact", error)
     assert main(["predict", "net", "people.csv"]) == code
     assert capsys.readouterr().err == f"dralign: error: {line}\n"
 
 
 def test_another_error_is_a_bug_and_shows_where_it_is(monkeypatch):
-    fail_with(monkeypatch, "predict", "load_artifact", RuntimeError("a bug"))
+    fail_with(monkeypatch, "artifact", "load_artifact", RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         main(["predict", "net", "people.csv"])
 
@@ -105,11 +108,12 @@ def test_another_error_is_a_bug_and_shows_where_it_is(monkeypatch):
 STUB = "import time; print('loading', flush=True); time.sleep(60)"
 
 
-def test_ctrl_c_while_the_program_is_loaded_ends_it_silently_with_130(tmp_path):
+@pytest.mark.parametrize("command", [["train", "--help"], ["predict", "net", "people.csv"]])
+def test_ctrl_c_while_the_program_is_loaded_ends_it_silently_with_130(command, tmp_path):
     (tmp_path / "torch.py").write_text(STUB)
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     process = interrupts.start(
-        [sys.executable, "-m", "dralign", "--help"],
+        [sys.executable, "-m", "dralign", *command],
         env={**os.environ, "PYTHONPATH": path},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -121,11 +125,12 @@ def test_ctrl_c_while_the_program_is_loaded_ends_it_silently_with_130(tmp_path):
     assert (process.returncode, printed, errors) == (130, "", "")
 
 
-def test_a_program_that_can_not_be_loaded_is_one_line(tmp_path):
+@pytest.mark.parametrize("command", [["train", "--help"], ["predict", "net", "people.csv"]])
+def test_a_program_that_can_not_be_loaded_is_one_line(command, tmp_path):
     (tmp_path / "torch.py").write_text("raise MemoryError('failed to map segment')")
     path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
     done = subprocess.run(
-        [sys.executable, "-m", "dralign", "--help"],
+        [sys.executable, "-m", "dralign", *command],
         env={**os.environ, "PYTHONPATH": path},
         check=False,
         capture_output=True,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dralign.artifact import load_artifact, saving
-from dralign.cli import console, main
+from dralign.cli import lines, main
 from dralign.errors import OutputError
 
 QUICK = ["--epochs", "2", "--iterations", "10", "--hidden", "8", "--batch-size", "20"]
@@ -21,7 +21,7 @@ QUICK = ["--epochs", "2", "--iterations", "10", "--hidden", "8", "--batch-size",
 def people(tmp_path, monkeypatch) -> Path:
     """A table in the current folder; no warning was told before."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(console, "_warned", set())
+    monkeypatch.setattr(lines, "_warned", set())
     rng = np.random.default_rng(0)
     age = rng.normal(40, 10, 300)
     frame = pd.DataFrame(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dralign import DRAlignClassifier
-from dralign.cli import options
+from dralign.cli import trials
 from dralign.errors import OptionError
 from dralign.methods import method_settings, method_types
 from dralign.settings import Setting, resolved
@@ -41,7 +41,7 @@ def test_the_classifier_has_every_setting_of_a_trial_with_its_default():
 
 def test_commands_and_plans_have_every_setting():
     own = {"fairness_weight", "seed", "readings", "bound_measure"}
-    assert set(options.shared_settings()) | own == set(DECLARED)
+    assert set(trials.shared_settings()) | own == set(DECLARED)
     assert set(DECLARED) - {"seed"} <= set(keys())
 
 

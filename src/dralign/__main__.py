@@ -1,32 +1,35 @@
 """``python -m dralign``, and the command ``dralign``: the command line, and Ctrl-C before it."""
 
-import os
-import signal
 import sys
 
-INTERRUPTED = 130
+from dralign.errors import DralignError
+from dralign.interrupts import hear_interrupts, silence_interrupts
 
 
 def main() -> int:
-    """Runs the command line; Ctrl-C while it is being imported, for seconds, ends it silently.
+    """Runs the command line; Ctrl-C ends it silently until a command is at work.
 
     Returns:
         The exit code, as of ``dralign.cli.main``; 1 if it can't be loaded.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if before == signal.default_int_handler:
-        # Not as an exception, which imports of compiled modules turn into others.
-        signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    silence_interrupts()
     try:
         from dralign import cli
+    except DralignError as error:
+        return _refuse(str(error), 2)
     except (ImportError, MemoryError, OSError) as error:  # too little memory, or badly installed
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"dralign: error: the program can't be loaded: {reason}", file=sys.stderr)  # noqa: T201
-        return 1
+        return _refuse(f"the program can't be loaded: {reason}", 1)
+    try:
+        return cli.main()
     finally:
-        if before == signal.default_int_handler:
-            signal.signal(signal.SIGINT, before)
-    return cli.main()
+        hear_interrupts()
+
+
+def _refuse(line: str, code: int) -> int:
+    """Prints the line of an error; the exit code."""
+    print(f"dralign: error: {line}", file=sys.stderr)  # noqa: T201
+    return code
 
 
 if __name__ == "__main__":

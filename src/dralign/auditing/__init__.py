@@ -1,6 +1,16 @@
 """Audits: what a trained network does to each group, and which of its parts do it."""
 
 from dralign.auditing.assessment import audit
+from dralign.auditing.cases import AuditCase, artifact_case, network_case
+from dralign.auditing.networks import make_network, put_weights
 from dralign.auditing.records import Audit
 
-__all__ = ["Audit", "audit"]
+__all__ = [
+    "Audit",
+    "AuditCase",
+    "artifact_case",
+    "audit",
+    "make_network",
+    "network_case",
+    "put_weights",
+]

@@ -2,29 +2,18 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 import typer
 
-from dralign.cli.audit import audit
-from dralign.cli.compare import compare
-from dralign.cli.console import complain, forget_warnings, warn_once
-from dralign.cli.data import data
-from dralign.cli.export import export
-from dralign.cli.predict import predict
-from dralign.cli.report import report
-from dralign.cli.reproduce import reproduce
-from dralign.cli.sweep import sweep
-from dralign.cli.train import train
+from dralign.cli.commands import CommandLine
+from dralign.cli.lines import complain, forget_warnings, warn_once
+from dralign.cli.work import Interrupted, NotLoadedError
 from dralign.errors import DralignError
-from dralign.training import left_to_launcher
+from dralign.interrupts import INTERRUPTED
+from dralign.workers import left_to_launcher
 
-INTERRUPTED = 130
-KEPT = "interrupted; finished trials are kept, the same command continues"
-NOTHING = "interrupted; nothing was written"
 # What torch and the system say, as other errors, where Python says MemoryError.
 _NO_MEMORY = (
     "can't allocate memory",
@@ -33,70 +22,25 @@ _NO_MEMORY = (
     "can't start new thread",
     "failed to map segment",
 )
-
-
-class _Interrupted(Exception):  # noqa: N818 - no error
-    """Ctrl-C in a command, with what is to be said of it."""
-
-
 _ACCOUNTS: tuple[tuple[type[BaseException], Callable[[Any], str], int], ...] = (
     (typer.TyperException, lambda error: error.format_message(), 2),
-    (_Interrupted, str, INTERRUPTED),
+    (Interrupted, str, INTERRUPTED),
     (KeyboardInterrupt, lambda _: "interrupted", INTERRUPTED),
+    (NotLoadedError, str, 1),
     (DralignError, str, 2),
     (OSError, lambda error: f"{error.filename or 'system'}: {error.strerror or error}", 1),
     (RecursionError, lambda _: "something that was given is nested too deeply", 2),
     (MemoryError, lambda error: f"out of memory: {error}".removesuffix(": "), 1),
 )
 
-
-def _telling(
-    command: Callable[..., None], line: str | Callable[[Mapping[str, Any]], str]
-) -> Callable[..., None]:
-    """The command, which says after Ctrl-C what has become of its work.
-
-    Args:
-        command: the command.
-        line: what it says, or what gives that for the options of the call.
-    """
-
-    @wraps(command)
-    def run(*args: object, **given: object) -> None:
-        try:
-            command(*args, **given)
-        except KeyboardInterrupt:
-            raise _Interrupted(line if isinstance(line, str) else line(given)) from None
-
-    return run
-
-
-def _of_training(given: Mapping[str, Any]) -> str:
-    """What an interrupted training leaves."""
-    folder: Path | None = given["checkpoints"]
-    if folder is not None and folder.is_dir() and any(folder.iterdir()):
-        return f"interrupted; the same command continues from {folder}"
-    return "interrupted; no network was written"
-
-
 app = typer.Typer(
+    cls=CommandLine,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Train classifiers whose decision rationale differs less between groups, and judge them.",
 )
-for command, line in (
-    (compare, KEPT),
-    (sweep, KEPT),
-    (report, "interrupted"),
-    (reproduce, KEPT),
-    (export, NOTHING),
-    (train, _of_training),
-    (predict, NOTHING),
-    (audit, NOTHING),
-):
-    app.command()(_telling(command, line))
-app.add_typer(data, name="data")
 
 
 @app.callback(invoke_without_command=True)

@@ -7,8 +7,11 @@ from typing import Annotated, Any
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import print_json, print_table, say, warn_once
+from dralign.cli.console import print_table, say
+from dralign.cli.lines import print_json, warn_once
 from dralign.cli.progress import run_trials
+from dralign.cli.trials import TrialOptions, with_trial_options
+from dralign.cli.work import KEPT, working
 from dralign.errors import OptionError
 from dralign.gaps import resolve_gap
 from dralign.methods import method_type, method_types, used_options
@@ -24,7 +27,8 @@ from dralign.study.trial import check_trial
 DEFAULT_WEIGHTS = "0.2,0.4"
 
 
-@options.with_trial_options
+@working(interrupted=KEPT)
+@with_trial_options
 def compare(
     data: options.Data,
     *,
@@ -38,7 +42,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
     jobs: options.Jobs = None,
     trial_timeout: options.TrialTimeout = None,
-    trial: options.TrialOptions,
+    trial: TrialOptions,
     json: options.Json = False,
 ) -> None:
     """Compare methods on one dataset: table, trade-off figure and HTML report.
@@ -103,7 +107,7 @@ def _weights(weights: str | None, gap_bound: float | None) -> list[float]:
 
 
 def _settings(
-    methods: list[str], weights: list[float], trial: options.TrialOptions
+    methods: list[str], weights: list[float], trial: TrialOptions
 ) -> list[dict[str, Any]]:
     """The settings of each method: one, or one per fairness weight; none that it does not use."""
     settings: list[dict[str, Any]] = []

@@ -2,17 +2,24 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import print_json, say
-from dralign.data import catalogue
-from dralign.data.local import download
+from dralign.cli.console import say
+from dralign.cli.lines import print_json
+from dralign.cli.work import working
 from dralign.errors import DataError
 
+if TYPE_CHECKING:
+    from dralign.data.catalogue import Entry
+
+WORKING = working("dralign.data", interrupted="interrupted")
+
 data = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
     no_args_is_help=True,
     help="Datasets: list them, get those that are not in the package, check their files.",
 )
@@ -20,11 +27,14 @@ Name = Annotated[str, typer.Argument(help="As dralign data list shows it.")]
 
 
 @data.command("list")
+@WORKING
 def list_datasets(*, data_home: options.DataHome = None, json: options.Json = False) -> None:
     """List the datasets known by name: rows, where they lie, licence and source.
 
     Example: `dralign data list --data-home ~/datasets`
     """
+    from dralign.data import catalogue
+
     rows = [_row(one, place=one.place(data_home)) for one in catalogue.ENTRIES]
     if json:
         print_json(rows)
@@ -35,6 +45,7 @@ def list_datasets(*, data_home: options.DataHome = None, json: options.Json = Fa
 
 
 @data.command()
+@WORKING
 def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json = False) -> None:
     """Download a dataset that is not in the package, and check it.
 
@@ -42,6 +53,9 @@ def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json 
 
     Example: `dralign data fetch compas`
     """
+    from dralign.data import catalogue
+    from dralign.data.local import download
+
     chosen = catalogue.entry(name)
     place = chosen.place(data_home)
     if chosen.by_hand and place == "missing":
@@ -57,6 +71,7 @@ def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json 
 
 
 @data.command()
+@WORKING
 def verify(
     name: Annotated[
         str | None, typer.Argument(help="One dataset; all that are there if not given.")
@@ -69,6 +84,8 @@ def verify(
 
     Example: `dralign data verify compas --data-home ~/datasets`
     """
+    from dralign.data import catalogue
+
     chosen = (
         [catalogue.entry(name)]
         if name
@@ -84,7 +101,7 @@ def verify(
         raise typer.Exit(1)
 
 
-def _checked(one: catalogue.Entry, data_home: Path | None) -> dict[str, str]:
+def _checked(one: "Entry", data_home: Path | None) -> dict[str, str]:
     """What was found, and what is wrong; one of them is empty."""
     try:
         return {"found": one.verify(data_home), "wrong": ""}
@@ -92,7 +109,7 @@ def _checked(one: catalogue.Entry, data_home: Path | None) -> dict[str, str]:
         return {"found": "", "wrong": str(error)}
 
 
-def _row(one: catalogue.Entry, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+def _row(one: "Entry", **more: Any) -> dict[str, Any]:  # noqa: ANN401
     """A dataset as it stands in the JSON output."""
     shown = asdict(one)
     return {key: shown[key] for key in ("name", "rows", "licence", "source")} | more

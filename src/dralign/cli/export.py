@@ -1,18 +1,22 @@
 """``dralign export``: the records of a study as a flat table in a file."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import print_json, say
+from dralign.cli.console import say
+from dralign.cli.lines import print_json
+from dralign.cli.work import NOTHING, working
 from dralign.errors import OptionError
 from dralign.files import write_atomically
-from dralign.study import Ledger, ledger_path, record_table
-from dralign.study.export import Per, as_csv
+
+if TYPE_CHECKING:
+    from dralign.study.export import Per
 
 
+@working("dralign.study", interrupted=NOTHING)
 def export(
     study: Annotated[Path, typer.Argument(help="The folder of a study, or its ledger.")],
     *,
@@ -30,6 +34,9 @@ def export(
 
     Example: `dralign export studies/adult --out adult.parquet --per trial`.
     """
+    from dralign.study import Ledger, ledger_path, record_table
+    from dralign.study.export import as_csv
+
     if out.suffix not in {".parquet", ".csv"}:
         raise OptionError(f"--out: expected a .parquet or .csv file, got {str(out)!r}")
     with Ledger(ledger_path(study), create=False) as ledger:

@@ -1,29 +1,22 @@
 """Options that several commands share, each described once."""
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_args
 
 import typer
 
-from dralign.data import DataSource
 from dralign.errors import OptionError
-from dralign.methods import method_settings, users_of
-from dralign.metrics import gap_measure_names
-from dralign.settings import Kind, Panel, Setting
-from dralign.study import TrialRecord
-from dralign.study.spec import COMMON
-from dralign.training import Selection
-from dralign.training.settings import BOUND_MEASURE
+from dralign.settings import Panel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dralign.study import TrialRecord
+    from dralign.training import Selection
 
 # The headings of --help, by the panel of a setting.
 PANELS: Final = {name: name.capitalize() for name in get_args(Panel)}
-_TYPES: Final[dict[Kind, type]] = {"number": float, "count": int, "flag": bool}
-# Given in other ways: several at once, or by the commands that take one of them.
-_NOT_SHARED: Final = ("fairness_weight", "seed", "readings", "bound_measure")
 
 Data = Annotated[
     str,
@@ -126,8 +119,8 @@ Bound = Annotated[
 Measure = Annotated[
     str | None,
     typer.Option(
-        help="Measure of the gap that chooses epochs, keeps bounds and judges: "
-        f"{', '.join(gap_measure_names())}; base_rate if not given.",
+        help="Measure of the gap that chooses epochs, keeps bounds and judges: base_rate (if not "
+        "given), all_cutoffs, largest_cutoff, soft or hard.",
         rich_help_panel=PANELS["training"],
     ),
 ]
@@ -150,52 +143,26 @@ def study_folder(out: Path | None, default: Path) -> Path:
     return out or default
 
 
-def data_source(
-    data: str,
-    *,
-    preparation: str | None,
-    sensitive: list[str] | None,
-    include_sensitive: bool,
-    label: str | None,
-    positive: str | None,
-    data_home: Path | None,
-    labels: Path | None = None,
-    image_size: int = 0,
-    partition: Path | None = None,
-) -> DataSource:
-    """The data that the options describe."""
-    return DataSource(
-        name=data,
-        preparation=preparation or "",
-        sensitive=tuple(sensitive or ()),
-        include_sensitive=include_sensitive,
-        label=label or "",
-        positive=positive or "",
-        data_home=str(data_home) if data_home else "",
-        labels=str(labels) if labels else "",
-        image_size=image_size,
-        partition=str(partition) if partition else "",
-    )
-
-
 def selection(
     rule: str | None,
     warmup: int,
     bound: float | None,
     measure: str | None,
     gap_bound: float | None = None,
-) -> Selection:
+) -> "Selection":
     """The selection rule that the options describe."""
+    from dralign.training import Selection
+
     return Selection.of(cast("Any", rule), warmup, bound, measure=measure, gap_bound=gap_bound)
 
 
 def selection_of(
-    records: Iterable[TrialRecord],
+    records: "Iterable[TrialRecord]",
     rule: str | None,
     warmup: int,
     bound: float | None,
     measure: str | None,
-) -> Selection:
+) -> "Selection":
     """The selection of a study; without a word that of its gap bound, where all have the same."""
     bounds = {
         (record.spec.gap_bound, record.spec.bound_measure)
@@ -241,112 +208,3 @@ class RuleOptions:
     warmup: Warmup = 1
     bound: Bound = None
     measure: Measure = None
-
-
-@dataclass(frozen=True)
-class TrialOptions:
-    """What was given of the options that describe trials, of every command that runs some.
-
-    Attributes:
-        data: those of the data.
-        rule: those of the selection.
-        given: settings of ``TrialSpec`` by name; what was not given is not there.
-    """
-
-    data: DataOptions
-    rule: RuleOptions
-    given: Mapping[str, Any]
-
-    @property
-    def gap(self) -> str:
-        """The name of the gap."""
-        return str(self.given.get("gap", shared_settings()["gap"].default))
-
-    @property
-    def gap_bound(self) -> float | None:
-        """The gap bound, if there is one."""
-        return self.given.get("gap_bound")
-
-    def source(self, data: str) -> DataSource:
-        """The data that the options describe."""
-        return data_source(data, **vars(self.data))
-
-    def selection(self) -> Selection:
-        """The selection rule that the options describe."""
-        rule = self.rule
-        return selection(rule.select, rule.warmup, rule.bound, rule.measure, self.gap_bound)
-
-    def common(self) -> dict[str, Any]:
-        """The settings that every method takes."""
-        names = {setting.name for setting in COMMON}
-        return {name: value for name, value in self.given.items() if name in names}
-
-    def of_methods(self) -> dict[str, Any]:
-        """The settings that only some methods take."""
-        return {name: self.given[name] for name in self.given.keys() - self.common().keys()}
-
-
-def shared_settings() -> dict[str, Setting]:
-    """The settings that become options of every command that runs trials, by name."""
-    every = {**{setting.name: setting for setting in COMMON}, **method_settings()}
-    return {name: setting for name, setting in every.items() if name not in _NOT_SHARED}
-
-
-def with_trial_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with the options of trials in the place of its parameter ``trial``."""
-    described = [
-        inspect.Parameter(
-            entry.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=entry.default,
-            annotation=entry.type,
-        )
-        for kind in (DataOptions, RuleOptions)
-        for entry in fields(kind)
-    ]
-    declared = {name: _parameter(setting) for name, setting in shared_settings().items()}
-
-    @wraps(command)
-    def run(*args: object, **given: Any) -> None:  # noqa: ANN401 - whatever the options hold
-        texts = {name: given.pop(name) for name in declared}
-        rule = RuleOptions(**{entry.name: given.pop(entry.name) for entry in fields(RuleOptions)})
-        settings = {
-            name: shared_settings()[name].parsed(str(text))
-            for name, text in texts.items()
-            if text is not None
-        }
-        if rule.measure is not None and "gap_bound" in settings:
-            settings[BOUND_MEASURE.name] = BOUND_MEASURE.checked(rule.measure)
-        trial = TrialOptions(
-            DataOptions(**{entry.name: given.pop(entry.name) for entry in fields(DataOptions)}),
-            rule,
-            settings,
-        )
-        command(*args, **given, trial=trial)
-
-    signature = inspect.signature(command)
-    own = list(signature.parameters.values())
-    index = [entry.name for entry in own].index("trial")
-    own[index : index + 1] = [*declared.values(), *described]
-    cast("Any", run).__signature__ = signature.replace(parameters=own)  # typer reads this
-    return run
-
-
-def _parameter(setting: Setting) -> inspect.Parameter:
-    """The option of a setting; not given it is None, and the setting takes its default."""
-    users = users_of(setting.name)
-    notes = [f"Of {', '.join(users)}."] if users else []
-    if not callable(setting.default) and setting.default is not None:
-        notes.append(f"[default: {setting.default}]")
-    if setting.choices and not all(choice in setting.help for choice in setting.choices):
-        notes.insert(0, f"One of {', '.join(setting.choices)}.")
-    option = typer.Option(
-        help=" ".join((setting.help, *notes)), rich_help_panel=PANELS[setting.panel]
-    )
-    kind: Any = _TYPES.get(setting.kind, str)
-    return inspect.Parameter(
-        setting.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[kind | None, option],
-    )

@@ -5,19 +5,18 @@ import warnings
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from dralign.artifact import load_artifact
 from dralign.cli import options
-from dralign.cli.console import print_json, say
-from dralign.data import ImageEncoder, read_table
+from dralign.cli.console import say
+from dralign.cli.lines import print_json
+from dralign.cli.work import NOTHING, working
 from dralign.errors import DralignWarning, OptionError
 from dralign.files import check_output, write_atomically
 from dralign.forms import csv_text
-from dralign.metrics.decisions import decisions, same_decision
 
 
+@working("dralign.artifact", interrupted=NOTHING)
 def predict(
     artifact: Annotated[Path, typer.Argument(help="A folder that dralign train wrote.")],
     table: Annotated[
@@ -41,7 +40,12 @@ def predict(
 
     Example: `dralign predict net people.csv --out scores.csv`
     """
+    import numpy as np
     import pandas as pd
+
+    from dralign.artifact import load_artifact
+    from dralign.data import ImageEncoder, read_table
+    from dralign.metrics.decisions import decisions, same_decision
 
     if out is not None:
         check_output(out, inputs=(artifact, table), endings=(".csv",))

@@ -6,14 +6,13 @@ from typing import Annotated
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import print_json, print_table, say
+from dralign.cli.console import print_table, say
+from dralign.cli.lines import print_json
+from dralign.cli.work import working
 from dralign.forms import shown
-from dralign.report import result_table, write_study
-from dralign.report.labels import panels
-from dralign.report.outputs import FILES
-from dralign.study import Ledger, ledger_path, summarise
 
 
+@working("dralign.report", interrupted="interrupted")
 def report(
     study: Annotated[Path, typer.Argument(help="The folder of a study, or its ledger.")],
     *,
@@ -27,8 +26,12 @@ def report(
     ] = None,
     measure: options.Measure = None,
     formats: Annotated[
-        str, typer.Option("--format", help=f"Some of {','.join(FILES)}, with commas.")
-    ] = ",".join(FILES),
+        str | None,
+        typer.Option(
+            "--format",
+            help="Some of html,png,svg,md,tex,csv,json, with commas; all if not given.",
+        ),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Write the page, figures, tables and statistics of a study.
@@ -37,6 +40,11 @@ def report(
 
     Example: `dralign report studies/adult --out report --select highest_ap`.
     """
+    from dralign.report import result_table, write_study
+    from dralign.report.labels import panels
+    from dralign.report.outputs import FILES
+    from dralign.study import Ledger, ledger_path, summarise
+
     path = study if study.is_file() else ledger_path(study)
     with Ledger(path, create=False) as ledger:
         records = ledger.records()
@@ -46,7 +54,7 @@ def report(
         out or path.parent,
         records,
         selection=rule,
-        formats=formats.split(","),
+        formats=tuple(FILES) if formats is None else formats.split(","),
         baseline=baseline,
         title=f"Study: {path.resolve().parent.name}",
         rows=rows,

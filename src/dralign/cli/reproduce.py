@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import print_json, say
+from dralign.cli.console import say
+from dralign.cli.lines import print_json
 from dralign.cli.progress import run_trials
+from dralign.cli.work import KEPT, working
 from dralign.data import catalogue
 from dralign.errors import OptionError, unknown
 from dralign.files import check_output, write_atomically
@@ -30,6 +32,7 @@ from dralign.training import PUBLISHED_RULE
 EVERYTHING = ("list", "all")
 
 
+@working(interrupted=KEPT)
 def reproduce(
     what: Annotated[str, typer.Argument(help="list, all, or a name that list shows.")],
     *,

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import print_json, say, warn_once
+from dralign.cli.console import say
+from dralign.cli.lines import print_json, warn_once
 from dralign.cli.progress import run_trials
+from dralign.cli.work import KEPT, working
 from dralign.errors import DralignError, OptionError
 from dralign.files import write_atomically
 from dralign.study import (
@@ -28,6 +30,7 @@ from dralign.training import Selection
 SHOWN_FAILURES = 10
 
 
+@working(interrupted=KEPT)
 def sweep(
     plan: Annotated[Path, typer.Argument(help="A TOML file; docs/studies.md describes it.")],
     *,

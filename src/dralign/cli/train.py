@@ -2,7 +2,7 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,10 @@ from torch import nn
 from dralign.alignment import rank
 from dralign.artifact import Artifact, check_target, save_or_rescue
 from dralign.cli import options
-from dralign.cli.console import complain, print_json, say
+from dralign.cli.console import say
+from dralign.cli.lines import complain, print_json
+from dralign.cli.trials import TrialOptions, with_trial_options
+from dralign.cli.work import working
 from dralign.data import Dataset
 from dralign.errors import DralignError, DralignWarning, ModelError
 from dralign.methods import method_names
@@ -34,7 +37,16 @@ from dralign.training import (
 )
 
 
-@options.with_trial_options
+def _left(given: Mapping[str, Any]) -> str:
+    """What an interrupted training leaves."""
+    folder: Path | None = given["checkpoints"]
+    if folder is not None and folder.is_dir() and any(folder.iterdir()):
+        return f"interrupted; the same command continues from {folder}"
+    return "interrupted; no network was written"
+
+
+@working(interrupted=_left)
+@with_trial_options
 def train(
     context: typer.Context,
     data: options.Data,
@@ -60,7 +72,7 @@ def train(
         Path | None,
         typer.Option(help="File of weights (safetensors or torch) that the network begins with."),
     ] = None,
-    trial: options.TrialOptions,
+    trial: TrialOptions,
     json: options.Json = False,
 ) -> None:
     """Train one network and save it with its preprocessing and a model card.

@@ -17,6 +17,7 @@ from typing import Final, Literal
 import numpy as np
 
 from dralign.errors import OptionError, unknown
+from dralign.gaps import judged_by
 from dralign.metrics.arrays import Codes, Floats
 from dralign.metrics.calibration import calibration_error_of
 from dralign.metrics.ranking import NO_CURVE, rank_gaps_of
@@ -124,8 +125,8 @@ class Measure:
     column: bool = False
 
     def key(self, gap: str) -> str:
-        """Under which name a record keeps it."""
-        return f"{self.name}_{gap}" if self.of_gap else self.name
+        """Under which name a record keeps it, of the gap by which networks are judged."""
+        return f"{self.name}_{judged_by(gap)}" if self.of_gap else self.name
 
     def of(self, figures: Mapping[str, float], gap: str) -> float:
         """Its value among the figures of a record; NaN where they do not have it."""

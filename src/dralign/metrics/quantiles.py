@@ -5,10 +5,11 @@ quantiles of its scores. :func:`measures_from_quantiles` puts as many scores as 
 straight lines between them and measures those (Eq. 31).
 
 How near: a score is misplaced by less than 1 / points of its cell. On smooth scores of 9,045 rows
-and cells of 600 rows the measures agree to better than .005, average precision to .01. A cell of at most ``points`` rows is
-kept whole. Not so near: where many rows of a cell tie, up to 1 / points of the cell is moved off
-each tie; float16 has steps of .0005 between .5 and 1, so that scores that differ by less become
-ties; predictive parity where few rows of a group are selected. Two classes only.
+and cells of 600 rows the measures agree to better than .005, average precision to .01. A cell of at
+most ``points`` rows is kept whole. Not so near: where many rows of a cell tie, up to 1 / points of
+the cell is moved off each tie; float16 has steps of .0005 between .5 and 1, so that scores that
+differ by less become ties; predictive parity where few rows of a group are selected. Two classes
+only.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,7 @@ from dralign.training.distributed import (
 )
 from dralign.training.evaluation import group_thresholds, predict_probability
 from dralign.training.history import EpochRecord, History
-from dralign.training.launcher import launch, launched, left_to_launcher
+from dralign.training.launcher import launch, launched
 from dralign.training.loop import Training, check_groups, train
 from dralign.training.run import Keep
 from dralign.training.seeding import seeded, spawn_seeds
@@ -35,7 +35,6 @@ __all__ = [
     "joined",
     "launch",
     "launched",
-    "left_to_launcher",
     "predict_probability",
     "seeded",
     "spawn_seeds",

@@ -52,7 +52,7 @@ class DualAscent:
         predictions = scored(
             rows.y[at].numpy(), prob.numpy(), rows.group[at].numpy(), n_groups=self._n_groups
         )
-        gap = self._measure.compute(predictions, self._gap.name)
+        gap = self._measure.compute(predictions, self._gap.judged_by)
         if math.isnan(gap):
             raise GroupError(
                 f"gap_bound: {self._gap.name} is undefined on the validation rows, where a group "

@@ -21,10 +21,9 @@ from types import FrameType
 from typing import Final, NamedTuple
 
 from dralign.errors import DralignWarning, OptionError
-from dralign.workers import end_with
+from dralign.workers import RUN_FOLDER, end_with, line_of
 
 PEER_LOST: Final = "another process of the run stopped"
-_FOLDER: Final = "DRALIGN_RUN_FOLDER"
 _PARENT: Final = "DRALIGN_RUN_PARENT"
 _LOOK_SECONDS: Final = 0.2
 _CAUSE_SECONDS: Final = 5.0  # for the process that stopped first to be seen
@@ -87,29 +86,11 @@ def run_folder() -> Path | None:
 
     None in any other process.
     """
-    folder = os.environ.get(_FOLDER)
+    folder = os.environ.get(RUN_FOLDER)
     if folder is None:
         return None
     end_with(int(os.environ[_PARENT]))
     return Path(folder)
-
-
-def left_to_launcher(line: str) -> bool:
-    """Whether ``launch`` started this process; it is then told of the error, and will print it."""
-    folder = os.environ.get(_FOLDER)
-    if folder is None:
-        return False
-    try:
-        own = _line_of(Path(folder), int(os.environ["RANK"]))
-        own.write_text(line, encoding="utf-8", errors="backslashreplace")
-    except OSError:  # the launcher is gone
-        return False
-    return True
-
-
-def _line_of(folder: Path, place: int) -> Path:
-    """The file in which a process tells what stopped it."""
-    return folder / f"{place}.txt"
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
@@ -132,7 +113,7 @@ def _environment(place: int, n: int, folder: str) -> dict[str, str]:
         "RANK": str(place),
         "LOCAL_RANK": str(place),
         "WORLD_SIZE": str(n),
-        _FOLDER: folder,
+        RUN_FOLDER: folder,
         _PARENT: str(os.getpid()),
         **{f"{library}_SOCKET_IFNAME": name for name in loopback for library in ("GLOO", "NCCL")},
     }
@@ -180,7 +161,7 @@ def _failure(place: int, code: int, folder: Path) -> _Failure:
     """What a process that ended with an exit code has told, or how it ended."""
     line = ""
     with suppress(OSError, UnicodeDecodeError):  # it may have had no time to tell
-        line = _line_of(folder, place).read_text(encoding="utf-8")
+        line = line_of(folder, place).read_text(encoding="utf-8")
     if not line:
         how = f"exit code {code}"
         with suppress(ValueError):
