@@ -100,7 +100,7 @@ def test_the_records_are_exported_by_epoch_and_by_trial(plan, capsys, ending):
         for h in table["hash"]
     ]
     assert np.array_equal(table["epoch"], chosen)
-    assert set(table["selection"]) == {"highest_ap"}
+    assert set(table["selection"]) == {"highest AP"}
 
 
 def corrupt(plan):
