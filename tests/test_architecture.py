@@ -24,13 +24,13 @@ LAYERS = [
     {"methods"},
     {"alignment"},
     {"rationale"},
-    {"gaps_ranking"},
-    {"gaps", "metrics"},
+    {"metrics"},
+    {"gaps"},
     {"models"},
     {"sampling"},
     {"data"},
     {"groups", "_torchvision"},
-    {"files", "forms", "settings", "workers"},
+    {"extensions", "files", "forms", "networks", "settings", "workers"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

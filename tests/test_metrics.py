@@ -21,7 +21,7 @@ from dralign.errors import (
     OptionError,
     UndefinedMetricWarning,
 )
-from dralign.gaps import GAP_NAMES
+from dralign.gaps import figure_names
 
 SEEDS = range(5)
 PRINTED = "printed_predictive_parity"
@@ -299,7 +299,7 @@ def test_record_equals_the_single_functions(n_groups):
         f"{form}_{name}": getattr(metrics, f"{prefix}{name}_difference")(
             y, prob, sensitive_features=group
         )
-        for name in GAP_NAMES
+        for name in figure_names()
         if name != PRINTED
         for form, prefix in (("soft", "soft_"), ("hard", ""))
     }

@@ -11,6 +11,7 @@ from dralign.errors import ModelError
 from dralign.gaps import Gap
 from dralign.methods import Method
 from dralign.metrics import evaluate
+from dralign.networks import probability
 from dralign.rationale import (
     Granularity,
     Layer,
@@ -18,7 +19,6 @@ from dralign.rationale import (
     logits,
     mean_pairwise_similarity,
     normalised_rationale,
-    probability,
 )
 from dralign.rationale.gradients import evaluation_mode
 from dralign.training.history import Scores
