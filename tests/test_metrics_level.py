@@ -7,6 +7,7 @@ import sklearn.metrics as sklearn
 
 from dralign import metrics
 from dralign.errors import OptionError, UndefinedMetricWarning
+from dralign.gaps import figure_names
 
 
 def sample(n_groups: int = 2, seed: int = 0, n: int = 300):
@@ -172,3 +173,16 @@ def test_an_empty_cell_has_no_quantiles_and_undefined_measures():
     assert back["all_cutoffs_demographic_parity"] > 0
     with pytest.raises(OptionError, match="points: expected at least 2, got 1"):
         metrics.score_quantiles(y, prob, sensitive_features=group, points=1)
+
+
+@pytest.mark.parametrize("gap", figure_names())
+@pytest.mark.parametrize("places", [1, 3])
+def test_decisions_at_the_base_rate_have_the_base_rate_gap(gap, places):
+    """So a gap that only knows decisions has it too."""
+    y, prob, group = like_adult((70, 30, 90, 60))
+    group[::7] = -1
+    rows = metrics.scored(y, np.round(prob, places), group.astype(np.int64), n_groups=2)
+    assert rows.at_base_rate[group >= 0].sum() == pytest.approx(y[group >= 0].sum())
+    assert not rows.at_base_rate[group < 0].any()
+    expected = rows.rank_gaps[f"base_rate_{gap}"]
+    assert rows.gap_of(gap, rows.at_base_rate) == pytest.approx(expected)

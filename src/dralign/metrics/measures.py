@@ -17,13 +17,11 @@ from typing import Final, Literal
 import numpy as np
 
 from dralign.errors import OptionError, unknown
-from dralign.gaps import judged_by
+from dralign.gaps import figure_names, judged_by
 from dralign.metrics.arrays import Codes, Floats
 from dralign.metrics.calibration import calibration_error_of
 from dralign.metrics.ranking import NO_CURVE, rank_gaps_of
 from dralign.metrics.rates import (
-    CLASS_GAPS,
-    GAPS,
     Runs,
     average_precision_of,
     balanced_accuracy_of,
@@ -67,7 +65,7 @@ class Scored:
     @property
     def gaps(self) -> tuple[str, ...]:
         """The gaps that these rows can have."""
-        return CLASS_GAPS if self.by_class else GAPS
+        return figure_names(self.prob.shape[1] if self.by_class else 2)
 
     @cached_property
     def runs(self) -> Runs:
@@ -79,6 +77,22 @@ class Scored:
         """Every gap that the order alone decides, ``<measure>_<gap>``."""
         runs = None if self.by_class else self.runs
         return rank_gaps_of(self.y, self.prob, self.codes, self.n_groups, runs)
+
+    @cached_property
+    def at_base_rate(self) -> Floats:
+        """(n,) decisions by which as many rows of a group are selected as are positive.
+
+        Rows that tie at the cut-off are all selected by the same fraction. Of two classes.
+        """
+        known = self.codes >= 0
+        wanted = float(self.y[known].sum())
+        order, last = descending_runs(self.prob[known])
+        ends = np.append(0.0, last + 1.0)
+        share = np.clip((wanted - ends[:-1]) / np.maximum(np.diff(ends), 1), 0, 1)
+        selected = np.zeros(len(self.y))
+        by_rank = np.repeat(share, np.diff(ends).astype(np.int64))
+        selected[np.flatnonzero(known)[order]] = by_rank
+        return selected
 
     @cached_property
     def right(self) -> Floats:
@@ -135,7 +149,16 @@ class Measure:
 
 def _ranked(name: str) -> Callable[[Scored, str], float]:
     """A gap that the order alone decides."""
-    return lambda rows, gap: rows.rank_gaps[f"{name}_{gap}"]
+    return lambda rows, gap: rows.rank_gaps.get(f"{name}_{gap}", math.nan)
+
+
+def _base_rate(rows: Scored, gap: str) -> float:
+    """The gap at the base rate; of a gap that was registered, by the decisions themselves."""
+    if (key := f"base_rate_{gap}") in rows.rank_gaps:
+        return rows.rank_gaps[key]
+    if rows.by_class or not 0 < rows.y[rows.codes >= 0].mean() < 1:
+        return math.nan
+    return rows.gap_of(gap, rows.at_base_rate)
 
 
 def _of_rows(figure: Callable[[Scored], float]) -> Callable[[Scored], float]:
@@ -172,7 +195,7 @@ for _measure in (
         lambda rows: weighted_mean(rows.right, np.ones_like(rows.y)),
     ),
     Measure("balanced_accuracy", "balanced accuracy", "higher", _balanced_accuracy),
-    Measure("base_rate", "base-rate gap", "lower", _ranked("base_rate"), of_gap=True, column=True),
+    Measure("base_rate", "base-rate gap", "lower", _base_rate, of_gap=True, column=True),
     Measure(
         "all_cutoffs",
         "all-cut-offs gap",
