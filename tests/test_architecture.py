@@ -31,7 +31,7 @@ LAYERS = [
     {"sampling"},
     {"data"},
     {"groups", "_torchvision"},
-    {"files", "forms", "interrupts", "settings", "workers"},
+    {"files", "forms", "interrupts", "settings", "tiers", "workers"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
