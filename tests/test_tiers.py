@@ -120,6 +120,18 @@ def test_the_command_says_in_one_line_what_to_install(missing, command, line):
     assert not done.stdout
 
 
+def test_the_page_on_installing_names_every_extra_and_all_it_needs():
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = {
+        row[0]: row[2] for row in re.findall(r"^\| `(.*?)` \| (.*) \| (.*) \|$", page, re.MULTILINE)
+    }
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for extra in EXTRAS:
+        needs = {re.split(r"[>]", line)[0] for line in declared["optional-dependencies"][extra]}
+        named = set(rows[f"dralign[{extra}]"].replace("`[app]`", "dralign[app]").split(", "))
+        assert named - {"the above"} == needs, extra
+
+
 def test_torch_and_numpy_are_all_that_is_declared_for_the_loop():
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {line.partition(">")[0] for line in declared["dependencies"]} == {"torch", "numpy"}
