@@ -30,7 +30,7 @@ LAYERS = [
     {"sampling"},
     {"data"},
     {"groups", "_torchvision"},
-    {"extensions", "files", "forms", "interrupts", "networks", "settings", "workers"},
+    {"extensions", "files", "forms", "interrupts", "networks", "settings", "tiers", "workers"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -195,7 +195,7 @@ BAD_OPTIONS = {
     "weights": (["--weights", "0.1,x"], "--weights: expected numbers with commas, got '0.1,x'"),
     "negative weight": (["--weights", "-1"], "fairness_weight: expected a number from 0 up"),
     "epochs": (["--epochs", "-3"], "epochs: expected a whole number from 1 up, got -3"),
-    "seeds": (["--seeds", "0"], "--seeds: expected at least 1, got 0"),
+    "seeds": (["--seeds", "0"], "seeds: expected at least 1, got 0"),
     "jobs": (["--jobs", "-2"], "jobs: expected at least 1, got -2"),
     "seeds of text": (["--seeds", "many"], "--seeds"),
     "no such option": (["--bogus"], "--bogus"),

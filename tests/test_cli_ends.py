@@ -44,8 +44,8 @@ def last_line(capsys):
     [
         (["predict", "net", "people.csv"], "artifact.load_artifact", NOTHING),
         (["audit", "net", "people.csv"], "auditing.cases.load_artifact", NOTHING),
-        (["sweep", "plan.toml"], "cli.sweep.load_plan", KEPT),
-        (["train", "adult", "--out", "net"], "cli.train.train_trial", NO_NETWORK),
+        (["sweep", "plan.toml"], "study.load_plan", KEPT),
+        (["train", "adult", "--out", "net"], "study.network.train_trial", NO_NETWORK),
         (["report", "study"], "study.Ledger", "interrupted"),
         (["data", "fetch", "adult"], "data.catalogue.entry", "interrupted"),
     ],
@@ -65,7 +65,7 @@ def test_an_interrupted_training_names_its_checkpoints_only_if_there_are_any(
     kept = tmp_path / "kept"
     command = ["train", str(people), *TRAIN, "--out", str(tmp_path / "net")]
     command += ["--checkpoints", str(kept)]
-    fail_with(monkeypatch, "cli.train", "train_trial", KeyboardInterrupt)
+    fail_with(monkeypatch, "study.network", "train_trial", KeyboardInterrupt)
     assert main(command) == 130
     assert last_line(capsys) == "dralign: error: interrupted; no network was written"
     monkeypatch.undo()

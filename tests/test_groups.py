@@ -48,6 +48,13 @@ COLUMNS = {
         [1, -1, 0],
         ("2020-01-01 00:00:00", "2021-01-01 00:00:00"),
     ),
+    "numpy dates": (
+        np.array(["2021-01-01", "NaT", "2020-01-01"], dtype="datetime64[ns]"),
+        [1, -1, 0],
+        ("2020-01-01 00:00:00", "2021-01-01 00:00:00"),
+    ),
+    "masked": (np.ma.masked_array([3, 9, 1], mask=[False, True, False]), [1, -1, 0], ("1", "3")),
+    "numpy scalars": ([np.int64(2), np.float64("nan"), np.float64(1)], [1, -1, 0], ("1", "2")),
     "python dates": ([dt.date(2020, 1, 2), None], [0, -1], ("2020-01-02",)),
     "index of its own": (pd.Series(["a", "b"], index=[7, 7]), [0, 1], ("a", "b")),
     "generator": ((x for x in "ba"), [1, 0], ("a", "b")),
@@ -68,6 +75,8 @@ CROSSED = {
     "frame": pd.DataFrame({"sex": SEX, "race": RACE}, index=[3, 3, 1, 0, 9]),
     "same name twice": pd.DataFrame(zip(SEX, RACE, strict=True), columns=["x", "x"]),
     "rows": list(zip(SEX, RACE, strict=True)),
+    "list of arrays": [np.array(row, dtype=object) for row in zip(SEX, RACE, strict=True)],
+    "dict of arrays": {"sex": np.array(SEX, dtype=object), "race": pd.Series(RACE)},
     "array": np.array([SEX, RACE], dtype=object).T,
 }
 
@@ -111,6 +120,12 @@ BAD = {
     "None": (None, DataError, "expected columns of values, got NoneType"),
     "a scalar array": (np.array(3), DataError, "expected .n,. or .n, c. values"),
     "three dimensions": (np.zeros((2, 2, 2)), DataError, "expected .n,. or .n, c. values"),
+    "unequal columns of pandas": (
+        {"a": pd.Series([1, 2]), "b": [1]},
+        DataError,
+        "expected .n,. or .n, c. values",
+    ),
+    "a column of rows": ({"a": [[1, 2], [3, 4]]}, DataError, "expected .n,. or .n, c. values"),
     "unequal columns": ({"a": [1, 2], "b": [1]}, DataError, "expected .n,. or .n, c. values"),
     "lists": (pd.Series([["a"], ["b"]]), DataError, "values can't name groups"),
     "no columns": ([], GroupError, "at least one column and one row"),

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 
 import pytest
@@ -58,8 +57,9 @@ def test_without_images_the_papers_side_is_shown_and_only_tables_are_run(
     name, tmp_path, capsys, monkeypatch
 ):
     asked = []
-    command = sys.modules["dralign.cli.reproduce"]
-    monkeypatch.setattr(command, "run_trials", lambda specs, *_, **__: asked.extend(specs))
+    monkeypatch.setattr(
+        "dralign.cli.progress.run_trials", lambda specs, *_, **__: asked.extend(specs)
+    )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("DRALIGN_DATA", raising=False)
     assert cli.main(["reproduce", name, "--study", str(tmp_path)]) == 0
@@ -77,7 +77,7 @@ def test_a_table_is_run_on_a_part_of_the_images_and_found_again_without_them(
     def run_trials(specs, ledger, **_):
         run_study(specs, ledger, jobs=1, run=made_up.history)
 
-    monkeypatch.setattr(sys.modules["dralign.cli.reproduce"], "run_trials", run_trials)
+    monkeypatch.setattr("dralign.cli.progress.run_trials", run_trials)
     command = ["reproduce", "table5", "--json"]
     command += ["--study", str(tmp_path / "study"), "--data-home", str(folder)]
     assert cli.main(command) == 0

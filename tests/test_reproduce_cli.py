@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ def made_up_runs(monkeypatch):
         for record in made_up.records(specs):
             ledger.add(record)
 
-    monkeypatch.setattr(sys.modules["dralign.cli.reproduce"], "run_trials", run_trials)
+    monkeypatch.setattr("dralign.cli.progress.run_trials", run_trials)
 
 
 @pytest.mark.usefixtures("made_up_runs")

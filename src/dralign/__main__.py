@@ -14,16 +14,21 @@ def main() -> int:
     """
     silence_interrupts()
     try:
+        return _run()
+    finally:
+        hear_interrupts()
+
+
+def _run() -> int:
+    """The command line, if it can be loaded."""
+    try:
         from dralign import cli
     except DralignError as error:
         return _refuse(str(error), 2)
     except (ImportError, MemoryError, OSError) as error:  # too little memory, or badly installed
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return _refuse(f"the program can't be loaded: {reason}", 1)
-    try:
-        return cli.main()
-    finally:
-        hear_interrupts()
+    return cli.main()
 
 
 def _refuse(line: str, code: int) -> int:

@@ -31,6 +31,10 @@ class ArtifactError(DralignError, ValueError):
     """A saved network is missing, damaged, or not one of ours."""
 
 
+class MissingPackageError(DralignError, ImportError):
+    """A part of dralign needs a package that is not installed; the line says how to get it."""
+
+
 class StudyError(DralignError, RuntimeError):
     """A study can't be run, continued or read."""
 

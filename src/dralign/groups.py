@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MISSING = -1
 CROSS = " & "
+_MISSHAPEN = "sensitive features: expected (n,) or (n, c) values"
 
 
 class GroupCodes(NamedTuple):
@@ -33,7 +34,8 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
 
     Groups are numbered in the sorted order of their values (numbers by size, text by letter),
     column by column, so ``"Female"`` is 0 and ``"Male"`` is 1. Only combinations that occur become
-    groups. A row with a missing value (None, NaN, NaT, ``pandas.NA``) in any column gets -1.
+    groups. A row with a missing value (None, NaN, NaT, ``pandas.NA``) in any column gets -1. pandas
+    is needed only for what is its own.
 
     Args:
         sensitive_features: (n,) or (n, c) array, tensor, list, Series or DataFrame, or a dict of
@@ -137,58 +139,124 @@ def written(value: object) -> str:
     return str(value)
 
 
-def _columns(features: Any) -> "list[pd.Series[Any]]":  # noqa: ANN401
-    """The sensitive columns as a list of pandas Series.
+def _columns(features: Any) -> list[np.ndarray]:  # noqa: ANN401
+    """The sensitive columns, each (n,); pandas is needed for its own types alone.
 
     Raises:
         DataError: if they are not a vector or a table.
     """
+    if isinstance(features, dict) and any(hasattr(c, "iloc") for c in features.values()):
+        features = _aligned(features)
+    if isinstance(features, dict):
+        columns = [_array(column) for column in features.values()]
+        if len({column.shape for column in columns}) > 1 or any(c.ndim != 1 for c in columns):
+            raise DataError(f"{_MISSHAPEN} (columns of {columns[0].shape}, {columns[-1].shape})")
+        return columns
+    if hasattr(features, "iloc"):
+        table = features.to_frame() if features.ndim == 1 else features
+        return [_of_series(table.iloc[:, column]) for column in range(table.shape[1])]
+    array = _array(features)
+    if array.ndim not in {1, 2}:
+        raise DataError(f"{_MISSHAPEN} (shape {array.shape})")
+    return [array] if array.ndim == 1 else list(array.T)
+
+
+def _aligned(columns: dict[Any, Any]) -> "pd.DataFrame":
+    """A dict with columns of pandas as a table, in which rows of the same label are one.
+
+    Raises:
+        DataError: if they differ in length.
+    """
     import pandas as pd
 
-    if isinstance(features, Tensor):
-        # numpy has no bfloat16
-        features = features.detach().cpu()
-        features = (features.double() if features.is_floating_point() else features).numpy()
-    if isinstance(features, pd.Series):
-        return [features]
-    if not isinstance(features, pd.DataFrame):
-        if isinstance(features, (str, bytes)) or not isinstance(features, Iterable):
-            raise DataError(
-                f"sensitive features: expected columns of values, got {type(features).__name__}"
-            )
-        shaped = isinstance(features, dict) or hasattr(features, "shape")
-        if not shaped:
-            features = list(features)
-            if len({len(row) for row in features if isinstance(row, (list, tuple))}) > 1:
-                raise DataError("sensitive features: the rows differ in length")
-        try:
-            features = pd.DataFrame(features)
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                f"sensitive features: expected (n,) or (n, c) values ({error})"
-            ) from error
-    return [features.iloc[:, column] for column in range(features.shape[1])]
+    try:
+        return pd.DataFrame(columns)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{_MISSHAPEN} ({error})") from error
 
 
-def _rank(column: "pd.Series[Any]") -> tuple[np.ndarray, list[str]]:
+def _of_series(column: "pd.Series[Any]") -> np.ndarray:
+    """The values of a column of pandas; dates stay what pandas writes them as."""
+    values: np.ndarray = column.to_numpy()
+    if values.dtype.kind in "mM":
+        values = column.astype(object).to_numpy()
+    return values
+
+
+def _array(values: Any) -> np.ndarray:  # noqa: ANN401
+    """Values as an array; of objects, unless they come as an array or a tensor.
+
+    Raises:
+        DataError: if they are not several values.
+    """
+    if isinstance(values, Tensor):
+        tensor = values.detach().cpu()  # numpy has no bfloat16
+        return np.asarray(tensor.double() if tensor.is_floating_point() else tensor)
+    if isinstance(values, np.ma.MaskedArray):
+        whole: np.ndarray = values.data.astype(object)
+        whole[np.ma.getmaskarray(values)] = None
+        return whole
+    if hasattr(values, "shape"):
+        return np.asarray(values)
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise DataError(
+            f"sensitive features: expected columns of values, got {type(values).__name__}"
+        )
+    rows = list(values)
+    widths = {_width(row) for row in rows}
+    if len(widths) > 1:
+        raise DataError("sensitive features: the rows differ in length")
+    width = widths.pop() if widths else None
+    array = np.empty(len(rows) if width is None else (len(rows), width), dtype=object)
+    for index, row in enumerate(rows):  # all at once, numpy would look into texts and arrays
+        array[index] = row
+    return array
+
+
+def _width(row: Any) -> int | None:  # noqa: ANN401
+    """The number of columns of a row; None for a single value."""
+    vector = isinstance(row, np.ndarray) and row.ndim == 1
+    return len(row) if vector or isinstance(row, (list, tuple)) else None
+
+
+def _rank(column: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Each row's rank among the sorted distinct values (-1 where missing), and their names.
 
     Raises:
         DataError: if a value can't name a group, for example a list.
     """
-    import pandas as pd
-
+    ranks = np.full(len(column), MISSING, dtype=np.int64)
+    if column.dtype.kind in "biuf":
+        known = ~np.isnan(column)
+        values, ranks[known] = np.unique(column[known], return_inverse=True)
+        return ranks, [written(value) for value in values.tolist()]
+    if column.dtype.kind in "mM":  # finer units would be listed as numbers
+        column = column.astype(f"{column.dtype.kind}8[us]")
+    first: dict[Any, int] = {}
     try:
-        place, found = pd.factorize(column)
+        for row, given in enumerate(column.tolist()):
+            value = given.item() if isinstance(given, np.number | np.bool_) else given
+            if not _is_missing(value):
+                ranks[row] = first.setdefault(value, len(first))
     except TypeError as error:
         raise DataError(f"sensitive features: values can't name groups ({error})") from error
-    values = found.tolist()
+    ordered = _in_order(list(first))
+    rank_of = np.full(len(first) + 1, MISSING, dtype=np.int64)  # the last is for code -1
+    rank_of[[first[value] for value in ordered]] = np.arange(len(first))
+    return rank_of[ranks], [written(value) for value in ordered]
+
+
+def _is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, NaT or ``pandas.NA``."""
     try:
-        order = sorted(range(len(values)), key=values.__getitem__)
-    except TypeError:  # mixed types have no order of their own
-        order = sorted(
-            range(len(values)), key=lambda at: (type(values[at]).__name__, str(values[at]))
-        )
-    rank = np.full(len(values) + 1, MISSING, dtype=np.int64)  # the last is for place -1
-    rank[order] = np.arange(len(values))
-    return rank[place], [written(values[at]) for at in order]
+        return value is None or not bool(value == value)  # noqa: PLR0124 - NaN is not itself
+    except (TypeError, ValueError):  # pandas.NA is neither true nor false; nor is an array
+        return type(value).__name__ == "NAType"
+
+
+def _in_order(values: list[Any]) -> list[Any]:
+    """The values from the smallest; mixed types, which have no order of their own, by type."""
+    try:
+        return sorted(values)
+    except TypeError:
+        return sorted(values, key=lambda value: (type(value).__name__, str(value)))

@@ -1,5 +1,9 @@
 """Audits: what a trained network does to each group, and which of its parts do it."""
 
+from dralign.tiers import require
+
+require("dralign.auditing", "pandas", "plotly", "scipy")
+
 from dralign.auditing.assessment import audit
 from dralign.auditing.cases import AuditCase, artifact_case, network_case
 from dralign.auditing.networks import make_network, put_weights

@@ -1,5 +1,9 @@
 """The command line: parse, call, show progress, print."""
 
+from dralign.tiers import require
+
+require("the command line", "rich", "typer")
+
 import sys
 import warnings
 from collections.abc import Callable, Sequence

@@ -7,22 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import print_table, say
-from dralign.cli.lines import print_json, warn_once
+from dralign.cli.console import print_table, say, tell_outcome
+from dralign.cli.lines import print_json
 from dralign.cli.progress import run_trials
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import KEPT, working
 from dralign.errors import OptionError
-from dralign.gaps import resolve_gap
-from dralign.methods import method_type, method_types, used_options
 from dralign.report import result_table, write_study
-from dralign.study import (
-    Ledger,
-    Row,
-    TrialSpec,
-    summarise,
-)
-from dralign.study.trial import check_trial
+from dralign.study import Ledger, Row, compared_trials, methods_for, summarise
+from dralign.study.trial import check_trials
 
 DEFAULT_WEIGHTS = "0.2,0.4"
 
@@ -54,24 +47,15 @@ def compare(
     """
     source, rule = trial.source(data), trial.selection()
     folder = options.study_folder(out, Path("studies") / f"{Path(data).stem}-{trial.gap}")
-    if seeds < 1:
-        raise OptionError(f"--seeds: expected at least 1, got {seeds}")
-    dataset = source.load(0)
-    chosen = _chosen(methods, trial.gap, dataset.n_classes)
-    specs = [
-        TrialSpec(source, **setting, seed=seed)
-        for setting in _settings(chosen, _weights(weights, trial.gap_bound), trial)
-        for seed in range(seeds)
-    ]
-    for spec in specs[::seeds]:  # what is wrong is said now, and not by every trial
-        check_trial(spec, dataset)
+    fairness = _weights(weights, trial.gap_bound)
+    names = methods.split(",")
+    if methods == "all":
+        names = methods_for(trial.gap, n_classes=source.load(0).n_classes)
+    specs = compared_trials(source, names, weights=fairness, seeds=seeds, settings=trial.given)
+    check_trials(specs)
     with Ledger(folder / "study.sqlite") as ledger:
         records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
-    failed = [record for record in records if record.status == "failed"]
-    for message in dict.fromkeys(text for record in records for text in record.warnings):
-        warn_once(message)
-    for record in failed:
-        say(f"failed: {record.spec.method}, seed {record.spec.seed}: {record.error}")
+    failed = tell_outcome(records)
     rows = summarise(records, selection=rule)
     written = write_study(folder, records, selection=rule, formats=("md", "png", "html"))
     files = {name: str(path) for name, path in written.items()}
@@ -85,16 +69,8 @@ def compare(
         raise typer.Exit(1)
 
 
-def _chosen(methods: str, gap: str, n_classes: int) -> list[str]:
-    """The names of the methods; "all" means all that support the gap and the classes."""
-    if methods != "all":
-        return methods.split(",")
-    known = resolve_gap(gap, n_classes=n_classes).name
-    return [kind.name for kind in method_types() if known in kind.supported_gaps(n_classes)]
-
-
 def _weights(weights: str | None, gap_bound: float | None) -> list[float]:
-    """The fairness weights; under a gap bound, which finds it, 0 stands for the only one.
+    """The fairness weights; none under a gap bound, which finds it.
 
     Raises:
         OptionError: if both are given, or a weight is not a number.
@@ -103,22 +79,7 @@ def _weights(weights: str | None, gap_bound: float | None) -> list[float]:
         return options.numbers("weights", DEFAULT_WEIGHTS if weights is None else weights)
     if weights is not None:
         raise OptionError("--weights: --gap-bound finds the weight; give one or the other")
-    return [0.0]
-
-
-def _settings(
-    methods: list[str], weights: list[float], trial: TrialOptions
-) -> list[dict[str, Any]]:
-    """The settings of each method: one, or one per fairness weight; none that it does not use."""
-    settings: list[dict[str, Any]] = []
-    for name in methods:
-        kind = method_type(name)
-        own = {"method": name, **trial.common(), **used_options(kind, trial.of_methods())}
-        if not kind.scaled:
-            own = {k: v for k, v in own.items() if k not in {"gap_bound", "bound_measure"}}
-        weighted = "fairness_weight" in kind.setting_names and trial.gap_bound is None
-        settings += [{**own, "fairness_weight": w} for w in weights] if weighted else [own]
-    return settings
+    return []
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What goes to the terminal in colour: tables to stdout, everything about the run to stderr."""
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich import box
@@ -8,11 +9,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from dralign.cli.lines import warn_once
+from dralign.forms import shown
+
 if TYPE_CHECKING:
     from dralign.report import ResultTable
+    from dralign.study import TrialRecord
 
 errors: Final = Console(stderr=True, highlight=False)
 WIDE: Final = 132  # where no terminal sets a width, a table should not be squeezed into 80 columns
+MOST_FAILURES: Final = 10  # of which the reasons are told
 
 
 def say(message: str) -> None:
@@ -20,9 +26,37 @@ def say(message: str) -> None:
     errors.print(escape(message), soft_wrap=True)
 
 
+def tell_outcome(records: Sequence["TrialRecord"]) -> list["TrialRecord"]:
+    """Prints the warnings of trials, each once, and why some failed; those that failed."""
+    for message in dict.fromkeys(text for record in records for text in record.warnings):
+        warn_once(shown(message))
+    return tell_failures(records)
+
+
+def tell_failures(records: Sequence["TrialRecord"]) -> list["TrialRecord"]:
+    """Prints why trials failed; those that did."""
+    failed = [record for record in records if record.status == "failed"]
+    for record in failed[:MOST_FAILURES]:
+        say(f"failed: {_named(record, records)}: {shown(record.error)}")
+    if len(failed) > MOST_FAILURES:
+        say(f"failed: {len(failed) - MOST_FAILURES} more")
+    return failed
+
+
+def _named(record: "TrialRecord", among: Sequence["TrialRecord"]) -> str:
+    """A trial in a few words: its data and gap only where there are several."""
+    spec = record.spec
+    several = len({(other.spec.data, other.spec.gap) for other in among}) > 1
+    words = [spec.data.name, spec.gap] if several else []
+    words.append(spec.method)
+    if spec.uses("fairness_weight"):
+        words.append(f"λ={spec.fairness_weight:g}")
+    return ", ".join((*words, f"seed {spec.seed}"))
+
+
 def print_table(table: "ResultTable") -> None:
     """Prints a result table with its caption."""
-    shown = Table(
+    drawn = Table(
         caption=escape(table.caption),
         caption_justify="left",
         header_style="bold",
@@ -30,8 +64,8 @@ def print_table(table: "ResultTable") -> None:
         padding=(0, 1),
     )
     for column, name in enumerate(table.header):
-        shown.add_column(escape(name), justify="left" if column == 0 else "right")
+        drawn.add_column(escape(name), justify="left" if column == 0 else "right")
     for row in table.cells:
-        shown.add_row(*map(escape, row))
+        drawn.add_row(*map(escape, row))
     width = None if sys.stdout.isatty() else WIDE
-    Console(highlight=False, width=width).print(shown)
+    Console(highlight=False, width=width).print(drawn)

@@ -1,7 +1,6 @@
 """``dralign predict``: scores for the rows of a table, from a saved network."""
 
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import print_json
 from dralign.cli.work import NOTHING, working
-from dralign.errors import DralignWarning, OptionError
+from dralign.errors import OptionError
 from dralign.files import check_output, write_atomically
 from dralign.forms import csv_text
 
@@ -40,12 +39,8 @@ def predict(
 
     Example: `dralign predict net people.csv --out scores.csv`
     """
-    import numpy as np
-    import pandas as pd
-
-    from dralign.artifact import load_artifact
+    from dralign.artifact import load_artifact, score_table
     from dralign.data import ImageEncoder, read_table
-    from dralign.metrics.decisions import decisions, same_decision
 
     if out is not None:
         check_output(out, inputs=(artifact, table), endings=(".csv",))
@@ -54,21 +49,13 @@ def predict(
     rows = read_table(table, of_images=of_images)
     if images is not None and not of_images:
         raise OptionError("--images: this network takes the columns of a table, not images")
-    prob = network.predict_proba(rows, folder=images or table.parent)
-    if classes := network.class_names:
-        scores = pd.DataFrame(prob.numpy(), columns=[f"probability_{name}" for name in classes])
-        decided = decisions(prob)
-        shown = classes if json else [csv_text(name) for name in classes]
-        scores["prediction"] = np.array(shown)[decided]
-    else:
-        decided = network.decide(rows, prob).numpy()
-        scores = pd.DataFrame({"probability": prob.numpy(), "decision": decided})
-    told = "the network hardly tells them apart"
-    if note := same_decision(decided, f"{len(decided):,} rows", names=classes, then=told):
-        warnings.warn(note, DralignWarning, stacklevel=1)
+    scores = score_table(network, rows, folder=images or table.parent)
     if json:
         print_json(scores.to_dict(orient="list"))
-    elif out is None:
+        return
+    if "prediction" in scores:
+        scores["prediction"] = scores["prediction"].map(csv_text)
+    if out is None:
         scores.to_csv(sys.stdout, index=False)
     else:
         write_atomically(out, lambda file: scores.to_csv(file, index=False))

@@ -6,10 +6,9 @@ from typing import Annotated
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import print_table, say
+from dralign.cli.console import print_table, say, tell_failures
 from dralign.cli.lines import print_json
 from dralign.cli.work import working
-from dralign.forms import shown
 
 
 @working("dralign.report", interrupted="interrupted")
@@ -73,7 +72,6 @@ def report(
     for panel in panels(rows):
         print_table(result_table(panel.rows))
     say(f"{len(records) - len(failed)} trials done, {len(failed)} failed")
-    for record in failed:
-        say(f"failed: {record.spec.method}, seed {record.spec.seed}: {shown(record.error)}")
+    tell_failures(records)
     for file in files.values():
         say(f"written: {file}")

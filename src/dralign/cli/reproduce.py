@@ -1,38 +1,27 @@
 """``dralign reproduce``: tables, figures and claims of the paper beside ours."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import print_json
-from dralign.cli.progress import run_trials
 from dralign.cli.work import KEPT, working
-from dralign.data import catalogue
 from dralign.errors import OptionError, unknown
 from dralign.files import check_output, write_atomically
-from dralign.reproduce import (
-    ENTRIES,
-    PLANS,
-    Entry,
-    Results,
-    document,
-    findings,
-    plan,
-    reduced,
-    section,
-    suited,
-)
-from dralign.study import Ledger, TrialSpec, ledger_path
-from dralign.training import PUBLISHED_RULE
+
+if TYPE_CHECKING:
+    from dralign.reproduce import Entry, Results
+    from dralign.study import TrialSpec
 
 EVERYTHING = ("list", "all")
 
 
-@working(interrupted=KEPT)
+@working("dralign.reproduce", "dralign.cli.progress", interrupted=KEPT)
 def reproduce(
     what: Annotated[str, typer.Argument(help="list, all, or a name that list shows.")],
     *,
@@ -51,7 +40,7 @@ def reproduce(
     write: Annotated[
         Path | None, typer.Option(help="Write the page of everything to this file.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="Processes; all CPUs if not given.")] = None,
+    jobs: options.Jobs = None,
     data_home: options.DataHome = None,
     json: options.Json = False,
 ) -> None:
@@ -62,97 +51,101 @@ def reproduce(
 
     Example: `dralign reproduce table1 --seeds 3`, or `dralign reproduce all --quick`.
     """
+    from dralign.cli.progress import run_trials
+    from dralign.reproduce import Results, needed, suited
+    from dralign.study import Ledger, ledger_path
+    from dralign.training import PUBLISHED_RULE
+
     if what == "list":
         _list(json=json)
         return
-    _check_page(write, study)
-    chosen = list(ENTRIES.values()) if what == "all" else [_entry(what)]
     path = ledger_path(study)
+    if write is not None:
+        check_output(write, option="--write", inputs=[path], endings=(".md",))
+    chosen = _entries(what)
     path = path.parent / "quick" / path.name if quick else path
-    specs = _specs(chosen, quick, seeds, data_home)
+    home = str(data_home) if data_home else ""
+    plans = {name for entry in chosen for name in entry.plans}
+    specs = needed(plans, quick=quick, seeds=seeds, data_home=home)
     with Ledger(path, create=run) as ledger:
         if run:
-            home = str(data_home) if data_home else ""
             there = suited(_there(specs, chosen), data_home=home, quick=quick)
             run_trials(there, ledger, rule=PUBLISHED_RULE, jobs=jobs)
         results = Results.of(ledger.records(), specs)
-    figures = {}
-    for entry in chosen:
-        # The page has no figures, and a study that is only read should stay as it is.
-        if entry.draw is not None and (write is None or out is not None):
-            figures[entry.name] = entry.draw(results, (out or path.parent) / f"{entry.name}.png")
+    # The page has no figures, and a study that is only read should stay as it is.
+    drawn = chosen if write is None or out is not None else []
+    folder = out or path.parent
+    figures = {
+        entry.name: entry.draw(results, folder / f"{entry.name}.png")
+        for entry in drawn
+        if entry.draw is not None
+    }
     if write is not None:
-        text = document(results, study=study.as_posix())
-        write_atomically(write, lambda file: file.write_text(text, encoding="utf-8"))
-        say(f"written: {write}")
+        _write_page(write, results, study)
     if json:
         made = {entry.name: _result(entry, results) for entry in chosen}
         print_json({"entries": made, "figures": {k: str(v) for k, v in figures.items()}})
         return
     if write is None:
-        for entry in chosen:
-            typer.echo(section(entry, results))
-    for path in figures.values():
-        say(f"written: {path}")
+        _show(chosen, results)
+    for figure in figures.values():
+        say(f"written: {figure}")
 
 
-def _check_page(write: Path | None, study: Path) -> None:
-    """Finds out, before the trials are run, whether the page can be written."""
-    if write is not None:
-        check_output(write, option="--write", inputs=[ledger_path(study)], endings=(".md",))
-
-
-def _entry(name: str) -> Entry:
-    """The entry of that name.
+def _entries(what: str) -> list["Entry"]:
+    """The entry of that name, or all.
 
     Raises:
         OptionError: if there is none.
     """
-    if name not in ENTRIES:
-        raise OptionError(unknown("table, figure or claim", name, (*EVERYTHING, *ENTRIES)))
-    return ENTRIES[name]
+    from dralign.reproduce import ENTRIES
+
+    if what == "all":
+        return list(ENTRIES.values())
+    if what not in ENTRIES:
+        raise OptionError(unknown("table, figure or claim", what, (*EVERYTHING, *ENTRIES)))
+    return [ENTRIES[what]]
 
 
-def _specs(
-    chosen: list[Entry], quick: bool, seeds: int | None, data_home: Path | None
-) -> list[TrialSpec]:
-    """The trials that the entries need.
-
-    Raises:
-        OptionError: if the number of seeds is not positive.
-    """
-    needed = [name for name in PLANS if any(name in entry.plans for entry in chosen)]
-    home = str(data_home) if data_home else ""
-    specs = [spec for name in needed for spec in plan(name, data_home=home).trials]
-    if quick:
-        specs = reduced(specs)
-    if seeds is not None:
-        if seeds < 1:
-            raise OptionError(f"--seeds: expected at least 1, got {seeds}")
-        specs = [spec for spec in specs if spec.seed < seeds]
-    return sorted(specs, key=lambda spec: (spec.data.name == "celeba", spec.seed))
-
-
-def _there(specs: list[TrialSpec], chosen: list[Entry]) -> list[TrialSpec]:
+def _there(specs: Sequence["TrialSpec"], chosen: Sequence["Entry"]) -> list["TrialSpec"]:
     """The trials whose data are there; those of one entry alone must be, but for CelebA."""
-    missing = {
-        name
-        for name, home in {(spec.data.name, spec.data.data_home) for spec in specs}
-        if (len(chosen) > 1 or name == "celeba") and catalogue.entry(name).place(home) == "missing"
-    }
+    from dralign.reproduce import absent
+
+    missing = {name for name in absent(specs) if len(chosen) > 1 or name == "celeba"}
     for name in sorted(missing):
         say(f"{name} is not there (dralign data fetch {name}); its trials are left out")
     return [spec for spec in specs if spec.data.name not in missing]
 
 
-def _result(entry: Entry, results: Results) -> dict[str, Any]:
+def _write_page(path: Path, results: "Results", study: Path) -> None:
+    """Writes the page of everything."""
+    from dralign.reproduce import document
+
+    text = document(results, study=study.as_posix())
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    say(f"written: {path}")
+
+
+def _show(chosen: Sequence["Entry"], results: "Results") -> None:
+    """Prints the entries."""
+    from dralign.reproduce import section
+
+    for entry in chosen:
+        typer.echo(section(entry, results))
+
+
+def _result(entry: "Entry", results: "Results") -> dict[str, Any]:
     """An entry for other programs."""
+    from dralign.reproduce import findings
+
     decided = findings(results, None if entry.name == "claims" else entry.name)
     return {**asdict(entry.make(results)), "claims": [asdict(finding) for finding in decided]}
 
 
 def _list(*, json: bool) -> None:
-    """What can be reproduced."""
+    """Prints what can be reproduced."""
+    from dralign.reproduce import ENTRIES
+
     if json:
         shown = {e.name: {"title": e.title, "plans": e.plans} for e in ENTRIES.values()}
         print_json(shown)

@@ -1,36 +1,23 @@
 """``dralign sweep``: runs the trials of a plan, and continues where an earlier call stopped."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dralign.cli import options
-from dralign.cli.console import say
-from dralign.cli.lines import print_json, warn_once
-from dralign.cli.progress import run_trials
+from dralign.cli.console import tell_outcome
+from dralign.cli.lines import print_json
 from dralign.cli.work import KEPT, working
 from dralign.errors import DralignError, OptionError
 from dralign.files import write_atomically
-from dralign.study import (
-    Ledger,
-    Plan,
-    TrialRecord,
-    TrialSpec,
-    ledger_path,
-    load_plan,
-    only_writer,
-    unfinished,
-)
-from dralign.study.plan import MOST_TRIALS
-from dralign.study.trial import check_trial
-from dralign.training import Selection
 
-SHOWN_FAILURES = 10
+if TYPE_CHECKING:
+    from dralign.study import Plan, TrialRecord, TrialSpec
 
 
-@working(interrupted=KEPT)
+@working("dralign.cli.progress", interrupted=KEPT)
 def sweep(
     plan: Annotated[Path, typer.Argument(help="A TOML file; docs/studies.md describes it.")],
     *,
@@ -43,8 +30,9 @@ def sweep(
     ] = None,
     trial_timeout: options.TrialTimeout = None,
     max_trials: Annotated[
-        int, typer.Option(help="Most trials that the plan may ask for.")
-    ] = MOST_TRIALS,
+        int | None,
+        typer.Option(help="Most trials that the plan may ask for; 10,000 if not given."),
+    ] = None,
     data_home: options.DataHome = None,
     json: options.Json = False,
 ) -> None:
@@ -56,6 +44,10 @@ def sweep(
     Example: `dralign sweep plans/adult.toml --out studies/adult`, then
     `dralign report studies/adult`.
     """
+    from dralign.cli.progress import run_trials
+    from dralign.study import Ledger, ledger_path, load_plan, only_writer, unfinished
+    from dralign.training import Selection
+
     home = str(data_home) if data_home else ""
     described = load_plan(plan, data_home=home, max_trials=max_trials)
     folder = options.study_folder(out, Path("studies") / described.name)
@@ -66,22 +58,13 @@ def sweep(
         # The plan stays beside its results: they do not tell what was assumed.
         write_atomically(folder / "plan.toml", lambda file: file.write_bytes(plan.read_bytes()))
         records = run_trials(
-            specs,
-            ledger,
-            rule=Selection(),
-            jobs=jobs,
-            dask=dask,
-            trial_timeout=trial_timeout,
+            specs, ledger, rule=Selection(), jobs=jobs, dask=dask, trial_timeout=trial_timeout
         )
-    failed = [record for record in records if record.status == "failed"]
-    for message in dict.fromkeys(text for record in records for text in record.warnings):
-        warn_once(message)
+    failed = tell_outcome(records)
     skipped = len(records) - len(todo)
     if json:
         print_json(_result(described, records, failed, skipped, ledger.path))
     else:
-        for record in failed[:SHOWN_FAILURES]:
-            say(f"failed: {_named(record)}: {record.error}")
         typer.echo(
             f"{described.name}: {len(records)} trials, {len(records) - len(failed)} done "
             f"({skipped} of them before), {len(failed)} failed; kept in {ledger.path}"
@@ -90,30 +73,26 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _check(plan: Path, specs: Iterable[TrialSpec]) -> None:
+def _check(plan: Path, specs: Sequence["TrialSpec"]) -> None:
     """Finds out now, and not in every trial, what does not fit the data.
 
     Raises:
-        OptionError: if a trial can't be run.
+        OptionError: if a trial can't be run; the plan is named.
     """
+    from dralign.study.trial import check_trials
+
     try:
-        datasets = {spec.data: spec.data.load(0) for spec in {s.data: s for s in specs}.values()}
-        for spec in {spec.but(seed=0) for spec in specs}:
-            check_trial(spec, datasets[spec.data])
+        check_trials(specs)
     except DralignError as error:
         raise OptionError(f"{plan}: {error}") from error
 
 
-def _named(record: TrialRecord) -> str:
-    """A trial in a few words."""
-    spec = record.spec
-    return (
-        f"{spec.data.name}, {spec.gap}, {spec.method}, λ={spec.fairness_weight:g}, seed {spec.seed}"
-    )
-
-
 def _result(
-    plan: Plan, records: list[TrialRecord], failed: list[TrialRecord], skipped: int, ledger: Path
+    plan: "Plan",
+    records: "Sequence[TrialRecord]",
+    failed: "Sequence[TrialRecord]",
+    skipped: int,
+    ledger: Path,
 ) -> dict[str, Any]:
     """How the sweep ended, for other programs."""
     return {

@@ -1,6 +1,5 @@
 """``dralign train``: one run, saved as an artifact."""
 
-import hashlib
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -8,31 +7,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from torch import nn
 
-from dralign.alignment import rank
-from dralign.artifact import Artifact, check_target, save_or_rescue
+from dralign.artifact import check_target, save_or_rescue
 from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import complain, print_json
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import working
-from dralign.data import Dataset
-from dralign.errors import DralignError, DralignWarning, ModelError
+from dralign.errors import DralignWarning
 from dralign.methods import method_names
 from dralign.metrics import all_measures
-from dralign.metrics.decisions import decisions, same_decision
-from dralign.study import TrialSpec, environment
-from dralign.study.trial import train_trial
+from dralign.study import TrainedNetwork, TrialSpec, train_network
 from dralign.training import (
-    Checkpoints,
     EpochRecord,
+    Selection,
     find_device,
-    group_thresholds,
-    joined,
+    is_first,
     launch,
     launched,
-    predict_probability,
     tensorboard_log,
 )
 
@@ -82,119 +74,49 @@ def train(
     --image-size 64 --out net`.
     """
     read = (
-        place
-        for place in (data, trial.data.labels, trial.data.partition, pretrained)
-        if _there(place)
+        name for name in (data, trial.data.labels, trial.data.partition, pretrained) if _there(name)
     )
-    check_target(out, apart=[Path(place) for place in (*read, checkpoints, tensorboard) if place])
+    check_target(out, apart=[Path(name) for name in (*read, checkpoints, tensorboard) if name])
     rule, gap = trial.selection(), trial.gap
     spec = TrialSpec(
         trial.source(data), method, fairness_weight=fairness_weight, seed=seed, **trial.given
     )
-    place, begun = find_device(device), _begun_with(pretrained)
+    place = find_device(device)
     if nproc != 1 and not launched():
         code, line = launch(context.obj, nproc)
         if code:
             complain(line)
             raise typer.Exit(code)
         return
-    with joined(place) as place:
-        first = rank() == 0
-        if not first:
-            warnings.simplefilter("ignore")  # the first process gives them
-        fingerprint = _fingerprint(spec) if first else ""
-        dataset, architecture, result = train_trial(
-            spec,
-            on_epoch=_observer(gap, tensorboard) if first else None,
-            device=place,
-            keep=rule,
-            checkpoints=None if checkpoints is None else Checkpoints(checkpoints),
-            pretrained=pretrained,
-        )
+    first = is_first()
     if not first:
-        return
-    result.model.cpu()
-    chosen = result.restore(rule, gap)
-    thresholds, notes = _decided(result.model, dataset, spec)
-    bound = trial.gap_bound
-    trained = {
-        "trial": spec.to_dict(),
-        "fingerprint": fingerprint,
-        "selection": str(rule),
-        "epoch": chosen.epoch,
-        "found_weight": chosen.found_weight,
-        "bound_met": None if bound is None else chosen.keeps(bound, gap, spec.bound_measure),
-        "validation": chosen.validation,
-        "test": chosen.test,
-        "similarity": chosen.similarity,
-        "notes": notes,
-        "environment": dict(environment()),
-        **begun,
-    }
-    artifact = Artifact(
-        model=result.model,
-        architecture=architecture,
-        encoder=dataset.encoder,
-        label=dataset.label,
-        positive=dataset.positive,
-        sensitive=dataset.sensitive,
-        group_names=dataset.group_names,
-        training=trained,
-        class_names=dataset.class_names,
-        thresholds=thresholds,
+        warnings.simplefilter("ignore")  # the first process gives them
+    trained = train_network(
+        spec,
+        rule=rule,
+        device=place,
+        on_epoch=_observer(gap, tensorboard) if first else None,
+        checkpoints=checkpoints,
+        pretrained=pretrained,
     )
-    folder = save_or_rescue(artifact, out)
-    for note in notes:
+    if trained is None:
+        return
+    folder = save_or_rescue(trained.artifact, out)
+    for note in trained.notes:
         warnings.warn(note, DralignWarning, stacklevel=1)
     if json:
-        print_json({**trained, "artifact": str(folder)})
+        print_json({**trained.artifact.training, "artifact": str(folder)})
     else:
-        say(f"chosen: epoch {chosen.epoch} ({rule})")
-        _show(chosen, gap, split="test")
-        if bound is not None:
-            met = "met" if trained["bound_met"] else "NOT met"
-            say(f"gap bound {bound:g} on the validation rows: {met}, λ {chosen.found_weight:.3f}")
+        _show_chosen(trained, rule, spec)
         say(f"written: {folder}")
 
 
-def _there(place: str | Path | None) -> bool:
+def _there(name: str | Path | None) -> bool:
     """Whether a name is that of a file or folder; that of a built-in dataset mostly is not."""
     try:
-        return bool(place) and Path(str(place)).exists()
+        return bool(name) and Path(str(name)).exists()
     except OSError:  # too long for the system
         return False
-
-
-def _fingerprint(spec: TrialSpec) -> str:
-    """The fingerprint of the data, before they are read; empty where they can't be."""
-    try:
-        return spec.data.fingerprint()
-    except DralignError:  # reading them will say why
-        return ""
-
-
-def _begun_with(pretrained: Path | None) -> dict[str, Any]:
-    """What the record says of the weights that training begins with."""
-    if pretrained is None:
-        return {}
-    try:
-        with pretrained.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelError(f"{pretrained}: {error.strerror or error}") from error
-    return {"pretrained": {"file": pretrained.name, "sha256": content}}
-
-
-def _decided(
-    model: nn.Module, dataset: Dataset, spec: TrialSpec
-) -> tuple[tuple[float, ...], list[str]]:
-    """The thresholds, if the method sets any, and what must be said of the test rows' decisions."""
-    prob = predict_probability(model, dataset.validation.x)
-    thresholds = group_thresholds(prob, dataset, spec.build_method(dataset.n_classes)) or ()
-    test = predict_probability(model, dataset.test.x)
-    decided = decisions(test, group=dataset.test.group, thresholds=thresholds)
-    note = same_decision(decided, "test rows", names=dataset.class_names)
-    return thresholds, [note] if note else []
 
 
 def _observer(gap: str, tensorboard: Path | None) -> Callable[[EpochRecord], None]:
@@ -218,6 +140,16 @@ def _observer(gap: str, tensorboard: Path | None) -> Callable[[EpochRecord], Non
             )
 
     return observe
+
+
+def _show_chosen(trained: TrainedNetwork, rule: Selection, spec: TrialSpec) -> None:
+    """What became of the training."""
+    chosen, bound = trained.chosen, spec.gap_bound
+    say(f"chosen: epoch {chosen.epoch} ({rule})")
+    _show(chosen, spec.gap, split="test")
+    if bound is not None:
+        met = "met" if chosen.keeps(bound, spec.gap, spec.bound_measure) else "NOT met"
+        say(f"gap bound {bound:g} on the validation rows: {met}, λ {chosen.found_weight:.3f}")
 
 
 def _show(record: EpochRecord, gap: str, *, split: str = "validation") -> None:

@@ -1,5 +1,9 @@
 """Data: real datasets and users' own tables, as one frozen Dataset."""
 
+from dralign.tiers import require
+
+require("dralign.data", "pandas", "pyarrow")
+
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from dralign.errors import ModelError
 from dralign.files import open_regular
 from dralign.models.weights import as_type_of
+from dralign.tiers import require
 
 HEADS = ("classifier.", "fc.")  # of AlexNet and ResNet-18 in torchvision
 
@@ -60,6 +61,7 @@ def _state(place: Path) -> dict[str, Tensor]:
         ModelError: if it is not a file of tensors.
         MemoryError: if there is no room for them.
     """
+    require("dralign.models.load_weights", "safetensors")
     from safetensors.torch import load
 
     try:

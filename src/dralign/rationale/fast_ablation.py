@@ -313,7 +313,8 @@ def _compiled(arrays: _Arrays, target: Target, depth: int, n_rows: int) -> bool:
         return False
     if find_spec("numba") is None:
         warnings.warn(
-            "numba is not installed: exact ablation takes about 50 times longer without it",
+            "numba is not installed: exact ablation takes about 50 times longer without "
+            "it; pip install 'dralign[app]'",
             DralignWarning,
             stacklevel=4,
         )

@@ -1,5 +1,9 @@
 """Reports: tables, figures and pages, made from the records and rows of a study."""
 
+from dralign.tiers import require
+
+require("dralign.report", "matplotlib", "pandas", "plotly")
+
 from dralign.report.contrasts import contrast_table
 from dralign.report.figures import tradeoff_figure
 from dralign.report.html import write_report

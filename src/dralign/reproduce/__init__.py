@@ -1,10 +1,14 @@
 """Reproduction: what belongs to the paper's own tables, figures and claims and nowhere else."""
 
+from dralign.tiers import require
+
+require("dralign.reproduce", "matplotlib", "pandas", "scipy")
+
 from dralign.reproduce.catalogue import ENTRIES
 from dralign.reproduce.claims import findings
 from dralign.reproduce.document import document, section
 from dralign.reproduce.entry import Entry, Reproduction
-from dralign.reproduce.planned import PLANS, plan, reduced, suited
+from dralign.reproduce.planned import PLANS, absent, needed, plan, reduced, suited
 from dralign.reproduce.results import Results
 
 __all__ = [
@@ -13,8 +17,10 @@ __all__ = [
     "Entry",
     "Reproduction",
     "Results",
+    "absent",
     "document",
     "findings",
+    "needed",
     "plan",
     "reduced",
     "section",

@@ -5,7 +5,8 @@ from functools import cache
 from importlib.resources import as_file, files
 from typing import Final
 
-from dralign.data import celeba
+from dralign.data import catalogue, celeba
+from dralign.errors import OptionError
 from dralign.reproduce.results import plain
 from dralign.study import Plan, TrialSpec, load_plan
 
@@ -42,6 +43,38 @@ def trials(*names: str) -> frozenset[TrialSpec]:
     """The trials of these plans as records keep them, small ones included."""
     whole = [spec for name in names for spec in plan(name).trials]
     return frozenset(plain(spec) for spec in (*whole, *reduced(whole)))
+
+
+def needed(
+    names: Iterable[str], *, quick: bool = False, seeds: int | None = None, data_home: str = ""
+) -> list[TrialSpec]:
+    """The trials of these plans, images last and then by seed.
+
+    Args:
+        names: those of ``PLANS``, in any order.
+        quick: whether a small version is enough.
+        seeds: how many of the first seeds; None for all.
+        data_home: the folder of the datasets that are not built in.
+
+    Raises:
+        OptionError: if the number of seeds is not positive.
+    """
+    if seeds is not None and seeds < 1:
+        raise OptionError(f"--seeds: expected at least 1, got {seeds}")
+    wanted = set(names)
+    specs = [
+        spec for name in PLANS if name in wanted for spec in plan(name, data_home=data_home).trials
+    ]
+    if quick:
+        specs = reduced(specs)
+    kept = [spec for spec in specs if seeds is None or spec.seed < seeds]
+    return sorted(kept, key=lambda spec: (of_images(spec), spec.seed))
+
+
+def absent(specs: Iterable[TrialSpec]) -> set[str]:
+    """The names of the datasets of these trials that are not on this machine."""
+    homes = {(spec.data.name, spec.data.data_home) for spec in specs}
+    return {name for name, home in homes if catalogue.entry(name).place(home) == "missing"}
 
 
 def reduced(specs: Iterable[TrialSpec]) -> list[TrialSpec]:

@@ -58,13 +58,14 @@ class Plan:
     assumed: tuple[str, ...] = ()
 
 
-def load_plan(path: Path | str, *, data_home: str = "", max_trials: int = MOST_TRIALS) -> Plan:
+def load_plan(path: Path | str, *, data_home: str = "", max_trials: int | None = None) -> Plan:
     """The plan in a TOML file.
 
     Args:
         path: the file; datasets that are files or folders lie relative to it.
         data_home: the folder of the datasets that are not built in.
-        max_trials: how many trials it may ask for, which is found out before any is made.
+        max_trials: how many trials it may ask for, which is found out before any is made; None for
+            10,000.
 
     Raises:
         StudyError: if the file can't be read or is not TOML.
@@ -74,7 +75,7 @@ def load_plan(path: Path | str, *, data_home: str = "", max_trials: int = MOST_T
     file = Path(path)
     form = _parsed(file)
     try:
-        return _plan(form, file, data_home, max_trials)
+        return _plan(form, file, data_home, MOST_TRIALS if max_trials is None else max_trials)
     except DralignError as error:
         text = str(error)
         text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."

@@ -1,7 +1,7 @@
 """From the settings of a trial to a trained network."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from dralign import models
-from dralign.data import Dataset
+from dralign.data import Dataset, DataSource
 from dralign.errors import DralignWarning, OptionError
 from dralign.rationale.readings import rationale_readings
 from dralign.study.spec import TrialSpec
@@ -84,6 +84,19 @@ def check_trial(spec: TrialSpec, dataset: Dataset) -> None:
     with torch.device("meta"):
         model = models.build(_architecture(spec, dataset))
     method.begin(model, n_groups=dataset.n_groups, generator=torch.Generator())
+
+
+def check_trials(specs: Iterable[TrialSpec]) -> None:
+    """Finds out now, and not in every trial, what does not fit the data.
+
+    Raises:
+        DralignError: as ``check_trial`` does, or if data can't be read.
+    """
+    datasets: dict[DataSource, Dataset] = {}
+    for spec in dict.fromkeys(spec.but(seed=0) for spec in specs):
+        if spec.data not in datasets:
+            datasets[spec.data] = spec.data.load(0)
+        check_trial(spec, datasets[spec.data])
 
 
 def run_trial(spec: TrialSpec) -> History:

@@ -1,5 +1,9 @@
 """Training: the loop, its records, and selection of an epoch from them afterwards."""
 
+from dralign.tiers import require
+
+require("dralign.training", "pandas", "safetensors")
+
 from dralign.training.checkpoints import Checkpoints
 from dralign.training.distributed import (
     find_device,
@@ -8,7 +12,7 @@ from dralign.training.distributed import (
 )
 from dralign.training.evaluation import group_thresholds, predict_probability
 from dralign.training.history import EpochRecord, History
-from dralign.training.launcher import launch, launched
+from dralign.training.launcher import is_first, launch, launched
 from dralign.training.loop import Training, check_groups, train
 from dralign.training.run import Keep
 from dralign.training.seeding import seeded, spawn_seeds
@@ -32,6 +36,7 @@ __all__ = [
     "find_device",
     "first_before_others",
     "group_thresholds",
+    "is_first",
     "joined",
     "launch",
     "launched",

@@ -49,6 +49,11 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def is_first() -> bool:
+    """Whether this process is the first of several, or the only one."""
+    return not launched() or int(os.environ.get("RANK", "0")) == 0
+
+
 def launch(arguments: Sequence[str], n: int) -> tuple[int, str]:
     """Runs ``python -m dralign`` with the arguments in ``n`` processes of this machine.
 
