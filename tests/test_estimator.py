@@ -74,7 +74,8 @@ def test_scikit_learn_checks_pass(estimator, check):
 
 
 def table() -> pd.DataFrame:
-    frame = pd.DataFrame(X, columns=["age", "pay", "debt", "years"], index=np.arange(len(X))[::-1])
+    columns, index = ["age", "pay", "debt", "years"], np.arange(len(X))[::-1]
+    frame = pd.DataFrame(X.copy(), columns=columns, index=index)  # before pandas 3 it was a view
     frame["job"] = np.where(X[:, 1] > 0, "clerk", "nurse")
     frame.loc[frame.index[:7], "job"] = None
     frame.loc[frame.index[5:9], "pay"] = np.nan

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dralign.errors import DataError, StudyError
+from dralign.errors import DataError, StudyError, unknown
 from dralign.forms import Form, csv_text, parse_json, plain, shown, to_json
 
 
@@ -40,6 +40,18 @@ def test_entries_are_checked_as_they_are_taken():
         form.form("inner").number("y")
     with pytest.raises(DataError, match="card: expected a JSON object, got list"):
         Form([], "card")
+
+
+def test_a_foreign_name_of_any_length_is_a_short_line():
+    name, long = "a" * 10_000, "a" * 79
+    form = Form({name: 1}, "card")
+    for ask in (form.only, lambda: form.text(name), lambda: form.form(name)):
+        with pytest.raises(DataError, match=f"'{long}\\.\\.\\.") as caught:
+            ask()
+        assert len(str(caught.value)) < 150
+    with pytest.raises(DataError, match=f"card: the entry '{long}\\.\\.\\. is missing"):
+        Form({}, "card").text(name)
+    assert unknown("gap", name, ["a"]) == f"unknown gap '{long}...; known: a"
 
 
 def test_json_in_bytes_is_utf_8_and_pairs_of_surrogates_are_one_sign():

@@ -209,6 +209,13 @@ def test_labels_of_any_type(name, dtype):
     assert call(name, prob, group, label.to(dtype), 2).item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("value", [0.5, 1.25, float("nan"), float("inf")])
+def test_a_label_that_is_no_whole_number_is_refused_and_not_cut_off(value):
+    label = torch.tensor([0.0, 1.0, value])
+    with pytest.raises(DataError, match=f"label: expected 0 and 1, got .*{value}"):
+        equalized_odds_gap(torch.rand(3), torch.tensor([0, 1, 1]), label=label, n_groups=2)
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), name=st.sampled_from(figure_names()), n_groups=st.integers(1, 4))
 def test_range_and_symmetry(data, name, n_groups):

@@ -1,5 +1,7 @@
 """Each method's gradient is that of its printed formula; zero weights share one path."""
 
+from importlib.metadata import EntryPoint
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from dralign.methods import (
     method_options,
     method_type,
     method_types,
+    registry,
     used_options,
     users_of,
 )
@@ -222,6 +225,29 @@ def test_what_is_not_given_takes_the_methods_own_default(name, given, expected):
     options = method_options(method_type(name), given)
     assert options.keys() == set(method_type(name).setting_names)
     assert {key: options[key] for key in expected} == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("erm", {}, "gap_bound: the method 'erm' has no weight to find; methods .*: gap, dralign"),
+        ("gap", {"fairness_weight": 0.2}, "fairness_weight: gap_bound finds the weights; give one"),
+        ("dralign", {"alignment_weight": 0.2}, "alignment_weight: gap_bound finds the weights"),
+    ],
+)
+def test_a_bound_stands_in_for_weights_and_not_beside_them(name, given, message):
+    with pytest.raises(OptionError, match=message):
+        method_options(method_type(name), given, gap_bound=0.1)
+
+
+def test_what_installed_packages_name_is_imported_when_methods_are_asked_for(monkeypatch):
+    imported, named = [], EntryPoint("tilted", "string", registry.ENTRY_POINTS)
+    monkeypatch.setattr(EntryPoint, "load", lambda point: imported.append(point.value))
+    monkeypatch.setattr(registry, "entry_points", lambda group: [named] * (group == named.group))
+    registry._load_extensions.cache_clear()
+    assert "gap" in method_names()
+    assert method_types()
+    assert imported == ["string"]
 
 
 def test_alignment_weight_is_a_tenth_of_a_weight_that_is_found():

@@ -299,6 +299,7 @@ def test_a_schedule_is_a_number_a_text_or_itself(late):
     assert schedule_of(3) == schedule_of("3") == Every(3)
     assert [Every(3).weight(step) for step in range(4)] == [3, 0, 0, 3]
     assert schedule_of("late:2") == Late(2) == schedule_of(Late(2))
+    assert schedule_of(str(Every(3))) == Every(3)
     assert (written_schedule(3), written_schedule(Late(2))) == (3, "late:2")
 
 

@@ -16,7 +16,7 @@ import interrupts
 import records as made_up
 import study_runs as runs
 from dralign.errors import DralignWarning
-from dralign.study import Ledger, TrialSpec, identify, processes, run_study, runner
+from dralign.study import Ledger, TrialSpec, identify, pools, processes, run_study, runner
 
 SPECS = [TrialSpec(made_up.ADULT, "erm", seed=seed) for seed in range(40)]
 PROC = Path("/proc/self")
@@ -202,12 +202,33 @@ def test_a_worker_that_computes_is_alive_though_it_can_not_say_so(tmp_path, monk
     assert not recwarn.list
 
 
-def test_time_in_which_nobody_looked_is_no_silence(tmp_path, monkeypatch, recwarn):
+class Silent(pools.Pool):
+    """Workers of which nothing is heard."""
+
+    def has_room(self):
+        return False
+
+    def hand_out(self, digest, call, *arguments):
+        self.flights[digest] = pools.Flight(digest, "somewhere", begun=True)
+
+    def take_back(self, digest):
+        del self.flights[digest]
+
+    def _news(self, seconds):
+        return []
+
+
+def test_time_in_which_nobody_looked_is_no_silence(monkeypatch):
     """A coordinator that was itself stopped, or busy, does not blame its workers."""
-    monkeypatch.setattr(runner, "TELL_SECONDS", 4.0)
-    with Ledger(tmp_path / "study.sqlite") as ledger:
-        run_study(SPECS[:4], ledger, jobs=2, run=runs.short, on_record=lambda _: time.sleep(5))
-    assert not recwarn.list
+    now = [0.0]
+    monkeypatch.setattr(pools.time, "monotonic", lambda: now[0])
+    pool = Silent()
+    pool.hand_out("one", int)
+    for passed in (0.5, 3600.0, 0.25):
+        now[0] += passed
+        pool.wait(0.0)
+    assert pool.flights["one"].silent == pool.flights["one"].running == 0.5 + 2.0 + 0.25
+    assert runner.TELL_SECONDS > pools.MOST_SECONDS + runner.LOOK_SECONDS
 
 
 @needs_proc

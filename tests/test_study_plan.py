@@ -311,9 +311,17 @@ def test_texts_and_numbers_with_many_dots_are_no_long_keys(plan):
 
 
 def test_a_mistake_of_any_length_is_a_short_line(plan):
-    with pytest.raises(OptionError, match=r"unknown key 'xxx.* \.\.\.$") as caught:
+    with pytest.raises(OptionError, match=r"unknown key 'xxx.*\.\.\.; known: ") as caught:
         plan("x" * 100_000 + " = 1")
     assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("key", ["dataset", "labels", "partition"])
+def test_a_path_that_the_system_refuses_is_one_line(plan, key):
+    given = {"dataset": "adult", key: "a" * 5000}
+    lines = "\n".join(f"{name} = '{value}'" for name, value in given.items())
+    with pytest.raises(OptionError, match=r"unknown dataset|is for images"):
+        plan(f"[[trials]]\nmethod = 'erm'\n{lines}")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")

@@ -1,13 +1,15 @@
 """A real trial, small: the same at any number of processes, and new when its data change."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dralign.data import DataSource
-from dralign.errors import OptionError
+from dralign.errors import OptionError, StudyError
 from dralign.study import Ledger, TrialSpec, run_study
+from dralign.study.attempt import attempt
 from dralign.study.spec import Trial
 from dralign.study.trial import run_trial
 
@@ -62,6 +64,48 @@ def test_records_name_a_file_but_not_where_it_lies(table, tmp_path):
         run_study(specs(table)[:1], ledger, jobs=1, on_record=seen.append)
         assert seen[0].spec == ledger.records()[0].spec
     assert seen[0].spec.data.name == "people.csv"
+
+
+def append_a_row(path):
+    path.write_text(path.read_text() + "50,cook,a,low\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (append_a_row, r"people\.csv: the file changed while the study ran"),
+        (Path.unlink, r"people\.csv.* No such file.* it could be read when the study began"),
+    ],
+)
+def test_a_file_that_is_another_when_it_is_read_ends_the_study(table, tmp_path, change, message):
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        with pytest.raises(StudyError, match=message):
+            run_study(specs(table), ledger, jobs=1, on_record=lambda _: change(table))
+        assert len(ledger.records()) == 1
+
+
+def test_a_file_that_was_another_only_while_it_was_read_is_a_failed_trial(table, monkeypatch):
+    trial = Trial(specs(table)[0], specs(table)[0].data.fingerprint())
+    content, load = table.read_bytes(), DataSource.load
+
+    def load_another(source, seed):
+        table.write_bytes(content + b"50,cook,a,low\n")
+        loaded = load(source, seed)
+        table.write_bytes(content)
+        return loaded
+
+    monkeypatch.setattr(DataSource, "load", load_another)
+    record = attempt(None, trial.hash, trial)
+    assert record.status == "failed"
+    assert "the data that were read are others than was expected" in record.error
+
+
+def test_the_data_of_a_trial_are_looked_at_once(table, monkeypatch):
+    trial = Trial(specs(table)[0], specs(table)[0].data.fingerprint())
+    looked = []
+    monkeypatch.setattr(DataSource, "fingerprint", looked.append)
+    assert attempt(None, trial.hash, trial).status == "done"
+    assert looked == []  # loading gives the fingerprint of what was read
 
 
 def test_a_file_that_moved_gives_the_same_trials_and_one_that_changed_new_ones(table, tmp_path):

@@ -14,10 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import torch
 import torch.distributed as dist
 
 from dralign.errors import DralignWarning, OptionError
-from dralign.training import launch, launcher
+from dralign.training import joined, launch, launched, launcher
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
 PROC = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
@@ -234,7 +235,7 @@ def test_processes_that_end_well_end_the_run_well(monkeypatch):
 def test_a_launcher_that_is_asked_to_end_ends_what_it_started(tmp_path):
     code = """
 import sys, threading, os, signal
-from dralign.training import launch, launcher
+from dralign.training import joined, launch, launched, launcher
 launcher._command = lambda _: [sys.executable, "-c", "import time; time.sleep(100)"]
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
 print(launch([], 2))
@@ -255,3 +256,36 @@ except ChildProcessError:
 def test_at_least_one_process_is_started(n):
     with pytest.raises(OptionError, match=f"nproc: expected at least 1, got {n}"):
         launch([], n)
+
+
+@pytest.mark.parametrize("value", ["", "two", "0", "-1", "1.5", "\u0663", "9" * 5000])
+def test_a_number_of_processes_that_is_none_is_one_line(monkeypatch, value):
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(OptionError, match=r"WORLD_SIZE: expected .* of at least 1 .* unset") as one:
+        launched()
+    assert "\n" not in str(one.value)
+    assert len(str(one.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({}, "RANK: expected a number of at least 0 in the environment"),
+        ({"RANK": "x"}, "RANK: expected a number of at least 0 .* got 'x'"),
+        ({"RANK": "0"}, "the 2 processes of WORLD_SIZE can't meet: .*MASTER_ADDR"),
+        (
+            {"RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"},
+            "can't meet: .*; start them with torchrun",
+        ),
+    ],
+)
+def test_processes_that_are_not_told_how_to_meet_end_with_one_line(monkeypatch, told, message):
+    names = ("RANK", "MASTER_ADDR", "MASTER_PORT", launcher._FOLDER)
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"WORLD_SIZE": "2", **told}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(OptionError, match=message) as caught, joined(torch.device("cpu")):
+        pytest.fail("a process trains alone")
+    assert "\n" not in str(caught.value)
+    assert not dist.is_initialized()

@@ -1,6 +1,17 @@
 """``python -m dralign``, and the command ``dralign``: the command line, and Ctrl-C before it."""
 
+import os
 import sys
+
+# ``python -m`` looks for modules in the working folder before all others, and whoever gave us a
+# folder of data may have put a torch.py there. The folder of the package itself stays.
+if (
+    __name__ == "__main__"
+    and not sys.flags.safe_path
+    and sys.path[0] in {"", os.getcwd()}  # noqa: PTH109 - pathlib might be found there as well
+    and sys.path[0] != os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120
+):
+    del sys.path[0]
 
 from dralign.errors import DralignError
 from dralign.interrupts import hear_interrupts, silence_interrupts
@@ -12,6 +23,8 @@ def main() -> int:
     Returns:
         The exit code, as of ``dralign.cli.main``; 1 if it can't be loaded.
     """
+    # Nor do the processes that are started from here, which Python may start in ways of its own.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
     silence_interrupts()
     try:
         return _run()

@@ -1,6 +1,9 @@
 """The exceptions and warnings of dralign; each also inherits the builtin that users catch."""
 
 from collections.abc import Iterable
+from typing import Final
+
+LONGEST_QUOTE: Final = 80  # characters of one value in a line for a person
 
 
 class DralignError(Exception):
@@ -57,4 +60,10 @@ class AssumptionWarning(DralignWarning):
 
 def unknown(what: str, given: object, known: Iterable[str]) -> str:
     """The text of an error for an unknown value of a named option, listing the known ones."""
-    return f"unknown {what} {given!r}; known: {', '.join(known)}"
+    return f"unknown {what} {quoted(given)}; known: {', '.join(known)}"
+
+
+def quoted(given: object) -> str:
+    """What was given as Python writes it; of a long one the beginning."""
+    text = repr(given)
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."

@@ -128,6 +128,22 @@ def is_same(one: Path | str, other: Path | str) -> bool:
         return False
 
 
+def is_file(path: Path | str) -> bool:
+    """Whether there is a regular file; a name that the system refuses is that of none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+
+
+def is_folder(path: Path | str) -> bool:
+    """Whether there is a folder; a name that the system refuses is that of none."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_whole(path: Path | str, *, at_most: int, what: str = "file") -> bytes:
     """The content of a regular file; others (pipes, devices) would be waited for without end.
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dralign.errors import DataError, DralignError
+from dralign.errors import DataError, DralignError, quoted
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON; halves of pairs among them
 _UNSHOWN: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of Unicode
@@ -119,11 +119,11 @@ class Form:
     def only(self, *keys: str) -> None:
         """Checks that there are no other keys."""
         if extra := self.content.keys() - keys:
-            raise self.error(f"{self.where}: unknown entry {min(map(str, extra))[:50]!r}")
+            raise self.error(f"{self.where}: unknown entry {quoted(min(map(str, extra)))}")
 
     def _take(self, key: str, kind: type | tuple[type, ...], wanted: str) -> Any:  # noqa: ANN401
         if key not in self.content:
-            raise self.error(f"{self.where}: the entry {key!r} is missing")
+            raise self.error(f"{self.where}: the entry {quoted(key)} is missing")
         value = self.content[key]
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
             raise self._wrong(key, f"{wanted}, got {type(value).__name__}")
@@ -140,7 +140,7 @@ class Form:
         raise self._wrong(key, "finite numbers")
 
     def _wrong(self, key: str, wanted: str) -> DralignError:
-        return self.error(f"{self.where}: {key!r} must be {wanted}")
+        return self.error(f"{self.where}: {quoted(key)} must be {wanted}")
 
     def amount(self, key: str) -> float:
         """A finite number from 0 up."""

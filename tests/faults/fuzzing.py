@@ -82,7 +82,8 @@ def fuzz(cases: dict[str, Case], count: int, *, seed: int = 0) -> tuple[Counter,
 
 def run(cases: dict[str, Case], arguments: Iterable[str]) -> int:
     """The script: ``fuzz_x.py COUNT [SEED]`` prints a table, and fails if anything is bad."""
-    count, seed = (*map(int, arguments), 1000, 0)[:2] if arguments else (1000, 0)
+    numbers = [int(text) for text in arguments]
+    count, seed = (*numbers, *(1000, 0)[len(numbers) :])
     found, bad = fuzz(cases, count, seed=seed)
     columns = ("refused", "accepted", *BAD)
     print(f"{'':24}" + "".join(f"{name:>11}" for name in columns))

@@ -106,27 +106,38 @@ def wait_for_moment(process: subprocess.Popen[str], rng: random.Random, whole: U
     return f"{moment} trials"
 
 
-def strike(process: subprocess.Popen[str], kind: str, mark: str, rng: random.Random) -> None:
-    """Does the harm."""
+def strike(process: subprocess.Popen[str], kind: str, mark: str, rng: random.Random) -> bool:
+    """Does the harm; whether there was a process for it."""
     if kind == "worker":
-        workers = [pid for pid in marked(mark) if pid != process.pid and is_worker(pid)]
+        workers = workers_of(process, mark)
         if workers:
             os.kill(rng.choice(workers), signal.SIGKILL)
-    elif kind == "coordinator":
+        return bool(workers)
+    if kind == "coordinator":
         process.kill()
     elif kind == "SIGTERM":
         process.terminate()
     elif process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL if kind == "all" else signal.SIGINT)
+    return True
+
+
+def workers_of(process: subprocess.Popen[str], mark: str) -> list[int]:
+    """The processes that run trials for a command, which starts them in its first seconds."""
+    while process.poll() is None:
+        if found := [pid for pid in marked(mark) if is_worker(pid)]:
+            return found
+        time.sleep(0.01)
+    return []
 
 
 def is_worker(pid: int) -> bool:
-    """Whether a process runs trials, and does not merely look after shared resources."""
+    """Whether a process runs trials for another."""
     try:
         said = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return b"tracker" not in said and b"popen_loky" in said
+    return str(Path("dralign", "study", "worker.py")).encode() in said
 
 
 def attempt(folder: Path, kind: str, rng: random.Random, whole: Undisturbed) -> tuple[str, str]:
@@ -134,10 +145,12 @@ def attempt(folder: Path, kind: str, rng: random.Random, whole: Undisturbed) -> 
     (out, temporary), mark = places(folder), uuid.uuid4().hex
     process = start(arguments(out, whole.plan), mark=mark, temporary=temporary)
     moment = wait_for_moment(process, rng, whole)
-    strike(process, kind, mark, rng)
+    struck = strike(process, kind, mark, rng)
     done = finish(process)
     gone = all_gone(mark)
     wrong = ended_badly(kind, done, begun=(out / "study.sqlite").exists())
+    if not wrong and not struck:
+        wrong = "there was no worker to kill"
     if not wrong and not gone:
         wrong = "a process is left"
     if not wrong:

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import sys
@@ -43,7 +44,7 @@ import torch  # noqa: F401
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.toml")
 COPIED = ("src", "tests", "plans", "results", "docs", "pyproject.toml", "README.md")
-LONGEST = 1800.0  # seconds; for the tests of one mutant, before it is applied
+LONGEST = 1800.0  # seconds that one run of tests may take at all
 FAILED = {1, 2}  # pytest: a test failed, or a test file could not be imported
 
 
@@ -170,21 +171,26 @@ class Driver:
             copy(source, self.root / name)
         self._unchanged: dict[tuple[str, ...], float] = {}  # seconds that the tests took
 
-    def tests(self, names: Sequence[str], limit: float) -> tuple[int | None, str]:
-        """Pytest's exit status, None where it ran past the limit, and the first failure."""
+    def tests(self, names: Sequence[str], limit: float) -> tuple[int | None, str, float]:
+        """Runs tests, for at most ``limit`` seconds of a processor: a busy machine is no kill.
+
+        Returns:
+            Pytest's exit status, None where it ran past a limit; the first failure; the seconds of
+            a processor that it took.
+        """
         printed = self.root / "printed.log"
         child = os.fork()
         if not child:
-            self._be_pytest(names, printed)
-        status = _ended(child, limit)
+            self._be_pytest(names, printed, int(limit))
+        status, seconds = _ended(child)
         _end(child)
         text = printed.read_text(encoding="utf-8", errors="replace")
         said = [line for line in text.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        if status is None:
-            return None, "ran past the limit"
-        return status, said[0].split(" - ")[0] if said else text[-300:]
+        if status in {None, -signal.SIGXCPU}:
+            return None, "ran past the limit", seconds
+        return status, said[0].split(" - ")[0] if said else text[-300:], seconds
 
-    def _be_pytest(self, names: Sequence[str], printed: Path) -> NoReturn:
+    def _be_pytest(self, names: Sequence[str], printed: Path, limit: int) -> NoReturn:
         """Runs the tests in this process, a fork, and ends it."""
         status = 3
         try:
@@ -196,6 +202,7 @@ class Driver:
             os.dup2(where, 1)
             os.dup2(where, 2)
             signal.signal(signal.SIGINT, signal.default_int_handler)
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
             status = pytest.main(["-x", "-q", "--no-header", "--tb=no", *names])
         finally:
             sys.stdout.flush()
@@ -204,11 +211,10 @@ class Driver:
     def fails_unchanged(self, names: tuple[str, ...]) -> str:
         """The first of the tests that fails in the copy before anything is changed; else empty."""
         if names not in self._unchanged:
-            start = time.monotonic()
-            status, said = self.tests(names, LONGEST)
+            status, said, seconds = self.tests(names, LONGEST)
             if status != 0:
                 return said
-            self._unchanged[names] = time.monotonic() - start
+            self._unchanged[names] = seconds
         return ""
 
     def run(self, mutant: Mutant) -> Result:
@@ -225,8 +231,7 @@ class Driver:
                 continue
             self._write(file, changed)
             try:
-                # Far more than they took before: a busy machine is no kill.
-                status, said = self.tests(names, 120 + 5 * self._unchanged[names])
+                status, said, _ = self.tests(names, 60 + 5 * self._unchanged[names])
             finally:
                 self._write(file, before)
             if status is None:
@@ -246,17 +251,20 @@ class Driver:
             compiled.unlink()
 
 
-def _ended(child: int, limit: float) -> int | None:
-    """The exit status of a child, minus a signal; None if it has not ended within the limit."""
-    deadline = time.monotonic() + limit
+def _ended(child: int) -> tuple[int | None, float]:
+    """The exit status of a child, minus a signal, and the seconds of a processor that it took.
+
+    The status is None if it has not ended after ``LONGEST`` seconds.
+    """
+    deadline = time.monotonic() + LONGEST
     while time.monotonic() < deadline:
-        pid, status = os.waitpid(child, os.WNOHANG)
+        pid, status, used = os.wait4(child, os.WNOHANG)
         if pid:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
         time.sleep(0.1)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return None
+    return None, LONGEST
 
 
 def _end(group: int) -> None:

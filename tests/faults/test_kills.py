@@ -1,11 +1,14 @@
 """A short form of kills.py: sweeps that are killed and continued."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import harness
 import kills
+from dralign.study.processes import open_processes
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes in /proc")
 
@@ -13,6 +16,17 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds p
 def test_a_sweep_of_which_all_processes_are_killed_ends_as_if_nothing_had_happened(capsys):
     assert kills.main(["--each", "1", "--trials", "8", "--kinds", "all"]) == 0
     assert "in all" in capsys.readouterr().out
+
+
+def test_the_process_that_runs_a_trial_counts_as_a_worker_and_no_other_does(tmp_path):
+    told = tmp_path / "told"
+    call = partial(os.system, f"echo $PPID > {told}")
+    with open_processes(1) as pool:
+        pool.hand_out("a", call)
+        while not pool.wait(0.1):
+            pass
+        assert kills.is_worker(int(told.read_text()))
+    assert not kills.is_worker(os.getpid())
 
 
 def test_a_lost_trial_another_figure_and_a_left_file_are_told():

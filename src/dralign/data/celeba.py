@@ -16,7 +16,7 @@ from dralign.data.images_cache import PAPER_SIZE, ImageFiles, decoded, list_file
 from dralign.data.local import ENVIRONMENT, homes
 from dralign.data.splitting import Rows, check_seed, stratified_split
 from dralign.errors import DataError, DralignWarning, OptionError, unknown
-from dralign.files import read_whole
+from dralign.files import is_file, read_whole
 from dralign.groups import CROSS, GroupCodes, encode_groups, require_groups
 
 ROWS = 202_599
@@ -256,7 +256,7 @@ def _partition_file(folder: Path, partition: str) -> Path:
     if not partition:
         return _text_file(folder, PARTITION)
     for place in (Path(partition), folder / partition):
-        if place.is_file():
+        if is_file(place):
             return place
     raise DataError(f"{partition}: no such partition file, here or in {folder}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from dralign.data.limits import check_names, check_room, unpacked, within_memory
 from dralign.data.parquet import one_line, parse_parquet
 from dralign.errors import DataError
-from dralign.files import open_regular
+from dralign.files import is_folder, open_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ def table_bytes(path: str | Path) -> bytes:
             ending.
     """
     path = Path(path)
-    if not _is_folder(path):
+    if not is_folder(path):
         _ending(path)
     try:
         with within_memory(path), open_regular(path) as file:
@@ -61,7 +61,7 @@ def table_bytes(path: str | Path) -> bytes:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:
-        if _is_folder(path):
+        if is_folder(path):
             raise DataError(f"{path}: is a folder; expected a CSV or Parquet file") from error
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{str(path)[:200]!r}: {reason}") from error
@@ -105,14 +105,6 @@ def _ending(path: Path) -> str:
         if path.name.lower().endswith(ending):
             return ending
     raise DataError(f"{path}: expected a file name that ends in one of {', '.join(known)}")
-
-
-def _is_folder(path: Path) -> bool:
-    """Whether the path is a folder; a path that the system refuses is none."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
 
 
 def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) -> "pd.DataFrame":

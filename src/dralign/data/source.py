@@ -18,6 +18,7 @@ from dralign.data.german import load_german
 from dralign.data.images_folder import images_fingerprint, load_images
 from dralign.data.limits import within_memory
 from dralign.errors import OptionError
+from dralign.files import is_folder
 from dralign.forms import Form
 
 BUILT_IN = {
@@ -97,7 +98,7 @@ class DataSource:
                 f"preparation {self.preparation!r}: files of your own have 'standard' only"
             )
         else:
-            of_images = self.labels or _is_folder(self.name)
+            of_images = self.labels or is_folder(self.name)
             known = ("labels", "image_size") if of_images else ("labels",)
             object.__setattr__(self, "preparation", "standard")
         if self.labels and self.include_sensitive:
@@ -171,7 +172,7 @@ class DataSource:
         Raises:
             OptionError: if it is a folder, or there is a table of images, without the other.
         """
-        folder = _is_folder(self.name)
+        folder = is_folder(self.name)
         if folder and not self.labels:
             raise OptionError(
                 f"{self.name}: a folder; if it holds images, give the table that tells what is on "
@@ -226,11 +227,3 @@ class DataSource:
             key: take.get(key, entries.text)(key) for key in ("name", *entries.content)
         }
         return cls(**given)
-
-
-def _is_folder(name: str) -> bool:
-    """Whether there is a folder of this name; no name makes it fail."""
-    try:
-        return Path(name).is_dir()
-    except (OSError, ValueError):
-        return False

@@ -14,6 +14,7 @@ from dralign.errors import DralignError
 from dralign.study.environment import environment
 from dralign.study.record import TrialRecord
 from dralign.study.spec import Trial, TrialSpec
+from dralign.study.trial import run_trial
 from dralign.training import History
 
 Run = Callable[[TrialSpec], History]
@@ -23,24 +24,34 @@ Run = Callable[[TrialSpec], History]
 _one_at_a_time = threading.Lock()
 
 
-def attempt(run: Run, digest: str, trial: Trial) -> TrialRecord:
+def attempt(run: Run | None, digest: str, trial: Trial) -> TrialRecord:
     """Runs one trial; whatever it raises becomes a failed record.
 
+    Args:
+        run: what runs it; None for ``run_trial``, which sees from what it reads that these are the
+            data that were fingerprinted. For any other they are looked at before and after.
+        digest: the hash of the trial.
+        trial: the trial.
+
     Raises:
-        StudyError: if the data are not, or no more, those that the trial is about. They are looked
-            at before and after, so that what was read in between is what was fingerprinted.
+        StudyError: if the data are not, or no more, those that the trial is about.
     """
     start = time.perf_counter()
     history: History = ()
     error = ""
     with _one_at_a_time, _one_thread(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        trial.check_data()
+        if run is not None:
+            trial.check_data()
         try:
-            history = run(trial.spec)
+            if run is None:
+                history = run_trial(trial.spec, fingerprint=trial.fingerprint)
+            else:
+                history = run(trial.spec)
         except Exception as cause:  # noqa: BLE001 - one bad trial must not stop a study
             error = _describe(cause)
-        trial.check_data()
+        if error or run is not None:
+            trial.check_data()
         versions = environment()
     return TrialRecord(
         hash=digest,

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hi
 from dralign.data import DataSource
 from dralign.data.source import BUILT_IN
 from dralign.errors import DralignError, OptionError, StudyError, unknown
-from dralign.files import read_whole
+from dralign.files import is_file, is_folder, read_whole
 from dralign.forms import shown
 from dralign.methods import method_names, method_settings, method_type, method_types, used_options
 from dralign.settings import Setting, resolved
@@ -306,7 +306,7 @@ def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:
     name = settings["dataset"]
     described = {key: settings[key] for key in _DATA if key in settings}
     if name not in BUILT_IN:
-        if not Path(name).suffix and not (folder / name).is_dir():
+        if not Path(name).suffix and not is_folder(folder / name):
             known = ", ".join(BUILT_IN)
             raise OptionError(
                 f"unknown dataset {name!r}; known: {known}, or the path of a CSV or Parquet file "
@@ -315,7 +315,7 @@ def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:
         name = str((folder / name).absolute())
     for key in ("labels", "partition"):
         # A partition that is not there may lie beside the official one, where it is looked for.
-        if described.get(key) and (key == "labels" or (folder / described[key]).is_file()):
+        if described.get(key) and (key == "labels" or is_file(folder / described[key])):
             described[key] = str((folder / described[key]).absolute())
     return DataSource(name, data_home=data_home, **described)
 

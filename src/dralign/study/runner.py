@@ -20,7 +20,6 @@ from dralign.study.processes import open_processes
 from dralign.study.record import TrialRecord
 from dralign.study.scheduler import check_address
 from dralign.study.spec import Trial, TrialSpec, identify
-from dralign.study.trial import run_trial
 
 RETRIES: Final = 3  # of a trial whose worker died; the last one alone
 LOOK_SECONDS: Final = 0.5  # how long nobody looks at what is under way
@@ -87,7 +86,7 @@ def run_study(
     dask: str | None = None,
     trial_timeout: float | None = None,
     on_record: Callable[[TrialRecord], None] | None = None,
-    run: Run = run_trial,
+    run: Run | None = None,
 ) -> StudyOutcome:
     """Runs every trial that the ledger does not hold as done, and keeps each as it ends.
 
@@ -110,7 +109,7 @@ def run_study(
         trial_timeout: seconds after which a trial's worker is ended and the trial recorded as
             failed; None for no limit.
         on_record: called with each record once it is in the ledger.
-        run: what runs a trial; a function that other processes can import.
+        run: what runs a trial; a function that other processes can import. None for ``run_trial``.
 
     Raises:
         OptionError: if ``jobs`` is below 1 or given for a running cluster, ``dask`` is neither
@@ -160,7 +159,7 @@ def _records(
     jobs: int | None,
     dask: str | None,
     limit: float | None,
-    run: Run,
+    run: Run | None,
 ) -> Generator[TrialRecord]:
     """The records of the trials as they end; closing it early stops the workers."""
     import joblib
@@ -179,7 +178,7 @@ def _records(
 
 
 def _survivors(
-    todo: Mapping[str, Trial], pool: Pool, run: Run, limit: float | None
+    todo: Mapping[str, Trial], pool: Pool, run: Run | None, limit: float | None
 ) -> Iterator[TrialRecord]:
     """The records of the trials, whatever becomes of the workers."""
     queue, suspects = deque(todo), deque[str]()
@@ -204,7 +203,7 @@ def _attempts(
     queue: deque[str],
     todo: Mapping[str, Trial],
     pool: Pool,
-    run: Run,
+    run: Run | None,
     limit: float | None,
     *,
     alone: bool = False,

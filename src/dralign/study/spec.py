@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from dralign.data import DataSource
-from dralign.errors import DralignError, OptionError, StudyError
+from dralign.errors import DralignError, OptionError, StudyError, quoted
 from dralign.methods import Method, build_method, method_options, method_settings, method_type
 from dralign.methods.shared import GAP, LOSS
 from dralign.models import NETWORK
@@ -152,7 +152,9 @@ class TrialSpec:
         """
         declared = {**{s.name: s for s in COMMON}, **method_settings()}
         if extra := sorted(set(form) - {"data", "method"} - set(declared)):
-            raise StudyError(f"trial: unknown setting {extra[0]!r}; written by a newer dralign?")
+            raise StudyError(
+                f"trial: unknown setting {quoted(extra[0])}; written by a newer dralign?"
+            )
         if lacking := sorted({"data", "method"} - set(form)):
             raise StudyError(f"trial: the setting {lacking[0]!r} is missing")
         given = {name: value for name, value in form.items() if name not in {"data", "method"}}

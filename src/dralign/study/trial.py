@@ -10,7 +10,7 @@ from torch import nn
 
 from dralign import models
 from dralign.data import Dataset, DataSource
-from dralign.errors import DralignWarning, OptionError
+from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.rationale.readings import rationale_readings
 from dralign.study.spec import TrialSpec
 from dralign.training import (
@@ -39,6 +39,7 @@ def train_trial(
     keep: Keep = "all",
     checkpoints: Checkpoints | None = None,
     pretrained: Path | None = None,
+    fingerprint: str = "",
 ) -> tuple[Dataset, Architecture, Training]:
     """Trains a network as ``spec`` says.
 
@@ -50,12 +51,18 @@ def train_trial(
         checkpoints: where the run is saved as it goes.
         pretrained: a file of weights to begin with, as in ``dralign.models.load_weights``. It is no
             setting of a trial: what is compared begins with fresh weights.
+        fingerprint: of the data that are expected; empty for any.
 
     Returns:
         The data, the network's architecture for ``dralign.models.build``, and the run.
+
+    Raises:
+        DataError: if other data than those expected were read.
     """
     with first_before_others():  # images are decoded into a file once
         dataset = spec.data.load(spec.seed)
+    if fingerprint and dataset.fingerprint != fingerprint:
+        raise DataError(f"{spec.data.name}: the data that were read are others than was expected")
     architecture = _architecture(spec, dataset)
     with seeded(spawn_seeds(spec.seed).initialisation):
         model = models.build(architecture)
@@ -99,9 +106,18 @@ def check_trials(specs: Iterable[TrialSpec]) -> None:
         check_trial(spec, datasets[spec.data])
 
 
-def run_trial(spec: TrialSpec) -> History:
-    """The history of one trial; the same spec gives the same one on the CPU."""
-    dataset, _, run = train_trial(spec, keep=PUBLISHED_RULE if spec.readings else "none")
+def run_trial(spec: TrialSpec, *, fingerprint: str = "") -> History:
+    """The history of one trial; the same spec gives the same one on the CPU.
+
+    Args:
+        spec: the settings.
+        fingerprint: of the data that are expected; empty for any.
+
+    Raises:
+        DataError: if other data than those expected were read.
+    """
+    keep: Keep = PUBLISHED_RULE if spec.readings else "none"
+    dataset, _, run = train_trial(spec, keep=keep, fingerprint=fingerprint)
     if not spec.readings:
         return run.history
     chosen = run.restore(PUBLISHED_RULE, spec.gap)

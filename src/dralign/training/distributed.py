@@ -6,10 +6,10 @@ step with the gradients of the whole batch, and moves its own copy of the weight
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dralign.alignment import add_up, n_processes, rank
 from dralign.errors import DralignError, OptionError
-from dralign.training.launcher import PEER_LOST, launched, run_folder
+from dralign.training.launcher import PEER_LOST, launched, run_folder, told
 
 TIMEOUT = timedelta(minutes=30)  # for another process to answer; the first decodes and evaluates
 
@@ -49,7 +49,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     on the CPU, through nccl on CUDA.
 
     Raises:
-        OptionError: if several processes would have to share a GPU.
+        OptionError: if several processes would have to share a GPU, or can't meet.
         DralignError: if another process stops in the middle.
         RuntimeError: whatever else torch reports.
     """
@@ -59,7 +59,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
     folder = run_folder()
     backend = "gloo"
     if device.type == "cuda":
-        local = int(os.environ["LOCAL_RANK"])
+        local = told("LOCAL_RANK")
         if device != torch.device("cuda") or local >= torch.cuda.device_count():
             raise OptionError(
                 f"device: {device} for several processes; give cuda, and have a GPU for each of "
@@ -67,12 +67,7 @@ def joined(device: torch.device) -> Iterator[torch.device]:
             )
         backend, device = "nccl", torch.device("cuda", local)
         torch.cuda.set_device(device)
-    if folder is None:  # torchrun has its own way to tell
-        dist.init_process_group(backend, timeout=TIMEOUT)
-    else:
-        own, count, path = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), folder / "store"
-        store = dist.FileStore(str(path), count)  # type: ignore[attr-defined]
-        dist.init_process_group(backend, store=store, rank=own, world_size=count, timeout=TIMEOUT)
+    _meet(backend, folder)
     try:
         yield device
     except RuntimeError as error:
@@ -80,6 +75,31 @@ def joined(device: torch.device) -> Iterator[torch.device]:
             raise DralignError(PEER_LOST) from error
         raise
     dist.destroy_process_group()
+
+
+def _meet(backend: str, folder: Path | None) -> None:
+    """Joins the other processes, which wait for this one.
+
+    Args:
+        backend: of torch, through which they talk.
+        folder: where they meet; None if torchrun has its own way to tell.
+
+    Raises:
+        OptionError: if that fails.
+    """
+    own, count = told("RANK"), told("WORLD_SIZE")
+    more: dict[str, Any] = {}
+    if folder is not None:
+        store = dist.FileStore(str(folder / "store"), count)  # type: ignore[attr-defined]
+        more = {"store": store, "rank": own, "world_size": count}
+    try:
+        dist.init_process_group(backend, timeout=TIMEOUT, **more)
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise OptionError(
+            f"the {count} processes of WORLD_SIZE can't meet: {reason}; start them with torchrun, "
+            "or unset it to train in one process"
+        ) from error
 
 
 @contextmanager

@@ -6,6 +6,7 @@ text in the same folder: nothing listens for them on the network, and no object 
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, NamedTuple
 
-from dralign.errors import DralignWarning, OptionError
+from dralign.errors import DralignWarning, OptionError, quoted
 from dralign.workers import RUN_FOLDER, end_with, line_of
 
 PEER_LOST: Final = "another process of the run stopped"
@@ -45,8 +46,27 @@ class _Failure(NamedTuple):
 
 
 def launched() -> bool:
-    """Whether this process is one of several, started by ``launch`` or by torchrun."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether this process is one of several, started by ``launch`` or by torchrun.
+
+    Raises:
+        OptionError: if the environment does not say of how many.
+    """
+    return told("WORLD_SIZE", least=1, default="1") > 1
+
+
+def told(name: str, *, least: int = 0, default: str = "") -> int:
+    """A number that whoever started this process put into its environment.
+
+    Raises:
+        OptionError: if it is none, or below ``least``.
+    """
+    text = os.environ.get(name, default)
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) < least:
+        raise OptionError(
+            f"{name}: expected a number of at least {least} in the environment, as torchrun sets, "
+            f"got {quoted(text)}; unset WORLD_SIZE to train in one process"
+        )
+    return int(text)
 
 
 def is_first() -> bool:
