@@ -31,7 +31,8 @@ from dralign.gaps import resolve_gap
 from dralign.methods import GapRegularisation, Method, Step, StepResult, build_method
 from dralign.methods.dralign import DRAlign
 from dralign.models import mlp
-from dralign.rationale import per_sample_loss, probability, select_layers
+from dralign.networks import probability
+from dralign.rationale import per_sample_loss, select_layers
 from dralign.sampling import Batch, Block
 from dralign.training import Selection, TrainingSettings, seeded, spawn_seeds, train
 

@@ -14,7 +14,8 @@ from dralign.alignment import RationaleAlignment
 from dralign.gaps import resolve_gap
 from dralign.methods import build_method
 from dralign.models import mlp
-from dralign.rationale import group_losses, per_sample_loss, probability
+from dralign.networks import probability
+from dralign.rationale import group_losses, per_sample_loss
 from dralign.sampling import Batch, Sampler
 
 ROWS, INPUTS = 27_132, 120

@@ -8,7 +8,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from dralign.alignment import RationaleAlignment, aligned_backward
 from dralign.alignment.passes import running_statistics_kept
 from dralign.gaps import resolve_gap
-from dralign.rationale import group_losses, per_sample_loss, probability
+from dralign.networks import probability
+from dralign.rationale import group_losses, per_sample_loss
 from dralign.sampling import batch_in_blocks
 from switched_off import method_of
 

@@ -24,14 +24,13 @@ LAYERS = [
     {"methods"},
     {"alignment"},
     {"rationale"},
-    {"gaps_ranking"},
     {"metrics"},
     {"gaps"},
     {"models"},
     {"sampling"},
     {"data"},
     {"groups", "_torchvision"},
-    {"files", "forms", "interrupts", "settings", "workers"},
+    {"extensions", "files", "forms", "interrupts", "networks", "settings", "workers"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -19,7 +19,8 @@ from dralign.gaps import resolve_gap
 from dralign.methods import method_names, method_type, users_of
 from dralign.methods.mixup import PathPenalty
 from dralign.models import mlp
-from dralign.rationale import per_sample_loss, probability
+from dralign.networks import probability
+from dralign.rationale import per_sample_loss
 from dralign.sampling import Batch, batch_in_blocks
 from dralign.training import TrainingSettings, train
 from sealed import edit

@@ -9,14 +9,11 @@ from torch import Tensor
 
 from dralign import metrics
 from dralign.errors import DataError, GroupError, GroupTypeError, ModelError, OptionError
-from dralign.gaps_ranking import (
-    RANKING_GAPS,
-    _selected,
-    resolve_smooth_ranking_gap,
-    smooth_all_cutoffs_gap,
-)
+from dralign.gaps import gap_names, judged_by, resolve_gap, smooth_all_cutoffs_gap
+from dralign.gaps.ranking import _selected
 
-every_gap = pytest.mark.parametrize("gap", RANKING_GAPS)
+RANKINGS = {judged_by(name): name for name in gap_names() if judged_by(name) != name}
+every_gap = pytest.mark.parametrize("gap", RANKINGS)
 every_aggregate = pytest.mark.parametrize("aggregate", ["max", "mean"])
 
 
@@ -92,6 +89,26 @@ def test_equal_to_plain_loops(gap, aggregate, n, n_groups, lowest):
         ours = call(logits, group, label, n_groups, temperature=temperature, **options)
         expected = oracle(logits, group, label, gap, n_groups, aggregate, cutoffs, temperature)
         assert ours.item() == pytest.approx(expected, abs=1e-9)
+
+
+def test_by_name_there_is_one_for_each_gap_that_a_ranking_has():
+    assert RANKINGS == {
+        "demographic_parity": "all_cutoffs_demographic_parity",
+        "equalized_odds": "all_cutoffs_equalized_odds",
+        "equal_opportunity": "all_cutoffs_equal_opportunity",
+    }
+
+
+@every_gap
+@every_aggregate
+def test_by_name_it_is_the_function_without_its_checks(gap, aggregate):
+    logits, group, label = batch(50, 3, 1, lowest=-1)
+    expected = call(logits, group, label, 3, gap=gap, aggregate=aggregate)
+    named = resolve_gap(RANKINGS[gap], aggregate=aggregate)
+    for output in (logits, logits[:, None]):
+        assert torch.equal(named(named.of_rows(output), group, label, 3), expected)
+    assert named.strata == resolve_gap(gap).strata
+    assert named.judged_by == gap
 
 
 @every_gap
@@ -361,7 +378,7 @@ def test_options_out_of_range_are_named():
     with pytest.raises(OptionError, match="needs two classes, the label has 3"):
         call(torch.eye(3), torch.tensor([0, 1, 0]), torch.arange(3), gap="equal_opportunity")
     with pytest.raises(ModelError, match="tells 3 classes apart, the labels have 2"):
-        resolve_smooth_ranking_gap("demographic_parity")(torch.eye(3), group[:3], label[:3], 2)
+        resolve_gap("all_cutoffs_demographic_parity")(torch.eye(3), group[:3], label[:3], 2)
 
 
 BAD = {

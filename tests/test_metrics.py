@@ -22,7 +22,7 @@ from dralign.errors import (
     OptionError,
     UndefinedMetricWarning,
 )
-from dralign.gaps import GAP_NAMES
+from dralign.gaps import figure_names
 
 SEEDS = range(5)
 PRINTED = "printed_predictive_parity"
@@ -302,7 +302,7 @@ def test_record_equals_the_single_functions(n_groups):
         f"{form}_{name}": getattr(metrics, f"{prefix}{name}_difference")(
             y, prob, sensitive_features=group
         )
-        for name in GAP_NAMES
+        for name in figure_names()
         if name != PRINTED
         for form, prefix in (("soft", "soft_"), ("hard", ""))
     }
@@ -313,7 +313,7 @@ def test_record_equals_the_single_functions(n_groups):
             f"{name}_{gap}": getattr(metrics, f"{name}_gap")(
                 y, prob, sensitive_features=group, gap=gap
             )
-            for gap in GAP_NAMES
+            for gap in figure_names()
             if (name, gap) not in NO_CURVE
         }
     singles = (
@@ -352,7 +352,7 @@ def test_record_leaves_rows_of_no_group_out_of_the_gaps_only():
     record = metrics.evaluate(y, prob, np.where(known, codes, -1), n_groups=2)
     whole = metrics.evaluate(y, prob, codes, n_groups=2)
     part = metrics.evaluate(y[known], prob[known], codes[known], n_groups=2)
-    of_gaps = {measure.key(gap) for measure in metrics.all_measures() for gap in GAP_NAMES}
+    of_gaps = {measure.key(gap) for measure in metrics.all_measures() for gap in figure_names()}
     singles = {measure.name for measure in metrics.all_measures() if not measure.of_gap}
     for name, value in record.items():
         expected = (whole if name in singles else part)[name]

@@ -9,6 +9,7 @@ from dralign.models import mlp
 from dralign.sampling import Batch, Block, part_of
 from switched_off import method_of
 
+ALL_CUTOFFS_EO = "all_cutoffs_equalized_odds"
 DP, EO, EOP = "demographic_parity", "equalized_odds", "equal_opportunity"
 WEIGHTS = {
     "gap": {"fairness_weight": 0.4},
@@ -27,6 +28,11 @@ CASES |= {
     "adversarial EOP": {"name": "adversarial", "gap": EOP, **WEIGHTS["adversarial"]},
     "gap group_sum": {"name": "gap", "loss": "group_sum", **WEIGHTS["gap"]},
     "gap classes": {"name": "gap", "gap": EO, "n_classes": 3, **WEIGHTS["gap"]},
+    "gap all cut-offs": {"name": "gap", "gap": ALL_CUTOFFS_EO, **WEIGHTS["gap"]},
+    "gap all cut-offs classes": {
+        "name": "gap", "gap": ALL_CUTOFFS_EO, "n_classes": 3, **WEIGHTS["gap"],
+    },
+    "dralign all cut-offs": {"name": "dralign", "gap": ALL_CUTOFFS_EO, **WEIGHTS["dralign"]},
     "mixup layer": {"name": "mixup", "mixup_layer": "1", **WEIGHTS["mixup"]},
     "mixup classes": {"name": "mixup", "n_classes": 3, **WEIGHTS["mixup"]},
     "dralign mixup": {"name": "dralign", "penalty": "mixup", "gap": EO, **WEIGHTS["dralign"]},

@@ -34,7 +34,8 @@ class Setting:
         least: the smallest number that it may be.
         most: the largest.
         positive: whether it must be above 0.
-        choices: the texts that it may be; empty for any.
+        choices: the texts that it may be, or a function that finds them, as packages may add some;
+            empty for any.
         optional: whether None is a value of its own.
         read: makes the one form of a value of the kind "own", in which it is kept and written.
         when: whether it means anything beside the others; None for always.
@@ -50,7 +51,7 @@ class Setting:
     least: float = -math.inf
     most: float = math.inf
     positive: bool = False
-    choices: tuple[str, ...] = ()
+    choices: tuple[str, ...] | Callable[[], tuple[str, ...]] = ()
     optional: bool = False
     read: Callable[[Any], Any] | None = None
     when: Callable[[Mapping[str, Any]], bool] | None = None
@@ -66,6 +67,11 @@ class Setting:
     def words(self) -> str:
         """Its name for a person."""
         return self.sign or self.name.replace("_", " ")
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The texts that it may be; empty for any."""
+        return self.choices() if callable(self.choices) else self.choices
 
     def checked(self, value: Any) -> Any:  # noqa: ANN401 - of any kind
         """The value in its one form: 1 becomes 1.0 where a number is meant, -0.0 becomes 0.0.
@@ -155,8 +161,8 @@ def _choice(setting: Setting, value: object) -> str:
     Raises:
         OptionError: if it is none of them.
     """
-    if not isinstance(value, str) or value not in setting.choices:
-        raise OptionError(unknown(setting.words, value, setting.choices))
+    if not isinstance(value, str) or value not in setting.known:
+        raise OptionError(unknown(setting.words, value, setting.known))
     return value
 
 

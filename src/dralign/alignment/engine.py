@@ -34,7 +34,7 @@ from dralign.alignment.term import RationaleAlignment
 from dralign.errors import DataError, ModelError, OptionError
 from dralign.gaps import Gap, check_label, resolve_gap
 from dralign.groups import check_group
-from dralign.rationale import per_sample_loss, probability
+from dralign.rationale import per_sample_loss
 from dralign.rationale.derivatives import limits_explained
 from dralign.rationale.outputs import warn_of_probabilities
 from dralign.rationale.usage import FEW
@@ -165,7 +165,7 @@ def backward_in_blocks(
         first = [step.forward(batch)] if len(parts) == 1 else step.rehearse(parts)
         step.refuse_hidden(first)
         similarity, cotangents = step.similarity(first, -alignment_weight)
-        everyone = Everyone([p.prob for p in first], parts) if fairness_weight else None
+        everyone = Everyone([p.of_rows for p in first], parts) if fairness_weight else None
         shares = [1.0 if loss == "group_sum" else rows / sum(step.rows) for rows in step.rows]
         value = torch.zeros((), device=batch.x.device)
         for place, part in enumerate(parts):
@@ -175,7 +175,7 @@ def backward_in_blocks(
                 total = torch.stack([s * x for s, x in zip(shares, now.losses, strict=True)]).sum()
             value = value + total.detach()
             if everyone is not None:
-                difference = gap(*everyone.seen_from(place, now.prob), n_groups)
+                difference = gap(*everyone.seen_from(place, now.of_rows), n_groups)
                 total = total + fairness_weight * difference
             keys = [key for key in now.gradients if key in cotangents]
             step.require_derivatives([now.gradients[key] for key in keys])
@@ -200,14 +200,14 @@ class _Pass:
     Attributes:
         losses: each block's loss, added up over the part and divided by the rows of the whole
             block, so that the parts add up to the mean.
-        prob: (n,) probabilities.
+        of_rows: what the gap reads of each row.
         gradients: by block and leaf the gradient of the block's loss times the loss scale; of the
             blocks that are compared, and the leaves that are reached.
         state: of the random generators when it began.
     """
 
     losses: list[Tensor]
-    prob: Tensor
+    of_rows: Tensor
     gradients: dict[Key, Tensor]
     state: list[Tensor]
 
@@ -229,7 +229,7 @@ class _Step:
         passes: Passes,
     ) -> None:
         """Finds the leaf parameters of the layers and counts rows; nothing is run yet."""
-        self.model, self.alignment, self.batch = model, alignment, batch
+        self.model, self.alignment, self.batch, self.gap = model, alignment, batch, gap
         self.granularity = alignment.granularity
         self.passes, self.scale = passes, passes.loss_scale
         named = dict(model.named_parameters(remove_duplicate=False))
@@ -265,7 +265,7 @@ class _Step:
             )
             if gradient is not None
         }
-        return _Pass(losses, probability(torch.cat(outputs)), gradients, state)
+        return _Pass(losses, self.gap.of_rows(torch.cat(outputs)), gradients, state)
 
     def refuse_hidden(self, passes: Sequence[_Pass]) -> None:
         """Checks that layers without a gradient are not used; a step with all costs nothing more.
@@ -299,7 +299,7 @@ class _Step:
             for part in parts:
                 full = self.forward(part, graph=False)
                 losses = [loss.detach() for loss in full.losses]
-                passes.append(_Pass(losses, full.prob.detach(), full.gradients, full.state))
+                passes.append(_Pass(losses, full.of_rows.detach(), full.gradients, full.state))
         return passes
 
     def repeat(self, part: Batch, rehearsed: _Pass) -> _Pass:
@@ -323,7 +323,7 @@ class _Step:
         add_up(list(gradients.values()))
         place_of = {id(leaf): place for place, leaf in enumerate(self.leaves)}
         cotangents: dict[Key, Tensor] = {}
-        similarity = torch.zeros((), device=passes[0].prob.device)
+        similarity = torch.zeros((), device=passes[0].of_rows.device)
         for blocks in self.compared:
             for layer, leaf in self.layers:
                 keys = [(block, place_of[id(leaf)]) for block in blocks]

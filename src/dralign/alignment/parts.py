@@ -47,26 +47,26 @@ def count_rows(batch: Batch) -> list[int]:
 
 
 class Everyone:
-    """The probabilities of all rows of a step: of every part and of every process."""
+    """What is read of each row of a step: of every part and of every process."""
 
-    def __init__(self, prob: Sequence[Tensor], parts: Sequence[Batch]) -> None:
+    def __init__(self, of_rows: Sequence[Tensor], parts: Sequence[Batch]) -> None:
         """Exchanges them.
 
         Args:
-            prob: of the rows of each part of this process; a graph is left alone.
+            of_rows: of the rows of each part of this process; a graph is left alone.
             parts: the parts.
         """
-        self._parts = [each.detach() for each in prob]
-        self._prob = collect(torch.cat(self._parts))
+        self._parts = [each.detach() for each in of_rows]
+        self._of_rows = collect(torch.cat(self._parts))
         self._group = torch.cat(collect(torch.cat([part.group for part in parts])))
         self._label = torch.cat(collect(torch.cat([part.y for part in parts])))
 
-    def seen_from(self, place: int, prob: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Probabilities, groups and labels; a graph leads to one part of this process alone.
+    def seen_from(self, place: int, of_rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What was read, groups and labels; a graph leads to one part of this process alone.
 
         So the gradients of a function of them, added up over parts and processes, are those that
         the function has where all rows are one part.
         """
-        own = torch.cat([*self._parts[:place], prob, *self._parts[place + 1 :]])
-        before, after = self._prob[: rank()], self._prob[rank() + 1 :]
+        own = torch.cat([*self._parts[:place], of_rows, *self._parts[place + 1 :]])
+        before, after = self._of_rows[: rank()], self._of_rows[rank() + 1 :]
         return torch.cat([*before, own, *after]), self._group, self._label

@@ -15,7 +15,8 @@ from torch.func import functional_call
 
 from dralign.auditing import small
 from dralign.auditing.records import JointRemoval, Part, WhatIf
-from dralign.rationale import Layer, logits_in, per_sample_loss, probability
+from dralign.networks import probability
+from dralign.rationale import Layer, logits_in, per_sample_loss
 from dralign.rationale.ablation import Target, plain_ablation
 from dralign.rationale.fast_ablation import fast_ablation
 from dralign.rationale.rows import Rows

@@ -122,8 +122,8 @@ def _parameter(setting: Setting) -> inspect.Parameter:
     notes = [f"Of {', '.join(users)}."] if users else []
     if not callable(setting.default) and setting.default is not None:
         notes.append(f"[default: {setting.default}]")
-    if setting.choices and not all(choice in setting.help for choice in setting.choices):
-        notes.insert(0, f"One of {', '.join(setting.choices)}.")
+    if setting.known and not all(choice in setting.help for choice in setting.known):
+        notes.insert(0, f"One of {', '.join(setting.known)}.")
     option = typer.Option(
         help=" ".join((setting.help, *notes)), rich_help_panel=PANELS[setting.panel]
     )

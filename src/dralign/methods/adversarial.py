@@ -15,7 +15,7 @@ from dralign.methods.base import LossConvention, Step, StepResult, task_loss
 from dralign.methods.registry import MethodType
 from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.methods.state import State, only, optimiser_state, set_optimiser_state, under
-from dralign.rationale import probability
+from dralign.networks import probability
 from dralign.sampling import Balance, Batch
 
 ADVERSARY_UNITS = 32

@@ -19,28 +19,27 @@ from dralign.methods.base import (
 )
 from dralign.methods.registry import MethodType
 from dralign.methods.shared import AGGREGATE, FAIRNESS_WEIGHT
-from dralign.rationale import probability
 from dralign.sampling import Balance, Batch
 
 
 @dataclass(frozen=True)
 class GapTerm:
-    """The gap of a step's batch, a function of the probabilities of its rows."""
+    """The gap of a step's batch, a function of the network's output for its rows."""
 
     gap: Gap
     n_groups: int
 
     def measure(self, part: Batch, logits: Tensor | None, passes: Passes) -> Tensor:  # noqa: ARG002
-        """The probabilities, (n,) or (n, C)."""
+        """What the gap reads of each row."""
         assert logits is not None
-        return probability(logits)
+        return self.gap.of_rows(logits)
 
     def exchange(
         self, measured: Sequence[Tensor], parts: Sequence[Batch]
     ) -> Callable[[int, Tensor], Tensor]:
         """The gap of all rows, a scalar; see ``Regulariser``."""
         everyone = Everyone(measured, parts)
-        return lambda place, prob: self.gap(*everyone.seen_from(place, prob), self.n_groups)
+        return lambda place, of_rows: self.gap(*everyone.seen_from(place, of_rows), self.n_groups)
 
 
 @dataclass(frozen=True)

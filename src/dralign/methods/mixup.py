@@ -17,7 +17,7 @@ from dralign.alignment import (
     running_statistics_kept,
 )
 from dralign.errors import DataError, ModelError
-from dralign.gaps import Gap, GapName
+from dralign.gaps import Gap
 from dralign.methods.base import (
     LossConvention,
     Step,
@@ -27,7 +27,7 @@ from dralign.methods.base import (
 )
 from dralign.methods.registry import MethodType
 from dralign.methods.shared import AGGREGATE, FAIRNESS_WEIGHT, MIXUP_LAYER
-from dralign.rationale import probability
+from dralign.networks import probability
 from dralign.sampling import Balance, Batch
 
 
@@ -220,7 +220,7 @@ class FairMixup:
         return step
 
 
-GAPS: Final[tuple[GapName, ...]] = ("demographic_parity", "equalized_odds")
+GAPS: Final[tuple[str, ...]] = ("demographic_parity", "equalized_odds")
 MIXUP: Final = MethodType(
     "mixup",
     "the task loss plus λ times Fair Mixup's penalty (FairReg(Aug))",

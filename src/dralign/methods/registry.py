@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import entry_points
 from typing import Any, Final
 
 from dralign.errors import OptionError, unknown
-from dralign.gaps import CLASS_GAPS, GAP_NAMES, Gap, GapName
+from dralign.extensions import load_extensions
+from dralign.gaps import Gap, gap_names
 from dralign.methods.base import LossConvention, Method
 from dralign.settings import Setting
-
-ENTRY_POINTS: Final = "dralign.extensions"  # modules of installed packages that register more
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class MethodType:
     summary: str
     build: Callable[[Gap, LossConvention, Mapping[str, Any]], Method]
     settings: tuple[Setting, ...] = ()
-    gaps: tuple[GapName, ...] | None = None
+    gaps: tuple[str, ...] | None = None
     two_classes: bool = False
     scaled: tuple[tuple[str, float], ...] = ()
     note: Callable[[Mapping[str, Any]], str] = lambda _settings: ""
@@ -45,12 +42,12 @@ class MethodType:
         """The names of its settings."""
         return tuple(setting.name for setting in self.settings)
 
-    def supported_gaps(self, n_classes: int = 2) -> tuple[GapName, ...]:
+    def supported_gaps(self, n_classes: int = 2) -> tuple[str, ...]:
         """The names of the gaps it takes for a label of so many classes; none if it takes none."""
-        names = GAP_NAMES if self.gaps is None else self.gaps
-        if n_classes == 2:
-            return names
-        return () if self.two_classes else tuple(name for name in names if name in CLASS_GAPS)
+        if n_classes > 2 and self.two_classes:
+            return ()
+        names = gap_names(n_classes)
+        return names if self.gaps is None else tuple(name for name in names if name in self.gaps)
 
 
 _TYPES: Final[dict[str, MethodType]] = {}
@@ -83,7 +80,7 @@ def unregister(name: str) -> None:
 
 def method_types() -> tuple[MethodType, ...]:
     """All methods, in the order in which they were registered."""
-    _load_extensions()
+    load_extensions()
     return tuple(_TYPES.values())
 
 
@@ -98,7 +95,7 @@ def method_type(name: str) -> MethodType:
     Raises:
         OptionError: if there is none.
     """
-    _load_extensions()
+    load_extensions()
     if name not in _TYPES:
         raise OptionError(unknown("method", name, _TYPES))
     return _TYPES[name]
@@ -106,7 +103,7 @@ def method_type(name: str) -> MethodType:
 
 def method_settings() -> dict[str, Setting]:
     """The settings of all methods by name, each declared once."""
-    _load_extensions()
+    load_extensions()
     return _declared()
 
 
@@ -118,10 +115,3 @@ def users_of(setting: str) -> tuple[str, ...]:
 def _declared() -> dict[str, Setting]:
     """The settings of the methods registered so far."""
     return {setting.name: setting for kind in _TYPES.values() for setting in kind.settings}
-
-
-@cache
-def _load_extensions() -> None:
-    """Imports the modules that installed packages name, once."""
-    for found in entry_points(group=ENTRY_POINTS):
-        found.load()

@@ -2,17 +2,18 @@
 
 from typing import Final, get_args
 
-from dralign.gaps import GAP_NAMES, Aggregate
+from dralign.gaps import Aggregate, gap_names
 from dralign.methods.base import LossConvention
 from dralign.settings import Setting
 
 LARGEST_WEIGHT: Final = 1e20  # float32 still holds it times all else that enters a step
 GAP: Final = Setting(
     "gap",
-    "The gap that is trained for, or judged by; the first two also with more than two classes.",
+    "The gap that is trained for, or judged by; of more than two classes those of demographic "
+    "parity and equalized odds.",
     "choice",
     default="demographic_parity",
-    choices=GAP_NAMES,
+    choices=gap_names,
 )
 LOSS: Final = Setting(
     "loss",

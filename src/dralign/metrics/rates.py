@@ -1,23 +1,15 @@
 """The sums behind the metrics, on arrays that are already checked; undefined values are NaN."""
 
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from dralign.gaps import gap_type
+from dralign.gaps.rates import RATES
 from dralign.metrics.arrays import Codes, Floats
 
-# What a gap compares between groups: means of a value, weighted, where f is the probability
-# (soft) or the decision (hard). Equalized odds compares two, at label 0 and at label 1.
-GAP_TERMS: Final[dict[str, Callable[[Floats, Floats], tuple[tuple[Floats, Floats], ...]]]] = {
-    "demographic_parity": lambda _, f: ((f, np.ones_like(f)),),
-    "equalized_odds": lambda y, f: ((f, 1 - y), (f, y)),
-    "equal_opportunity": lambda y, f: ((f, y),),
-    "predictive_parity": lambda y, f: ((y, f),),
-}
-
-GAPS: Final = (*GAP_TERMS, "printed_predictive_parity")
-CLASS_GAPS: Final = ("demographic_parity", "equalized_odds")  # those of more than two classes
+GAPS: Final = tuple(kind.name for kind in RATES)
+CLASS_GAPS: Final = tuple(kind.name for kind in RATES if kind.more_classes)
 
 
 class Runs(NamedTuple):
@@ -49,37 +41,43 @@ def group_means(value: Floats, weight: Floats, codes: Codes, n_groups: int) -> F
 
 
 def gap_rates(gap: str, y: Floats, f: Floats, codes: Codes, n_groups: int) -> tuple[Floats, ...]:
-    """The rates that a gap compares, each (n_groups,).
+    """The rates that a gap compares, each (n_groups,); f is the probability or the decision.
 
-    The printed predictive parity compares what its batches have, in which a group's labels weigh
-    the same (Eq. 22): the mean of the two rates of equalized odds.
+    Where the gap is defined on batches in which a group's labels weigh the same (Eq. 22), each is
+    the mean of the rates at the two labels.
     """
-    if gap == "printed_predictive_parity":
-        at_0, at_1 = gap_rates("equalized_odds", y, f, codes, n_groups)
-        return ((at_0 + at_1) / 2,)
-    terms = GAP_TERMS[gap](y, f)
-    return tuple(group_means(value, weight, codes, n_groups) for value, weight in terms)
+    kind = gap_type(gap)
+    value, weights = kind.terms(f, y, 2)
+    at_each = [np.ones_like(y)] if not kind.labels_alike else [1 - y, y]
+    rates = [
+        [group_means(value, _numbers(w, f) * at, codes, n_groups) for at in at_each]
+        for w in weights
+    ]
+    return tuple(np.mean(each, axis=0) for each in rates)
 
 
 def class_gap(gap: str, y: Floats, f: Floats, codes: Codes, n_groups: int) -> float:
-    """The gap of C classes (Eq. 23), demographic parity or equalized odds; NaN if undefined.
+    """The gap of C classes (Eq. 23); NaN if undefined.
 
     Args:
-        gap: which of the two.
+        gap: one that is defined for them.
         y: (n,) labels 0..C-1.
         f: (n, C) probabilities, or decisions as a one in the column of the class.
         codes: (n,) group codes.
         n_groups: the number of groups.
     """
     n_classes = f.shape[1]
-    if gap == "demographic_parity":
-        strata = [np.ones(len(y))]
-    else:
-        strata = [(y == label).astype(np.float64) for label in range(n_classes)]
-    return sum(
-        float(np.max([spread(group_means(f[:, c], w, codes, n_groups)) for c in range(n_classes)]))
-        for w in strata
-    )
+    apart = []  # (classes, differences)
+    for scores in f.T:
+        value, weights = gap_type(gap).terms(scores, y, n_classes)
+        rates = [group_means(value, _numbers(w, scores), codes, n_groups) for w in weights]
+        apart.append([spread(rate) for rate in rates])
+    return float(sum(np.max(apart, axis=0)))
+
+
+def _numbers(weight: Floats | None, like: Floats) -> Floats:
+    """The weights of a rate as numbers."""
+    return np.ones_like(like) if weight is None else np.asarray(weight, dtype=np.float64)
 
 
 def spread(rates: Floats) -> float:

@@ -3,7 +3,7 @@
 from dralign.rationale.coverage import Coverage, coverage_of
 from dralign.rationale.gradients import group_gradients
 from dralign.rationale.layers import Granularity, Layer, LayerChoice, original, select_layers
-from dralign.rationale.losses import group_losses, per_sample_loss, probability
+from dralign.rationale.losses import group_losses, per_sample_loss
 from dralign.rationale.outputs import logits, logits_in
 from dralign.rationale.parity import ParityScores, parity_scores
 from dralign.rationale.taylor import mean_pairwise_similarity, normalised_rationale
@@ -24,6 +24,5 @@ __all__ = [
     "original",
     "parity_scores",
     "per_sample_loss",
-    "probability",
     "select_layers",
 ]

@@ -29,19 +29,6 @@ def per_sample_loss(logits: Tensor, label: Tensor) -> Tensor:
     )
 
 
-def probability(logits: Tensor) -> Tensor:
-    """Predicted probabilities in [0, 1].
-
-    Returns:
-        (n,) of label 1, from (n,), (n, 1) or (n, 2) logits; (n, C) of every class, from (n, C)
-        logits of more than two.
-    """
-    if logits.ndim == 1 or logits.shape[1] == 1:
-        return torch.sigmoid(logits.reshape(-1))
-    each = torch.softmax(logits, dim=1)
-    return each[:, 1] if logits.shape[1] == 2 else each
-
-
 def group_losses(
     per_sample_loss: Tensor, group: Tensor, *, n_groups: int, label: Tensor | None = None
 ) -> list[list[Tensor | None]]:

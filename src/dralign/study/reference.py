@@ -50,7 +50,7 @@ def _table(rows: Iterable[tuple[Setting, str]]) -> str:
 
 def _described(setting: Setting) -> str:
     """Its help, with what it may be."""
-    choices = ", ".join(f"`{choice}`" for choice in setting.choices)
+    choices = ", ".join(f"`{choice}`" for choice in setting.known)
     return f"{setting.help} One of {choices}." if choices else setting.help
 
 

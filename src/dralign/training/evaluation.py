@@ -13,6 +13,7 @@ from dralign.gaps import Gap
 from dralign.methods import Method
 from dralign.metrics import Cells, scored
 from dralign.metrics.measures import Scored, figures_of
+from dralign.networks import probability
 from dralign.rationale import (
     Granularity,
     Layer,
@@ -20,7 +21,6 @@ from dralign.rationale import (
     logits,
     mean_pairwise_similarity,
     normalised_rationale,
-    probability,
 )
 from dralign.rationale.gradients import evaluation_mode
 from dralign.training.history import Scores

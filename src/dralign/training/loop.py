@@ -179,7 +179,7 @@ def _sampler(
     dataset: Dataset, method: Method, settings: TrainingSettings, generator: np.random.Generator
 ) -> Sampler:
     """The sampler of one run."""
-    default = dict(dataset.batch_sizes).get(method.gap.name, DEFAULT_BATCH)
+    default = dict(dataset.batch_sizes).get(method.gap.judged_by, DEFAULT_BATCH)
     n_labels = int(dataset.train.y.max()) + 1
     return Sampler(
         dataset.train.y,

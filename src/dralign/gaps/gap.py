@@ -1,0 +1,163 @@
+"""Gaps: what is compared between groups, each declared once, and how training computes them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+import torch
+from torch import Tensor
+
+from dralign.errors import ModelError
+from dralign.networks import probability
+
+Aggregate = Literal["max", "mean"]
+AGGREGATES: Final[tuple[Aggregate, ...]] = get_args(Aggregate)
+
+# (scores, labels, number of classes) to the value and its weights, one for each difference.
+Terms = Callable[[Any, Any, int], tuple[Any, tuple[Any, ...]]]
+
+
+def at_least_single(x: Tensor) -> Tensor:
+    """The same in a precision in which a batch can be summed."""
+    return x.float() if x.dtype in {torch.float16, torch.bfloat16} else x
+
+
+def as_they_are(of_rows: Tensor, group: Tensor) -> Tensor:  # noqa: ARG001 - others look at it
+    """The scores of soft gaps: what is read of a row."""
+    return of_rows
+
+
+@dataclass(frozen=True)
+class GapType:
+    """A gap: differences between groups in a rate, a weighted mean of a value over rows.
+
+    Attributes:
+        name: by which users choose it.
+        words: what it is called in tables, titles and pages.
+        terms: the value v and the weights w of the rate sum w v / sum w, made of scores f and
+            labels y. The operators in it are those that torch and numpy share, as the same gap is
+            trained with tensors and recorded with arrays. Both have the shape (n,), f may also be
+            (..., n); a weight may be of bools, or None for 1. Each weight makes a difference, and
+            the differences are added up.
+        strata: the labels within which groups are aligned with each other (paper, 4.3, A.2 and
+            A.11), None standing for all rows; or None for a stratum per label.
+        more_classes: whether it is defined for more than two classes (Eq. 23).
+        of_rows: what is read of each row in training, from the network's output: (n,), or (n, C) of
+            more than two classes.
+        scores: what f is in training, from all that was read of a batch and the rows' groups:
+            (..., n), or (..., n, C). Over the dimensions before n the mean of the gap is taken.
+        figures_of: the gap by whose figures a network that is trained for it is judged; its own if
+            empty. Only such gaps have figures in records.
+        labels_alike: whether its batches, in which a group's labels weigh the same, are what it is
+            defined on. In figures of rows of any mixture a rate is then a mean over the labels.
+    """
+
+    name: str
+    words: str
+    terms: Terms
+    strata: tuple[int | None, ...] | None = (None,)
+    more_classes: bool = False
+    of_rows: Callable[[Tensor], Tensor] = probability
+    scores: Callable[[Tensor, Tensor], Tensor] = as_they_are
+    figures_of: str = ""
+    labels_alike: bool = False
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A gap as a method asks for it, for groups and classes of any number.
+
+    Attributes:
+        kind: which gap.
+        aggregate: how pairs of groups, and classes, become one number.
+        n_classes: the number of classes C.
+    """
+
+    kind: GapType
+    aggregate: Aggregate = "max"
+    n_classes: int = 2
+
+    def __repr__(self) -> str:
+        """The same in every process: checkpoints tell runs apart by it."""
+        return (
+            f"Gap(name={self.name!r}, strata={self.strata}, aggregate={self.aggregate!r}, "
+            f"n_classes={self.n_classes})"
+        )
+
+    @property
+    def name(self) -> str:
+        """What it is called everywhere."""
+        return self.kind.name
+
+    @property
+    def judged_by(self) -> str:
+        """The gap whose figures, of decisions and rankings, a network trained for it is judged by.
+
+        Its own name but for a gap that is another form of one to be trained with.
+        """
+        return self.kind.figures_of or self.kind.name
+
+    @property
+    def strata(self) -> tuple[int | None, ...]:
+        """The labels within which groups are aligned with each other; None stands for all rows."""
+        return tuple(range(self.n_classes)) if self.kind.strata is None else self.kind.strata
+
+    @property
+    def conditions_on_label(self) -> bool:
+        """Whether every group must have rows of every label."""
+        return self.strata != (None,)
+
+    def of_rows(self, logits: Tensor) -> Tensor:
+        """What it reads of each row: probabilities, or log-odds; (n,), or (n, C) of C > 2."""
+        return self.kind.of_rows(logits)
+
+    def __call__(self, of_rows: Tensor, group: Tensor, label: Tensor, n_groups: int) -> Tensor:
+        """The gap, a scalar, of arguments that are already checked.
+
+        A training loop calls this form: unlike the functions it never waits for the device.
+
+        Args:
+            of_rows: what ``of_rows`` returned for all rows, which may be parts put together.
+            group: (n,) int64 codes; rows coded -1 take no part.
+            label: (n,) labels.
+            n_groups: the number of groups.
+
+        Raises:
+            ModelError: if the network does not tell ``n_classes`` classes apart.
+        """
+        n_classes = 2 if of_rows.ndim == 1 else of_rows.shape[1]
+        if n_classes != self.n_classes:
+            raise ModelError(
+                f"the network tells {n_classes} classes apart, the labels have {self.n_classes}"
+            )
+        scores = self.kind.scores(at_least_single(of_rows), group)
+        if of_rows.ndim == 1:
+            return self._differences(scores, group, label, n_groups).sum()
+        by_class = [self._differences(f, group, label, n_groups) for f in scores.unbind(-1)]
+        stacked = torch.stack(by_class)  # (classes, differences)
+        return (stacked.amax(0) if self.aggregate == "max" else stacked.mean(0)).sum()
+
+    def _differences(self, scores: Tensor, group: Tensor, label: Tensor, n_groups: int) -> Tensor:
+        """The differences between groups in the scores of one class: (..., n) -> (weights,)."""
+        value, weights = self.kind.terms(scores, label, self.n_classes)
+        ones = scores.new_ones(scores.shape[-1])
+        stacked = torch.stack([ones if w is None else w.to(scores.dtype) for w in weights], dim=-2)
+        codes = torch.arange(n_groups, device=group.device)
+        cells = stacked[..., None, :] * (group == codes[:, None])  # (..., weights, groups, n)
+        size = cells.sum(-1)  # (..., weights, groups)
+        present = size > 0
+        # Products and sums, not a matrix product: autocast would round that to half precision.
+        total = (cells * value.to(scores.dtype)[..., None, None, :]).sum(-1)
+        rate = total / torch.where(present, size, torch.ones_like(size))
+        apart = over_pairs(rate, present, self.aggregate)
+        return apart.flatten(0, -2).mean(0) if apart.ndim > 1 else apart
+
+
+def over_pairs(rate: Tensor, present: Tensor, aggregate: Aggregate) -> Tensor:
+    """The difference of rates over pairs of present groups: (..., groups) -> (...)."""
+    pair = present[..., :, None] & present[..., None, :]  # (..., groups, groups)
+    apart = (rate[..., :, None] - rate[..., None, :]).abs() * pair
+    if aggregate == "max":
+        return apart.amax((-1, -2))
+    n_present = present.sum(-1)
+    return apart.sum((-1, -2)) / (n_present * (n_present - 1)).clamp(min=1)

@@ -1,0 +1,73 @@
+"""The gaps of rates: what they compare, in words, and as a weighted mean.
+
+Every gap compares a rate between groups, and every rate is a weighted mean over the rows of a
+group, sum w v / sum w, of a value v with a weight w (f is the probability, y the label):
+
+=========================  =======  ==============
+gap                        value    weights
+=========================  =======  ==============
+demographic_parity         f        1
+equalized_odds             f        1 - y, then y
+equal_opportunity          f        y
+predictive_parity          y        f
+printed_predictive_parity  f        1
+=========================  =======  ==============
+
+The last is the surrogate printed in A.11, Eq. 22: the demographic parity of batches in which every
+label of a group has the same number of rows. Figures of rows of any mixture are those of rows that
+were weighted so.
+
+With more than two classes demographic parity and equalized odds are taken for every class c, with
+f_c in the place of f and a stratum per label, and of the classes the largest or the mean is taken
+within each stratum (Eq. 23).
+"""
+
+from typing import Any, Final
+
+from dralign.gaps.gap import GapType
+
+Weighted = tuple[Any, tuple[Any, ...]]
+
+
+def _of_all(f: Any, y: Any, n_classes: int) -> Weighted:  # noqa: ANN401, ARG001 - tensor or array
+    return f, (None,)
+
+
+def _of_each_label(f: Any, y: Any, n_classes: int) -> Weighted:  # noqa: ANN401
+    return f, tuple(y == label for label in range(n_classes))
+
+
+def _of_label_one(f: Any, y: Any, n_classes: int) -> Weighted:  # noqa: ANN401, ARG001
+    return f, (y,)
+
+
+def _of_the_selected(f: Any, y: Any, n_classes: int) -> Weighted:  # noqa: ANN401, ARG001
+    return y, (f,)
+
+
+DEMOGRAPHIC_PARITY: Final = GapType(
+    "demographic_parity", "demographic parity", _of_all, more_classes=True
+)
+EQUALIZED_ODDS: Final = GapType(
+    "equalized_odds", "equalized odds", _of_each_label, strata=None, more_classes=True
+)
+EQUAL_OPPORTUNITY: Final = GapType(
+    "equal_opportunity", "equal opportunity", _of_label_one, strata=(1,)
+)
+PREDICTIVE_PARITY: Final = GapType(
+    "predictive_parity", "predictive parity", _of_the_selected, strata=(0, 1)
+)
+PRINTED_PREDICTIVE_PARITY: Final = GapType(
+    "printed_predictive_parity",
+    "predictive parity as printed",
+    _of_all,
+    strata=(0, 1),
+    labels_alike=True,
+)
+RATES: Final = (
+    DEMOGRAPHIC_PARITY,
+    EQUALIZED_ODDS,
+    EQUAL_OPPORTUNITY,
+    PREDICTIVE_PARITY,
+    PRINTED_PREDICTIVE_PARITY,
+)

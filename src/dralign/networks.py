@@ -1,0 +1,29 @@
+"""What the outputs of a network say about its rows."""
+
+import torch
+from torch import Tensor
+
+
+def probability(logits: Tensor) -> Tensor:
+    """Predicted probabilities in [0, 1].
+
+    Returns:
+        (n,) of label 1, from (n,), (n, 1) or (n, 2) logits; (n, C) of every class, from (n, C)
+        logits of more than two.
+    """
+    if logits.ndim == 1 or logits.shape[1] == 1:
+        return torch.sigmoid(logits.reshape(-1))
+    each = torch.softmax(logits, dim=1)
+    return each[:, 1] if logits.shape[1] == 2 else each
+
+
+def log_odds(logits: Tensor) -> Tensor:
+    """The logarithm of p / (1 - p), p being what ``probability`` returns, in the same shape."""
+    if logits.ndim == 1 or logits.shape[1] == 1:
+        return logits.reshape(-1)
+    classes = range(logits.shape[1])
+    each = [
+        logits[:, own] - logits[:, [c for c in classes if c != own]].logsumexp(1)
+        for own in (classes if len(classes) > 2 else (1,))
+    ]
+    return torch.stack(each, dim=1) if len(each) > 1 else each[0]
