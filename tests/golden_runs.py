@@ -69,6 +69,12 @@ CASES = {
         "patience": 1,
     },
     "dralign, crossed": {**ALIGNED, "data": CROSSED, "batch_size": 9},
+    "gap, all cut-offs": {
+        "method": "gap",
+        "fairness_weight": 0.5,
+        "gap": "all_cutoffs_demographic_parity",
+    },
+    "dralign, odds at all cut-offs": {**ALIGNED, "gap": "all_cutoffs_equalized_odds"},
     "placebo": {**ALIGNED, "method": "placebo", "alignment_every": 2},
 }
 

@@ -1,5 +1,7 @@
 """Training with the all-cut-offs gap equalises the ranking, where the soft gap is shrunk away."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,20 @@ from torch import Tensor, nn
 
 from dralign import metrics
 from dralign.alignment import RationaleAlignment, aligned_backward
+from dralign.data import DataSource, Split
+from dralign.errors import OptionError
+from dralign.estimator import DRAlignClassifier
 from dralign.gaps import smooth_all_cutoffs_gap
+from dralign.methods import build_method
+from dralign.metrics import gap_measure
+from dralign.models import mlp
 from dralign.networks import log_odds, probability
 from dralign.rationale import per_sample_loss
 from dralign.sampling import Batch, Sampler, batch_in_blocks
+from dralign.study import TrialSpec
+from dralign.training import TrainingSettings, train
 from switched_off import method_of
+from synthetic import dataset
 
 DP, EO = "demographic_parity", "equalized_odds"
 N = 600
@@ -139,3 +150,40 @@ def test_log_odds_are_those_of_the_probabilities():
         logits = torch.randn(7, columns, dtype=torch.float64)
         torch.testing.assert_close(log_odds(logits), torch.logit(probability(logits)))
     assert torch.equal(log_odds(logits[:, 0]), logits[:, 0])
+
+
+# --- at the doors of the package
+
+
+def test_a_bound_is_kept_with_it_in_the_measure_of_the_gap_it_is_judged_by():
+    rows = Split(*people(2, 2))
+    data = replace(dataset(), train=rows, validation=rows, test=rows)
+    found = {}
+    for bound in (0.1, 1.0):
+        method = build_method("gap", gap="all_cutoffs_demographic_parity", gap_bound=bound)
+        torch.manual_seed(0)
+        settings = TrainingSettings(
+            epochs=4, iterations=20, batch_size=60, learning_rate=0.02, gap_bound=bound
+        )
+        found[bound] = train(mlp(3, hidden=8), data, method, settings).history[-1]
+    assert found[1.0].found_weight == 0
+    assert found[0.1].found_weight > 0.2
+    tight, loose = (
+        gap_measure("base_rate").of(found[bound].validation, method.gap.name) for bound in found
+    )
+    assert tight < 0.5 * loose
+
+
+def test_the_classifier_and_a_trial_take_it_by_name():
+    x, y, group = (column.numpy() for column in people(3, 2))
+    model = DRAlignClassifier(
+        gap="all_cutoffs_equalized_odds", epochs=2, iterations=5, hidden=8, random_state=0
+    )
+    assert model.fit(x, y, sensitive_features=group).predict(x).shape == (N,)
+    spec = TrialSpec(DataSource("german"), "gap", gap="all_cutoffs_equalized_odds")
+    assert spec.build_method().gap.judged_by == EO
+    for name in ("mixup", "adversarial", "thresholds"):
+        with pytest.raises(OptionError, match=f"gap: the method '{name}' supports demographic"):
+            TrialSpec(DataSource("german"), name, gap="all_cutoffs_equalized_odds")
+    with pytest.raises(OptionError, match="'all_cutoffs_equal_opportunity' needs two classes"):
+        build_method("gap", gap="all_cutoffs_equal_opportunity", n_classes=3)

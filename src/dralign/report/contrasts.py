@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from dralign.forms import csv_text, to_json
+from dralign.gaps import gap_type
 from dralign.metrics import gap_measure
-from dralign.report.labels import GAP_LABELS, curve_label, data_labels, varying_settings
+from dralign.report.labels import curve_label, data_labels, varying_settings
 from dralign.report.tables import MARK, ResultTable, format_interval
 from dralign.study import Comparison, Contrast, Interval, Row
 
@@ -107,7 +108,7 @@ class _Names:
 
     def panel(self, one: Comparison) -> tuple[str, str]:
         """Data and gap."""
-        return self._data[one.first.data, one.fingerprint], GAP_LABELS[one.first.gap]
+        return self._data[one.first.data, one.fingerprint], gap_type(one.first.gap).words
 
     def method(self, one: Comparison, *, first: bool) -> str:
         """A method, with the settings that tell it apart."""

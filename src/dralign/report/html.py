@@ -11,12 +11,12 @@ from typing import Any
 
 from dralign.files import write_atomically
 from dralign.forms import shown
+from dralign.gaps import gap_type
 from dralign.methods import method_names
 from dralign.metrics import gap_measure
 from dralign.report.charts import MOST_LINES, layer_chart, learning_chart, tradeoff_chart
 from dralign.report.contrasts import contrast_table
 from dralign.report.labels import (
-    GAP_LABELS,
     OWN_PLACE,
     Panel,
     data_labels,
@@ -143,7 +143,7 @@ def _filters(found: Sequence[Panel]) -> str:
 
 def _panel_name(panel: Panel) -> str:
     """Data and gap in one line."""
-    return f"{panel.data} · {GAP_LABELS[panel.gap]}"
+    return f"{panel.data} · {gap_type(panel.gap).words}"
 
 
 def _panels(
@@ -179,7 +179,7 @@ def _panels(
             )
         parts.append(
             f'<div data-panel="{place}"><h2>{escape(panel.data)}'
-            f"<span>gap: {escape(GAP_LABELS[panel.gap])}</span></h2>{figures}</div>"
+            f"<span>gap: {escape(gap_type(panel.gap).words)}</span></h2>{figures}</div>"
         )
     return "".join(parts), charts
 

@@ -6,17 +6,10 @@ from dataclasses import dataclass
 
 from dralign.data.source import BUILT_IN
 from dralign.forms import shown
+from dralign.gaps import gap_type
 from dralign.methods import method_names
 from dralign.metrics import gap_measure
 from dralign.study import Interval, Row, TrialSpec, front
-
-GAP_LABELS = {
-    "demographic_parity": "demographic parity",
-    "equalized_odds": "equalized odds",
-    "equal_opportunity": "equal opportunity",
-    "predictive_parity": "predictive parity",
-    "printed_predictive_parity": "predictive parity as printed",
-}
 
 # Okabe and Ito's colours can be told apart with every common colour vision; shapes help in print.
 _COLOURS = ("#5A5A5A", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
@@ -134,7 +127,7 @@ class Panel:
     def axis(self, measure: str) -> str:
         """What an axis of the gap shows."""
         words = gap_measure(measure).words.removesuffix(" gap")
-        return f"{GAP_LABELS[self.gap]} gap, {words} (test)"
+        return f"{gap_type(self.gap).words} gap, {words} (test)"
 
 
 def panels(rows: Sequence[Row]) -> list[Panel]:

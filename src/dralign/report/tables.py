@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dralign.gaps import gap_type
 from dralign.methods import method_type
 from dralign.metrics import Measure, all_measures, gap_measure
 from dralign.report.labels import (
-    GAP_LABELS,
     data_labels,
     selection_text,
     setting_text,
@@ -100,7 +100,7 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
     bounded = any(row.bound_met is not None for row in rows)
     varying = varying_settings([row.spec for row in rows])
     data = data_labels(rows)
-    gaps = [GAP_LABELS[row.spec.gap] for row in rows]
+    gaps = [gap_type(row.spec.gap).words for row in rows]
     several = [
         (name, values) for name, values in (("data", data), ("gap", gaps)) if len(set(values)) > 1
     ]
