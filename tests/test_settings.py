@@ -24,6 +24,7 @@ ITS_OWN = {
     "select",
     "warmup",
     "bound",
+    "threshold",
     "measure",  # of the bound and of the selection
     "validation_fraction",
     "random_state",

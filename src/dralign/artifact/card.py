@@ -12,6 +12,14 @@ _NOT_SHOWN: Final = ("network", "classifier_width", "hidden", "depth")
 _BACKSLASHED: Final = re.compile(r"[\\`*_{}\[\]]")  # what every dialect takes a backslash before
 # HTML, tables, what some dialects give meaning, and addresses, which some make links of.
 _ENTITIES: Final = re.compile(r"&(?=[#\w])|[<>|~^$@#]|=(?==)|:(?=[\w/])|(?<=www)\.")
+_GROUP_FIGURES: Final = (
+    "rows",
+    "positives",
+    "mean_score",
+    "selection_rate",
+    "true_positive_rate",
+    "false_positive_rate",
+)
 _NAMED: Final = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 
 
@@ -51,19 +59,58 @@ Predicts “{markdown_text(artifact.label)}” {what}; saved by dralign.
 {_use_of_groups(artifact)}
 - Chosen epoch: {markdown_text(training.get("epoch", "not recorded"))} by \
 {markdown_text(training.get("selection", "no rule"))}
+- Decision: {_decision(artifact)}
 {_notes(training)}
 ## Figures on the test rows
 
 | figure | value |
 | --- | --- |
 {figures}
-
+{_groups(training)}
 ## Limits
 
 These figures describe one test split of the data above and say nothing about other populations.
 A small gap between groups is not evidence that decisions made with this network are just: label
 bias, missing groups and the use it is put to are outside of what is measured here.
 """
+
+
+def _decision(artifact: Artifact) -> str:
+    """When a row is decided 1."""
+    if artifact.class_names:
+        return "the likeliest class"
+    if artifact.thresholds:
+        return "by a threshold of the row's group, see above"
+    return f"positive from a probability of {artifact.threshold:.4g} on"
+
+
+def _groups(training: Mapping[str, object]) -> str:
+    """The groups of the test rows, with their rates at the network's decisions."""
+    groups = training.get("groups")
+    rows = [row for row in groups if isinstance(row, Mapping)] if isinstance(groups, list) else []
+    if not rows:
+        return ""
+    head = [markdown_text(name).replace("\\_", " ") for name in _GROUP_FIGURES]
+    lines = [
+        "| " + " | ".join([markdown_text(row.get("group")), *_group_figures(row)]) + " |"
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            "",
+            "| group | " + " | ".join(head) + " |",
+            "| --- |" + " --- |" * len(head),
+            *lines,
+            "",
+        ]
+    )
+
+
+def _group_figures(row: Mapping[str, object]) -> list[str]:
+    """The cells of a group; of a small one none."""
+    if row.get("rows") is None:
+        return ["few", *["not shown"] * (len(_GROUP_FIGURES) - 1)]
+    return [_figure(row.get(name)) for name in _GROUP_FIGURES]
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -23,7 +23,8 @@ from dralign.data import Encoder, ImageEncoder, encoder_from_dict
 from dralign.errors import ArtifactError, DataError, OptionError
 from dralign.files import open_regular, read_whole
 from dralign.forms import Form, parse_json
-from dralign.methods.thresholds import NOBODY
+from dralign.metrics.arrays import THRESHOLD
+from dralign.metrics.decisions import NOBODY
 
 _MOST_LAYERS = 10_000
 
@@ -124,6 +125,7 @@ def _artifact(description: Form, weights: Mapping[str, Tensor]) -> Artifact:
         training=description.form("training").content,
         class_names=classes,
         thresholds=_thresholds(description, len(names)),
+        threshold=_threshold(description),
     )
 
 
@@ -141,6 +143,23 @@ def _thresholds(description: Form, n_groups: int) -> tuple[float, ...]:
     if not description.entries("sensitive") or description.entries("class_names"):
         raise ArtifactError("'thresholds' need sensitive columns, and two classes")
     return thresholds
+
+
+def _threshold(description: Form) -> float:
+    """The threshold for everybody.
+
+    Raises:
+        ArtifactError: if it is none, or there are classes or thresholds by group beside it.
+    """
+    if "threshold" not in description.content:  # of an older version
+        return THRESHOLD
+    threshold = description.number("threshold")
+    if not 0 <= threshold <= NOBODY:
+        raise ArtifactError(f"'threshold' must be from 0 to {NOBODY:g}")
+    alone = not description.entries("thresholds") and not description.entries("class_names")
+    if threshold != THRESHOLD and not alone:
+        raise ArtifactError("'threshold' is for two classes, and for all groups alike")
+    return threshold
 
 
 def _check_inputs(encoder: Encoder | None, architecture: Mapping[str, Any]) -> None:

@@ -36,7 +36,8 @@ class Artifact:
         training: how it was trained and chosen, and its figures; JSON-ready.
         class_names: with more than two classes, how the labels 0, 1, ... are written.
         thresholds: for each group the probability from which on the decision is positive; empty
-            where that is 0.5 for everybody.
+            where that is the same for everybody.
+        threshold: that one, for everybody.
     """
 
     model: nn.Module
@@ -49,6 +50,7 @@ class Artifact:
     training: Mapping[str, Any]
     class_names: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
+    threshold: float = THRESHOLD
 
     def predict_proba(self, rows: object, *, folder: str | Path = "") -> Tensor:
         """Probabilities for raw rows, float32 in [0, 1].
@@ -91,7 +93,7 @@ class Artifact:
         if missing := int((~torch.isfinite(prob)).sum()):
             raise DataError(f"prob: {missing} of {len(prob)} are NaN or infinite")
         if not self.thresholds:
-            return (prob >= THRESHOLD).long()
+            return (prob.double() >= self.threshold).long()  # which lies between two float32
         require_columns(rows, self.sensitive, where=_BY_GROUP)
         groups = encode_groups(rows[list(self.sensitive)], names=self.group_names).codes
         limits = torch.tensor([*self.thresholds, THRESHOLD], dtype=torch.float64)
@@ -110,6 +112,7 @@ class Artifact:
             "group_names": list(self.group_names),
             "class_names": list(self.class_names),
             "thresholds": list(self.thresholds),
+            "threshold": self.threshold,
             "training": dict(self.training),
         }
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,9 +16,12 @@ from dralign.cli.lines import complain, print_json
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import working
 from dralign.errors import DralignWarning
+from dralign.forms import shown
 from dralign.methods import method_names
 from dralign.metrics import all_measures
+from dralign.metrics.arrays import THRESHOLD
 from dralign.study import TrainedNetwork, TrialSpec, train_network
+from dralign.study.network import FEWEST_SHOWN
 from dralign.training import (
     EpochRecord,
     Selection,
@@ -64,6 +68,13 @@ def train(
         Path | None,
         typer.Option(help="File of weights (safetensors or torch) that the network begins with."),
     ] = None,
+    threshold: Annotated[
+        str,
+        typer.Option(
+            help="Probability from which on the decision is positive: a number, or base-rate, "
+            "which selects as many validation rows as are positive."
+        ),
+    ] = "0.5",
     trial: TrialOptions,
     json: options.Json = False,
 ) -> None:
@@ -94,6 +105,7 @@ def train(
     trained = train_network(
         spec,
         rule=rule,
+        threshold=_threshold(threshold),
         device=place,
         on_epoch=_observer(gap, tensorboard) if first else None,
         checkpoints=checkpoints,
@@ -109,6 +121,14 @@ def train(
     else:
         _show_chosen(trained, rule, spec)
         say(f"written: {folder}")
+
+
+def _threshold(text: str) -> float | str:
+    """The number that the option stands for, or the text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text  # which is checked later
 
 
 def _there(name: str | Path | None) -> bool:
@@ -146,21 +166,42 @@ def _show_chosen(trained: TrainedNetwork, rule: Selection, spec: TrialSpec) -> N
     """What became of the training."""
     chosen, bound = trained.chosen, spec.gap_bound
     say(f"chosen: epoch {chosen.epoch} ({rule})")
-    _show(chosen, spec.gap, split="test")
+    _show(replace(chosen, test=trained.artifact.training["test"]), spec.gap, split="test")
+    if trained.artifact.threshold != THRESHOLD:
+        say(f"decisions: positive from a probability of {trained.artifact.threshold:.4f} on")
+    for group in trained.artifact.training["groups"]:
+        say(_group_line(group))
     if bound is not None:
         met = "met" if chosen.keeps(bound, spec.gap, spec.bound_measure) else "NOT met"
         say(f"gap bound {bound:g} on the validation rows: {met}, λ {chosen.found_weight:.3f}")
 
 
+def _group_line(group: Mapping[str, Any]) -> str:
+    """A group of the test rows in one line."""
+    name = shown(group["group"])
+    if group["rows"] is None:
+        return f"group {name}: fewer than {FEWEST_SHOWN} test rows, no figures"
+    rates = ", ".join(
+        f"{words} {group[key]:.3f}"
+        for words, key in (
+            ("mean score", "mean_score"),
+            ("selected", "selection_rate"),
+            ("true positive rate", "true_positive_rate"),
+            ("false positive rate", "false_positive_rate"),
+        )
+    )
+    return f"group {name}: {group['rows']:,} test rows, {group['positives']:,} positive; {rates}"
+
+
 def _show(record: EpochRecord, gap: str, *, split: str = "validation") -> None:
     """One line about an epoch."""
     figures = getattr(record, split)
-    shown = ", ".join(
+    text = ", ".join(
         f"{measure.words} {measure.of(figures, gap):.3f}"
         for measure in all_measures()
         if measure.column
     )
     say(
-        f"epoch {record.epoch}: loss {record.loss:.4f}, {split}: {shown}, similarity "
+        f"epoch {record.epoch}: loss {record.loss:.4f}, {split}: {text}, similarity "
         f"{record.similarity_total('unit'):.3f}"
     )

@@ -27,9 +27,17 @@ from dralign.estimator.parameters import (
 from dralign.estimator.saving import learned, to_artifact
 from dralign.gaps import Aggregate
 from dralign.methods import LossConvention, Method
-from dralign.metrics.decisions import decisions, same_decision
+from dralign.metrics.decisions import BASE_RATE, base_rate_threshold
 from dralign.rationale import Granularity, LayerChoice
-from dralign.training import EpochRecord, Precision, Rule, Selection, predict_probability, train
+from dralign.training import (
+    EpochRecord,
+    Precision,
+    Rule,
+    Selection,
+    cautions,
+    predict_probability,
+    train,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,6 +97,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         measure: in which gaps are measured when an epoch is chosen and a bound is kept:
             ``"base_rate"``, which lower scores don't make smaller, or another of
             ``dralign.metrics.gap_measure_names()``; None takes the first.
+        threshold: of two classes, the probability from which on the positive one is predicted, or
+            ``"base-rate"``, which predicts it for as many of the rows kept back as have it.
         validation_fraction: the share of rows kept back, between 0 and 1.
         random_state: of the split, the initial weights and the batches; the same integer gives the
             same network on the CPU.
@@ -109,6 +119,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         bound_met_: whether the chosen epoch keeps the gap bound on the rows kept back; None without
             one.
         mitigated_: whether training used the groups; False for ``method="erm"`` and without any.
+        threshold_: the probability from which on the positive one of two labels is predicted.
         notes_: what must be said of the figures, for example that nearly all rows get the same
             decision, so that the hard gap says nothing; mostly empty.
         architecture_: what ``dralign.models.build`` needs; None where ``module`` was given.
@@ -148,6 +159,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         warmup: int = 1,
         bound: float | None = None,
         measure: str | None = None,
+        threshold: float | str = 0.5,
         validation_fraction: float = 0.2,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
@@ -178,6 +190,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.warmup = warmup
         self.bound = bound
         self.measure = measure
+        self.threshold = threshold
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.device = device
@@ -245,13 +258,15 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         return np.column_stack([1 - prob, prob]) if prob.ndim == 1 else prob
 
     def predict(self, X: object) -> np.ndarray:  # noqa: N803
-        """(n,) labels: the likeliest; of two the positive one if its probability is 0.5 or more.
+        """(n,) labels: the likeliest; of two the positive one from a probability of ``threshold_``.
 
         Raises:
             DataError: if a column can't be read.
         """
         prob = self.predict_proba(X)
-        chosen = (prob[:, 1] >= 0.5).astype(int) if prob.shape[1] == 2 else prob.argmax(1)
+        # The threshold may lie between two float32.
+        positive = prob[:, 1].astype(np.float64) >= self.threshold_
+        chosen = positive.astype(int) if prob.shape[1] == 2 else prob.argmax(1)
         labels: np.ndarray = self.classes_[chosen]
         return labels
 
@@ -333,9 +348,23 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         fixed = getattr(method, "fairness_weight", 0.0)
         self.fairness_weight_ = fixed if chosen.found_weight is None else chosen.found_weight
         self.module_.eval()
-        decided = decisions(predict_probability(self.module_, data.validation.x))
-        note = same_decision(decided, "rows kept back", names=[str(c) for c in self.classes_])
-        self.notes_ = (note,) if note else ()
+        self.notes_ = tuple(
+            cautions(
+                result.history,
+                selection,
+                method.gap.name,
+                names=self.group_names_,
+                split="validation",
+                rows="rows kept back",
+            )
+        )
+        self.threshold_ = (
+            base_rate_threshold(
+                data.validation.y.numpy(), predict_probability(self.module_, data.validation.x)
+            )
+            if self.threshold == BASE_RATE
+            else float(self.threshold)
+        )
         for line in self.notes_:
             warnings.warn(line, DralignWarning, stacklevel=3)
         self.history_ = tuple(self._known(record) for record in result.history)

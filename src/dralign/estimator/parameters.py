@@ -7,6 +7,7 @@ from typing import Any, Final
 from dralign.errors import OptionError
 from dralign.methods import PLAIN, Method, build_method, method_settings
 from dralign.methods.shared import GAP, LOSS
+from dralign.metrics.decisions import check_threshold
 from dralign.models import NETWORK
 from dralign.settings import Setting, resolved
 from dralign.training import Rule, Selection, TrainingSettings
@@ -14,7 +15,7 @@ from dralign.training.settings import BOUND_MEASURE, GAP_BOUND, TRAINING
 
 _OWN: Final = (
     Setting("warmup", "Epochs at the start that are not chosen.", "count", default=1, least=0),
-    Setting("bound", "Largest soft gap of highest_ap_under_bound.", "number", optional=True),
+    Setting("bound", "Largest gap of highest_ap_under_bound.", "number", optional=True),
     Setting("validation_fraction", "Share of rows kept back.", "number", default=0.2),
 )
 # Settings of a trial that the classifier has too; of the network it has the perceptron's.
@@ -32,6 +33,7 @@ def check_numbers(parameters: Mapping[str, Any]) -> None:
         OptionError: if one is not of its kind or not in range.
     """
     resolved((*SHARED, *_OWN), parameters)
+    check_threshold(parameters["threshold"])
     if not 0 < parameters["validation_fraction"] < 1:
         raise OptionError(
             "validation_fraction: expected a number between 0 and 1, "

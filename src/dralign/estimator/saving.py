@@ -10,6 +10,7 @@ from dralign.artifact import Artifact
 from dralign.data import TableEncoder
 from dralign.errors import ArtifactError, DataError
 from dralign.forms import Form
+from dralign.metrics.arrays import THRESHOLD
 from dralign.study.environment import environment
 from dralign.training import EpochRecord
 
@@ -63,6 +64,7 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
             },
         },
         class_names=tuple(map(str, fitted.classes_)) if several else (),
+        threshold=THRESHOLD if several else fitted.threshold_,
     )
 
 
@@ -116,6 +118,7 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         "sensitive_names_": artifact.sensitive,
         "notes_": training.texts("notes"),
         "mitigated_": form.flag("mitigated"),
+        "threshold_": artifact.threshold,
         "fairness_weight_": form.number("fairness_weight"),
         "bound_met_": None if form.content.get("bound_met") is None else form.flag("bound_met"),
     }

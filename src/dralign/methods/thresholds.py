@@ -10,11 +10,11 @@ from dralign.gaps import Gap
 from dralign.methods.base import LossConvention, Step
 from dralign.methods.erm import Erm
 from dralign.methods.registry import MethodType
+from dralign.metrics.decisions import NOBODY
 from dralign.sampling import Balance
 
 N_TARGETS = 201
 DEFAULT_THRESHOLD = 0.5
-NOBODY = 2.0  # a threshold that no probability reaches; infinity does not go into JSON
 
 
 def fit_thresholds(

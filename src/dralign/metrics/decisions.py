@@ -1,15 +1,19 @@
 """Decisions, and whether nearly all of them are the same, which by itself makes hard gaps small."""
 
 import math
+import numbers
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from dralign.metrics.arrays import THRESHOLD, Codes
+from dralign.errors import OptionError
+from dralign.metrics.arrays import THRESHOLD, Codes, labels_and_probabilities
 
+BASE_RATE: Final = "base-rate"  # a threshold that is found, not given
 NEARLY_ALL: Final = 0.99
+NOBODY: Final = 2.0  # a threshold that no probability reaches; infinity does not go into JSON
 FEWEST: Final = 20  # rows; fewer may well get the same decision
 
 
@@ -18,21 +22,58 @@ def decisions(
     *,
     group: npt.ArrayLike | None = None,
     thresholds: Sequence[float] | None = None,
+    threshold: float = THRESHOLD,
 ) -> Codes:
     """(n,) decisions 0 or 1 of (n,) probabilities; of (n, C) the likeliest class.
 
     Args:
         prob: the probabilities.
         group: (n,) int64 codes 0..G-1, or -1; only where there are thresholds.
-        thresholds: of each group; 0.5 for all, and for rows of no group, if there are none.
+        thresholds: of each group; rows of no group are decided at 0.5.
+        threshold: of all, if there are none by group.
     """
     f = np.asarray(prob, dtype=np.float64)
     if f.ndim == 2:
         return np.asarray(f.argmax(1), dtype=np.int64)
     if not thresholds or group is None:
-        return np.asarray(f >= THRESHOLD, dtype=np.int64)
+        return np.asarray(f >= threshold, dtype=np.int64)
     limits = np.array([*thresholds, THRESHOLD])  # code -1 takes the last limit
     return np.asarray(f >= limits[np.asarray(group)], dtype=np.int64)
+
+
+def check_threshold(threshold: object) -> None:
+    """Checks that it is a number from 0 to 1, or ``"base-rate"``.
+
+    Raises:
+        OptionError: if it is not.
+    """
+    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
+    if threshold != BASE_RATE and not (number and 0 <= float(cast("float", threshold)) <= 1):
+        raise OptionError(
+            f"threshold: expected a number from 0 to 1, or {BASE_RATE}, got {threshold!r}"
+        )
+
+
+def base_rate_threshold(y_true: npt.ArrayLike, prob: npt.ArrayLike) -> float:
+    """The probability from which on as many rows are selected as are positive.
+
+    It lies halfway between the last row that is selected and the first that is not. Where rows tie
+    there, the cut goes above or below the tie, whichever selects a number nearer to the positives
+    (above if both are equally near).
+
+    Args:
+        y_true: (n,) labels 0 or 1.
+        prob: (n,) probabilities of label 1.
+
+    Raises:
+        DataError: if they are not that.
+    """
+    y, f = labels_and_probabilities(y_true, prob)
+    levels, counts = np.unique(f, return_counts=True)
+    edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [NOBODY]])  # from each on
+    selected = np.append(np.cumsum(counts[::-1])[::-1], 0)  # rows at least as high as each edge
+    off = np.abs(selected - y.sum())
+    return float(edges[len(off) - 1 - int(np.argmin(off[::-1]))])
 
 
 def same_decision(

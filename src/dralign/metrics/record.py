@@ -6,7 +6,6 @@ import numpy.typing as npt
 from dralign.metrics.arrays import (
     THRESHOLD,
     classes_and_probabilities,
-    decide,
     group_codes,
     labels_and_probabilities,
 )
@@ -51,8 +50,12 @@ def scored(
     *,
     n_groups: int,
     thresholds: npt.ArrayLike | None = None,
+    threshold: float = THRESHOLD,
 ) -> Scored:
-    """The checked rows that measures are computed from; arguments as ``evaluate``."""
+    """The checked rows that measures are computed from; arguments as ``evaluate``.
+
+    ``threshold`` is that of all rows, where there are none by group.
+    """
     if np.ndim(prob) == 2 and np.shape(prob)[1] > 2:
         y, f = classes_and_probabilities(y_true, prob)
         chosen = f.argmax(1) if len(f) else np.zeros(0, dtype=np.int64)
@@ -61,7 +64,7 @@ def scored(
     y, f = labels_and_probabilities(y_true, prob)
     codes = group_codes(group, len(y), n_groups)
     if thresholds is None:
-        return Scored(y, f, decide(f), codes, n_groups)
+        return Scored(y, f, (f >= threshold).astype(np.float64), codes, n_groups)
     limits = np.append(np.asarray(thresholds, dtype=np.float64), THRESHOLD)
     decision = (f >= limits[codes]).astype(np.float64)  # code -1 takes the last limit
     return Scored(y, f, decision, codes, n_groups)

@@ -1,10 +1,10 @@
 """A trial whose network is kept: trained, chosen among its epochs, and described."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -12,8 +12,9 @@ from torch import nn
 from dralign.alignment import rank
 from dralign.artifact import Artifact
 from dralign.data import Dataset
-from dralign.errors import DralignError, ModelError
-from dralign.metrics.decisions import decisions, same_decision
+from dralign.errors import DralignError, ModelError, OptionError
+from dralign.metrics.arrays import THRESHOLD
+from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
 from dralign.study.environment import environment
 from dralign.study.spec import TrialSpec
 from dralign.study.trial import train_trial
@@ -21,11 +22,15 @@ from dralign.training import (
     Checkpoints,
     EpochRecord,
     Selection,
+    cautions,
     find_device,
     group_thresholds,
     joined,
     predict_probability,
 )
+from dralign.training.evaluation import SplitFigures, score_splits
+
+FEWEST_SHOWN: Final = 10  # rows of a group, of which a saved network tells the rates
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ def train_network(
     spec: TrialSpec,
     *,
     rule: Selection | None = None,
+    threshold: float | str = THRESHOLD,
     device: torch.device | str = "cpu",
     on_epoch: Callable[[EpochRecord], None] | None = None,
     checkpoints: Path | None = None,
@@ -57,6 +63,8 @@ def train_network(
     Args:
         spec: the settings.
         rule: how the epoch is chosen; None for ``Selection()``.
+        threshold: the probability from which on the decision is positive; ``"base-rate"`` finds the
+            one that selects as many validation rows as are positive.
         device: to train on; with several processes ``"cuda"`` is a GPU for each.
         on_epoch: called with each record as it is made, in the first process.
         checkpoints: the folder that the run is saved in as it goes, and continues from.
@@ -66,10 +74,12 @@ def train_network(
         The network; None in a process of several that is not the first.
 
     Raises:
-        OptionError: if there is no such device.
+        OptionError: if there is no such device, or the threshold can't be one.
         ModelError: if the file of weights can't be read.
     """
     rule, begun = rule or Selection(), _begun_with(pretrained)
+    if threshold != THRESHOLD:
+        _check_threshold(threshold, spec, spec.data.load(spec.seed).n_classes)
     with joined(find_device(device) if isinstance(device, str) else device) as place:
         first = rank() == 0
         fingerprint = _fingerprint(spec) if first else ""
@@ -85,7 +95,12 @@ def train_network(
         return None
     model, bound = run.model.cpu(), spec.gap_bound
     chosen = run.restore(rule, spec.gap)
-    thresholds, notes = _decided(model, dataset, spec)
+    decided = _decided(model, dataset, spec, threshold)
+    notes = tuple(cautions(run.history, rule, spec.gap, names=dataset.group_names))
+    if decided.threshold != THRESHOLD:  # the records decide at 0.5
+        cells = {} if decided.test.cells is None else {"test": decided.test.cells}
+        at = replace(chosen, test=decided.test.figures, cells=cells)
+        notes = tuple(cautions((at,), rule, spec.gap, names=dataset.group_names))
     trained = {
         "trial": spec.to_dict(),
         "fingerprint": fingerprint,
@@ -94,7 +109,9 @@ def train_network(
         "found_weight": chosen.found_weight,
         "bound_met": None if bound is None else chosen.keeps(bound, spec.gap, spec.bound_measure),
         "validation": chosen.validation,
-        "test": chosen.test,
+        "test": decided.test.figures,
+        "threshold": decided.threshold,
+        "groups": decided.groups(dataset.group_names),
         "similarity": chosen.similarity,
         "notes": list(notes),
         "environment": dict(environment()),
@@ -110,7 +127,8 @@ def train_network(
         group_names=dataset.group_names,
         training=trained,
         class_names=dataset.class_names,
-        thresholds=thresholds,
+        thresholds=decided.thresholds,
+        threshold=decided.threshold,
     )
     return TrainedNetwork(artifact, chosen, notes)
 
@@ -139,13 +157,50 @@ def _begun_with(pretrained: Path | None) -> dict[str, Any]:
     return {"pretrained": {"file": pretrained.name, "sha256": content}}
 
 
+@dataclass(frozen=True)
+class _Decided:
+    """How the network decides, and what comes of it on the test rows."""
+
+    thresholds: tuple[float, ...]
+    threshold: float
+    test: SplitFigures
+
+    def groups(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """The groups with their sizes and rates; of small ones nothing but that they are."""
+        if self.test.cells is None:
+            return []
+        return [
+            asdict(row) if row.rows >= FEWEST_SHOWN else {"group": row.group, "rows": None}
+            for row in self.test.cells.group_rows(names)
+        ]
+
+
+def _check_threshold(threshold: float | str, spec: TrialSpec, n_classes: int) -> None:
+    """Checks, before anything is trained, that a network can decide so.
+
+    Raises:
+        OptionError: if it can't.
+    """
+    if threshold == THRESHOLD:
+        return
+    check_threshold(threshold)
+    if n_classes > 2:
+        raise OptionError(f"threshold: for two classes, and the label has {n_classes}")
+    if spec.build_method(n_classes).post_process is not None:
+        raise OptionError(f"threshold: the method {spec.method!r} finds one for each group")
+
+
 def _decided(
-    model: nn.Module, dataset: Dataset, spec: TrialSpec
-) -> tuple[tuple[float, ...], tuple[str, ...]]:
-    """The thresholds, if the method sets any, and what must be said of the test rows' decisions."""
-    prob = predict_probability(model, dataset.validation.x)
-    thresholds = group_thresholds(prob, dataset, spec.build_method(dataset.n_classes)) or ()
-    test = predict_probability(model, dataset.test.x)
-    decided = decisions(test, group=dataset.test.group, thresholds=thresholds)
-    note = same_decision(decided, "test rows", names=dataset.class_names)
-    return thresholds, (note,) if note else ()
+    model: nn.Module,
+    dataset: Dataset,
+    spec: TrialSpec,
+    threshold: float | str,
+) -> _Decided:
+    """The thresholds, chosen on the validation rows, and the figures of the test rows by them."""
+    method, rows = spec.build_method(dataset.n_classes), dataset.validation
+    prob = predict_probability(model, rows.x)
+    thresholds = group_thresholds(prob, dataset, method) or ()
+    if threshold == BASE_RATE:
+        threshold = base_rate_threshold(rows.y.numpy(), prob.numpy())
+    _, test = score_splits(model, dataset, method, threshold=float(threshold))
+    return _Decided(thresholds, float(threshold), test)

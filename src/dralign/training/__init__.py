@@ -4,6 +4,7 @@ from dralign.tiers import require
 
 require("dralign.training", "pandas", "safetensors")
 
+from dralign.training.cautions import cautions
 from dralign.training.checkpoints import Checkpoints
 from dralign.training.distributed import (
     find_device,
@@ -32,6 +33,7 @@ __all__ = [
     "Selection",
     "Training",
     "TrainingSettings",
+    "cautions",
     "check_groups",
     "find_device",
     "first_before_others",

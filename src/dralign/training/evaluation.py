@@ -12,6 +12,7 @@ from dralign.errors import ModelError
 from dralign.gaps import Gap
 from dralign.methods import Method
 from dralign.metrics import Cells, scored
+from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.measures import Scored, figures_of
 from dralign.networks import probability
 from dralign.rationale import (
@@ -68,30 +69,35 @@ class SplitFigures:
 
 
 def score_splits(
-    model: nn.Module, dataset: Dataset, method: Method
+    model: nn.Module, dataset: Dataset, method: Method, *, threshold: float = THRESHOLD
 ) -> tuple[SplitFigures, SplitFigures]:
     """Every figure of the validation and the test rows.
 
     Where the method sets a threshold per group, it is fitted on the validation rows and decides the
-    hard figures of both. Without groups the gaps are NaN.
+    hard figures of both; else they are decided by ``threshold``. Without groups the gaps are NaN.
     """
     prob = predict_probability(model, dataset.validation.x)
     thresholds = group_thresholds(prob, dataset, method)
-    validation = _scored(dataset.validation, prob, dataset.n_groups, thresholds)
-    test = predict_probability(model, dataset.test.x)
-    return _kept(validation), _kept(_scored(dataset.test, test, dataset.n_groups, thresholds))
-
-
-def _scored(
-    split: Split, prob: Tensor, n_groups: int, thresholds: tuple[float, ...] | None
-) -> Scored:
-    """The rows of a split with their predictions."""
-    y, group = split.y.numpy(), split.group.numpy()
-    return scored(y, prob.numpy(), group, n_groups=n_groups, thresholds=thresholds)
+    splits = (
+        (dataset.validation, prob),
+        (dataset.test, predict_probability(model, dataset.test.x)),
+    )
+    first, second = (
+        scored(
+            split.y.numpy(),
+            scores.numpy(),
+            split.group.numpy(),
+            n_groups=dataset.n_groups,
+            thresholds=thresholds,
+            threshold=threshold,
+        )
+        for split, scores in splits
+    )
+    return _kept(first), _kept(second)
 
 
 def _kept(rows: Scored) -> SplitFigures:
-    """What is kept of them."""
+    """What is kept of the rows of a split."""
     return SplitFigures(figures_of(rows), Cells.of(rows))
 
 

@@ -1,0 +1,115 @@
+"""What a reader of a run's figures must know first: one line each, mostly none."""
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from dralign.metrics import Cells, gap_measure, level_note
+from dralign.metrics.decisions import FEWEST, NEARLY_ALL
+from dralign.metrics.measures import DEFAULT
+from dralign.training.history import EpochRecord, History, Scores
+from dralign.training.selection import Selection
+
+FEW: Final = 30  # rows, below which a rate is uncertain by more than .18 either way
+_NORMAL: Final = 1.96
+
+
+def cautions(
+    history: History,
+    selection: Selection,
+    gap: str,
+    *,
+    names: Sequence[str] = (),
+    split: Literal["validation", "test"] = "test",
+    rows: str = "test rows",
+) -> list[str]:
+    """What must be said of the chosen epoch's figures.
+
+    - Nearly all rows get the same decision, which by itself makes hard gaps small.
+    - Scores shrank or swelled: the mean score is more than a quarter off the share of positives.
+    - Another epoch has a base-rate gap on the validation rows that is smaller by more than chance.
+    - A group has fewer rows than a rate needs.
+
+    Args:
+        history: the records of the run.
+        selection: how the epoch was chosen.
+        gap: the gap the run was trained for.
+        names: of the groups, if they are known.
+        split: whose figures are told.
+        rows: what these rows are called.
+    """
+    chosen = selection.choose(history, gap)
+    figures: Scores = getattr(chosen, split)
+    cells = chosen.cells.get(split)
+    lines = [
+        _same(figures, cells, rows),
+        _level(figures),
+        _epoch(history, chosen, selection, gap),
+        *_small(cells, names, rows),
+    ]
+    return [line for line in lines if line]
+
+
+def _same(figures: Scores, cells: Cells | None, rows: str) -> str:
+    """Whether nearly all rows get the same decision."""
+    share = figures.get("same_decision_share", math.nan)
+    if not share >= NEARLY_ALL or (cells is not None and sum(cells.counts) < FEWEST):
+        return ""
+    shown = math.floor(1000 * share) / 10  # never rounded up to all
+    return f"{shown:g} % of the {rows} get the same decision: the hard gap says nothing"
+
+
+def _level(figures: Scores) -> str:
+    """Whether the mean score is far off."""
+    mean = figures.get("mean_probability", math.nan)
+    positive = figures.get("positive_share", math.nan)
+    note = level_note(mean, positive)
+    return f"{note} (mean score {mean:.3f}, positives {positive:.3f})" if note else ""
+
+
+def _epoch(history: History, chosen: EpochRecord, selection: Selection, gap: str) -> str:
+    """Whether another epoch does better by the base-rate gap, by more than chance explains."""
+    measure = gap_measure(DEFAULT)
+    if measure.key(gap) not in chosen.validation:
+        return ""
+    best = Selection(warmup=selection.warmup).choose(history, gap)
+    here, there = (measure.of(record.validation, gap) for record in (chosen, best))
+    margin = margin_of(chosen.cells.get("validation"))
+    if not here - there > margin:
+        return ""
+    return (
+        f"epoch {best.epoch} has a {measure.words} of {there:.3f} on the validation rows, the "
+        f"chosen epoch {chosen.epoch} ({selection}) {here:.3f}: more than chance explains "
+        f"(± {margin:.3f})"
+    )
+
+
+def margin_of(cells: Cells | None) -> float:
+    """Half of the 95 % interval of the base-rate gap of the two smallest groups, at equal rates.
+
+    By the normal distribution, each group selected at the share of positives. Infinite without
+    cells, or with a group that has no rows.
+    """
+    if cells is None:
+        return math.inf
+    rows = cells.group_rows()
+    sizes = sorted(row.rows for row in rows)[:2]
+    if len(sizes) < 2 or not sizes[0]:
+        return math.inf
+    share = sum(row.positives for row in rows) / sum(row.rows for row in rows)
+    return _NORMAL * math.sqrt(share * (1 - share) * sum(1 / n for n in sizes))
+
+
+def _small(cells: Cells | None, names: Sequence[str], rows: str) -> list[str]:
+    """Groups with few rows."""
+    if cells is None:
+        return []
+    shown = [repr(name) for name in names] or [str(code) for code in range(cells.n_groups)]
+    return [
+        f"group {row.group} has {row.rows} {rows}: its rates are uncertain by up to "
+        f"± {_NORMAL * math.sqrt(0.25 / row.rows):.2f}"
+        if row.rows
+        else f"group {row.group} has no {rows}"
+        for row in cells.group_rows(shown)
+        if row.rows < FEW
+    ]

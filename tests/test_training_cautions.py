@@ -1,0 +1,149 @@
+"""What is said of figures that mislead: shrunken scores, one decision for all, few rows, epochs."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dralign import metrics
+from dralign.metrics import Cells, scored
+from dralign.training import EpochRecord, Selection, cautions
+
+DP = "demographic_parity"
+LAST = Selection("last", 0)
+
+
+def record(epoch, y, prob, group, **changes):
+    """An epoch with these predictions on both splits."""
+    rows = scored(y, prob, group, n_groups=2)
+    figures = metrics.evaluate(y, prob, group, n_groups=2)
+    cells = {"validation": Cells.of(rows), "test": Cells.of(rows)}
+    found = EpochRecord(epoch, 0.5, figures, dict(figures), {}, 1.0, 0.1, cells=cells)
+    return replace(found, **changes)
+
+
+def people(n=2000, seed=0):
+    """Labels, probabilities whose mean is the share of positives, groups."""
+    draw = np.random.default_rng(seed)
+    group = draw.integers(0, 2, n)
+    prob = draw.beta(2, 4, n) * (0.8 + 0.2 * group)
+    return (draw.random(n) < prob).astype(int), prob, group
+
+
+def said(prob_of=lambda prob: prob, **options):
+    y, prob, group = people(**options)
+    return cautions((record(0, y, prob_of(prob), group),), LAST, DP)
+
+
+def test_nothing_is_said_of_sound_figures():
+    assert said() == []
+
+
+def test_halved_scores_are_told_from_the_same_order_at_the_right_level():
+    """AP and base-rate gap are equal to the last digit; soft and hard gaps seem to be won."""
+    y, prob, group = people()
+    sound, shrunk = (record(0, y, f, group) for f in (prob, prob / 2))
+    for name in ("average_precision", f"base_rate_{DP}", f"all_cutoffs_{DP}"):
+        assert shrunk.test[name] == sound.test[name]
+    assert shrunk.test[f"soft_{DP}"] == pytest.approx(sound.test[f"soft_{DP}"] / 2)
+    assert shrunk.test[f"hard_{DP}"] < 0.05 * sound.test[f"hard_{DP}"] + 0.01
+    [level] = [line for line in said(lambda prob: prob / 2) if "shrank" in line]
+    assert "mean score .1" in level.replace("0.", ".")
+
+
+def test_a_bound_can_not_be_met_by_shrinking():
+    y, prob, group = people()
+    bound = record(0, y, prob, group).validation[f"base_rate_{DP}"] / 2
+    shrunk = record(0, y, prob / 100, group)
+    assert shrunk.keeps(bound, DP, "soft")
+    assert shrunk.keeps(bound, DP, "hard")
+    assert not shrunk.keeps(bound, DP, "base_rate")
+
+
+def test_one_decision_for_nearly_everybody_is_said_to_be_so():
+    lines = said(lambda prob: prob / 10)
+    assert "100 % of the test rows get the same decision: the hard gap says nothing" in lines
+
+
+def test_a_group_of_few_rows_is_named_with_what_its_rates_are_worth():
+    y, prob, group = people()
+    group = np.where(np.arange(len(y)) < 25, 1, 0)
+    history = (record(0, y, prob, group),)
+    [line] = cautions(history, LAST, DP, names=("north", "south"))
+    assert re.fullmatch(
+        r"group 'south' has 25 test rows: its rates are uncertain by up to ± 0\.20", line
+    )
+
+
+def test_an_epoch_that_is_better_by_the_base_rate_gap_is_named():
+    y, prob, group = people()
+    worse = record(1, y, np.clip(prob + 0.3 * group, 0, 1), group)
+    history = (record(0, y, prob, group), worse)
+    [line] = [text for text in cautions(history, LAST, DP) if "epoch" in text]
+    assert line.startswith("epoch 0 has a base-rate gap of ")
+    assert "the chosen epoch 1 (last epoch)" in line
+    assert cautions(history, Selection(warmup=0), DP) == []
+
+
+def test_the_threshold_of_the_base_rate_selects_as_many_as_are_positive():
+    y, prob, _ = people()
+    threshold = metrics.decisions.base_rate_threshold(y, prob)
+    assert (prob >= threshold).sum() == y.sum()
+    assert not np.isin(threshold, prob)
+
+
+@pytest.mark.parametrize(
+    ("y", "prob", "selected"),
+    [
+        ([1, 0, 0, 0], [0.9, 0.5, 0.5, 0.1], 1),
+        ([1, 1, 0, 0], [0.9, 0.5, 0.5, 0.1], 1),  # as near as three, and fewer
+        ([1, 1, 1, 0], [0.9, 0.5, 0.5, 0.1], 3),
+        ([0, 0, 0, 0], [0.9, 0.5, 0.5, 1.0], 0),
+        ([1, 1, 1, 1], [0.9, 0.5, 0.0, 1.0], 4),
+    ],
+)
+def test_the_threshold_of_the_base_rate_goes_round_ties(y, prob, selected):
+    threshold = metrics.decisions.base_rate_threshold(y, prob)
+    assert sum(p >= threshold for p in prob) == selected
+
+
+def test_cells_come_back_from_json_and_give_the_table_of_the_groups():
+    y, prob, group = people()
+    cells = Cells.of(scored(y, prob, group, n_groups=2))
+    again = Cells.from_dict(cells.to_dict())
+    assert again == cells
+    names = np.array(["a", "b"])[group]
+    expected = metrics.group_table(y, prob, sensitive_features=names)
+    for ours, theirs in zip(again.group_rows(("a", "b")), expected, strict=True):
+        assert (ours.group, ours.rows, ours.positives) == (
+            theirs.group,
+            theirs.rows,
+            theirs.positives,
+        )
+        for name in ("mean_score", "selection_rate", "true_positive_rate", "false_positive_rate"):
+            assert getattr(ours, name) == pytest.approx(getattr(theirs, name))
+    kept, direct = (
+        again.score_quantiles(),
+        metrics.score_quantiles(y, prob, sensitive_features=names),
+    )
+    assert np.array_equal(kept.quantiles, direct.quantiles)
+    assert np.array_equal(kept.counts, direct.counts)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"counts": [1, 2, 3]},
+        {"selected": [9, 9, 9, 9999]},
+        {"counts": [1.5, 2, 3, 4]},
+        {"quantiles": "AAAA"},
+        {"quantiles": "no base64!"},
+        {"extra": 1},
+    ],
+)
+def test_cells_that_do_not_belong_together_are_refused(change):
+    y, prob, group = people(200)
+    form = Cells.of(scored(y, prob, group, n_groups=2)).to_dict()
+    with pytest.raises(metrics.cells.DataError):
+        Cells.from_dict({**form, **change})
