@@ -79,12 +79,12 @@ def score_quantiles_of(
 
 def measures_from_quantiles(quantiles: ScoreQuantiles) -> dict[str, float]:
     """Every measure that the quantiles' rows have, as ``dralign.metrics.evaluate`` names them."""
-    y, f, codes = _rows(quantiles)
+    y, f, codes = rows_from_quantiles(quantiles)
     return figures_of(Scored(y, f, decide(f), codes, len(quantiles.groups)))
 
 
-def _rows(quantiles: ScoreQuantiles) -> tuple[Floats, Floats, Codes]:
-    """As many rows in each cell as it had, on the lines between its quantiles."""
+def rows_from_quantiles(quantiles: ScoreQuantiles) -> tuple[Floats, Floats, Codes]:
+    """Labels, scores and codes of as many rows in each cell as it had, between its quantiles."""
     points = quantiles.quantiles.shape[2]
     labels, scores, codes = [], [], []
     for group, of_group in enumerate(quantiles.counts.tolist()):
