@@ -51,5 +51,5 @@ def test_a_table_has_as_many_marks_as_rows():
         '<table><caption>below</caption><thead><tr><th scope="col">a</th></tr></thead>'
         '<tbody><tr class="x"><td>1</td></tr><tr><td>2</td></tr></tbody></table>'
     )
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="argument 2 is longer"):
         page.table(["a"], [["1"], ["2"]], marks=["class"])
