@@ -4,21 +4,23 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dralign.report.labels import chart_text
+from dralign.report.look import (
+    ALERT,
+    BELOW,
+    BLUE,
+    GRID,
+    GROUPS,
+    INK,
+    LAYOUT,
+    SHADES,
+    SOFT,
+    faint,
+)
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Form = Mapping[str, Any]
-_COLOURS: Final = ("#2563eb", "#d97706", "#0f766e", "#be185d", "#7c3aed", "#65a30d", "#0891b2")
-_GREY, _MARK = "#6b7280", "#b45309"
-_GRID = {"gridcolor": "#eceff3", "zeroline": False, "linecolor": "#9ca3af", "ticks": "outside"}
-_SHADES = [
-    [0.0, "#f8fafc"],
-    [0.15, "#cfe0fb"],
-    [0.4, "#7ea8f0"],
-    [0.7, "#2f5fc4"],
-    [1.0, "#172554"],
-]
 MOST_COLUMNS = 300
 GOLDEN = 0.6180339887  # its multiples, modulo 1, are spread evenly
 RATES: Final = {
@@ -51,9 +53,9 @@ def rates_chart(outcomes: Form) -> "go.Figure":
             hovertext=[f"{name}: {_range(one)}" for name, one in zip(places, figures, strict=True)],
             hoverinfo="text+name",
         )
-    figure.update_xaxes(range=[-0.02, 1.02], **_GRID)
+    figure.update_xaxes(range=[-0.02, 1.02], **GRID)
     figure.update_yaxes(
-        tickvals=list(range(len(places))), ticktext=places, autorange="reversed", **_GRID
+        tickvals=list(range(len(places))), ticktext=places, autorange="reversed", **GRID
     )
     return _look(figure, height=400)
 
@@ -78,9 +80,9 @@ def noise_chart(similarity: Form) -> "go.Figure":
             tickvals=list(range(n_layers + 1)),
             ticktext=[*names, f"<b>total / {n_layers}</b>"],
             range=[n_layers + 0.6, -0.6],
-            **_GRID,
+            **GRID,
         )
-    figure.update_xaxes(title="cosine similarity", **_GRID)
+    figure.update_xaxes(title="cosine similarity", **GRID)
     figure.update_annotations(font={"size": 13})
     return _look(figure, height=190 + 44 * (n_layers + 1))
 
@@ -104,7 +106,7 @@ def influence_chart(layer: Form, groups: Sequence[str]) -> "go.Figure":
         ],
         hovertemplate="unit %{customdata[0]}, %{y}<br>influence %{customdata[1]:.3g}"
         "<br>%{z:.3f} of the largest<extra></extra>",
-        colorscale=_SHADES,
+        colorscale=SHADES,
         zmin=0,
         zmax=1,
         colorbar={"title": {"text": "of largest", "side": "right"}, "thickness": 12},
@@ -112,7 +114,7 @@ def influence_chart(layer: Form, groups: Sequence[str]) -> "go.Figure":
         ygap=2,
     )
     figure.update_xaxes(
-        type="category", title="unit, highest parity score first", nticks=40, **_GRID
+        type="category", title="unit, highest parity score first", nticks=40, **GRID
     )
     figure.update_yaxes(type="category", autorange="reversed", automargin=True)
     return _look(figure, height=130 + 34 * len(groups), legend=False)
@@ -145,14 +147,14 @@ def independence_chart(removals: Sequence[Form]) -> "go.Figure":
                 hovertemplate="%{y:.3g}<extra>" + chart_text(group) + "</extra>",
             )
     for column, level in ((1, 1.0), (2, 0.0)):
-        figure.add_hline(level, row=1, col=column, line={"color": _GREY, "dash": "dot", "width": 1})
+        figure.add_hline(level, row=1, col=column, line={"color": SOFT, "dash": "dot", "width": 1})
     figure.update_xaxes(
         title="weights removed together",
         tickvals=list(range(len(sizes))),
         ticktext=[str(size) for size in sizes],
-        **_GRID,
+        **GRID,
     )
-    figure.update_yaxes(rangemode="tozero", **_GRID)
+    figure.update_yaxes(rangemode="tozero", **GRID)
     figure.update_annotations(font={"size": 13})
     return _look(figure, height=380)
 
@@ -169,8 +171,8 @@ def what_if_chart(steps: Sequence[Form]) -> "go.Figure":
     figure = make_subplots(rows=1, cols=3, subplot_titles=list(panels), horizontal_spacing=0.07)
     places = list(range(len(steps)))
     lines = (
-        ("figures", "highest parity scores", _MARK),
-        ("random", "random units (median)", _GREY),
+        ("figures", "highest parity scores", ALERT),
+        ("random", "random units (median)", SOFT),
     )
     shown: set[str] = set()
     for column, keys in enumerate(panels.values(), start=1):
@@ -201,11 +203,11 @@ def what_if_chart(steps: Sequence[Form]) -> "go.Figure":
         title="units removed",
         tickvals=places,
         ticktext=[str(step["k"]) for step in steps],
-        **_GRID,
+        **GRID,
     )
     for column, keys in enumerate(panels.values(), start=1):
         figure.update_yaxes(row=1, col=column, range=_span(steps, keys))
-    figure.update_yaxes(**_GRID)
+    figure.update_yaxes(**GRID)
     figure.update_annotations(font={"size": 13})
     return _look(figure, height=380)
 
@@ -237,7 +239,7 @@ def _noise_row(
         x=null,
         y=heights,
         mode="markers",
-        marker={"size": 5, "color": "rgba(107,114,128,.32)"},
+        marker={"size": 5, "color": faint(SOFT, 0.3)},
         name="random splits of the same rows",
         legendgroup="null",
         showlegend=legend,
@@ -249,7 +251,7 @@ def _noise_row(
         x=[floor, floor],
         y=[place - 0.36, place + 0.36],
         mode="lines",
-        line={"color": "#111827", "width": 2},
+        line={"color": INK, "width": 2},
         name="noise floor (their 5th percentile)",
         legendgroup="floor",
         showlegend=legend,
@@ -266,7 +268,7 @@ def _noise_row(
         marker={
             "size": 13,
             "symbol": "diamond",
-            "color": _COLOURS[0] if test["within_noise"] else _MARK,
+            "color": BLUE if test["within_noise"] else ALERT,
             "line": {"width": 1, "color": "white"},
         },
         name="the groups, with 95 % interval (orange: below the floor)",
@@ -323,27 +325,18 @@ def _short(name: str) -> str:
 
 def _colour(code: int) -> str:
     """The colour of a group."""
-    return _COLOURS[code % len(_COLOURS)]
+    return GROUPS[code % len(GROUPS)]
 
 
 def _look(figure: "go.Figure", *, height: int, legend: bool = True) -> "go.Figure":
     """The common look of all charts."""
     figure.update_layout(
-        template="plotly_white",
         height=height,
         margin={"l": 64, "r": 24, "t": 28, "b": 88 if legend else 52},
-        font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "yanchor": "bottom",
-            "y": 0,
-            "x": 0,
-            "traceorder": "normal",
-        },
+        legend={"traceorder": "normal", **BELOW},
         showlegend=legend,
-        hoverlabel={"bgcolor": "white", "align": "left", "namelength": -1},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        **LAYOUT,
     )
+    figure.update_xaxes(automargin=True)
+    figure.update_yaxes(automargin=True)  # names of layers and groups of any length
     return figure

@@ -1,13 +1,10 @@
 """One page for an audit: a single HTML file that needs no network, from ``Audit.to_dict()``."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
-from dralign.files import write_atomically
 from dralign.report.audit_charts import (
     MOST_COLUMNS,
     RATES,
@@ -17,6 +14,7 @@ from dralign.report.audit_charts import (
     rates_chart,
     what_if_chart,
 )
+from dralign.report.page import chart, definitions, listed, scrolled, table, write_page
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -48,29 +46,41 @@ def write_audit_page(path: Path | str, audit: Form, *, title: str = "Audit") -> 
     Raises:
         StudyError: if the file can't be written.
     """
-    from plotly.offline import get_plotlyjs
-
-    page = Template(_piece("audit_page.html")).substitute(
-        title=escape(title),
-        style=_piece("page.css") + _piece("audit_page.css"),
-        script=_piece("page.js"),
-        plotly=get_plotlyjs(),
+    charts = _charts(audit)
+    return write_page(
+        path,
+        "audit",
+        title=title,
         facts=_facts(audit),
-        findings=_list(audit["findings"], "findings"),
-        notes=_list([f"Note: {text}" for text in audit["notes"]], "findings note"),
-        sections="".join(_sections(audit)),
-        settings=_definitions(_settings(audit)),
-        environment=_definitions(audit["provenance"]["environment"]),
+        findings=listed(list(map(escape, audit["findings"])), "findings"),
+        notes=listed([f"Note: {escape(text)}" for text in audit["notes"]], "findings note"),
+        sections="".join(_sections(audit, charts)),
+        settings=definitions(_settings(audit)),
+        environment=definitions(audit["provenance"]["environment"]),
+        charts=charts,
     )
-    return write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
 
 
-def _piece(name: str) -> str:
-    """A file of the page's frame, which lies beside this module."""
-    return resources.files("dralign.report").joinpath(name).read_text(encoding="utf-8")
+def _charts(audit: Form) -> "dict[str, go.Figure]":
+    """The charts by key; what there are no figures for has none."""
+    groups, layers = list(audit["groups"]), audit["influence"]["layers"]
+    charts = {
+        "noise": noise_chart(audit["similarity"]),
+        "independence": independence_chart(audit["independence"]),
+        **{
+            f"map-{place}": influence_chart(layer, groups)
+            for place, layer in enumerate(layers)
+            if len(layer["scores"]) > 1
+        },
+    }
+    if audit["outcomes"] is not None:
+        charts["rates"] = rates_chart(audit["outcomes"])
+    if len(audit["what_if"]) > 1:
+        charts["what-if"] = what_if_chart(audit["what_if"])
+    return charts
 
 
-def _facts(audit: Form) -> str:
+def _facts(audit: Form) -> list[tuple[str, str]]:
     """The figures at the top of the page."""
     total, layers = audit["similarity"]["unit"]["total"], audit["similarity"]["unit"]["layers"]
     facts = [
@@ -89,28 +99,26 @@ def _facts(audit: Form) -> str:
             (_number(overall["average_precision"]["value"]), "average precision"),
             (_number(gaps["hard_demographic_parity"]["value"]), "demographic parity gap"),
         ]
-    return "".join(
-        f"<div><strong>{escape(value)}</strong><span>{escape(name)}</span></div>"
-        for value, name in facts
-    )
+    return facts
 
 
-def _sections(audit: Form) -> Iterator[str]:
+def _sections(audit: Form, charts: "Mapping[str, go.Figure]") -> Iterator[str]:
     """The parts of the page, in order of interest."""
-    if audit["outcomes"] is not None:
-        yield _outcomes(audit)
-    yield _similarity(audit["similarity"])
-    yield _influence(audit)
-    if len(audit["what_if"]) > 1:
-        yield _what_if(audit["what_if"])
-    yield _trust(audit)
+    if "rates" in charts:
+        yield _outcomes(audit, charts)
+    yield _similarity(audit["similarity"], charts)
+    yield _influence(audit, charts)
+    if "what-if" in charts:
+        yield _what_if(audit["what_if"], charts)
+    yield _trust(audit, charts)
 
 
-def _outcomes(audit: Form) -> str:
+def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     """Group figures and gaps."""
     outcomes, made = audit["outcomes"], audit["provenance"]
     n_bootstrap, few = made["n_bootstrap"], f"fewer than {made['min_group_size']}"
     head = ["group", "rows", *RATES.values()]
+    gap_head = ["gap", "on probabilities", "on decisions"]
     body = [
         [escape(one["group"]), f"{one['n']:,}", *(_estimate(one["figures"][k]) for k in RATES)]
         for one in outcomes["groups"]
@@ -125,15 +133,15 @@ def _outcomes(audit: Form) -> str:
         f"<p>A decision is a probability of at least 0.5. Bars and small print are 95 % percentile "
         f"intervals from {n_bootstrap} draws of rows within each group; drawing makes gaps near 0 "
         "look larger, so their intervals lie high.</p>"
-        f"{_chart(rates_chart(outcomes), 'rates')}"
-        f'<div class="scroll">{_table(head, body)}</div>'
+        f"{chart('rates', charts['rates'], 'Figures of each group')}"
+        f"{scrolled(table(head, body), 'Figures of each group')}"
         f"<h3>Gaps between groups (0 is parity)</h3>"
-        f'<div class="scroll">{_table(["gap", "on probabilities", "on decisions"], gaps)}</div>'
+        f"{scrolled(table(gap_head, gaps), 'Gaps between groups')}"
         "</section>"
     )
 
 
-def _similarity(similarity: Form) -> str:
+def _similarity(similarity: Form, charts: "Mapping[str, go.Figure]") -> str:
     """Rationales against their noise floor."""
     n_splits = len(similarity["unit"]["total"]["null"])
     head = ["layer", "per", "similarity", "noise floor", "p", "reading"]
@@ -156,8 +164,8 @@ def _similarity(similarity: Form) -> str:
         "same sizes: what would be seen if the groups meant nothing to the network. A diamond left "
         "of the black bar is less similar than 95 % of them. A layer with one unit has similarity "
         "1 per unit whatever the split.</p>"
-        f"{_chart(noise_chart(similarity), 'noise')}"
-        f'<div class="scroll">{_table(head, body)}</div>'
+        f"{chart('noise', charts['noise'], 'Similarity against random splits')}"
+        f"{scrolled(table(head, body), 'Similarity against its noise floor')}"
         "<h3>And in size?</h3>"
         "<p>Similarity compares shapes. The parity score (Eq. 5) of the same influences compares "
         "sizes too; above its noise ceiling it is larger than in 95 % of the splits. The direction "
@@ -190,10 +198,10 @@ def _parity(similarity: Form) -> str:
         for granularity, found in similarity.items()
         for test in [found["parity_total"], *found["parity"]]
     ]
-    return f'<div class="scroll">{_table(head, body)}</div>'
+    return scrolled(table(head, body), "Parity scores against their noise ceiling")
 
 
-def _influence(audit: Form) -> str:
+def _influence(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     """Heat maps and the highest parity scores."""
     found, groups = audit["influence"], list(audit["groups"])
     maps = []
@@ -203,8 +211,8 @@ def _influence(audit: Form) -> str:
         if n_units > MOST_COLUMNS:
             about += f"; the {MOST_COLUMNS} with the highest scores"
         head = f"<h3>Layer {escape(layer['layer'])} <span class=note>{about}</span></h3>"
-        if n_units > 1:
-            maps.append(head + _chart(influence_chart(layer, groups), f"map-{place}"))
+        if (key := f"map-{place}") in charts:
+            maps.append(head + chart(key, charts[key], f"Influences of layer {layer['layer']}"))
     error = found["standard_error"]
     spread = f" (standard error {error:.1e}, from a sample)" if error else ""
     return (
@@ -236,10 +244,10 @@ def _parts(parts: Sequence[Form], groups: Sequence[str], place: str) -> str:
         ]
         for one in parts
     ]
-    return f'<div class="scroll">{_table(head, body)}</div>'
+    return scrolled(table(head, body), "Highest parity scores")
 
 
-def _what_if(steps: Sequence[Form]) -> str:
+def _what_if(steps: Sequence[Form], charts: "Mapping[str, go.Figure]") -> str:
     """The network without its top units."""
     keys = ["average_precision", *(f"{form}_{gap}" for gap in _GAPS for form in ("soft", "hard"))]
     names = [
@@ -263,13 +271,13 @@ def _what_if(steps: Sequence[Form]) -> str:
         "<p>Their rows of the weights are set to zero, their biases stay; output units are kept. "
         "Grey lines, and the small print, are medians over random sets of as many units, because "
         "any removal moves the gaps. One network, no intervals: this shows what units do.</p>"
-        f"{_chart(what_if_chart(steps), 'what-if')}"
-        f'<div class="scroll">{_table(["removed", *names], body)}</div>'
+        f"{chart('what-if', charts['what-if'], 'Without the top units')}"
+        f"{scrolled(table(['removed', *names], body), 'Without the top units')}"
         f'<p class="note">Removed in this order (layer:unit): {last}</p></section>'
     )
 
 
-def _trust(audit: Form) -> str:
+def _trust(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     """How far the approximations hold: Taylor, and independence."""
     groups = list(audit["groups"])
     rows: dict[tuple[str, str], dict[str, Form]] = {}
@@ -290,14 +298,14 @@ def _trust(audit: Form) -> str:
         "<h3>First-order against exact</h3>"
         "<p>Spearman rank correlation of Taylor (Eq. 8) and ablation (Eq. 4), in the same form on "
         "both sides. Entries without influence in both are left out, as their ties would raise it."
-        f'</p><div class="scroll">{_table(head, body)}</div>'
+        f"</p>{scrolled(table(head, body), 'First-order against exact')}"
         "<h3>Independence (A.13)</h3>"
         "<p>Parity scores add up the influences of single weights. Here random sets of "
         f"{', '.join(map(str, sorted({one['size'] for one in audit['independence']})))} weights "
         "of all layers are removed at once and compared with the sum over their weights: medians "
         f"and quartiles of {audit['provenance']['n_sets']} sets. Influences are squares, which do "
         "not add up even where the signed loss changes (right) do.</p>"
-        f"{_chart(independence_chart(audit['independence']), 'independence')}</section>"
+        f"{chart('independence', charts['independence'], 'Sets against sums')}</section>"
     )
 
 
@@ -322,27 +330,6 @@ def _settings(audit: Form) -> dict[str, str]:
     }
 
 
-def _chart(figure: "go.Figure", name: str) -> str:
-    """A chart as a division that draws itself; the library is in the page's head."""
-    config = {"displaylogo": False, "responsive": True, "displayModeBar": False}
-    return str(
-        figure.to_html(
-            full_html=False,
-            include_plotlyjs=False,
-            include_mathjax=False,
-            div_id=name,
-            config=config,
-        )
-    )
-
-
-def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    """A table of cells that are already HTML."""
-    top = "".join(f'<th scope="col">{name}</th>' for name in head)
-    rows = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>" for cells in body)
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{rows}</tbody></table>"
-
-
 def _estimate(one: Form) -> str:
     """A figure, and its interval in small print."""
     if one["value"] is None:
@@ -355,15 +342,3 @@ def _estimate(one: Form) -> str:
 def _number(value: float | None, *, digits: int = 3) -> str:
     """A figure, or a dash where it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _list(sentences: Sequence[str], kind: str) -> str:
-    """Sentences as a list; nothing if there is none."""
-    items = "".join(f"<li>{escape(text)}</li>" for text in sentences)
-    return f'<ul class="{kind}">{items}</ul>' if items else ""
-
-
-def _definitions(entries: Mapping[str, str]) -> str:
-    """A list of names and values."""
-    items = (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in entries.items())
-    return f"<dl>{''.join(items)}</dl>"

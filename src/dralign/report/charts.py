@@ -15,6 +15,7 @@ from dralign.report.labels import (
     setting_text,
     weight_text,
 )
+from dralign.report.look import BELOW, FAINT, GRID, LAYOUT, SOFT, TEXT, faint
 from dralign.report.tables import format_interval
 from dralign.study import Curve, Interval, Row, Setting
 
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
 
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _BELOW = 10
-_GREY = "#6b7280"
 MOST_LINES = 60  # of learning curves; more can't be told apart
-_INK = "#374151"
 _COLUMNS = 4
-_GRID = {"gridcolor": "#eceff3", "zeroline": False, "linecolor": "#9ca3af", "ticks": "outside"}
 _FIGURES = ("average_precision", "gap", "similarity")
 
 
@@ -45,7 +43,7 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
         x=x,
         y=y,
         mode="lines",
-        line={"color": "rgba(156,163,175,.45)", "width": 8, "shape": "vh"},
+        line={"color": faint(FAINT), "width": 8, "shape": "vh"},
         name="non-dominated",
         hoverinfo="skip",
     )
@@ -59,7 +57,7 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
             mode="lines+markers+text" if len(rows) > 1 else "markers",
             text=panel.point_labels(rows),
             textposition=style.label_side,
-            textfont={"size": 11, "color": _INK},
+            textfont={"size": 11, "color": TEXT},
             marker={"symbol": style.symbol, "size": 11, "line": {"width": 1, "color": "white"}},
             line=line,
             name=chart_text(label),
@@ -79,12 +77,12 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
         arrowhead=2,
         arrowsize=1.3,
         arrowwidth=1.5,
-        arrowcolor=_GREY,
-        font={"color": _GREY},
+        arrowcolor=SOFT,
+        font={"color": SOFT},
     )
     precision = axis_range([row.average_precision for row in panel.rows])
-    figure.update_xaxes(title="average precision (test)", range=precision, **_GRID)
-    figure.update_yaxes(**_gap_axis(panel, names[0]), **_GRID)
+    figure.update_xaxes(title="average precision (test)", range=precision, **GRID)
+    figure.update_yaxes(**_gap_axis(panel, names[0]), **GRID)
     if len(names) > 1:
         figure.update_layout(updatemenus=[_menu(panel, names, lines)])
     return _look(figure, height=540, entries=len(figure.data), above=32 if len(names) > 1 else 0)
@@ -183,8 +181,8 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
                     hovertemplate=f"<b>{name}</b><br>epoch %{{x}}: %{{y:.3f}}{width}"
                     "<extra></extra>",
                 )
-    figure.update_xaxes(title={"text": "epoch", "standoff": 2}, **_GRID)
-    figure.update_yaxes(**_GRID)
+    figure.update_xaxes(title={"text": "epoch", "standoff": 2}, **GRID)
+    figure.update_yaxes(**GRID)
     return _look(figure, height=420, entries=len(panel.curves()))
 
 
@@ -217,8 +215,8 @@ def layer_chart(panel: Panel) -> "go.Figure":
                 **_similarity_line(panel, rows, layers[place] if place < len(layers) else None),
             )
     of_layers = axis_range([one for row in panel.rows for _, one in row.layer_similarity])
-    figure.update_xaxes(title={"text": "λ", "standoff": 2}, **_GRID)
-    figure.update_yaxes(range=of_layers, **_GRID)  # the same for all, so that layers compare
+    figure.update_xaxes(title={"text": "λ", "standoff": 2}, **GRID)
+    figure.update_yaxes(range=of_layers, **GRID)  # the same for all, so that layers compare
     figure.update_yaxes(
         range=axis_range([row.similarity for row in panel.rows]),
         row=len(layers) // _COLUMNS + 1,
@@ -293,23 +291,12 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
 
 def _look(figure: "go.Figure", *, height: int, entries: int, above: int = 0) -> "go.Figure":
     """The common look of all charts; a legend of many entries scrolls at the side."""
-    below = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0}
     figure.update_annotations(font={"size": 13})
     figure.update_layout(
-        template="none",  # a whole template would be repeated in every chart of the page
         height=height,
         margin={"l": 72, "r": 36, "t": 28 + above, "b": 96 if entries <= _BELOW else 56},
-        font={"family": "system-ui, -apple-system, Segoe UI, Roboto, sans-serif", "size": 13},
-        legend={"traceorder": "normal", **(below if entries <= _BELOW else {})},
-        modebar={
-            "orientation": "v",
-            "bgcolor": "rgba(0,0,0,0)",
-            "color": "#c3c8d0",
-            "activecolor": _GREY,
-        },
-        hoverlabel={"bgcolor": "white", "align": "left"},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"traceorder": "normal", **(BELOW if entries <= _BELOW else {})},
+        **LAYOUT,
     )
     return figure
 
@@ -334,19 +321,13 @@ def _bars(intervals: Sequence[Interval], colour: str) -> dict[str, Any]:
         "array": _widths(intervals),
         "thickness": 1,
         "width": 3,
-        "color": _faint(colour),
+        "color": faint(colour),
     }
 
 
 def _widths(intervals: Sequence[Interval]) -> list[float | None]:
     """The half-widths, with a hole where there is none."""
     return [_finite(interval.half_width, digits=2) for interval in intervals]
-
-
-def _faint(colour: str) -> str:
-    """Half of a colour such as ``"#E69F00"``, in a form that every release of plotly takes."""
-    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    return f"rgba({red},{green},{blue},0.5)"
 
 
 def _finite(value: float, digits: int = 6) -> float | None:

@@ -14,13 +14,13 @@ from dralign.report.labels import (
     seeds_text,
     selection_text,
 )
+from dralign.report.look import FAINT, LINE, SOFT
 from dralign.study import Interval, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LINE_STYLES = ("-", "--", ":", "-.")
-_GREY = "#6b7280"
 _COLUMNS = 3  # of panels; more go below
 
 
@@ -47,9 +47,9 @@ def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
         "font.size": 9.5,
         "axes.spines.top": False,
         "axes.spines.right": False,
-        "axes.edgecolor": _GREY,
+        "axes.edgecolor": SOFT,
         "axes.grid": True,
-        "grid.color": "#e5e7eb",
+        "grid.color": LINE,
         "grid.linewidth": 0.7,
         "axes.axisbelow": True,
     }
@@ -86,8 +86,8 @@ def _panel(ax: "Axes", panel: Panel) -> None:
         xy=(0.985, 0.03),
         xytext=(0.86, 0.13),
         xycoords="axes fraction",
-        color=_GREY,
-        arrowprops={"arrowstyle": "-|>", "color": _GREY, "lw": 1.2},
+        color=SOFT,
+        arrowprops={"arrowstyle": "-|>", "color": SOFT, "lw": 1.2},
         ha="center",
     )
     ax.set_title(
@@ -102,7 +102,7 @@ def _panel(ax: "Axes", panel: Panel) -> None:
         1.02,
         f"{seeds_text(panel.rows)}; epoch by {selection_text(panel.rows)}",
         transform=ax.transAxes,
-        color=_GREY,
+        color=SOFT,
         fontsize=8,
     )
     _legend(ax)
@@ -168,7 +168,7 @@ def _front(ax: "Axes", front: Sequence[tuple[float, float]]) -> None:
     ax.plot(
         *zip(*front, strict=True),
         drawstyle="steps-pre",
-        color="#9ca3af",
+        color=FAINT,
         linewidth=4,
         alpha=0.45,
         solid_capstyle="round",

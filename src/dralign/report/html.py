@@ -1,15 +1,11 @@
 """One page for a study: a single HTML file that needs no network."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from html import escape
-from importlib import resources
 from pathlib import Path
-from string import Template
-from typing import Any
+from typing import TYPE_CHECKING
 
-from dralign.files import write_atomically
 from dralign.forms import shown
 from dralign.gaps import gap_type
 from dralign.methods import method_names
@@ -26,8 +22,12 @@ from dralign.report.labels import (
     setting_text,
     varying_settings,
 )
+from dralign.report.page import chart, definitions, listed, scrolled, table, write_page
 from dralign.report.tables import ResultTable, result_table
 from dralign.study import Comparison, Row, TrialRecord, learning_curves
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 _TRADEOFF = (
     "Right is better average precision, down is a smaller gap. Lines join a method's weights, bars "
@@ -72,49 +72,34 @@ def write_report(
     Raises:
         StudyError: if the file can't be written.
     """
-    from plotly.offline import get_plotlyjs
-
     found = panels(rows)
     sections, charts = _panels(found, records)
-    names = ("page.html", "page.css", "study.css", "page.js", "study.js")
-    pieces = {name: _piece(name) for name in names}
-    page = Template(pieces["page.html"]).substitute(
-        title=escape(title),
-        style=pieces["page.css"] + pieces["study.css"],
-        script=pieces["page.js"] + pieces["study.js"],
-        plotly=get_plotlyjs() if rows else "",
-        charts=_in_script(charts),
+    return write_page(
+        path,
+        "study",
+        title=title,
         facts=_facts(records, rows),
+        charts=charts,
         filters=_filters(found),
         panels=sections,
-        table=_result_table(found, rows),
+        table=scrolled(_result_table(found, rows), "Results"),
         statistics=_statistics(found, comparisons, rows),
         problems=_problems(records),
-        settings=_definitions(_settings(rows)),
-        environment=_definitions(_environment(records)),
+        settings=definitions(_settings(rows)),
+        environment=definitions(_environment(records)),
     )
-    return write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
 
 
-def _piece(name: str) -> str:
-    """A file of the page's frame, which lies beside this module."""
-    return resources.files("dralign.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _facts(records: Sequence[TrialRecord], rows: Sequence[Row]) -> str:
+def _facts(records: Sequence[TrialRecord], rows: Sequence[Row]) -> list[tuple[str, str]]:
     """The figures at the top of the page."""
     done = [record for record in records if record.status == "done"]
-    facts = [
+    return [
         (str(len(done)), "trials done"),
         (str(len(records) - len(done)), "failed"),
         (str(len(rows)), "settings"),
         (str(len({record.spec.seed for record in done})), "seeds"),
         (f"{sum(record.seconds for record in done) / 60:.1f} min", "of computing"),
     ]
-    return "".join(
-        f"<div><strong>{escape(value)}</strong><span>{escape(name)}</span></div>"
-        for value, name in facts
-    )
 
 
 def _filters(found: Sequence[Panel]) -> str:
@@ -148,9 +133,10 @@ def _panel_name(panel: Panel) -> str:
 
 def _panels(
     found: Sequence[Panel], records: Sequence[TrialRecord]
-) -> tuple[str, dict[str, dict[str, Any]]]:
-    """The sections of every data set and gap, and the charts in them by name."""
-    parts, charts = [], {}
+) -> tuple[str, dict[str, "go.Figure"]]:
+    """The sections of every data set and gap, and the charts in them by key."""
+    parts: list[str] = []
+    charts: dict[str, go.Figure] = {}
     curves = learning_curves(records, measure=found[0].measure) if found else {}
     for place, panel in enumerate(found):
         some = f" Some of {len(panel.rows)} settings, evenly over the weights."
@@ -168,25 +154,14 @@ def _panels(
             )
         ):
             key = f"chart-{place}-{number}"
-            form = json.loads(figure.to_json())
-            form["layout"].pop("template", None)
-            charts[key] = form
-            label = escape(f"{name}: {_panel_name(panel)}")
-            figures += (
-                f"<section><h3>{name}</h3><p>{text}</p>"
-                f'<div class="chart" id="{key}" role="figure" aria-label="{label}" '
-                f'style="height:{form["layout"]["height"]}px"></div></section>'
-            )
+            charts[key] = figure
+            division = chart(key, figure, f"{name}: {_panel_name(panel)}")
+            figures += f"<section><h3>{name}</h3><p>{text}</p>{division}</section>"
         parts.append(
             f'<div data-panel="{place}"><h2>{escape(panel.data)}'
             f"<span>gap: {escape(gap_type(panel.gap).words)}</span></h2>{figures}</div>"
         )
     return "".join(parts), charts
-
-
-def _in_script(charts: dict[str, dict[str, Any]]) -> str:
-    """The charts as JSON that can't end the script element it stands in."""
-    return json.dumps(charts, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
 
 
 def _result_table(found: Sequence[Panel], rows: Sequence[Row]) -> str:
@@ -211,25 +186,20 @@ def _statistics(
             one for one in comparisons if (one.first.data, one.fingerprint, one.first.gap) in keys
         ]
         if own:
-            name = escape(_panel_name(panel))
+            name = _panel_name(panel)
             marks = [f'data-method="{one.first.method}"' for one in own for _ in one.contrasts]
-            table = _table(replace(contrast_table(own, panel.rows), caption=""), marks)
+            cells = _table(replace(contrast_table(own, panel.rows), caption=""), marks)
             parts.append(
-                f'<div data-panel="{place}"><h3>{name}</h3><div class="scroll" tabindex="0" '
-                f'role="region" aria-label="Statistics: {name}">{table}</div></div>'
+                f'<div data-panel="{place}"><h3>{escape(name)}</h3>'
+                f"{scrolled(cells, f'Statistics: {name}')}</div>"
             )
     return "".join(parts)
 
 
-def _table(table: ResultTable, marks: Sequence[str]) -> str:
-    """A table with the attributes of its rows."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.header)
-    body = "".join(
-        f"<tr {mark}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells)}</tr>"
-        for mark, cells in zip(marks, table.cells, strict=True)
-    )
-    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _table(given: ResultTable, marks: Sequence[str]) -> str:
+    """A table of texts with the attributes of its rows."""
+    head, body = map(escape, given.header), (map(escape, cells) for cells in given.cells)
+    return table(head, body, marks=marks, caption=escape(given.caption))
 
 
 def _problems(records: Iterable[TrialRecord]) -> str:
@@ -243,11 +213,8 @@ def _problems(records: Iterable[TrialRecord]) -> str:
         for text in record.warnings:
             warnings[text] = warnings.get(text, 0) + 1
     parts = [
-        f"<h3>{name}</h3><ul>"
-        + "".join(
-            f"<li>{escape(shown(text))} <span>({n}×)</span></li>" for text, n in found.items()
-        )
-        + "</ul>"
+        f"<h3>{name}</h3>"
+        + listed([f"{escape(shown(text))} <span>({n}×)</span>" for text, n in found.items()])
         for name, found in (("Failed trials", failures), ("Warnings", warnings))
         if found
     ]
@@ -287,12 +254,3 @@ def _environment(records: Sequence[TrialRecord]) -> dict[str, str]:
         for name, value in record.environment.items():
             found.setdefault(name, {})[value] = None
     return {name: ", ".join(values) for name, values in found.items()}
-
-
-def _definitions(entries: dict[str, str]) -> str:
-    """A list of names and values."""
-    items = (
-        f"<div><dt>{escape(shown(k))}</dt><dd>{escape(shown(v))}</dd></div>"
-        for k, v in entries.items()
-    )
-    return f"<dl>{''.join(items)}</dl>"

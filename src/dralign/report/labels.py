@@ -9,10 +9,10 @@ from dralign.forms import shown
 from dralign.gaps import gap_type
 from dralign.methods import method_names
 from dralign.metrics import gap_measure
+from dralign.report.look import METHODS
 from dralign.study import Interval, Row, TrialSpec, front
 
-# Okabe and Ito's colours can be told apart with every common colour vision; shapes help in print.
-_COLOURS = ("#5A5A5A", "#E69F00", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#000000")
+# Shapes help where colours can't be told apart, and in print.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
 _NO_FIGURE = 1e100
@@ -44,8 +44,8 @@ def method_style(method: str) -> MethodStyle:
     """The style of a method, the same in every figure whatever else is in it."""
     index = method_names().index(method)
     # Past the last colour the shapes move on by one, so that a pair comes back after 64 methods.
-    shape = (index + index // len(_COLOURS)) % len(_MARKERS)
-    colour = _COLOURS[index % len(_COLOURS)]
+    shape = (index + index // len(METHODS)) % len(_MARKERS)
+    colour = METHODS[index % len(METHODS)]
     return MethodStyle(colour, _MARKERS[shape], _SYMBOLS[shape], _SIDES[index % len(_SIDES)])
 
 

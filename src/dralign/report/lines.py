@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dralign.files import write_atomically
+from dralign.report.look import LINE, LINES
 
-_COLOURS = ("#0072b2", "#56b4e9", "#009e73", "#e69f00", "#cc79a7", "#d55e00")
 _DASHES = ("-", ":", "--", "-.")
 
 
@@ -61,7 +61,7 @@ def line_figure(panels: Sequence[Curves], path: Path | str) -> Path:
                 ax.plot(
                     *zip(*curve.points, strict=True),
                     _DASHES[curve.dash % len(_DASHES)],
-                    color=_COLOURS[curve.colour % len(_COLOURS)],
+                    color=LINES[curve.colour % len(LINES)],
                     marker="o",
                     markersize=3,
                     label=curve.label or None,
@@ -69,7 +69,7 @@ def line_figure(panels: Sequence[Curves], path: Path | str) -> Path:
         ax.set_title(panel.title, loc="left", fontsize=10)
         ax.set_xlabel(panel.x)
         ax.set_ylabel(panel.y)
-        ax.grid(color="#e5e7eb")
+        ax.grid(color=LINE)
         if ax.get_lines():
             ax.legend(fontsize=8, frameon=False)
     return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))

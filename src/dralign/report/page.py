@@ -1,0 +1,140 @@
+"""The frame of a page: a single HTML file that needs no network, and the parts pages are made of.
+
+Parts take and give HTML: what comes from data is escaped by whoever calls them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any, Literal
+
+from dralign.files import write_atomically
+from dralign.forms import shown
+from dralign.report.look import style_variables
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+Kind = Literal["study", "audit"]
+
+
+def write_page(
+    path: Path | str,
+    kind: Kind,
+    *,
+    title: str,
+    facts: Iterable[tuple[str, str]],
+    charts: Mapping[str, "go.Figure"],
+    **parts: str,
+) -> Path:
+    """Writes a page; its tables can be read without JavaScript.
+
+    Args:
+        path: the HTML file.
+        kind: whose body, ``<kind>.html``, and style sheet it takes.
+        title: the heading, as text.
+        facts: figures at the top: value and name, as text.
+        charts: the figures of the divisions that ``chart`` gave, by key.
+        **parts: of the body, as HTML.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        StudyError: if the file can't be written.
+    """
+    from plotly.offline import get_plotlyjs
+
+    page = Template(_piece("page.html")).substitute(
+        title=escape(title),
+        style=style_variables() + _piece("page.css") + _piece(f"{kind}.css"),
+        facts="".join(
+            f"<div><strong>{escape(value)}</strong><span>{escape(name)}</span></div>"
+            for value, name in facts
+        ),
+        body=Template(_piece(f"{kind}.html")).substitute(parts),
+        plotly=get_plotlyjs() if charts else "",
+        charts=_in_script({key: _drawable(figure) for key, figure in charts.items()}),
+        script=_piece("page.js"),
+    )
+    return write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
+
+
+def chart(key: str, figure: "go.Figure", label: str) -> str:
+    """The division that a chart is drawn in, as high as the chart.
+
+    Args:
+        key: the name of the chart in this page.
+        figure: the chart.
+        label: what it shows, as text, for those who don't see it.
+    """
+    return (
+        f'<div class="chart" id="{key}" role="figure" aria-label="{escape(label)}" '
+        f'style="height:{figure.layout.height}px"></div>'
+    )
+
+
+def table(
+    head: Iterable[str],
+    body: Iterable[Iterable[str]],
+    *,
+    marks: Iterable[str] | None = None,
+    caption: str = "",
+) -> str:
+    """A table.
+
+    Args:
+        head: the cells above.
+        body: the rows of cells.
+        marks: the attributes of each row; None for none.
+        caption: below it; empty for none.
+    """
+    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    rows = ["".join(f"<td>{cell}</td>" for cell in cells) for cells in body]
+    given = [""] * len(rows) if marks is None else [f" {mark}" if mark else "" for mark in marks]
+    lines = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(given, rows, strict=True))
+    below = f"<caption>{caption}</caption>" if caption else ""
+    return f"<table>{below}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
+
+
+def scrolled(content: str, label: str) -> str:
+    """Something wide in a frame that scrolls, by keys too; ``label`` says what it is, as text."""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
+        f"{content}</div>"
+    )
+
+
+def listed(sentences: Sequence[str], kind: str = "") -> str:
+    """Sentences, as HTML, in a list of a class; nothing if there is none."""
+    items = "".join(f"<li>{text}</li>" for text in sentences)
+    return f'<ul class="{kind}">{items}</ul>' if items else ""
+
+
+def definitions(entries: Mapping[str, str]) -> str:
+    """Names and values, as text."""
+    items = (
+        f"<div><dt>{escape(shown(k))}</dt><dd>{escape(shown(v))}</dd></div>"
+        for k, v in entries.items()
+    )
+    return f"<dl>{''.join(items)}</dl>"
+
+
+def _piece(name: str) -> str:
+    """A file of the frame, which lies beside this module."""
+    return resources.files("dralign.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _drawable(figure: "go.Figure") -> dict[str, Any]:
+    """A chart as plotly reads it, without the template that has no say in it."""
+    form: dict[str, Any] = json.loads(figure.to_json())
+    form["layout"].pop("template", None)
+    return form
+
+
+def _in_script(charts: Mapping[str, Any]) -> str:
+    """The charts as JSON that can't end the script element it stands in."""
+    return json.dumps(charts, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")

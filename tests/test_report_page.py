@@ -1,0 +1,55 @@
+"""All pages have one frame and one palette."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dralign.report import look, page
+
+REPORT = Path(page.__file__).parent
+FILES = sorted(path for path in REPORT.iterdir() if path.suffix in {".py", ".css", ".js", ".html"})
+COLOUR = re.compile(r"(?<![&\w])#(?:[0-9a-fA-F]{6}|[0-9a-fA-F]{3})\b|rgba?\(\d")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_colours_are_written_in_one_place(path):
+    found = COLOUR.findall(path.read_text(encoding="utf-8"))
+    assert path.name == "look.py" or not found
+
+
+def test_style_sheets_use_the_colours_that_there_are_and_all_of_them():
+    sheets = "".join(path.read_text(encoding="utf-8") for path in FILES if path.suffix == ".css")
+    assert set(re.findall(r"var\(--([\w-]+)\)", sheets)) == set(look.VARIABLES)
+
+
+def test_only_the_frame_has_a_head_and_loads_scripts():
+    framed = [path.name for path in FILES if "<head>" in path.read_text(encoding="utf-8")]
+    assert framed == ["page.html"]
+
+
+def luminance(colour):
+    """The relative luminance of a colour, from 0 to 1 (WCAG 2)."""
+    parts = [part / 255 for part in bytes.fromhex(colour.removeprefix("#"))]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("text", ["ink", "soft", "alert", "mark"])
+@pytest.mark.parametrize("ground", ["card", "page", "front", "hover"])
+def test_text_can_be_read_on_every_ground(text, ground):
+    """The contrast that WCAG 2 asks for at level AA."""
+    light, dark = (luminance(look.VARIABLES[name]) for name in (ground, text))
+    assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_a_table_has_as_many_marks_as_rows():
+    made = page.table(["a"], [["1"], ["2"]], marks=['class="x"', ""], caption="below")
+    assert made == (
+        '<table><caption>below</caption><thead><tr><th scope="col">a</th></tr></thead>'
+        '<tbody><tr class="x"><td>1</td></tr><tr><td>2</td></tr></tbody></table>'
+    )
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        page.table(["a"], [["1"], ["2"]], marks=["class"])
