@@ -74,12 +74,6 @@ def test_a_cluster_of_its_own_names_the_trial_that_kills_its_worker(ledger):
     assert failed.error.startswith("the worker process died 4 times, at last with no other trial")
 
 
-def test_a_cluster_with_another_version_is_one_clear_line(ledger, monkeypatch):
-    monkeypatch.setattr(scheduler, "version", lambda name: "9.9")
-    with pytest.raises(StudyError, match=r"cluster at local has dralign \d.*, this is 9\.9; inst"):
-        run_study(SPECS[:2], ledger, jobs=1, dask="local", run=runs.quick)
-
-
 @pytest.fixture
 def impatient(tmp_path, monkeypatch):
     monkeypatch.setenv("MARKS", str(tmp_path))
@@ -195,35 +189,45 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize(("scheme", "keys"), [("tcp", ""), ("tls", ""), ("tls", "of its own")])
-def test_another_process_can_not_use_a_cluster_of_ours(ledger, tmp_path, scheme, keys):
-    marked, printed = tmp_path / "mark", []
+def test_another_process_can_not_use_a_cluster_of_ours(ledger, tmp_path):
+    marked, printed = tmp_path / "mark", {}
 
     def intrude(record):
-        if printed:
-            return
         clusters = distributed.deploy.spec.SpecCluster._instances
         (own,) = [one for one in clusters if one.status.name == "running"]
         assert own.scheduler_address.startswith("tls://127.0.0.1:")
-        address = own.scheduler_address.replace("tls", scheme)
         page = f"http://127.0.0.1:{own.scheduler.http_server.port}/info/main/workers.html"
         with pytest.raises(urllib.error.HTTPError, match="404"):
             urllib.request.urlopen(page, timeout=60)
-        other = [sys.executable, "-c", INTRUDER, address, str(marked), keys]
-        done = subprocess.run(other, check=False, capture_output=True, text=True, timeout=120)
-        printed.append(done.stdout.strip())
+        for scheme, keys in [("tcp", ""), ("tls", ""), ("tls", "of its own")]:
+            address = own.scheduler_address.replace("tls", scheme)
+            other = [sys.executable, "-c", INTRUDER, address, str(marked), keys]
+            done = subprocess.run(other, check=False, capture_output=True, text=True, timeout=120)
+            printed[scheme, keys] = done.stdout.split()
 
-    run_study(SPECS[:2], ledger, jobs=1, dask="local", run=runs.quick, on_record=intrude)
-    assert printed[0].startswith("refused")
+    run_study(SPECS[:1], ledger, jobs=1, dask="local", run=runs.quick, on_record=intrude)
+    assert [said[0] for said in printed.values()] == ["refused"] * 3
     assert not marked.exists()
 
 
-def test_the_same_process_can_use_an_open_cluster(tmp_path):
+@pytest.fixture(scope="module")
+def open_to_all():
+    """The address of a cluster without TLS that is used and not harmed."""
+    with cluster(n_workers=1, threads_per_worker=1) as one:
+        yield one.scheduler_address
+
+
+def test_the_same_process_can_use_an_open_cluster(open_to_all, tmp_path):
     """So that what refuses it above is the cluster, and not the process."""
-    with cluster(n_workers=1, threads_per_worker=1) as open_to_all:
-        other = [sys.executable, "-c", INTRUDER, open_to_all.scheduler_address, tmp_path / "m", ""]
-        subprocess.run(other, check=True, timeout=120)
+    other = [sys.executable, "-c", INTRUDER, open_to_all, tmp_path / "m", ""]
+    subprocess.run(other, check=True, timeout=120)
     assert (tmp_path / "m").exists()
+
+
+def test_a_cluster_with_another_version_is_one_clear_line(open_to_all, ledger, monkeypatch):
+    monkeypatch.setattr(scheduler, "version", lambda name: "9.9")
+    with pytest.raises(StudyError, match=r"cluster at tcp.* has dralign \d.*, this is 9\.9; inst"):
+        run_study(SPECS[:2], ledger, dask=open_to_all, run=runs.quick)
 
 
 def free_port():
