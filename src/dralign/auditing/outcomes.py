@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dralign.auditing.records import Estimate, GroupFigures, Outcomes
 from dralign.auditing.small import figures
+from dralign.metrics import all_measures
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.rates import average_precision_of, group_means
 
@@ -58,6 +59,7 @@ def outcomes(
         name: estimate(value, np.array([draw[name] for draw in shared_draws]))
         for name, value in shared.items()
     }
+    singles = {known.name for known in all_measures() if not known.of_gap}
     return Outcomes(
         groups=[
             GroupFigures(
@@ -72,8 +74,20 @@ def outcomes(
             )
             for code, name in enumerate(names)
         ],
-        gaps={k: v for k, v in estimates.items() if k.startswith(("soft_", "hard_"))},
-        overall={k: v for k, v in estimates.items() if not k.startswith(("soft_", "hard_"))},
+        gaps={k: v for k, v in estimates.items() if k not in singles},
+        overall={k: v for k, v in estimates.items() if k in singles},
+        selection_ratio=estimate(
+            _four_fifths(own["selection_rate"]),
+            np.array([_four_fifths(draw["selection_rate"]) for draw in own_draws]),
+        ),
+    )
+
+
+def _four_fifths(rates: Floats) -> float:
+    """The smallest selection rate over the largest; NaN where nobody is selected."""
+    defined = rates[~np.isnan(rates)]
+    return (
+        float(defined.min() / defined.max()) if len(defined) > 1 and defined.max() > 0 else np.nan
     )
 
 

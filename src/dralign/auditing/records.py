@@ -42,13 +42,16 @@ class Outcomes:
 
     Attributes:
         groups: the figures of each group.
-        gaps: ``soft_<gap>`` on probabilities and ``hard_<gap>`` on decisions at 0.5; 0 is parity.
-        overall: average precision and accuracies over the rows of all groups.
+        gaps: ``<measure>_<gap>`` for each measure of gaps; 0 is parity.
+        overall: the other measures, over the rows of all groups.
+        selection_ratio: the smallest selection rate of a group over the largest, in [0, 1]; a rule
+            of thumb (of four fifths) asks for .8 or more.
     """
 
     groups: Sequence[GroupFigures]
     gaps: Mapping[str, Estimate]
     overall: Mapping[str, Estimate]
+    selection_ratio: Estimate
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from dralign.auditing.records import Audit, Estimate, JointRemoval
+from dralign.auditing.records import Audit, Estimate, JointRemoval, Outcomes
+from dralign.metrics import gap_measure, level_note
 
 WIDTH = 96
 FIGURES: Final = {
@@ -16,6 +17,8 @@ FIGURES: Final = {
     "accuracy": "accuracy",
     "average_precision": "AP",
 }
+SHOWN: Final = ("base_rate", "soft", "hard")  # measures of gaps
+FOUR_FIFTHS: Final = 0.8
 GAPS: Final = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity")
 
 
@@ -59,12 +62,32 @@ def _decisions(audit: Audit) -> Iterator[str]:
         f"Label 1 makes up {_share(high.figures[base])} of the rows of {high.group!r} and "
         f"{_share(low.figures[base])} of those of {low.group!r}."
     )
+    yield from _level(audit.outcomes)
     odds = audit.outcomes.gaps["hard_equalized_odds"]
     if odds.value > 0:
         yield (
             f"At the same label the rates still differ by {_interval(odds)} in all "
             "(equalized odds, the sum over labels)."
         )
+
+
+def _level(outcomes: Outcomes) -> Iterator[str]:
+    """What the order of the scores says alone, and whether their level is off."""
+    gap = outcomes.gaps["base_rate_demographic_parity"]
+    ratio = outcomes.selection_ratio
+    if _known(gap.value):
+        yield (
+            "If as many rows were selected as have label 1, by the order of the scores, the rates "
+            f"of the groups would differ by {_interval(gap)}: no level of the scores changes that."
+        )
+    if _known(ratio.value) and ratio.value < FOUR_FIFTHS:
+        yield (
+            f"The smallest selection rate is {_interval(ratio)} of the largest, less than four "
+            "fifths, where a rule of thumb begins to look closer."
+        )
+    mean, share = (outcomes.overall[name].value for name in ("mean_probability", "positive_share"))
+    if note := level_note(mean, share):
+        yield f"The mean score is {mean:.3f}, label 1 makes up {share:.3f}: {note}."
 
 
 def _rationales(audit: Audit) -> Iterator[str]:
@@ -185,10 +208,14 @@ def _group_table(audit: Audit) -> list[str]:
         f"{name.ljust(width)}   fewer than {least} rows: figures withheld"
         for name in audit.withheld
     ]
-    lines += ["", "gap".ljust(22) + "on probabilities".ljust(26) + "on decisions"]
+    shown = [gap_measure(name) for name in SHOWN]
+    lines += ["", "gap".ljust(20) + "".join(known.words.ljust(26) for known in shown)]
     for gap in GAPS:
-        soft, hard = (_interval(audit.outcomes.gaps[f"{form}_{gap}"]) for form in ("soft", "hard"))
-        lines.append(gap.replace("_", " ").ljust(22) + soft.ljust(26) + hard)
+        found = [audit.outcomes.gaps.get(known.key(gap)) for known in shown]
+        texts = ["–" if one is None else _interval(one) for one in found]
+        lines.append(gap.replace("_", " ").ljust(20) + "".join(t.ljust(26) for t in texts).rstrip())
+    ratio = audit.outcomes.selection_ratio
+    lines.append(f"smallest over largest selection rate: {_interval(ratio)} (four fifths: .8)")
     return [*lines, ""]
 
 

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dralign.metrics import gap_measure
 from dralign.report.audit_charts import (
     MOST_COLUMNS,
     RATES,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Form = Mapping[str, Any]
+SHOWN = ("base_rate", "all_cutoffs", "soft", "hard")  # measures of gaps
 _GAPS = {
     "demographic_parity": "demographic parity",
     "equalized_odds": "equalized odds (sum over labels)",
@@ -118,14 +120,15 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     outcomes, made = audit["outcomes"], audit["provenance"]
     n_bootstrap, few = made["n_bootstrap"], f"fewer than {made['min_group_size']}"
     head = ["group", "rows", *RATES.values()]
-    gap_head = ["gap", "on probabilities", "on decisions"]
+    measures = [gap_measure(name) for name in SHOWN]
+    gap_head = ["gap", *(known.words for known in measures)]
     body = [
         [escape(one["group"]), f"{one['n']:,}", *(_estimate(one["figures"][k]) for k in RATES)]
         for one in outcomes["groups"]
     ]
     body += [[escape(name), few, *["withheld"] * len(RATES)] for name in audit["withheld"]]
     gaps = [
-        [name, *(_estimate(outcomes["gaps"][f"{form}_{gap}"]) for form in ("soft", "hard"))]
+        [name, *(_defined(outcomes["gaps"].get(known.key(gap))) for known in measures)]
         for gap, name in _GAPS.items()
     ]
     return (
@@ -137,8 +140,16 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
         f"{scrolled(table(head, body), 'Figures of each group')}"
         f"<h3>Gaps between groups (0 is parity)</h3>"
         f"{scrolled(table(gap_head, gaps), 'Gaps between groups')}"
+        "<p>Base-rate and all-cut-offs gaps are decided by the order of the scores alone; soft and "
+        "hard ones get smaller where all scores do. Smallest over largest selection rate: "
+        f"{_estimate(outcomes['selection_ratio'])} (a rule of thumb asks for .8 or more).</p>"
         "</section>"
     )
+
+
+def _defined(estimate: Form | None) -> str:
+    """A figure with its interval; a dash where a gap never has it."""
+    return "–" if estimate is None else _estimate(estimate)
 
 
 def _similarity(similarity: Form, charts: "Mapping[str, go.Figure]") -> str:
