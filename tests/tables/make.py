@@ -1,5 +1,6 @@
-"""Twenty small tables with the shapes of trouble that real tables have; ``expected.toml`` says what
-each command is to print of them.
+"""Twenty small tables with the shapes of trouble that real tables have.
+
+``expected.toml`` says what each command is to print of them.
 
 ``python tests/tables/make.py FOLDER`` writes them.
 """
@@ -131,7 +132,7 @@ def keys(folder: Path) -> None:
     """What tells people apart: row numbers, account numbers, names, dates; and one empty column."""
     frame, draw = people(14), np.random.default_rng(14)
     frame.insert(0, "row", np.arange(ROWS))
-    frame["account"] = draw.permutation(50_000)[:ROWS] + 100_000
+    frame["account"] = draw.permutation(10_000)[:ROWS] + 100_000
     frame["name"] = [f"Person {i}" for i in draw.permutation(ROWS)]
     frame["since"] = pd.date_range("2001-01-01", periods=ROWS).strftime("%Y-%m-%d")
     frame["notes"] = None
