@@ -29,7 +29,7 @@ LAYERS = [
     {"models"},
     {"sampling"},
     {"data"},
-    {"groups", "_torchvision"},
+    {"groups", "_torchvision", "table_options"},
     {"extensions", "files", "forms", "interrupts", "networks", "settings", "tiers", "workers"},
     {"errors"},
 ]

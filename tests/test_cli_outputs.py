@@ -41,10 +41,11 @@ def train(*more: str, out: str = "net") -> list[str]:
 
 
 def refusal(arguments: list[str], capsys) -> str:
-    """The one line of a command that fails with exit code 2 before any epoch."""
+    """The last line of a command that fails with exit code 2 before any epoch."""
     assert main(arguments) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
+    lines = capsys.readouterr().err.splitlines()
+    assert not [line for line in lines if line.startswith("epoch ")]
+    return lines[-1]
 
 
 def test_train_refuses_a_place_for_the_network_before_it_trains(people, capsys):

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, cast
 from dralign.errors import OptionError, unknown
 
 Layers = Literal["all"] | int | tuple[str, ...]
-Kind = Literal["number", "count", "choice", "text", "layers", "flag", "own"]
+Kind = Literal["number", "count", "choice", "text", "texts", "layers", "flag", "own"]
 Panel = Literal["data", "method", "network", "training", "images", "output"]
 UNSET: Final = "<no value>"  # no value of any setting
 
@@ -83,14 +83,15 @@ class Setting:
             return None
         return _CHECKS[self.kind](self, value) if self.read is None else self.read(value)
 
-    def parsed(self, text: str) -> Any:  # noqa: ANN401 - of any kind
-        """The value that a text of the command line stands for.
+    def parsed(self, text: str | Sequence[str]) -> Any:  # noqa: ANN401 - of any kind
+        """The value that a text of the command line stands for; of the kind "texts", several.
 
         Raises:
             OptionError: if it stands for none.
         """
+        read: Callable[[Any], Any] = _READERS.get(self.kind, str)
         try:
-            value = _READERS.get(self.kind, str)(text)
+            value = read(text)
         except ValueError:
             value = text  # which the check refuses in words
         return self.checked(value)
@@ -177,6 +178,20 @@ def _text(setting: Setting, value: object) -> str:
     return value
 
 
+def _texts(setting: Setting, value: object) -> tuple[str, ...]:
+    """Different texts, of which one may come alone.
+
+    Raises:
+        OptionError: if they are none.
+    """
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+        raise OptionError(f"{setting.name}: expected texts, got {value!r}")
+    if twice := [text for place, text in enumerate(texts) if text in texts[:place]]:
+        raise OptionError(f"{setting.name}: {twice[0]!r} is given twice")
+    return tuple(texts)
+
+
 def _flag(setting: Setting, value: object) -> bool:
     """True or false.
 
@@ -211,6 +226,8 @@ def _layers_of(text: str) -> str | int | tuple[str, ...]:
 _READERS: Final[dict[Kind, Callable[[str], Any]]] = {
     "number": float,
     "count": int,
+    "texts": lambda texts: texts,
+    "flag": {"True": True, "False": False}.get,
     "layers": _layers_of,
 }
 _CHECKS: Final[dict[Kind, Callable[[Setting, Any], Any]]] = {
@@ -218,6 +235,7 @@ _CHECKS: Final[dict[Kind, Callable[[Setting, Any], Any]]] = {
     "count": _count,
     "choice": _choice,
     "text": _text,
+    "texts": _texts,
     "layers": _layers,
     "flag": _flag,
 }

@@ -1,6 +1,6 @@
 """A trained network, and all that is needed to use and judge it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from dralign.artifact.layout import FORMAT, VERSION
-from dralign.data import Encoder, ImageEncoder
-from dralign.data.columns import require_columns
-from dralign.errors import DataError
-from dralign.groups import encode_groups
+from dralign.data import DataSource, Encoder, ImageEncoder, TableEncoder, read_table
+from dralign.data.columns import noted, require_columns
+from dralign.data.encoding import NO_RULES
+from dralign.data.grouping import in_order, table_groups
+from dralign.data.rules import Rules
+from dralign.errors import DataError, DralignError
 from dralign.metrics.arrays import THRESHOLD
 from dralign.training import predict_probability
 
@@ -95,9 +97,67 @@ class Artifact:
         if not self.thresholds:
             return (prob.double() >= self.threshold).long()  # which lies between two float32
         require_columns(rows, self.sensitive, where=_BY_GROUP)
-        groups = encode_groups(rows[list(self.sensitive)], names=self.group_names).codes
+        found = table_groups(self.prepared(rows), self.sensitive, known=self.group_names)
+        groups = in_order(found, self.group_names)
         limits = torch.tensor([*self.thresholds, THRESHOLD], dtype=torch.float64)
         return (prob >= limits[groups]).long()  # code -1 takes the last limit
+
+    @property
+    def source(self) -> DataSource | None:
+        """The data it was trained on, without their folder; None where that is not recorded."""
+        trial = self.training.get("trial")
+        known = trial.get("data") if isinstance(trial, Mapping) else None
+        try:
+            return DataSource.from_dict(known) if isinstance(known, Mapping) else None
+        except DralignError:  # written by another version
+            return None
+
+    def read(
+        self,
+        table: str | Path,
+        *,
+        sep: str = "",
+        decimal: str = "",
+        encoding: str = "",
+        na: Sequence[str] = (),
+    ) -> Any:  # noqa: ANN401 - pandas is loaded lazily
+        """The raw rows of a file, read as that of the training was unless something else is said.
+
+        Args:
+            table: the file.
+            sep: the mark between columns.
+            decimal: the decimal mark.
+            encoding: of the text.
+            na: texts that stand for missing values, besides those of the training.
+        """
+        of_images = isinstance(self.encoder, ImageEncoder)
+        like = None if of_images else self.source
+        frame = read_table(
+            table,
+            sep=sep or (like.sep if like else ""),
+            decimal=decimal or (like.decimal if like else ""),
+            encoding=encoding or (like.encoding if like else ""),
+            of_images=of_images,
+        )
+        return Rules(na=tuple(na)).apply(frame)
+
+    def prepared(self, rows: Any) -> Any:  # noqa: ANN401 - pandas is loaded lazily
+        """Raw rows with missing values and bins as in training; they are not changed."""
+        rules = self.encoder.rules if isinstance(self.encoder, TableEncoder) else NO_RULES
+        return rules.apply(rows)
+
+    def filled(self, rows: Any) -> str:  # noqa: ANN401 - pandas is loaded lazily
+        """A line about the missing values of raw rows, of columns that had some in training.
+
+        It is empty where there are none; those of other columns are warned of as they are encoded.
+        """
+        if not isinstance(self.encoder, TableEncoder):
+            return ""
+        rows = self.prepared(rows)
+        columns = [column for column in self.encoder.columns if column.flag_missing]
+        counts = {column.name: int(rows[column.name].isna().sum()) for column in columns}
+        told = [f"{name!r} ({n:,} row{'s' * (n > 1)})" for name, n in counts.items() if n]
+        return f"missing values, taken as those of training: {noted(told)}" if told else ""
 
     def describe(self) -> dict[str, Any]:
         """Everything but the weights, JSON-ready."""

@@ -1,5 +1,6 @@
 """What an audit is given: a network and the rows it is run on, from files or a built-in dataset."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,13 @@ from torch import Tensor, nn
 
 from dralign.artifact import Artifact, load_artifact
 from dralign.auditing.assessment import audit
+from dralign.auditing.held_out import training_data, used_rows
 from dralign.auditing.records import Audit
-from dralign.data import DataSource, ImageEncoder, ImagePaths, read_table
+from dralign.data import Dataset, DataSource, ImageEncoder, ImagePaths, read_table
 from dralign.data.columns import require_columns
-from dralign.data.frame import binary_label, class_label, table_groups
-from dralign.errors import DataError, OptionError
+from dralign.data.grouping import table_groups, warn_of_lacking
+from dralign.data.labels import binary_label, class_label, require_values
+from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.groups import GroupCodes
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 # Every split and every removal is a run of a network of images; these take minutes, not hours.
 IMAGE_ROWS: Final = 500
 IMAGE_SAMPLE: Final = 20
+FEWEST_NEW: Final = 0.05  # of the rows; fewer may be twins of others, and say nothing anyway
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class AuditCase:
         title: what the page of the audit is called.
         columns: the names of the inputs, where columns of numbers are given to the network as they
             are.
+        note: which rows of a table these are, in words; empty if nothing is known about it.
     """
 
     model: nn.Module
@@ -46,6 +51,7 @@ class AuditCase:
     groups: GroupCodes
     title: str
     columns: tuple[str, ...] = ()
+    note: str = ""
 
     @property
     def of_images(self) -> bool:
@@ -70,8 +76,12 @@ class AuditCase:
         if most < n:
             draw = np.random.default_rng(seed).choice(n, most, replace=False)
             chosen = torch.from_numpy(np.sort(draw))
-        groups = self.groups._replace(codes=self.groups.codes[chosen])
-        return replace(self, x=self.x[chosen], label=self.label[chosen], groups=groups)
+        return self.only(chosen)
+
+    def only(self, rows: Tensor) -> "AuditCase":
+        """The case of the rows with these (m,) numbers alone."""
+        groups = _present(self.groups._replace(codes=self.groups.codes[rows]))
+        return replace(self, x=self.x[rows], label=self.label[rows], groups=groups)
 
     def audit(self, *, sample: int | None = None, **options: Any) -> Audit:  # noqa: ANN401
         """The audit of the network on these rows; of images that are in files, on some drawn.
@@ -102,8 +112,13 @@ def artifact_case(
     images: str | Path = "",
     data_home: str | Path = "",
     partition: str | Path = "",
+    all_rows: bool = False,
+    **reading: Any,  # noqa: ANN401 - as ``Artifact.read`` takes them
 ) -> AuditCase:
     """A network that was saved, and a table, or the test rows of the built-in dataset it is of.
+
+    Of the table that it was trained on, those are its test rows; of another one, the rows that it
+    was not trained on. Where it was trained on all of them, a warning says so.
 
     Args:
         folder: of the network.
@@ -114,6 +129,8 @@ def artifact_case(
         images: the folder that paths of images count from; empty for the table's.
         data_home: the folder of datasets that are not in the package.
         partition: the file that puts the images of CelebA into parts.
+        all_rows: whether to take the rows that it was trained on too.
+        **reading: ``sep``, ``decimal``, ``encoding`` and ``na`` of the table.
 
     Raises:
         OptionError: if the network takes no images and their folder is given, or it was trained on
@@ -129,17 +146,56 @@ def artifact_case(
             raise OptionError(f"{table}: the label is given; --label is for your own files")
         home = {"data_home": str(data_home), "partition": str(partition)}
         return _built_in(artifact, str(table), tuple(sensitive), home, title)
-    frame = read_table(str(table), of_images=of_images)
-    target, chosen = label or artifact.label, sensitive or artifact.sensitive
+    target, chosen = label or artifact.label, tuple(sensitive) or artifact.sensitive
+    as_trained = target == artifact.label and positive in {"", artifact.positive}
+    if as_trained and chosen == artifact.sensitive and not (all_rows or of_images):
+        dataset = training_data(artifact, table)
+        if dataset is not None:
+            case = _test_rows(artifact, dataset, title)
+            note = f"the {len(case.x):,} test rows of {Path(table).name}; the network was not "
+            return replace(case, note=f"{note}trained on them")
+    frame = artifact.prepared(artifact.read(str(table), **reading))
     require_columns(frame, [target, *chosen], where=str(table))
-    if artifact.class_names and target == artifact.label:
-        y = class_label(frame[target], artifact.class_names)
-    else:
-        positive = positive or (artifact.positive if target == artifact.label else "")
-        y, _ = binary_label(frame[target], positive)
+    if artifact.source is not None and artifact.source.drop_missing_label:
+        frame = frame[frame[target].notna()]
+    y = _coded(frame[target], artifact, positive)
     x = _inputs(artifact, frame, Path(images) if images else Path(table).parent)
-    codes = table_groups(frame, chosen)
-    return AuditCase(artifact.model, x, torch.from_numpy(y.astype(np.int64)), codes, title)
+    known = artifact.group_names if chosen == artifact.sensitive else ()
+    groups = table_groups(frame, chosen, known=known)
+    warn_of_lacking(frame, chosen)
+    case = AuditCase(artifact.model, x, torch.from_numpy(y.astype(np.int64)), groups, title)
+    return _not_trained_on(case, used_rows(artifact, x), all_rows=all_rows)
+
+
+def _not_trained_on(case: AuditCase, used: np.ndarray | None, *, all_rows: bool) -> AuditCase:
+    """The rows of a case that the network was not trained on, if they are more than a few."""
+    if used is None or not used.any():
+        return case
+    n, trained = len(used), int(used.sum())
+    if all_rows or n - trained < FEWEST_NEW * n:
+        what = f"all {n:,} rows" if trained == n else f"{trained:,} of {n:,} rows"
+        warnings.warn(
+            f"{what} were trained on, or an epoch was chosen by them: figures of new rows are "
+            "mostly worse",
+            DralignWarning,
+            stacklevel=3,
+        )
+        return case
+    rest = case.only(torch.from_numpy(np.flatnonzero(~used)))
+    note = f"{n - trained:,} of {n:,} rows; the network was trained on the others, or an epoch "
+    return replace(rest, note=f"{note}chosen by them (--all-rows takes them too)")
+
+
+def _coded(values: "pd.Series[Any]", artifact: Artifact, positive: str) -> np.ndarray:
+    """(n,) codes of a label, as the network has them if it is its own."""
+    if values.name != artifact.label:
+        return binary_label(values, positive)[0]
+    if artifact.class_names:
+        return class_label(values, artifact.class_names)
+    known = artifact.training.get("label_values")
+    if isinstance(known, list) and known:
+        require_values(values, known)
+    return binary_label(values, positive or artifact.positive)[0]
 
 
 def network_case(
@@ -151,6 +207,7 @@ def network_case(
     positive: str = "",
     include_sensitive: bool = False,
     name: str = "",
+    **reading: Any,  # noqa: ANN401 - as ``read_table`` takes them
 ) -> AuditCase:
     """A network of any kind, and the columns of numbers of a table, in their order, as its inputs.
 
@@ -162,13 +219,14 @@ def network_case(
         positive: the value of the label that counts as 1.
         include_sensitive: whether the sensitive columns are inputs.
         name: what the network is called; empty for that of its class.
+        **reading: ``sep``, ``decimal`` and ``encoding`` of the table.
 
     Raises:
         OptionError: if no label or no sensitive column is given.
     """
     if not label or not sensitive:
         raise OptionError(f"{table}: which columns? give them with --label and --sensitive")
-    frame = read_table(str(table))
+    frame = read_table(str(table), **reading)
     require_columns(frame, [label, *sensitive], where=str(table))
     y = _label(frame[label], positive)
     x, columns = _numbers(frame, [label, *(() if include_sensitive else sensitive)])
@@ -205,8 +263,20 @@ def _built_in(
             f"{name}: the network was trained on other inputs than these options give; write the "
             "table to a file and name its columns"
         )
-    groups = GroupCodes(dataset.test.group, dataset.group_names)
+    return _test_rows(artifact, dataset, title)
+
+
+def _test_rows(artifact: Artifact, dataset: Dataset, title: str) -> AuditCase:
+    """The network and the test rows of a dataset."""
+    groups = _present(GroupCodes(dataset.test.group, dataset.group_names))
     return AuditCase(artifact.model, dataset.test.x, dataset.test.y, groups, title)
+
+
+def _present(groups: GroupCodes) -> GroupCodes:
+    """The groups that have a row among these."""
+    names = [n for code, n in enumerate(groups.names) if bool((groups.codes == code).any())]
+    place = [names.index(name) if name in names else -1 for name in groups.names]
+    return GroupCodes(torch.tensor([*place, -1])[groups.codes], tuple(names))
 
 
 def _inputs(artifact: Artifact, frame: "pd.DataFrame", folder: Path) -> Tensor | ImagePaths:

@@ -11,6 +11,7 @@ from rich.status import Status
 from dralign.cli import options
 from dralign.cli.console import errors, say
 from dralign.cli.lines import print_json
+from dralign.cli.stdin import table_path
 from dralign.cli.work import NOTHING, working
 from dralign.errors import OptionError
 from dralign.files import check_output
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @working("dralign.auditing", interrupted=NOTHING)
+@options.with_table_options(*options.READING)
 def audit(
     names: Annotated[
         list[str],
@@ -66,14 +68,20 @@ def audit(
         typer.Option(help="Rows a group must have; figures of smaller ones are withheld."),
     ] = 10,
     seed: Annotated[int, typer.Option(help="Of splits and draws.")] = 0,
+    all_rows: Annotated[
+        bool, typer.Option("--all-rows", help="Take the rows that it was trained on too.")
+    ] = False,
+    how: dict[str, Any],
     json: options.Json = False,
 ) -> None:
     """Assess a trained network: gaps, rationales against chance, and which units matter to whom.
 
-    Label and sensitive columns default to those of the artifact. With --model the inputs are the
-    columns of numbers of the table in their order, without the label, and without the sensitive
-    columns unless --include-sensitive is given. For a network of images the table names files, as
-    for `dralign predict`.
+    Label and sensitive columns default to those of the artifact. Of the table that the network was
+    trained on the test rows are taken, and of another one the rows that it was not trained on.
+
+    With --model the inputs are the columns of numbers of the table in their order, without the
+    label, and without the sensitive columns unless --include-sensitive is given. For a network of
+    images the table names files, as for `dralign predict`.
 
     Example: `dralign audit net people.csv --out audit.html`
     """
@@ -86,14 +94,18 @@ def audit(
         check_output(out, inputs=inputs, endings=(".html", ".htm"))
     columns: dict[str, Any] = {"label": label or "", "positive": positive or ""}
     columns["sensitive"] = sensitive or ()
+    names = [*names[:-1], *map(table_path, names[-1:])]
     if model is None:
         if include_sensitive:
             raise OptionError("--include-sensitive: only with --model; an artifact has its inputs")
         home = {"images": images, "data_home": data_home, "partition": partition}
         columns |= {name: value or "" for name, value in home.items()}
-        case = _of_artifact(names, weights, columns)
+        case = _of_artifact(names, weights, {**columns, **how, "all_rows": all_rows})
     else:
+        columns |= how
         case = _of_factory(names, model, weights, include_sensitive=include_sensitive, **columns)
+    if case.note:
+        say(f"audited: {case.note}")
     judged = case.drawn(rows, seed=seed)
     if len(judged.x) < len(case.x):
         n = f"{len(judged.x):,} of {len(case.x):,}"

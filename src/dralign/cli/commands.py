@@ -20,7 +20,7 @@ COMMANDS: Final = {
     "predict": "Score a table with a saved network; sensitive columns and label are not needed.",
     "audit": "Assess a trained network: gaps, rationales against chance, and which units matter to "
     "whom.",
-    "data": "Datasets: list them, get those that are not in the package, check their files.",
+    "data": "Data: inspect a table, list datasets, get those not in the package, check files.",
 }
 
 

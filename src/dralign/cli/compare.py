@@ -9,7 +9,9 @@ import typer
 from dralign.cli import options
 from dralign.cli.console import print_table, say, tell_outcome
 from dralign.cli.lines import print_json
+from dralign.cli.overview import shown_overview
 from dralign.cli.progress import run_trials
+from dralign.cli.stdin import table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import KEPT, working
 from dralign.errors import OptionError
@@ -45,6 +47,7 @@ def compare(
     Example: `dralign compare adult --weights 0.2,0.4 --seeds 3`, or, on a file of your own,
     `dralign compare people.csv --label income --positive ">50K" --sensitive sex`.
     """
+    data = table_path(data)
     source, rule = trial.source(data), trial.selection()
     folder = options.study_folder(out, Path("studies") / f"{Path(data).stem}-{trial.gap}")
     fairness = _weights(weights, trial.gap_bound)
@@ -54,13 +57,15 @@ def compare(
     specs = compared_trials(source, names, weights=fairness, seeds=seeds, settings=trial.given)
     check_trials(specs)
     with Ledger(folder / "study.sqlite") as ledger:
+        overview = shown_overview(source)
         records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
     failed = tell_outcome(records)
     rows = summarise(records, selection=rule)
     written = write_study(folder, records, selection=rule, formats=("md", "png", "html"))
     files = {name: str(path) for name, path in written.items()}
     if json:
-        print_json({"rows": [_row(row) for row in rows], "failed": len(failed), "files": files})
+        told = {"rows": [_row(row) for row in rows], "failed": len(failed), "files": files}
+        print_json({**told, "overview": overview._asdict()})
     else:
         print_table(result_table(rows))
         for path in files.values():

@@ -1,27 +1,31 @@
 """``dralign data``: which datasets there are, getting those not in the package, checking them."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import print_json
+from dralign.cli.stdin import table_path
 from dralign.cli.work import working
 from dralign.errors import DataError
 
 if TYPE_CHECKING:
+    from dralign.data import Inspection
     from dralign.data.catalogue import Entry
 
+NARROW: Final = 80  # columns, where no terminal tells its width
 WORKING = working("dralign.data", interrupted="interrupted")
 
 data = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
     no_args_is_help=True,
-    help="Datasets: list them, get those that are not in the package, check their files.",
+    help="Data: inspect a table, list datasets, get those not in the package, check files.",
 )
 Name = Annotated[str, typer.Argument(help="As dralign data list shows it.")]
 
@@ -99,6 +103,78 @@ def verify(
             typer.echo(f"{row['name']:8} {row['wrong'] or row['found'] + ', ' + row['place']}")
     if any(row["wrong"] for row in rows):
         raise typer.Exit(1)
+
+
+@data.command()
+@WORKING
+@options.with_table_options()
+def inspect(
+    table: options.Data,
+    *,
+    label: options.Label = None,
+    positive: options.Positive = None,
+    sensitive: options.Sensitive = None,
+    include_sensitive: options.IncludeSensitive = False,
+    how: dict[str, Any],
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    data_home: options.DataHome = None,
+    json: options.Json = False,
+) -> None:
+    """Show what a table holds and what is doubtful about it; nothing is trained or written.
+
+    Columns and how each is taken, missing values, groups with base rates, the split; columns that
+    give the label or the group away, numbers that look like codes, tiny groups. Without --label and
+    --sensitive it tells of the columns alone.
+
+    Example: `dralign data inspect people.csv --label loan --positive granted --sensitive region`
+    """
+    from dralign.data import DataSource
+    from dralign.data.source import BUILT_IN
+
+    source = DataSource(
+        table_path(table),
+        sensitive=tuple(sensitive or ()),
+        include_sensitive=include_sensitive,
+        label=label or "",
+        positive=positive or "",
+        data_home=str(data_home or ""),
+        **how,
+    )
+    if source.name in BUILT_IN:
+        overview = source.overview(seed)
+        lines, form = [*overview.lines], overview._asdict()
+    else:
+        result = source.inspect(seed)
+        if not json:
+            _print_columns(result)
+        lines, form = [*result.lines()], {"lines": result.lines(), **result.to_dict()}
+        lines += [f"can't be used: {line}" for line in result.obstacles]
+        lines += [f"look at: {line}" for line in result.findings]
+    if json:
+        print_json(form)
+    else:
+        typer.echo("\n".join(lines))
+
+
+def _print_columns(result: "Inspection") -> None:
+    """Prints a table of the columns that fits a narrow terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, header_style="bold", padding=(0, 1))
+    shown.add_column("column", overflow="ellipsis", no_wrap=True, max_width=30)
+    shown.add_column("taken as", no_wrap=True)
+    for name in ("values", "missing"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_column("note", overflow="ellipsis", no_wrap=True)
+    for column in result.columns:
+        missing = f"{column.missing:,}" if column.missing else ""
+        name = column.name if column.name.isprintable() else repr(column.name)
+        cells = (name, column.role, f"{column.values:,}", missing, column.note)
+        shown.add_row(*map(escape, cells))
+    Console(highlight=False, width=None if sys.stdout.isatty() else NARROW).print(shown)
 
 
 def _checked(one: "Entry", data_home: Path | None) -> dict[str, str]:

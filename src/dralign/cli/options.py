@@ -1,13 +1,17 @@
 """Options that several commands share, each described once."""
 
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, cast, get_args
 
 import typer
 
 from dralign.errors import OptionError
-from dralign.settings import Panel
+from dralign.settings import Kind, Panel, Setting
+from dralign.table_options import BY_NAME as TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +21,15 @@ if TYPE_CHECKING:
 
 # The headings of --help, by the panel of a setting.
 PANELS: Final = {name: name.capitalize() for name in get_args(Panel)}
+
+_TYPES: Final[dict[Kind, Any]] = {
+    "number": float,
+    "count": int,
+    "flag": bool,
+    "texts": list[str],
+}
+# Those that say how a file is read.
+READING: Final = ("sep", "decimal", "encoding", "na")
 
 Data = Annotated[
     str,
@@ -130,6 +143,76 @@ TrialTimeout = Annotated[
     typer.Option(help="Seconds after which a trial is ended and recorded as failed; else none."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def parameter(setting: Setting, *notes: str) -> inspect.Parameter:
+    """The option of a setting; not given it is None, and the setting takes its default."""
+    notes = tuple(notes)
+    if not callable(setting.default) and setting.default not in (None, "", (), False):
+        notes = (*notes, f"[default: {setting.default}]")
+    choices = [choice for choice in setting.known if choice]
+    if not all(choice in setting.help for choice in choices):
+        notes = (f"One of {', '.join(choices)}.", *notes)
+    if setting.kind == "texts":
+        notes = (*notes, "Can be repeated.")
+    flag = [f"--{setting.name.replace('_', '-')}"] if setting.kind == "flag" else []
+    option = typer.Option(
+        *flag, help=" ".join((setting.help, *notes)), rich_help_panel=PANELS[setting.panel]
+    )
+    kind: Any = _TYPES.get(setting.kind, str)
+    return inspect.Parameter(
+        setting.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def parsed(settings: Mapping[str, Setting], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the settings that were given, by name."""
+    return {
+        name: setting.parsed(given[name] if setting.kind == "texts" else str(given[name]))
+        for name, setting in settings.items()
+        if given.get(name) is not None
+    }
+
+
+def in_place_of(
+    name: str, added: Sequence[inspect.Parameter], make: Callable[[dict[str, Any]], object]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command options in the place of one of its parameters.
+
+    Args:
+        name: of the parameter.
+        added: the options.
+        make: makes the parameter's value of their values.
+    """
+
+    def declared(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*args: object, **given: object) -> None:
+            taken = {entry.name: given.pop(entry.name) for entry in added}
+            command(*args, **given, **{name: make(taken)})
+
+        signature = inspect.signature(command)
+        own = list(signature.parameters.values())
+        index = [entry.name for entry in own].index(name)
+        own[index : index + 1] = added
+        cast("Any", run).__signature__ = signature.replace(parameters=own)  # typer reads this
+        return run
+
+    return declared
+
+
+def with_table_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command options of a table in the place of its parameter ``how``.
+
+    Args:
+        *names: which; all if none is named. The parameter becomes a mapping of those given.
+    """
+    settings = {name: TABLE[name] for name in names or TABLE}
+    added = [parameter(setting) for setting in settings.values()]
+    return in_place_of("how", added, lambda given: parsed(settings, given))
 
 
 def study_folder(out: Path | None, default: Path) -> Path:

@@ -1,21 +1,29 @@
 """``dralign predict``: scores for the rows of a table, from a saved network."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import print_json
+from dralign.cli.stdin import table_path
 from dralign.cli.work import NOTHING, working
 from dralign.errors import OptionError
 from dralign.files import check_output, write_atomically
 from dralign.forms import csv_text
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OWN: Final = frozenset({"probability", "decision", "prediction"})
+
 
 @working("dralign.artifact", interrupted=NOTHING)
+@options.with_table_options(*options.READING)
 def predict(
     artifact: Annotated[Path, typer.Argument(help="A folder that dralign train wrote.")],
     table: Annotated[
@@ -24,6 +32,11 @@ def predict(
     ],
     *,
     images: options.ImageFolder = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help="A column of the table to keep beside the scores. Can be repeated."),
+    ] = None,
+    how: dict[str, Any],
     out: Annotated[Path | None, typer.Option(help="CSV to write; stdout if not given.")] = None,
     json: options.Json = False,
 ) -> None:
@@ -37,21 +50,28 @@ def predict(
     the likeliest. A network of the method thresholds decides by a threshold of each row's group,
     and needs the sensitive columns.
 
-    Example: `dralign predict net people.csv --out scores.csv`
+    Example: `dralign predict net people.csv --keep id --out scores.csv`
     """
+    import pandas as pd
+
     from dralign.artifact import load_artifact, score_table
-    from dralign.data import ImageEncoder, read_table
+    from dralign.data import ImageEncoder
 
     if out is not None:
         check_output(out, inputs=(artifact, table), endings=(".csv",))
     network = load_artifact(artifact)
     of_images = isinstance(network.encoder, ImageEncoder)
-    rows = read_table(table, of_images=of_images)
+    table = Path(table_path(str(table)))
+    rows = network.read(table, **how)
+    kept = _kept(rows, keep or (), table)
     if images is not None and not of_images:
         raise OptionError("--images: this network takes the columns of a table, not images")
     scores = score_table(network, rows, folder=images or table.parent)
+    if line := network.filled(rows):
+        say(line)
+    scores = pd.concat([kept, scores], axis=1)
     if json:
-        print_json(scores.to_dict(orient="list"))
+        print_json(scores.astype(object).where(scores.notna(), None).to_dict(orient="list"))
         return
     if "prediction" in scores:
         scores["prediction"] = scores["prediction"].map(csv_text)
@@ -60,3 +80,18 @@ def predict(
     else:
         write_atomically(out, lambda file: scores.to_csv(file, index=False))
         say(f"written: {out}, {len(scores)} rows")
+
+
+def _kept(rows: "pd.DataFrame", names: Sequence[str], table: Path) -> "pd.DataFrame":
+    """The columns to keep beside the scores.
+
+    Raises:
+        OptionError: if one has a name of the result's own.
+    """
+    from dralign.data.columns import require_columns
+
+    require_columns(rows, names, where=str(table))
+    for name in names:
+        if name in _OWN or name.startswith("probability_"):
+            raise OptionError(f"--keep: {name!r} is a column of the result; rename it in the table")
+    return rows[list(names)].reset_index(drop=True)

@@ -13,15 +13,20 @@ from dralign.artifact import check_target, save_or_rescue
 from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import complain, print_json
+from dralign.cli.overview import shown_overview
+from dralign.cli.stdin import STDIN, table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import working
-from dralign.errors import DralignWarning
+from dralign.data import Dataset
+from dralign.data.source import Overview
+from dralign.errors import DralignWarning, OptionError
 from dralign.forms import shown
 from dralign.methods import method_names
 from dralign.metrics import all_measures
 from dralign.metrics.arrays import THRESHOLD
 from dralign.study import TrainedNetwork, TrialSpec, train_network
 from dralign.study.network import FEWEST_SHOWN
+from dralign.study.trial import check_trial
 from dralign.training import (
     EpochRecord,
     Selection,
@@ -75,6 +80,14 @@ def train(
             "which selects as many validation rows as are positive."
         ),
     ] = "0.5",
+    forget_rows: Annotated[
+        bool,
+        typer.Option(
+            "--forget-rows",
+            help="Keep no hashes of the rows with the network; an audit then can't tell whether it "
+            "was trained on rows of another file.",
+        ),
+    ] = False,
     trial: TrialOptions,
     json: options.Json = False,
 ) -> None:
@@ -84,11 +97,11 @@ def train(
     or, of images, `dralign train faces/ --labels faces.csv --label smiling --sensitive gender
     --image-size 64 --out net`.
     """
-    read = (
-        name for name in (data, trial.data.labels, trial.data.partition, pretrained) if _there(name)
-    )
+    given = (data, trial.table.get("test"), trial.data.labels, trial.data.partition, pretrained)
+    read = (name for name in given if _there(name))
     check_target(out, apart=[Path(name) for name in (*read, checkpoints, tensorboard) if name])
     rule, gap = trial.selection(), trial.gap
+    data = _table(data, nproc)
     spec = TrialSpec(
         trial.source(data), method, fairness_weight=fairness_weight, seed=seed, **trial.given
     )
@@ -102,6 +115,7 @@ def train(
     first = is_first()
     if not first:
         warnings.simplefilter("ignore")  # the first process gives them
+    overview: list[Overview] = []
     trained = train_network(
         spec,
         rule=rule,
@@ -110,17 +124,43 @@ def train(
         on_epoch=_observer(gap, tensorboard) if first else None,
         checkpoints=checkpoints,
         pretrained=pretrained,
+        on_data=_opening(spec, overview),
+        remember_rows=not forget_rows,
     )
     if trained is None:
         return
-    folder = save_or_rescue(trained.artifact, out)
+    training = {**trained.artifact.training, "overview": overview[0]._asdict()}
+    folder = save_or_rescue(replace(trained.artifact, training=training), out)
     for note in trained.notes:
         warnings.warn(note, DralignWarning, stacklevel=1)
     if json:
-        print_json({**trained.artifact.training, "artifact": str(folder)})
+        printed = {key: value for key, value in training.items() if key != "rows"}
+        print_json({**printed, "artifact": str(folder)})
     else:
         _show_chosen(trained, rule, spec)
         say(f"written: {folder}")
+
+
+def _table(data: str, nproc: int) -> str:
+    """The name of the data, which may be on standard input.
+
+    Raises:
+        OptionError: if several processes are to read that.
+    """
+    if data == STDIN and nproc != 1:
+        raise OptionError("--nproc: each process reads the table; write it to a file first")
+    return table_path(data)
+
+
+def _opening(spec: TrialSpec, told: list[Overview]) -> Callable[[Dataset], None]:
+    """What is done once the data are there: they are checked, and summed up into the list."""
+
+    def begin(dataset: Dataset) -> None:
+        if not launched():  # else every process finds out by itself
+            check_trial(spec, dataset)
+        told.append(shown_overview(spec.data, spec.seed, dataset=dataset))
+
+    return begin
 
 
 def _threshold(text: str) -> float | str:

@@ -3,21 +3,25 @@
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Final, cast
+from typing import Any, Final
 
-import typer
-
-from dralign.cli.options import PANELS, DataOptions, RuleOptions, selection
+from dralign.cli.options import (
+    DataOptions,
+    RuleOptions,
+    in_place_of,
+    parameter,
+    parsed,
+    selection,
+)
 from dralign.data import DataSource
 from dralign.methods import method_settings, users_of
-from dralign.settings import Kind, Setting
+from dralign.settings import Setting
 from dralign.study.spec import COMMON
+from dralign.table_options import BY_NAME as TABLE
 from dralign.training import Selection
 from dralign.training.settings import BOUND_MEASURE
 
-_TYPES: Final[dict[Kind, type]] = {"number": float, "count": int, "flag": bool}
 # Given in other ways: several at once, or by the commands that take one of them.
 _NOT_SHARED: Final = ("fairness_weight", "seed", "readings", "bound_measure")
 
@@ -28,11 +32,13 @@ class TrialOptions:
 
     Attributes:
         data: those of the data.
+        table: those of a table of one's own; what was not given is not there.
         rule: those of the selection.
         given: settings of ``TrialSpec`` by name; what was not given is not there.
     """
 
     data: DataOptions
+    table: Mapping[str, Any]
     rule: RuleOptions
     given: Mapping[str, Any]
 
@@ -53,7 +59,7 @@ class TrialOptions:
             for name, value in vars(self.data).items()
             if value is not None
         }
-        return DataSource(data, **given)
+        return DataSource(data, **given, **self.table)
 
     def selection(self) -> Selection:
         """The selection rule that the options describe."""
@@ -88,49 +94,19 @@ def with_trial_options(command: Callable[..., None]) -> Callable[..., None]:
         for kind in (DataOptions, RuleOptions)
         for entry in fields(kind)
     ]
-    declared = {name: _parameter(setting) for name, setting in shared_settings().items()}
-
-    @wraps(command)
-    def run(*args: object, **given: Any) -> None:  # noqa: ANN401 - whatever the options hold
-        texts = {name: given.pop(name) for name in declared}
-        rule = RuleOptions(**{entry.name: given.pop(entry.name) for entry in fields(RuleOptions)})
-        settings = {
-            name: shared_settings()[name].parsed(str(text))
-            for name, text in texts.items()
-            if text is not None
-        }
-        if rule.measure is not None and "gap_bound" in settings:
-            settings[BOUND_MEASURE.name] = BOUND_MEASURE.checked(rule.measure)
-        trial = TrialOptions(
-            DataOptions(**{entry.name: given.pop(entry.name) for entry in fields(DataOptions)}),
-            rule,
-            settings,
-        )
-        command(*args, **given, trial=trial)
-
-    signature = inspect.signature(command)
-    own = list(signature.parameters.values())
-    index = [entry.name for entry in own].index("trial")
-    own[index : index + 1] = [*declared.values(), *described]
-    cast("Any", run).__signature__ = signature.replace(parameters=own)  # typer reads this
-    return run
+    declared = [
+        parameter(setting, *([f"Of {', '.join(users)}."] if (users := users_of(name)) else []))
+        for name, setting in shared_settings().items()
+    ]
+    tables = [parameter(setting) for setting in TABLE.values()]
+    return in_place_of("trial", [*declared, *described, *tables], _options)(command)
 
 
-def _parameter(setting: Setting) -> inspect.Parameter:
-    """The option of a setting; not given it is None, and the setting takes its default."""
-    users = users_of(setting.name)
-    notes = [f"Of {', '.join(users)}."] if users else []
-    if not callable(setting.default) and setting.default is not None:
-        notes.append(f"[default: {setting.default}]")
-    if setting.known and not all(choice in setting.help for choice in setting.known):
-        notes.insert(0, f"One of {', '.join(setting.known)}.")
-    option = typer.Option(
-        help=" ".join((setting.help, *notes)), rich_help_panel=PANELS[setting.panel]
-    )
-    kind: Any = _TYPES.get(setting.kind, str)
-    return inspect.Parameter(
-        setting.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=None,
-        annotation=Annotated[kind | None, option],
-    )
+def _options(given: Mapping[str, Any]) -> TrialOptions:
+    """What the values of all these options describe."""
+    data = DataOptions(**{entry.name: given[entry.name] for entry in fields(DataOptions)})
+    rule = RuleOptions(**{entry.name: given[entry.name] for entry in fields(RuleOptions)})
+    settings = parsed(shared_settings(), given)
+    if rule.measure is not None and "gap_bound" in settings:
+        settings[BOUND_MEASURE.name] = BOUND_MEASURE.checked(rule.measure)
+    return TrialOptions(data, parsed(TABLE, given), rule, settings)

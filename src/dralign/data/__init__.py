@@ -16,6 +16,7 @@ from dralign.data.frame import load_table
 from dralign.data.german import PaperGermanEncoder, fetch_german
 from dralign.data.images import ImageEncoder, ImagePaths, Images
 from dralign.data.images_folder import load_images
+from dralign.data.inspection import Inspection, inspect_table
 from dralign.data.reading import read_table
 from dralign.data.source import BUILT_IN, DataSource
 from dralign.errors import DataError, OptionError, unknown
@@ -28,12 +29,14 @@ __all__ = [
     "ImageEncoder",
     "ImagePaths",
     "Images",
+    "Inspection",
     "Split",
     "TableEncoder",
     "encoder_from_dict",
     "fetch_adult",
     "fetch_compas",
     "fetch_german",
+    "inspect_table",
     "load",
     "load_images",
     "load_table",

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 UNSEEN = -2
 MANY_NAMES = 30
 MANY_NOTES = 10
+MOST_DIGITS = 15  # longer ones may be different keys that are one float
 # A number as people and programs write it; with a leading zero (007) it is a key.
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 
@@ -30,12 +31,12 @@ def require_columns(frame: object, names: Sequence[str], *, where: str = "the ta
 
     if not isinstance(frame, pd.DataFrame):
         raise DataError(f"expected a pandas DataFrame of raw rows, got {type(frame).__name__}")
-    for name in names:
-        times = int((frame.columns == name).sum())
-        if times > 1:
-            raise DataError(f"{where} has {times} columns named {name!r}")
-        if not times:
-            raise DataError(f"{where} has no column {name!r}; it has: {listed(frame.columns)}")
+    times = Counter(frame.columns)
+    if several := [name for name in names if times[name] > 1]:
+        raise DataError(f"{where} has {times[several[0]]} columns named {several[0]!r}")
+    if lacking := [name for name in names if not times[name]]:
+        these = f"column{'s' * (len(lacking) > 1)} {noted([*map(repr, lacking)])}"
+        raise DataError(f"{where} has no {these}; it has: {listed(frame.columns)}")
 
 
 def listed(names: Sequence[object]) -> str:
@@ -46,11 +47,11 @@ def listed(names: Sequence[object]) -> str:
     return some if len(names) <= MANY_NAMES else f"{some}, ... ({len(names)} in all)"
 
 
-def noted(notes: Sequence[str]) -> str:
+def noted(notes: Sequence[str], *, between: str = ", ") -> str:
     """Notes about columns for a warning; of a long list the first ones and a count."""
-    some = ", ".join(notes[:MANY_NOTES])
+    some = between.join(notes[:MANY_NOTES])
     more = len(notes) - MANY_NOTES
-    return some if more <= 0 else f"{some}, and {more:,} more"
+    return some if more <= 0 else f"{some}{between}and {more:,} more"
 
 
 def numbers(values: "pd.Series[Any]") -> np.ndarray:
@@ -81,7 +82,7 @@ def numbers(values: "pd.Series[Any]") -> np.ndarray:
 def distinct_texts(values: "pd.Series[Any]") -> tuple[np.ndarray, list[str]]:
     """The distinct values as text and, for each row, which of them it has (-1 where missing).
 
-    A value is written the same whether it was read as 1, 1.0 or "1".
+    A number is written the same whether it was read as 1, 1.0, "1" or "1.0".
 
     Raises:
         DataError: if the column holds lists or the like.
@@ -92,7 +93,15 @@ def distinct_texts(values: "pd.Series[Any]") -> tuple[np.ndarray, list[str]]:
         place, found = pd.factorize(values)
     except TypeError as error:
         raise DataError(f"column {values.name!r}: expected text or numbers ({error})") from error
-    return place, [written(value) for value in found.tolist()]
+    return place, [canonical(value) for value in found.tolist()]
+
+
+def canonical(value: object) -> str:
+    """How a value is written as the name of a category: a number in one way, however it came."""
+    text = written(value)
+    short = isinstance(value, str) and len(text) <= MOST_DIGITS
+    number = as_number(text) if short else None
+    return text if number is None else written(number)
 
 
 def text_counts(values: "pd.Series[Any]") -> Counter[str]:
@@ -108,45 +117,20 @@ def text_counts(values: "pd.Series[Any]") -> Counter[str]:
 
 
 def places(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
-    """(n,) int64 place of each value in ``known``; -1 where missing, -2 where not among them."""
-    order = {text: position for position, text in enumerate(known)}
-    return _looked_up(values, order)
+    """(n,) int64 place of each value in ``known``; -1 where missing, -2 where not among them.
 
-
-def places_of_values(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
-    """The ``places``, where a number is found however it is written: 44 is "44.0".
-
-    A column of numbers with one stray text is read as text, and its values stay as they stand in
-    the file; without the stray text they are numbers.
+    A number is found however it is written: 44 is "44.0".
     """
-    number = [as_number(text) for text in known]
-    times = Counter(number)
-    order: dict[object, int] = {
-        value: position for position, value in enumerate(number) if times[value] == 1
-    }
-    order.pop(None, None)
-    order |= {text: position for position, text in enumerate(known)}
-    return _looked_up(values, order, numerically=True)
+    order = {canonical(text): position for position, text in enumerate(known)}
+    code, texts = distinct_texts(values)
+    found = np.array([*(order.get(text, UNSEEN) for text in texts), MISSING], dtype=np.int64)
+    result: np.ndarray = found[code]  # the last is code -1
+    return result
 
 
 def as_number(text: str) -> float | None:
     """The number that a text is, or None."""
     return float(text) if _NUMBER.fullmatch(text) else None
-
-
-def _looked_up(
-    values: "pd.Series[Any]", order: Mapping[Any, int], *, numerically: bool = False
-) -> np.ndarray:
-    """(n,) int64 what ``order`` has for each value's text, or else for its number."""
-    place, texts = distinct_texts(values)
-    found = [order.get(text, UNSEEN) for text in texts]
-    if numerically:
-        found = [
-            order.get(as_number(text), UNSEEN) if at == UNSEEN else at
-            for at, text in zip(found, texts, strict=True)
-        ]
-    result: np.ndarray = np.array([*found, MISSING], dtype=np.int64)[place]  # the last is place -1
-    return result
 
 
 def one_hot(place: np.ndarray, width: int) -> np.ndarray:

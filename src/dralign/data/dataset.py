@@ -1,18 +1,20 @@
 """The frozen dataset: what every loader returns and everything else takes."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from dralign.data.summary import groups_line, label_line, split_line
 from dralign.errors import DataError, GroupError
 
 Preparation = Literal["paper", "standard"]
+PARTS: Final = ("train", "validation", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Split:
     """The rows of one part of a dataset.
 
@@ -45,6 +47,9 @@ class Split:
     def __len__(self) -> int:
         return len(self.x)
 
+    def __repr__(self) -> str:
+        return f"<Split of {len(self):,} rows>"
+
     def at(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, labels and groups of the rows with these (m,) numbers."""
         # index_select is three times as fast as x[rows]; Images know only the latter.
@@ -69,7 +74,7 @@ class Encoder(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """A dataset ready for training: three parts and what their columns mean.
 
@@ -90,6 +95,8 @@ class Dataset:
         class_names: with more than two classes, how the values coded 0, 1, ... are written.
         fingerprint: of the content that was read, as ``DataSource.fingerprint`` gives it for the
             files as they are; empty where there are none.
+        label_values: the different values of the label as they are written, where they are known.
+        favourable: the one that is good for the person it is about; empty if nobody said so.
     """
 
     name: str
@@ -105,6 +112,8 @@ class Dataset:
     batch_sizes: tuple[tuple[str, int], ...] = ()
     class_names: tuple[str, ...] = ()
     fingerprint: str = ""
+    label_values: tuple[str, ...] = ()
+    favourable: str = ""
 
     def __post_init__(self) -> None:
         """Checks that labels and groups are codes of the classes and groups there are.
@@ -113,7 +122,7 @@ class Dataset:
             DataError: if a label is not one of 0..C-1.
             GroupError: if a group is not one of 0..G-1, or -1.
         """
-        for where in ("train", "validation", "test"):
+        for where in PARTS:
             split: Split = getattr(self, where)
             if not len(split):
                 continue
@@ -129,6 +138,36 @@ class Dataset:
                     f"{where} groups: expected codes from -1 to {self.n_groups - 1}, got {low} to "
                     f"{high}"
                 )
+
+    def __repr__(self) -> str:
+        return f"<Dataset {self.name!r}, {self.n_rows:,} rows>"
+
+    def __str__(self) -> str:
+        return "\n".join(self.summary())
+
+    def summary(self) -> tuple[str, ...]:
+        """What it holds, in four lines: rows and inputs, label, groups, split."""
+        counts = self._counts()
+        names = self.class_names or (self.positive,)
+        return (
+            f"{self.name}, {self.preparation}: {self.n_rows:,} rows, inputs: {self.n_inputs}",
+            label_line(self.label, names, counts, self.favourable),
+            groups_line(self.sensitive, self.group_names, counts),
+            split_line([len(getattr(self, part)) for part in PARTS]),
+        )
+
+    def _counts(self) -> np.ndarray:
+        """(G + 1, C) rows of each group and class; the last are those in no group."""
+        counts = np.zeros((self.n_groups + 1, self.n_classes), dtype=np.int64)
+        for part in PARTS:
+            split: Split = getattr(self, part)
+            np.add.at(counts, (split.group.numpy(), split.y.numpy()), 1)
+        return counts
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows of the three parts."""
+        return sum(len(getattr(self, part)) for part in PARTS)
 
     @property
     def n_inputs(self) -> int:

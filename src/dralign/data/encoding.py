@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from dralign.data.columns import (
+    UNSEEN,
     noted,
     numbers,
     one_hot,
-    places_of_values,
+    places,
     require_columns,
     text_counts,
 )
+from dralign.data.numerals import numerals
+from dralign.data.rules import Rules
 from dralign.errors import DataError, DralignWarning
 from dralign.forms import Form
 from dralign.groups import MISSING
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 # A saved network tells its categories to whoever reads it: what only a few people have in a table
 # of one's own (a name, a rare diagnosis) is none.
 MIN_CATEGORY_ROWS: Final = 10
+NO_RULES: Final = Rules()
 _BOOLEANS = frozenset({"True", "False"})
 
 
@@ -35,10 +39,14 @@ class Unseen:
     Attributes:
         categories: values that are none of the categories.
         missing: missing numbers that take the training mean.
+        texts: missing values of columns of categories, which are then in none of them.
+        strays: what is told of texts among numbers, by column.
     """
 
     categories: dict[str, int] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
+    texts: dict[str, int] = field(default_factory=dict)
+    strays: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -77,16 +85,19 @@ class NumericColumn:
         """One input, or two."""
         return (self.name, f"{self.name} is missing") if self.flag_missing else (self.name,)
 
-    def encode(self, values: "pd.Series[Any]") -> tuple[np.ndarray, int]:
-        """(n, 1) or (n, 2) inputs, and how many missing values take the mean without a precedent.
+    def encode(self, values: "pd.Series[Any]", unseen: Unseen) -> np.ndarray:
+        """(n, 1) or (n, 2) inputs; what has no precedent goes into ``unseen``.
 
-        Those are the missing values of a column that had none in training, and of one that has no
-        value at all here.
+        That are missing values that take the mean, of a column that had none in training or that
+        has no value at all here, and texts among numbers, which count as missing.
 
         Raises:
-            DataError: if a value is not a number, or too far from the training rows for float32.
+            DataError: if more than a few values are no numbers, or one is too far from the training
+                rows for float32.
         """
-        found = numbers(values)
+        found, told = _numbers(values)
+        if told:
+            unseen.strays[self.name] = told
         absent = np.isnan(found)
         with np.errstate(over="ignore"):
             scaled = ((found - self.mean) / self.std).astype(np.float32)
@@ -94,10 +105,10 @@ class NumericColumn:
             worst = found[np.isinf(scaled)][0]
             raise DataError(f"column {self.name!r}: {worst:g} is too far from the training rows")
         scaled[absent] = 0.0
-        if not self.flag_missing:
-            return scaled[:, None], int(absent.sum())
         none_there = len(absent) > 1 and bool(absent.all())
-        return np.column_stack([scaled, absent]), len(absent) * none_there
+        if absent.any() and (none_there or not self.flag_missing):
+            unseen.missing[self.name] = int(absent.sum())
+        return np.column_stack([scaled, absent]) if self.flag_missing else scaled[:, None]
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready form."""
@@ -138,12 +149,15 @@ class CategoricalColumn:
         names = [f"{self.name}={category}" for category in self.categories]
         return (*names, f"{self.name} is missing") if self.flag_missing else tuple(names)
 
-    def encode(self, values: "pd.Series[Any]") -> tuple[np.ndarray, int]:
-        """(n, inputs) inputs, and how many values are none of the categories."""
-        place = places_of_values(values, self.categories)
+    def encode(self, values: "pd.Series[Any]", unseen: Unseen) -> np.ndarray:
+        """(n, inputs) inputs; values that are none of the categories go into ``unseen``."""
+        place = places(values, self.categories)
         if self.flag_missing:
             place[place == MISSING] = len(self.categories)
-        return one_hot(place, len(self.feature_names)), int((place < 0).sum())
+        for kind, rows in ((unseen.categories, place == UNSEEN), (unseen.texts, place == MISSING)):
+            if count := int(rows.sum()):
+                kind[self.name] = count
+        return one_hot(place, len(self.feature_names))
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready form."""
@@ -160,9 +174,11 @@ class TableEncoder:
 
     Attributes:
         columns: how each column is encoded, in the order of the inputs.
+        rules: what is done to raw rows before.
     """
 
     columns: tuple[NumericColumn | CategoricalColumn, ...]
+    rules: Rules = NO_RULES
 
     @classmethod
     def fit(
@@ -171,15 +187,17 @@ class TableEncoder:
         columns: Sequence[str],
         *,
         min_category_rows: int = MIN_CATEGORY_ROWS,
+        rules: Rules = NO_RULES,
     ) -> "TableEncoder":
         """Learns the encoding of ``columns`` from training rows.
 
         Columns of numbers are scaled; booleans, text and everything else become categories.
 
         Args:
-            frame: the training rows.
+            frame: the training rows, to which the rules were applied.
             columns: which columns, in the order of the inputs.
             min_category_rows: a text that fewer rows have is no category, and not kept.
+            rules: what is to be done to raw rows before they are encoded.
 
         Raises:
             DataError: if that leaves no input, or numbers can't be scaled.
@@ -192,7 +210,8 @@ class TableEncoder:
                 if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])
                 else CategoricalColumn.fit(frame[name], min_rows=min_category_rows)
                 for name in columns
-            )
+            ),
+            rules,
         )
         if not encoder.feature_names:
             raise DataError(f"no column has a value that {min_category_rows} training rows share")
@@ -204,37 +223,38 @@ class TableEncoder:
         return tuple(name for column in self.columns for name in column.feature_names)
 
     def encode(self, frame: "pd.DataFrame") -> tuple[np.ndarray, Unseen]:
-        """``transform`` without a word: the inputs, and what the training rows did not have.
+        """The inputs without a word, of rows to which the rules were applied.
+
+        Returns:
+            (n, d) float32 inputs, and what the training rows did not have.
 
         Raises:
             DataError: if a column is missing, or a column of numbers holds something else.
         """
         require_columns(frame, [column.name for column in self.columns])
-        parts, unseen = [], Unseen()
-        for column in self.columns:
-            part, count = column.encode(frame[column.name])
-            parts.append(part)
-            if count:
-                of_numbers = isinstance(column, NumericColumn)
-                (unseen.missing if of_numbers else unseen.categories)[column.name] = count
+        unseen = Unseen()
+        parts = [column.encode(frame[column.name], unseen) for column in self.columns]
         return np.concatenate(parts, axis=1, dtype=np.float32), unseen
 
     def transform(self, frame: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily
-        """(n, d) float32 inputs for the rows of a table; other columns are ignored.
+        """(n, d) float32 inputs for the raw rows of a table; other columns are ignored.
 
-        Values that the training rows did not have (or too few of them) are all zeros, and numbers
-        missing for the first time are the mean, with one warning each that counts them.
+        Values that the training rows did not have (or too few of them) are all zeros, numbers
+        missing for the first time are the mean, and a few texts among numbers are missing, with one
+        warning each that counts them.
 
         Raises:
             DataError: if a column is missing, or a column of numbers holds something else.
         """
-        inputs, unseen = self.encode(frame)
+        require_columns(frame, [column.name for column in self.columns])
+        inputs, unseen = self.encode(self.rules.apply(frame))
         warn_unseen(unseen)
         return inputs
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready form."""
-        return {"kind": "table", "columns": [column.to_dict() for column in self.columns]}
+        columns = [column.to_dict() for column in self.columns]
+        return {"kind": "table", "columns": columns, **self.rules.to_dict()}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> "TableEncoder":
@@ -247,29 +267,58 @@ class TableEncoder:
         columns = tuple(map(_column_from_dict, entries))
         if not columns or len({column.name for column in columns}) < len(columns):
             raise DataError("encoder: expected different columns, at least one")
-        return cls(columns)
+        return cls(columns, Rules.from_dict(form))
 
 
 def warn_unseen(unseen: Unseen) -> None:
-    """A warning each for new values and newly missing numbers, counted per column."""
+    """A warning each for new values, missing ones, and texts among numbers, counted per column."""
+    lines = []
     if unseen.categories:
-        warnings.warn(
+        lines.append(
             "values that the training rows did not have, or too few of them, count as none of the "
-            f"categories: {_counted(unseen.categories)}",
-            DralignWarning,
-            stacklevel=3,
+            f"categories: {_counted(unseen.categories)}"
         )
+    if unseen.strays:
+        told = [f"{name!r}: {text}" for name, text in unseen.strays.items()]
+        lines.append(f"texts among numbers: {noted(told, between='; ')}")
+    filled = []
     if unseen.missing:
-        warnings.warn(
-            f"missing values in {_counted(unseen.missing)} take the training mean",
-            DralignWarning,
-            stacklevel=3,
+        filled.append(f"in {_counted(unseen.missing)} take the training mean")
+    if unseen.texts:
+        filled.append(f"in {_counted(unseen.texts)} count as none of the categories")
+    if filled:
+        lines.append(f"missing values {', and '.join(filled)}")
+    for line in lines:
+        warnings.warn(line, DralignWarning, stacklevel=3)
+
+
+def _numbers(values: "pd.Series[Any]") -> tuple[np.ndarray, str]:
+    """(n,) float64 numbers, NaN where missing or a text, and what there is to say about texts.
+
+    Raises:
+        DataError: if more than a few values are no numbers, or a comma may mean two things.
+    """
+    from pandas.api.types import is_object_dtype, is_string_dtype
+
+    if not (is_object_dtype(values.dtype) or is_string_dtype(values.dtype)):
+        return numbers(values), ""
+    try:
+        found = numerals(values)
+    except TypeError:  # lists and the like
+        return numbers(values), ""
+    if found.unclear:
+        raise DataError(
+            f"column {values.name!r}: the comma of {found.unclear!r} may mean two things; to say "
+            "which: --decimal , or --decimal ."
         )
+    if found.mostly:
+        return found.values, found.told()
+    return numbers(values), ""
 
 
 def _counted(rows: Mapping[str, int]) -> str:
     """The columns with their number of rows, in words."""
-    return noted([f"{name!r} ({count:,} rows)" for name, count in rows.items()])
+    return noted([f"{name!r} ({count:,} row{'s' * (count > 1)})" for name, count in rows.items()])
 
 
 def _column_from_dict(entry: object) -> NumericColumn | CategoricalColumn:

@@ -1,47 +1,56 @@
 """Users' own tables: which columns are used and how, and the dataset made from them."""
 
-import hashlib
 import warnings
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dralign.data.columns import distinct_texts, places, require_columns
+from dralign.data.columns import canonical, require_columns
 from dralign.data.dataset import Dataset
 from dralign.data.encoding import TableEncoder
+from dralign.data.grouping import doubts, table_groups, warn_of_lacking
 from dralign.data.inputs import usable_columns
-from dralign.data.reading import parse_table, table_bytes
-from dralign.data.splitting import assemble, check_seed, stratified_split
-from dralign.errors import DataError, DralignWarning, GroupError, OptionError
-from dralign.groups import GroupCodes, encode_groups, require_groups, written
+from dralign.data.labels import DROP_MISSING, coded_label, label_value, label_values, mistaken
+from dralign.data.numerals import with_numbers
+from dralign.data.raw import RawTable, read_raw
+from dralign.data.rules import Rules
+from dralign.data.splitting import (
+    Rows,
+    assemble,
+    check_seed,
+    kept_split,
+    split_by_column,
+    stratified_split,
+)
+from dralign.errors import DataError, DralignWarning, OptionError
+from dralign.groups import require_groups
+from dralign.table_options import TableOptions, edges
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MANY_GROUPS = 50
-MANY_CLASSES = 50
-
 
 def load_table(
-    path: str | Path,
+    table: "str | Path | pd.DataFrame",
     *,
     label: str,
     positive: str = "",
     sensitive: Sequence[str] | str,
     include_sensitive: bool = False,
     seed: int = 0,
+    **options: Any,  # noqa: ANN401 - what ``TableOptions`` declares
 ) -> Dataset:
     """A user's own table as a dataset: 60/20/20, in equal shares of every group and label.
 
     Columns of numbers are scaled, booleans and text become categories, all fitted on the training
-    rows; a text that fewer than 10 of them have is no category. Columns that can't help are left
-    out with a warning (``usable_columns``). Rows whose sensitive value is missing are in no group.
+    rows; a text that fewer than 10 of them have is no category. A few texts among numbers count as
+    missing. Columns that can't help are left out with a warning (``usable_columns``). Rows whose
+    sensitive value is missing are in no group.
 
     Args:
-        path: the file.
+        table: a file (CSV, TSV, text or Parquet), or a pandas DataFrame.
         label: the column to predict. With more than two values and no ``positive`` each of them is
             a class.
         positive: the value that counts as 1, as it is written; not needed for 0/1 and booleans. The
@@ -49,169 +58,133 @@ def load_table(
         sensitive: the column(s) that make the groups.
         include_sensitive: whether they are inputs too.
         seed: of the split.
+        **options: how the table is read and used, for example ``drop="id"`` or
+            ``bin="age=25,60"``; docs/settings.md lists them.
 
     Raises:
-        OptionError: if no label or no sensitive column is given, or the seed is not in range.
+        OptionError: if no label or no sensitive column is given, or an option or the seed is not in
+            range.
         DataError: if the file, the label or a column can't be used.
         GroupError: if there are fewer than two groups, or one has no training rows.
     """
     check_seed(seed)
-    sensitive = (sensitive,) if isinstance(sensitive, str) and sensitive else sensitive
-    if not label:
-        raise OptionError(f"{path}: which column is to be predicted? give it with --label")
-    if not sensitive:
-        raise OptionError(f"{path}: which column makes the groups? give it with --sensitive")
-    if label in sensitive:
-        raise OptionError(f"column {label!r} can't be both label and sensitive")
-    content = table_bytes(path)
-    frame = parse_table(path, content)
-    require_columns(frame, [label, *sensitive], where=str(path))
-    y, shown, classes = coded_label(frame[label], positive)
-    groups = table_groups(frame, sensitive)
-    rows = stratified_split(groups.codes.numpy() * (len(classes) or 2) + y, seed)
-    if not all(map(len, rows)):
-        raise DataError(f"{path}: {len(frame)} rows are too few for three parts")
+    how = TableOptions.of_keywords(options)
+    columns = (sensitive,) if isinstance(sensitive, str) and sensitive else tuple(sensitive)
+    where = str(table) if isinstance(table, str | Path) else "the table"
+    check_roles(where, label, columns)
+    raw = read_raw(table, how)
+    check_columns(raw, how, label=label, sensitive=columns)
+    frame = prepared(raw, how, label=label, sensitive=columns)
+    y, shown, classes = coded_label(frame[label], positive, remedy=DROP_MISSING)
+    groups = table_groups(frame, columns, min_size=how.min_group_size)
+    warn_of_lacking(frame, columns)
+    mistake = mistaken(frame[label]) if classes else ""
+    for line in filter(None, (*doubts(frame, columns, groups), mistake)):
+        warnings.warn(line, DralignWarning, stacklevel=2)
+    rows = table_split(frame, raw, how, groups.codes.numpy() * (len(classes) or 2) + y, seed)
     require_groups(groups.codes[rows[0]], groups.names, where="training")
-    not_inputs = {label, *(() if include_sensitive else sensitive)}
-    inputs = usable_columns(frame.drop(columns=list(not_inputs)), rows[0], where=str(path))
-    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs)
+    apart = [label, *(() if include_sensitive else columns)]
+    inputs = usable_columns(frame[candidates(frame, how, apart)], rows[0], where=where)
+    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs, rules=Rules.of(how))
     return assemble(
         encoder.encode(frame)[0],
         y,
         groups,
         rows,
         encoder=encoder,
-        name=Path(path).name,
+        name=raw.name,
         preparation="standard",
-        sensitive=tuple(sensitive),
+        sensitive=columns,
         label=label,
         positive=shown,
         class_names=classes,
-        fingerprint=hashlib.sha256(content).hexdigest(),
+        fingerprint=raw.fingerprint,
+        label_values=label_values(frame[label]),
+        favourable=label_value(frame[label], how.favourable) if how.favourable else "",
     )
 
 
-def coded_label(values: "pd.Series[Any]", positive: str) -> tuple[np.ndarray, str, tuple[str, ...]]:
-    """The label as 0 and 1, or as classes 0..C-1 in the order of their values.
-
-    Returns:
-        (n,) codes, how 1 is written (empty with classes), and the names of the classes (none with
-        two values).
+def check_roles(where: str, label: str, sensitive: Sequence[str]) -> None:
+    """Checks that there are a label and sensitive columns, and that they are different ones.
 
     Raises:
-        DataError: if values are missing, there are too many or only one of them, or it is not clear
-            which is 1.
+        OptionError: if not.
     """
-    place, texts, found = _label_values(values)
-    if positive or len(found) <= 2:
-        return *binary_label(values, positive), ()
-    if len(found) > MANY_CLASSES:
-        raise DataError(
-            f"label {values.name!r}: {len(found)} different values ({_some(found)}), at most "
-            f"{MANY_CLASSES} can be classes; put them into bins first, or give the one that counts "
-            "as positive with --positive"
-        )
-    order = {text: code for code, text in enumerate(found)}
-    return np.array([order[text] for text in texts])[place], "", tuple(found)
+    if not label:
+        raise OptionError(f"{where}: which column is to be predicted? give it with --label")
+    if not sensitive:
+        raise OptionError(f"{where}: which column makes the groups? give it with --sensitive")
+    if label in sensitive:
+        raise OptionError(f"column {label!r} can't be both label and sensitive")
 
 
-def binary_label(values: "pd.Series[Any]", positive: str) -> tuple[np.ndarray, str]:
-    """The label as 0 and 1, and how 1 is written; of more than two values all others are 0.
+def check_columns(
+    raw: RawTable, how: TableOptions, *, label: str, sensitive: Sequence[str]
+) -> None:
+    """Checks that the table has every column that is named; if not, it is a DataError."""
+    roles = [name for name in (label, *sensitive, how.split_column) if name]
+    bins = (edges(text)[0] for text in how.bin)
+    named = [*roles, *how.drop, *how.keep_columns, *how.categorical, *bins]
+    require_columns(raw.frame, [*dict.fromkeys(named)], where=raw.where)
+
+
+def prepared(
+    raw: RawTable, how: TableOptions, *, label: str, sensitive: Sequence[str]
+) -> "pd.DataFrame":
+    """The rows to use, with every column as what it is taken for.
+
+    One warning each tells of texts among numbers, and of commas that may mean two things.
+
+    Args:
+        raw: the rows as they came.
+        how: the options.
+        label: the column to predict; empty if there is none.
+        sensitive: the columns that make the groups.
 
     Raises:
-        DataError: if values are missing, there is only one, or it is not clear which is 1.
+        DataError: if a column holds no numbers to put into bins, or no row is left.
     """
-    name = values.name
-    place, texts, found = _label_values(values)
-    if len(found) < 2 or (len(found) > 2 and not positive):
-        raise DataError(f"label {name!r}: expected two values, got {len(found)}: {_some(found)}")
-    if positive == "":
-        if [text.lower() for text in found] not in (["0", "1"], ["false", "true"]):
-            raise DataError(
-                f"label {name!r}: which of {found[0]!r} and {found[1]!r} counts as positive? "
-                "give it with --positive"
-            )
-        positive = found[1]
-    chosen = _as_read(positive, found)
-    if chosen not in found:
-        known = " and ".join(map(repr, found)) if len(found) == 2 else _some(found)
-        raise DataError(f"label {name!r}: no value {positive!r}; it has {known}")
-    if len(found) > 2:
-        warnings.warn(
-            f"label {name!r}: {chosen!r} counts as 1, the other {len(found) - 1} values as 0",
-            DralignWarning,
-            stacklevel=3,
-        )
-    return (np.array(texts) == chosen)[place], chosen
+    roles = [name for name in (label, *sensitive, how.split_column) if name]
+    frame = Rules.of(how).apply(raw.frame)
+    if how.drop_missing_label and label:
+        frame = frame[frame[label].notna()]
+        if not len(frame):
+            raise DataError(f"{raw.where}: no row has a label")
+    frame, notes = with_numbers(frame, frozenset((*roles, *how.categorical, *how.drop)))
+    for note in notes:
+        warnings.warn(note, DralignWarning, stacklevel=3)
+    codes = {name: frame[name].map(canonical, na_action="ignore") for name in how.categorical}
+    return frame.assign(**{name: values.astype(object) for name, values in codes.items()})
 
 
-def class_label(values: "pd.Series[Any]", names: Sequence[str]) -> np.ndarray:
-    """(n,) int64 codes of a label whose classes are known.
+def candidates(frame: "pd.DataFrame", how: TableOptions, apart: Sequence[str]) -> list[str]:
+    """The columns that may be inputs, as far as the options say."""
+    chosen = how.keep_columns or [str(name) for name in frame.columns]
+    not_inputs = {*apart, *how.drop, how.split_column}
+    return [name for name in chosen if name not in not_inputs]
+
+
+def table_split(
+    frame: "pd.DataFrame", raw: RawTable, how: TableOptions, strata: np.ndarray, seed: int
+) -> tuple[Rows, Rows, Rows]:
+    """Row numbers of training, validation and test.
+
+    Args:
+        frame: the rows to use, under their numbers in the raw table.
+        raw: the raw table.
+        how: the options.
+        strata: (n,) the cell of each row.
+        seed: of the permutations.
 
     Raises:
-        DataError: if a value is missing or not among the classes.
+        DataError: if a part is empty.
     """
-    _, _, found = _label_values(values)
-    if new := [text for text in found if text not in names]:
-        raise DataError(f"label {values.name!r}: {new[0]!r} is not among: {_some(names)}")
-    return places(values, names)
-
-
-def _label_values(values: "pd.Series[Any]") -> tuple[np.ndarray, list[str], list[str]]:
-    """Each row's place among the texts, the texts, and the different ones in order.
-
-    Raises:
-        DataError: if values are missing.
-    """
-    if values.isna().any():
-        raise DataError(
-            f"label {values.name!r}: {int(values.isna().sum())} of {len(values)} rows have no "
-            "value; remove these rows first"
-        )
-    place, texts = distinct_texts(values)
-    found = sorted(set(texts))
-    with suppress(ValueError):
-        found.sort(key=float)  # 10 comes after 9
-    return place, texts, found
-
-
-def _some(found: Sequence[str]) -> str:
-    """The first values, for a message."""
-    return ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
-
-
-def table_groups(frame: "pd.DataFrame", sensitive: Sequence[str]) -> GroupCodes:
-    """The groups of a user's table; rows without one are counted in a warning.
-
-    Raises:
-        GroupError: if there are too many groups to compare.
-    """
-    groups = encode_groups(frame[list(sensitive)])
-    if len(groups.names) > MANY_GROUPS:
-        raise GroupError(
-            f"{' and '.join(map(repr, sensitive))} make {len(groups.names)} groups, at most "
-            f"{MANY_GROUPS} can be compared; put the values into bins first"
-        )
-    lacking = int((groups.codes < 0).sum())
-    if lacking:
-        warnings.warn(
-            f"{lacking} of {len(frame)} rows have no value of {' or '.join(sensitive)}: they are "
-            "in no group; they train the task loss, and do not count in gaps, alignment or figures "
-            "about groups",
-            DralignWarning,
-            stacklevel=3,
-        )
-    return groups
-
-
-def _as_read(positive: str, found: Sequence[str]) -> str:
-    """How the positive value is written once read: a file's ``true`` is True, its ``1.0`` is 1."""
-    if positive in found:
-        return positive
-    for text in found:
-        if text in {"True", "False"} and text.lower() == written(positive).lower():
-            return text
-    try:
-        return written(float(positive))
-    except ValueError:
-        return positive
+    if how.split_column:
+        rows = split_by_column(frame[how.split_column], strata, seed)
+    elif how.test:
+        rows = kept_split(strata, frame.index.to_numpy() >= raw.n_own, seed)
+    else:
+        rows = stratified_split(strata, seed)
+    if not all(map(len, rows)):
+        raise DataError(f"{raw.where}: {len(frame)} rows are too few for three parts")
+    return rows

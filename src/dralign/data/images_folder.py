@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from dralign.data.columns import require_columns
 from dralign.data.dataset import Dataset
-from dralign.data.frame import coded_label, table_groups
+from dralign.data.grouping import table_groups, warn_of_lacking
 from dralign.data.images import image_dataset
 from dralign.data.images_cache import PAPER_SIZE, ImageFiles, decoded, list_files
+from dralign.data.labels import coded_label
 from dralign.data.reading import file_column, parse_table, table_bytes
 from dralign.data.splitting import check_seed, stratified_split
 from dralign.errors import DataError, OptionError
@@ -67,6 +68,7 @@ def load_images(
     files = _files(frame, folder, labels)
     y, shown, classes = coded_label(frame[label], positive)
     groups = table_groups(frame, columns)
+    warn_of_lacking(frame, columns)
     rows = stratified_split(groups.codes.numpy() * (len(classes) or 2) + y, seed)
     if not all(map(len, rows)):
         raise DataError(f"{labels}: {len(frame)} rows are too few for three parts")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dralign.data.columns import as_number, noted, text_counts
+from dralign.data.columns import noted, text_counts
 from dralign.data.encoding import MIN_CATEGORY_ROWS
 from dralign.data.reading import UNNAMED
 from dralign.errors import DataError, DralignWarning
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 1_000
 FEW_ROWS = 100  # below this, all different and close together can be chance
-FEW_NUMBERS = 10  # codes of a few categories may well be numbers, and one of them a text
-NEARLY_ALL = 0.9
 # Of numbers drawn at random from as wide a range, this many pairs would be equal.
 EXPECTED_PAIRS = 5
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
@@ -32,8 +30,7 @@ def usable_columns(
     Left out are columns with one value, dates, lists and bytes, row numbers and other keys (whole
     numbers, all different, where chance would have made some equal), columns without a name, and
     text that tells people apart: where most rows have a value that fewer than 10 rows share, or
-    with more than 1,000 different ones. Another warning names columns that would be numbers if it
-    were not for a few values.
+    with more than 1,000 different ones.
 
     Args:
         frame: all rows.
@@ -43,26 +40,26 @@ def usable_columns(
     Raises:
         DataError: if no column is left.
     """
-    judged = frame if training is None else frame.iloc[training]
-    strays = {name: _strays(values) for name, values in frame.items()}
-    reasons = {name: _why_not(values) for name, values in judged.items()}
-    left_out = [
-        f"{name!r} ({strays[name] or reason})" for name, reason in reasons.items() if reason
-    ]
-    if left_out:
+    reasons = why_not(frame, training)
+    if left_out := [f"{name!r} ({reason})" for name, reason in reasons.items() if reason]:
         warnings.warn(
             f"columns left out of the inputs: {noted(left_out)}", DralignWarning, stacklevel=3
         )
     usable = [name for name, reason in reasons.items() if not reason]
-    if as_text := [f"{name!r} ({strays[name]})" for name in usable if strays[name]]:
-        warnings.warn(
-            f"taken as text, not as numbers: {noted(as_text)}",
-            DralignWarning,
-            stacklevel=3,
-        )
     if not usable:
         raise DataError(f"{where}: no column is left to predict from")
     return usable
+
+
+def why_not(frame: "pd.DataFrame", training: np.ndarray | None = None) -> dict[str, str]:
+    """For each column why it can't be an input; empty if it can.
+
+    Args:
+        frame: all rows.
+        training: (m,) the numbers of the rows by which columns are judged; all if not given.
+    """
+    judged = frame if training is None else frame.iloc[training]
+    return {str(name): _why_not(values) for name, values in judged.items()}
 
 
 def _why_not(values: "pd.Series[Any]") -> str:
@@ -123,30 +120,3 @@ def _why_not_text(rows: Counter[str]) -> str:
     if 2 * shared <= known:
         return f"{len(rows)} different texts, few in {MIN_CATEGORY_ROWS} rows or more"
     return ""
-
-
-def _strays(values: "pd.Series[Any]") -> str:
-    """What keeps a column of text from being one of numbers, if it is a few values; else empty."""
-    from pandas.api.types import is_object_dtype, is_string_dtype
-
-    if not (is_object_dtype(values.dtype) or is_string_dtype(values.dtype)):
-        return ""
-    try:
-        rows = text_counts(values)
-    except DataError:  # lists and the like
-        return ""
-    numbers = [text for text in rows if as_number(text.replace(",", ".")) is not None]
-    whole, n_numbers = rows.total(), sum(rows[text] for text in numbers)
-    if len(numbers) <= FEW_NUMBERS or n_numbers < NEARLY_ALL * whole:
-        return ""
-    if comma := next((text for text in numbers if "," in text), ""):
-        return f"numbers written with a comma, for example {comma!r}"
-    for text in numbers:
-        del rows[text]
-    if not rows:
-        return ""
-    some = ", ".join(
-        f"{text[:30]!r} in {count:,} row{'s' * (count > 1)}" for text, count in rows.most_common(3)
-    )
-    more = f", and {len(rows) - 3} others" if len(rows) > 3 else ""
-    return f"{n_numbers:,} of {whole:,} values are numbers, not {some}{more}"

@@ -1,44 +1,71 @@
 """Reading a table from a CSV or Parquet file, with one clear line about what is wrong with it."""
 
+import codecs
 import csv
 import io
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dralign.data.limits import check_names, check_room, unpacked, within_memory
+from dralign.data.numerals import rewritten
 from dralign.data.parquet import one_line, parse_parquet
 from dralign.errors import DataError
 from dralign.files import is_folder, open_regular
+from dralign.table_options import TableOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+SEPARATORS = {
+    ".csv": ",",
+    ".csv.gz": ",",
+    ".tsv": "\t",
+    ".tsv.gz": "\t",
+    ".txt": "\t",
+    ".txt.gz": "\t",
+}
+MARKS = (",", ";", "\t", "|")  # what is tried where the ending's own mark does not fit
+LOOKED_AT = 100  # lines by which the mark is recognised
 PARQUET = ".parquet"
 MISSING_WORDS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
 UNNAMED = "Unnamed: "
+_WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "path")
 
 
-def read_table(path: str | Path, *, of_images: bool = False) -> "pd.DataFrame":
-    """A table from a CSV, TSV (gzip too) or Parquet file, told apart by the file's ending.
+def read_table(
+    path: str | Path,
+    *,
+    sep: str = "",
+    decimal: str = "",
+    encoding: str = "",
+    of_images: bool = False,
+) -> "pd.DataFrame":
+    """A table from a text (CSV, TSV, TXT, gzip too) or Parquet file, told apart by its ending.
 
-    A CSV has a line of column names and is UTF-8, with or without a byte order mark. Blanks around
-    a value do not count. Empty fields and the usual words for a missing value (``?``, ``NA``,
-    ``NaN``, ``null``, ``None``, ...) are missing. A column is of numbers or booleans if all its
-    values are; else it is text.
+    A text has a line of column names. Blanks around a value do not count. Empty fields and the
+    usual words for a missing value (``?``, ``NA``, ``NaN``, ``null``, ``None``, ...) are missing. A
+    column is of numbers or booleans if all its values are; else it is text.
 
     Args:
         path: the file.
+        sep: the mark between columns. If not given, it is that of the ending (a comma, of .tsv and
+            .txt a tab) where every line has as many of them, and else the only one of comma,
+            semicolon, tab and bar that does.
+        decimal: the decimal mark of numbers; if not given, numbers with a comma stay text.
+        encoding: of the text; UTF-8 if not given, with or without a byte order mark.
         of_images: whether one column names files (``file_column``), which is then read as text:
             001 is not 1.
 
     Raises:
-        DataError: if the file is missing, empty, not of its kind, not UTF-8, too large, has lines
-            of unequal length, too many or repeated columns, or no rows.
+        DataError: if the file is missing, empty, not of its kind, in another encoding, too large,
+            has lines of unequal length, too many or repeated columns, or no rows.
+        OptionError: if there is no such mark or encoding.
     """
-    return parse_table(path, table_bytes(path), of_images=of_images)
+    options = TableOptions(sep=sep, decimal=decimal, encoding=encoding)
+    return parse_table(path, table_bytes(path), options, of_images=of_images)
 
 
 def table_bytes(path: str | Path) -> bytes:
@@ -70,20 +97,33 @@ def table_bytes(path: str | Path) -> bytes:
     return content
 
 
-def parse_table(path: str | Path, content: bytes, *, of_images: bool = False) -> "pd.DataFrame":
+def parse_table(
+    path: str | Path,
+    content: bytes,
+    options: TableOptions | None = None,
+    *,
+    of_images: bool = False,
+) -> "pd.DataFrame":
     """The table of ``read_table`` from the content of its file, of which ``path`` is the name.
+
+    Its ``attrs["separator"]`` is the mark, if it was recognised and is not that of the ending.
 
     Raises:
         DataError: if it can't be read.
     """
-    path = Path(path)
+    path, options = Path(path), options or TableOptions()
     ending = _ending(path)
     with within_memory(path):
         if ending == PARQUET:
             frame = parse_parquet(path, content)
         else:
-            text = unpacked(path, content) if ending.endswith(".gz") else content
-            frame = _parse_text(path, text, SEPARATORS[ending], of_images=of_images)
+            packed = ending.endswith(".gz")
+            text = _decoded(path, unpacked(path, content) if packed else content, options.encoding)
+            usual = SEPARATORS[ending]
+            mark = options.sep or _separator(text, usual)
+            frame = _parse_text(path, text, mark, options.decimal, of_images=of_images)
+            if mark not in {usual, options.sep}:
+                frame.attrs["separator"] = mark
     if not len(frame):
         raise DataError(f"{path}: has a header but no rows")
     return frame
@@ -107,7 +147,51 @@ def _ending(path: Path) -> str:
     raise DataError(f"{path}: expected a file name that ends in one of {', '.join(known)}")
 
 
-def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) -> "pd.DataFrame":
+def _decoded(path: Path, content: bytes, encoding: str) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: if it is in another encoding.
+    """
+    if not encoding and (zero := content.find(b"\x00")) >= 0:
+        wide = "; give the encoding with --encoding utf-16" if content[:2] in _WIDE else ""
+        raise DataError(f"{path}: a binary file (byte {zero} is 0); expected text in UTF-8{wide}")
+    try:
+        return content.decode(encoding or "utf-8-sig").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        where = f"{path}: byte {error.start} ({content[error.start]:#04x}) is not"
+        if encoding:
+            raise DataError(f"{where} {encoding}; give another --encoding") from error
+        raise DataError(
+            f"{where} UTF-8; give the encoding, for example --encoding latin-1, or save the table "
+            "as UTF-8"
+        ) from error
+
+
+def _separator(text: str, usual: str) -> str:
+    """The mark between the columns of a text: the usual one, or the only other that fits."""
+    lines = list(itertools.islice(io.StringIO(text, newline=""), LOOKED_AT))
+    if _fits(lines, usual):
+        return usual
+    others = [mark for mark in MARKS if mark != usual and _fits(lines, mark)]
+    return others[0] if len(others) == 1 else usual
+
+
+def _fits(lines: Sequence[str], mark: str) -> bool:
+    """Whether every line has as many fields as the first, and there are two or more."""
+    reader = csv.reader(lines, delimiter=mark, skipinitialspace=True)
+    try:
+        counts = [len(row) for row in reader if row and any(map(str.strip, row))]
+    except csv.Error:
+        return False
+    if len(lines) == LOOKED_AT and len(counts) > 1:
+        counts.pop()  # it may end within quotes
+    return len(counts) > 0 and counts[0] > 1 and len(set(counts)) == 1
+
+
+def _parse_text(
+    path: Path, text: str, separator: str, decimal: str, *, of_images: bool
+) -> "pd.DataFrame":
     """The table of a CSV file.
 
     Raises:
@@ -115,16 +199,8 @@ def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) 
     """
     import pandas as pd
 
-    zero = content.find(b"\x00")
-    if zero >= 0:
-        raise DataError(f"{path}: a binary file (byte {zero} is 0); expected text in UTF-8")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: byte {error.start} ({content[error.start]:#04x}) is not UTF-8; "
-            "save the table as UTF-8, other encodings such as Latin-1 are not read"
-        ) from error
+    if "\x00" in text:
+        raise DataError(f"{path}: a binary file (character {text.index(chr(0))} is 0)")
     names, n_rows = _check_lines(path, text, separator)
     try:
         frame = pd.read_csv(
@@ -137,7 +213,7 @@ def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) 
             na_values=list(MISSING_WORDS),
             keep_default_na=False,
             low_memory=False,
-            dtype={file_column(names): str} if of_images else None,
+            dtype=str if decimal == "," else {file_column(names): str} if of_images else None,
         )
     except (ValueError, OverflowError) as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path}: not a table of text ({one_line(error)})") from error
@@ -149,7 +225,9 @@ def _parse_text(path: Path, content: bytes, separator: str, *, of_images: bool) 
     for name, kind in frame.dtypes.items():
         if pd.api.types.is_string_dtype(kind) and pd.api.types.is_string_dtype(frame[name]):
             stripped = frame[name].str.strip()
-            frame[name] = stripped.mask(stripped.isin(MISSING_WORDS))
+            stripped = stripped.mask(stripped.isin(MISSING_WORDS))
+            files = of_images and name == file_column(names)
+            frame[name] = rewritten(stripped, decimal) if decimal and not files else stripped
     return frame
 
 
@@ -191,10 +269,10 @@ def _header(path: Path, row: Sequence[str], separator: str) -> list[str]:
         DataError: if another mark stands between them, or they can't be used.
     """
     names = [name.strip() or f"{UNNAMED}{place}" for place, name in enumerate(row)]
-    if len(names) == 1 and any(mark in names[0] for mark in ";\t|"):
+    if len(names) == 1 and any(mark in names[0] for mark in MARKS):
         raise DataError(
             f"{path}: expected {separator!r} between the columns; the header is one field, "
-            f"{names[0][:80]!r}"
+            f"{names[0][:80]!r}; give the mark with --sep"
         )
     check_names(path, names)
     return names

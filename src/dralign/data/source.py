@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from dralign.data.adult import load_adult
 from dralign.data.canonical import SHA256
@@ -16,10 +16,13 @@ from dralign.data.dataset import Dataset, Preparation
 from dralign.data.frame import load_table
 from dralign.data.german import load_german
 from dralign.data.images_folder import images_fingerprint, load_images
+from dralign.data.inspection import Inspection, inspect_table
 from dralign.data.limits import within_memory
-from dralign.errors import OptionError
+from dralign.data.raw import both_fingerprint
+from dralign.errors import DataError, OptionError
 from dralign.files import is_folder
 from dralign.forms import Form
+from dralign.table_options import BY_NAME, TableOptions
 
 BUILT_IN = {
     "adult": load_adult,
@@ -45,9 +48,26 @@ _USES = {
 }
 
 
+_PATHS = ("name", "labels", "partition", "test")
+
+
+class Overview(NamedTuple):
+    """What data hold, for a person.
+
+    Attributes:
+        lines: at most five.
+        findings: a line for each doubt.
+    """
+
+    lines: tuple[str, ...]
+    findings: tuple[str, ...]
+
+
 @dataclass(frozen=True)
-class DataSource:
+class DataSource(TableOptions):
     """Where rows come from and how they are prepared.
+
+    The options of a table of one's own (``TableOptions``, docs/settings.md) are given by name.
 
     Attributes:
         name: ``"adult"``, ``"german"``, ``"compas"``, ``"celeba"``, the path of a file, or of
@@ -82,6 +102,7 @@ class DataSource:
         Raises:
             OptionError: if an option does not fit the kind of data.
         """
+        of_images = False
         columns: Any = self.sensitive
         columns = (columns,) if isinstance(columns, str) else tuple(columns)
         if len(set(columns)) < len(columns):
@@ -98,16 +119,23 @@ class DataSource:
                 f"preparation {self.preparation!r}: files of your own have 'standard' only"
             )
         else:
-            of_images = self.labels or is_folder(self.name)
+            of_images = bool(self.labels) or is_folder(self.name)
             known = ("labels", "image_size") if of_images else ("labels",)
             object.__setattr__(self, "preparation", "standard")
         if self.labels and self.include_sensitive:
             raise OptionError(
                 f"{self.name}: the inputs are images; a column can't be added to them"
             )
+        super().__post_init__()
+        if (self.name in BUILT_IN or of_images) and (given := [*self.given()]):
+            raise OptionError(f"{self.name}: {given[0]} is for a table of your own")
         for option, use in _USES.items():
             if getattr(self, option) and option not in known:
                 raise OptionError(f"{self.name}: {option} is for images ({use})")
+
+    def at(self, path: str) -> "DataSource":
+        """The same data at another place, where the file has the same content."""
+        return replace(self, name=path)
 
     def load(self, seed: int) -> Dataset:
         """The dataset, split with ``seed``; its ``fingerprint`` is of the very bytes it came from.
@@ -148,6 +176,39 @@ class DataSource:
             sensitive=self.sensitive,
             include_sensitive=self.include_sensitive,
             seed=seed,
+            **self.given(),
+        )
+
+    def overview(self, seed: int = 0, *, dataset: Dataset | None = None) -> "Overview":
+        """What the data hold in five lines, and what is doubtful about them.
+
+        Of built-in datasets and of images it is what was loaded, and there are no doubts.
+
+        Args:
+            seed: of the split.
+            dataset: what ``load`` gave, if that is at hand.
+
+        Raises:
+            DataError: if the data can't be used.
+        """
+        if self.name in BUILT_IN or self._is_of_images():
+            return Overview((dataset or self.load(seed)).summary(), ())
+        found = self.inspect(seed)
+        if found.obstacles:
+            raise DataError(found.obstacles[0])
+        return Overview(found.lines(), found.findings)
+
+    def inspect(self, seed: int = 0) -> Inspection:
+        """What a table of one's own holds, as ``inspect_table`` says."""
+        self._require_a_file()
+        return inspect_table(
+            self.name,
+            label=self.label,
+            positive=self.positive,
+            sensitive=self.sensitive,
+            include_sensitive=self.include_sensitive,
+            seed=seed,
+            **self.given(),
         )
 
     def fingerprint(self) -> str:
@@ -164,7 +225,8 @@ class DataSource:
         if self._is_of_images():
             return images_fingerprint(self.name, self.labels)
         self._require_a_file()
-        return file_digest(Path(self.name))
+        own = file_digest(Path(self.name))
+        return both_fingerprint(own, file_digest(Path(self.test))) if self.test else own
 
     def _is_of_images(self) -> bool:
         """Whether these are images in a folder.
@@ -201,13 +263,15 @@ class DataSource:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form; of a file it keeps the name, not the folder.
 
-        The options of images are left out at their default, so that forms (and the hashes made of
-        them) written before there were any stay what they are.
+        The options of images and of tables are left out at their default, so that forms (and the
+        hashes made of them) written before there were any stay what they are.
         """
-        form = {**vars(self), "sensitive": list(self.sensitive)}
-        for path in ("name", "labels", "partition"):
+        form: dict[str, Any] = {
+            k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()
+        }
+        for path in _PATHS:
             form[path] = Path(form[path]).name
-        return {k: v for k, v in form.items() if v or k not in _USES}
+        return {k: v for k, v in form.items() if v or k not in {*_USES, *BY_NAME}}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> "DataSource":
@@ -223,6 +287,9 @@ class DataSource:
             "include_sensitive": entries.flag,
             "image_size": lambda key: int(entries.number(key)),
         }
+        kinds = {"texts": entries.texts, "flag": entries.flag, "count": entries.integer}
+        for setting in BY_NAME.values():
+            take[setting.name] = kinds.get(setting.kind, entries.text)
         given: dict[str, Any] = {
             key: take.get(key, entries.text)(key) for key in ("name", *entries.content)
         }

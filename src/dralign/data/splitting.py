@@ -1,17 +1,29 @@
 """Splitting rows into training, validation and test, and building the dataset from them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 
+from dralign.data.columns import text_counts
 from dralign.data.dataset import Dataset, Encoder, Split
-from dralign.errors import OptionError, unknown
+from dralign.errors import DataError, OptionError, unknown
 from dralign.groups import GroupCodes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Rows = np.ndarray
 LARGEST_SEED = 2**32 - 1
+SHARES: Final = (0.6, 0.2)  # of training and validation rows
+KEPT_BACK: Final = (0.75, 0.25)  # of the rows that are not test rows, where those are given
+# What the parts are called in a column that says which rows are for what.
+PART_WORDS: Final = {
+    "training": ("train", "training", "fit"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "holdout", "held-out", "held out"),
+}
 
 
 def check_seed(seed: int) -> None:
@@ -63,7 +75,7 @@ def choose_sensitive(
 
 
 def stratified_split(
-    strata: np.ndarray, seed: int, shares: tuple[float, float] = (0.6, 0.2)
+    strata: np.ndarray, seed: int, shares: tuple[float, float] = SHARES
 ) -> tuple[Rows, Rows, Rows]:
     """Row numbers of training, validation and test, in the same shares in every stratum.
 
@@ -82,6 +94,48 @@ def stratified_split(
             part.append(chosen)
     train, validation, test = (np.sort(np.concatenate(part)) for part in parts)
     return train, validation, test
+
+
+def kept_split(strata: np.ndarray, test: np.ndarray, seed: int) -> tuple[Rows, Rows, Rows]:
+    """Row numbers of training, validation and test, where the test rows are given.
+
+    Args:
+        strata: (n,) the stratum of each row.
+        test: (n,) whether it is a test row.
+        seed: of the permutation of the others, a quarter of which is for validation.
+    """
+    rest = np.flatnonzero(~test)
+    train, validation, over = stratified_split(strata[rest], seed, KEPT_BACK)
+    train = np.sort(np.concatenate([train, over]))  # what rounding left over
+    return rest[train], rest[validation], np.flatnonzero(test)
+
+
+def split_by_column(
+    values: "pd.Series[Any]", strata: np.ndarray, seed: int
+) -> tuple[Rows, Rows, Rows]:
+    """Row numbers of training, validation and test, as a column says.
+
+    Without validation rows, a quarter of the training rows are taken for it.
+
+    Raises:
+        DataError: if a value is missing or names no part, or there are no training or test rows.
+    """
+    part_of = {word: part for part, words in PART_WORDS.items() for word in words}
+    known = values.map(lambda value: part_of.get(str(value).strip().lower()))
+    if known.isna().any():
+        wrong = text_counts(values[known.isna()])
+        example = repr(next(iter(wrong))) if wrong else "no value"
+        raise DataError(
+            f"column {values.name!r}: expected train, validation or test, got {example} in "
+            f"{int(known.isna().sum())} of {len(values)} rows"
+        )
+    train, validation, test = (np.flatnonzero(known == part) for part in PART_WORDS)
+    if not len(train) or not len(test):
+        lacking = "test" if len(train) else "training"
+        raise DataError(f"column {values.name!r}: names no {lacking} rows")
+    if len(validation):
+        return train, validation, test
+    return kept_split(strata, (known == "test").to_numpy(), seed)
 
 
 def assemble(

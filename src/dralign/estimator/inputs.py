@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from dralign.data import Dataset, Split, TableEncoder
 from dralign.data.inputs import usable_columns
+from dralign.data.numerals import with_numbers
 from dralign.data.splitting import stratified_split
 from dralign.errors import DataError, DralignWarning, GroupError
 from dralign.groups import MISSING, GroupCodes, encode_groups, require_groups
@@ -83,7 +84,8 @@ def training_data(
         classes: (C,) what the codes stand for.
         fraction: the share of every cell, or of every label without groups, that is kept back.
         seed: of the split.
-        leave_out: whether columns that can't help are left out, as ``usable_columns`` says.
+        leave_out: whether columns that can't help are left out, as ``usable_columns`` says, and a
+            few texts among numbers are missing values.
 
     Raises:
         DataError: if there are too few rows to keep any back.
@@ -98,6 +100,10 @@ def training_data(
             f"X: {len(labels)} rows are too few to keep a fraction of {fraction:g} of every group "
             "and label back for validation"
         )
+    if leave_out:
+        table, notes = with_numbers(table)
+        for note in notes:
+            warnings.warn(note, DralignWarning, stacklevel=3)
     inputs = usable_columns(table, training, where="X") if leave_out else list(table.columns)
     encoder = TableEncoder.fit(table.iloc[training], inputs)
     x, y = torch.from_numpy(encoder.encode(table)[0]), torch.from_numpy(labels)

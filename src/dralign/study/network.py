@@ -12,6 +12,7 @@ from torch import nn
 from dralign.alignment import rank
 from dralign.artifact import Artifact
 from dralign.data import Dataset
+from dralign.data.marks import RowMarks
 from dralign.errors import DralignError, ModelError, OptionError
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
@@ -57,6 +58,8 @@ def train_network(
     on_epoch: Callable[[EpochRecord], None] | None = None,
     checkpoints: Path | None = None,
     pretrained: Path | None = None,
+    on_data: Callable[[Dataset], None] | None = None,
+    remember_rows: bool = True,
 ) -> TrainedNetwork | None:
     """Trains one network, to be saved with ``dralign.artifact.save_artifact``.
 
@@ -69,6 +72,8 @@ def train_network(
         on_epoch: called with each record as it is made, in the first process.
         checkpoints: the folder that the run is saved in as it goes, and continues from.
         pretrained: a file of weights to begin with, as in ``dralign.models.load_weights``.
+        on_data: called with the data before anything is trained, in the first process.
+        remember_rows: whether the network keeps hashes of its rows (``dralign.data.marks``).
 
     Returns:
         The network; None in a process of several that is not the first.
@@ -90,6 +95,7 @@ def train_network(
             keep=rule,
             checkpoints=None if checkpoints is None else Checkpoints(checkpoints),
             pretrained=pretrained,
+            on_data=on_data if first else None,
         )
     if not first:
         return None
@@ -114,6 +120,8 @@ def train_network(
         "groups": decided.groups(dataset.group_names),
         "similarity": chosen.similarity,
         "notes": list(notes),
+        "label_values": list(dataset.label_values),
+        **({"rows": marks.to_dict()} if remember_rows and (marks := RowMarks.of(dataset)) else {}),
         "environment": dict(environment()),
         **begun,
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from dralign.data import DataSource
 from dralign.data.source import BUILT_IN
@@ -19,6 +19,7 @@ from dralign.forms import shown
 from dralign.methods import method_names, method_settings, method_type, method_types, used_options
 from dralign.settings import Setting, resolved
 from dralign.study.spec import COMMON, TrialSpec
+from dralign.table_options import BY_NAME as TABLE
 
 DEFAULT_SEEDS: Final = 3
 MOST_TRIALS: Final = 10_000  # unless more are asked for
@@ -216,10 +217,12 @@ def _values(key: str, value: object) -> Sequence[Any]:
     """
     if key == "seeds":
         return _seeds(value)
-    values = value if isinstance(value, list) else [value]
+    declared = _settings().get(key)
+    of_texts = declared is not None and declared.kind == "texts"
+    one = not isinstance(value, list) or (of_texts and all(isinstance(v, str) for v in value))
+    values: list[Any] = [value] if one else cast("list[Any]", value)
     if not values:
         raise OptionError(f"{key}: expected at least one value, got an empty list")
-    declared = _settings().get(key)
     for entry in values:
         if declared is not None:
             declared.checked(entry)
@@ -230,13 +233,13 @@ def _values(key: str, value: object) -> Sequence[Any]:
 
 def keys() -> tuple[str, ...]:
     """The keys of a table of trials."""
-    known = [name for name in _settings() if name != "seed"]
+    known = [name for name in _settings() if name != "seed" and name not in _DATA]
     return ("dataset", *_DATA, "method", *known, "alignment_share", "seeds")
 
 
 def _settings() -> dict[str, Setting]:
-    """Every setting of a trial by name."""
-    return {**{setting.name: setting for setting in COMMON}, **method_settings()}
+    """Every setting of a trial or of a table by name."""
+    return {**{setting.name: setting for setting in COMMON}, **method_settings(), **TABLE}
 
 
 def _seeds(value: object) -> Sequence[int]:
@@ -313,9 +316,9 @@ def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:
                 "or of a folder of images"
             )
         name = str((folder / name).absolute())
-    for key in ("labels", "partition"):
+    for key in ("labels", "partition", "test"):
         # A partition that is not there may lie beside the official one, where it is looked for.
-        if described.get(key) and (key == "labels" or is_file(folder / described[key])):
+        if described.get(key) and (key != "partition" or is_file(folder / described[key])):
             described[key] = str((folder / described[key]).absolute())
     return DataSource(name, data_home=data_home, **described)
 

@@ -40,6 +40,7 @@ def train_trial(
     checkpoints: Checkpoints | None = None,
     pretrained: Path | None = None,
     fingerprint: str = "",
+    on_data: Callable[[Dataset], None] | None = None,
 ) -> tuple[Dataset, Architecture, Training]:
     """Trains a network as ``spec`` says.
 
@@ -52,6 +53,7 @@ def train_trial(
         pretrained: a file of weights to begin with, as in ``dralign.models.load_weights``. It is no
             setting of a trial: what is compared begins with fresh weights.
         fingerprint: of the data that are expected; empty for any.
+        on_data: called with the data as soon as they are there.
 
     Returns:
         The data, the network's architecture for ``dralign.models.build``, and the run.
@@ -63,6 +65,8 @@ def train_trial(
         dataset = spec.data.load(spec.seed)
     if fingerprint and dataset.fingerprint != fingerprint:
         raise DataError(f"{spec.data.name}: the data that were read are others than was expected")
+    if on_data is not None:
+        on_data(dataset)
     architecture = _architecture(spec, dataset)
     with seeded(spawn_seeds(spec.seed).initialisation):
         model = models.build(architecture)

@@ -1,0 +1,49 @@
+"""Which rows of a table a saved network was trained on."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from dralign.artifact import Artifact
+from dralign.data import Dataset
+from dralign.data.content import file_digest
+from dralign.data.images import ImagePaths
+from dralign.data.marks import RowMarks
+from dralign.errors import DataError, DralignError, DralignWarning
+
+
+def training_data(artifact: Artifact, table: str | Path) -> Dataset | None:
+    """The dataset that the network was trained on, if it was made of this very file.
+
+    None where the file is another one, or can't be split and encoded as it was then.
+    """
+    source, known = artifact.source, artifact.training.get("fingerprint")
+    if source is None or source.labels or not known or file_digest(Path(table)) != known:
+        return None
+    trial: Any = artifact.training.get("trial", {})
+    seed = trial.get("seed", 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DralignWarning)  # they were told before the training
+        try:
+            dataset = source.at(str(table)).load(seed if isinstance(seed, int) else 0)
+        except DralignError:
+            return None
+    same = (dataset.encoder, dataset.group_names) == (artifact.encoder, artifact.group_names)
+    return dataset if same else None
+
+
+def used_rows(artifact: Artifact, x: Tensor | ImagePaths) -> np.ndarray | None:
+    """(n,) whether the network was trained on each row of inputs, or an epoch was chosen by it.
+
+    None where it does not remember its rows.
+    """
+    form = artifact.training.get("rows")
+    if not isinstance(form, dict) or not isinstance(x, Tensor):
+        return None
+    try:
+        return RowMarks.from_dict(form).used_rows(x)
+    except DataError:  # written by another version
+        return None

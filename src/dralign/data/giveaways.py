@@ -1,0 +1,163 @@
+"""Columns that tell the label or the group by themselves, found on rows that were not fitted on."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dralign.data.columns import distinct_texts
+from dralign.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENOUGH: Final = 0.995  # accuracy or average precision on held-out rows
+OF_CHANCE: Final = 0.1  # and so few of the errors that the commonest value alone would make
+LEAST: Final = 20  # rows with another than the commonest value, or chance could do it
+MOST_CELLS: Final = 4_000_000  # that are looked at; of larger tables some rows are drawn
+MOST_ROWS: Final = 20_000
+FEWEST_ROWS: Final = 1_000
+LEAVES: Final = 64  # of the tree that cuts a column of numbers into pieces
+
+
+@dataclass(frozen=True)
+class Giveaway:
+    """A column that tells a target by itself.
+
+    Attributes:
+        column: its name.
+        value: which value of the target it tells from the others; empty where it tells them all.
+        measure: ``"accuracy"`` or ``"average precision"``, of predictions for each half of the rows
+            by a rule that was learned from the other half.
+        figure: its value.
+    """
+
+    column: str
+    value: str
+    measure: str
+    figure: float
+
+    def __str__(self) -> str:
+        of = f"{self.value!r}, " if self.value else ""
+        return f"{self.column!r} ({of}{self.measure} {self.figure:.3f} on held-out rows)"
+
+
+def giveaways(
+    frame: "pd.DataFrame", columns: Sequence[str], codes: np.ndarray, names: Sequence[str]
+) -> list[Giveaway]:
+    """The columns that tell a target by themselves, in their order.
+
+    A rule is learned from each half of the rows, and judged on the other half: the most frequent
+    value for each category, or for each piece that a small tree cuts numbers into; a missing value
+    is one more. Of two target values the average precision counts too, for the rarer one, of these
+    predictions and of numbers as they are.
+
+    Args:
+        frame: the rows.
+        columns: which of its columns.
+        codes: (n,) the target: 0..C-1, and -1 where it is missing.
+        names: the C values of the target.
+    """
+    rows = _drawn(codes, len(columns))
+    target = codes[rows]
+    first = np.arange(len(rows)) % 2 == 0
+    found = []
+    for name in columns:
+        inputs = _inputs(frame[name].iloc[rows])
+        if inputs is None:
+            continue
+        prob = np.zeros((len(rows), len(names)))
+        for half in (first, ~first):
+            prob[~half] = _predicted(inputs, target, half, len(names))
+        if best := _judged(prob, target, names, *([] if inputs[1] else [inputs[0]])):
+            found.append(Giveaway(name, *best))
+    return found
+
+
+def _drawn(codes: np.ndarray, n_columns: int) -> np.ndarray:
+    """The numbers of the rows that are looked at, in a fixed random order."""
+    most = min(MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // max(n_columns, 1)))
+    rows = np.random.RandomState(0).permutation(np.flatnonzero(codes >= 0))
+    return rows[:most]
+
+
+def _inputs(values: "pd.Series[Any]") -> tuple[np.ndarray, bool] | None:
+    """A column as numbers, or as codes of categories (then True); None for lists and the like."""
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        known = numbers[np.isfinite(numbers)]
+        least = known.min() if len(known) else 0.0
+        span = (known.max() - least) if len(known) else 0.0
+        return np.where(np.isfinite(numbers), numbers, least - span - 1.0), False
+    try:
+        place, texts = distinct_texts(values)
+    except DataError:
+        return None
+    return np.where(place < 0, len(texts), place), True
+
+
+def _predicted(
+    inputs: tuple[np.ndarray, bool], target: np.ndarray, half: np.ndarray, n_values: int
+) -> np.ndarray:
+    """(m, C) shares of the target's values for the rows outside of ``half``, learned from it."""
+    x, of_categories = inputs
+    if of_categories:
+        counts = np.zeros((int(x.max()) + 1, n_values))
+        np.add.at(counts, (x[half], target[half]), 1.0)
+        # A category of few rows leans to the overall shares, and one that is new has them.
+        counts += np.bincount(target[half], minlength=n_values) / max(half.sum(), 1)
+        shares: np.ndarray = (counts / counts.sum(1, keepdims=True))[x[~half]]
+        return shares
+    from sklearn.tree import DecisionTreeClassifier
+
+    tree = DecisionTreeClassifier(max_leaf_nodes=LEAVES, min_samples_leaf=5, random_state=0)
+    tree.fit(x[half, None], target[half])
+    prob = np.zeros((int((~half).sum()), n_values))
+    prob[:, tree.classes_] = tree.predict_proba(x[~half, None])
+    return prob
+
+
+def _judged(
+    prob: np.ndarray, target: np.ndarray, names: Sequence[str], *scores: np.ndarray
+) -> tuple[str, str, float] | None:
+    """What is told, by which measure, and its value; None if nothing is."""
+    if best := _accurate(prob.argmax(1), target):
+        return "", "accuracy", best
+    if len(names) == 2:
+        counts = np.bincount(target, minlength=2)
+        rare = int(counts.argmin())
+        ranked = (prob[:, rare], *(sign * score for score in scores for sign in (1, -1)))
+        best = max(_precise(score, target == rare) for score in ranked)
+        return ("", "average precision", best) if best and counts[rare] >= LEAST else None
+    for code, name in enumerate(names):
+        own = (target == code).astype(int)
+        if best := _accurate((prob[:, code] >= 0.5).astype(int), own):
+            return str(name), "accuracy", best
+    return None
+
+
+def _accurate(predicted: np.ndarray, target: np.ndarray) -> float:
+    """The accuracy, if it is enough and not that of always saying the commonest value; else 0."""
+    others = len(target) - int(np.bincount(target).max(initial=0))
+    wrong = int((predicted != target).sum())
+    if others < LEAST or wrong > OF_CHANCE * others or wrong > (1 - ENOUGH) * len(target):
+        return 0.0
+    return 1 - wrong / len(target)
+
+
+def _precise(score: np.ndarray, target: np.ndarray) -> float:
+    """The average precision, if it is enough; else 0."""
+    from sklearn.metrics import average_precision_score
+
+    figure = float(average_precision_score(target, score))
+    return figure if figure >= ENOUGH else 0.0
+
+
+def option(name: str, columns: Iterable[str]) -> str:
+    """An option given once for each column, as it is typed in a shell."""
+    from shlex import quote
+
+    return " ".join(f"{name} {quote(column)}" for column in dict.fromkeys(columns))

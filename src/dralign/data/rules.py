@@ -1,0 +1,121 @@
+"""What is done to a table before its columns are used, in training and whenever rows come later."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from dralign.data.columns import as_number
+from dralign.data.numerals import numerals
+from dralign.errors import DataError, OptionError
+from dralign.forms import Form
+from dralign.table_options import TableOptions, edges
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_KEYS: Final = ("na", "bin")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Which texts are missing values, and which columns are put into bins.
+
+    Attributes:
+        na: the texts; a number is meant however it is written.
+        bin: as in ``TableOptions``.
+    """
+
+    na: tuple[str, ...] = ()
+    bin: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, options: TableOptions) -> "Rules":
+        """Those of the options."""
+        return cls(options.na, options.bin)
+
+    def apply(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        """The table by these rules; it is not changed. Columns that it lacks are passed over.
+
+        Raises:
+            DataError: if a column that is to be put into bins is not one of numbers.
+        """
+        if self.na:
+            new = {name: without(values, self.na) for name, values in frame.items()}
+            frame = frame.assign(**{str(name): values for name, values in new.items()})
+        if bins := [edges(text) for text in self.bin]:
+            new = {name: binned(frame[name], found) for name, found in bins if name in frame}
+            frame = frame.assign(**new)
+        return frame
+
+    def to_dict(self) -> dict[str, list[str]]:
+        """A JSON-ready form; what is not used is not there."""
+        return {key: list(getattr(self, key)) for key in _KEYS if getattr(self, key)}
+
+    @classmethod
+    def from_dict(cls, form: Mapping[str, Any]) -> "Rules":
+        """The rules that ``to_dict`` gave, among other entries.
+
+        Raises:
+            DataError: if an entry is not one of ours.
+        """
+        entries = Form(form, "encoder")
+        given: Any = {key: entries.texts(key) for key in _KEYS if key in form}
+        try:
+            return cls.of(TableOptions(**given))
+        except OptionError as error:
+            raise DataError(f"encoder: {error}") from error
+
+
+def without(values: "pd.Series[Any]", words: Sequence[str]) -> "pd.Series[Any]":
+    """The column with these texts, or the numbers that they are, missing.
+
+    A column of texts of which only numbers are left becomes one of numbers.
+    """
+    import pandas as pd
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    if is_bool_dtype(values.dtype):
+        return values
+    if is_numeric_dtype(values.dtype):
+        numbers = [number for word in words if (number := as_number(word)) is not None]
+        return values.mask(values.isin(numbers))
+    known = np.array([str(value).strip() in words for value in values], dtype=bool)
+    if not known.any():
+        return values
+    rest = values.mask(known)
+    found = numerals(rest)
+    if found.n_numbers and not found.strays:
+        return pd.Series(found.values, index=rest.index, name=rest.name)
+    return rest
+
+
+def binned(values: "pd.Series[Any]", inner: Sequence[float]) -> "pd.Series[Any]":
+    """A column of numbers as the names of their bins; an edge belongs to the bin below it.
+
+    Raises:
+        DataError: if the column is not one of numbers.
+    """
+    import pandas as pd
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        found = numerals(values)
+        if not found.mostly:
+            raise DataError(f"column {values.name!r}: expected numbers to put into bins")
+        numbers = found.values
+    names = bin_names(inner)
+    code = np.searchsorted(np.array(inner), numbers)
+    texts = np.array([*names, None], dtype=object)
+    code[np.isnan(numbers)] = len(names)
+    return pd.Series(texts[code], index=values.index, name=values.name)
+
+
+def bin_names(inner: Sequence[float]) -> tuple[str, ...]:
+    """How the bins between these edges are called, from below."""
+    first, *rest = (f"{edge:g}" for edge in inner)
+    between = [f"over {low} up to {high}" for low, high in zip([first, *rest], rest, strict=False)]
+    return (f"up to {first}", *between, f"over {[first, *rest][-1]}")

@@ -1,0 +1,198 @@
+"""Numbers written as text: decimal commas, groups of three, and a few texts among them."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dralign import DRAlignClassifier
+from dralign.data import TableEncoder, encoder_from_dict, load_table, read_table
+from dralign.data.numerals import numerals, with_numbers
+from dralign.data.rules import Rules, binned, without
+from dralign.errors import DataError, DralignWarning
+
+NUMBERS = [f"{value / 2}" for value in np.random.default_rng(1).integers(0, 100, 1500)]
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (["1", "2.5", "-3", "+4", ".5", "1e3"], [1, 2.5, -3, 4, 0.5, 1000]),
+        (["1", "2,5", "-3", "1.234,5"], [1, 2.5, -3, 1234.5]),
+        (["1 234,5", "7,0", "1'000,25"], [1234.5, 7, 1000.25]),
+        (["1,234.5", "1,234", "7"], [1234.5, 1234, 7]),
+        (["1,234,567", "1,234"], [1234567, 1234]),
+        (["0,125", "1,234"], [0.125, 1.234]),
+        (["1", None, "3"], [1, np.nan, 3]),
+    ],
+)
+def test_numbers_are_read_as_they_are_written(texts, expected):
+    found = numerals(pd.Series(texts))
+    assert np.array_equal(found.values, expected, equal_nan=True)
+    assert not found.strays
+    assert not found.unclear
+
+
+@pytest.mark.parametrize("texts", [["1,234", "5,678"], ["1,234", "7"]])
+def test_a_comma_that_may_mean_two_things_is_not_guessed(texts):
+    found = numerals(pd.Series(texts))
+    assert found.unclear == "1,234"
+    assert not found.mostly
+
+
+def test_a_column_whose_commas_are_unclear_stays_text_and_is_told():
+    column = [f"{i},{100 + i}" for i in range(1, 50)]
+    table, notes = with_numbers(pd.DataFrame({"a": column}))
+    assert table["a"].tolist() == column
+    (note,) = notes
+    assert note.endswith("'a' (for example '1,101'); to say which: --decimal , or --decimal .")
+
+
+@pytest.mark.parametrize(
+    ("strays", "message"),
+    [
+        (["unknown"], "'unknown' in 1 row counts as missing"),
+        (["n.a."] * 2, "'n.a.' in 2 rows counts as missing"),
+        (
+            ["n.a.", "n.a.", "x", "y", "z"],
+            "'n.a.' in 2 rows, 'x' in 1 row, 'y' in 1 row and 1 others count as missing",
+        ),
+    ],
+)
+def test_a_few_texts_among_numbers_are_missing_and_named(strays, message):
+    texts = [*NUMBERS[: -len(strays)], *strays]
+    table, notes = with_numbers(pd.DataFrame({"score": texts, "kind": ["a", "b", "3"] * 500}))
+    assert np.array_equal(
+        table["score"],
+        [*map(float, NUMBERS[: -len(strays)]), *[np.nan] * len(strays)],
+        equal_nan=True,
+    )
+    assert table["kind"].tolist() == ["a", "b", "3"] * 500
+    n = 1500 - len(strays)
+    assert notes == [f"texts among numbers: 'score': {n:,} of 1,500 values are numbers; {message}"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        ["a", *map(str, range(5))] * 20,
+        [*map(str, range(80)), *["low"] * 20],
+        ["00123", *map(str, range(10000, 10099))],
+        [True, "a", *map(str, range(98))],
+        [["a"], *map(str, range(99))],
+    ],
+    ids=["few kinds", "too many texts", "keys", "truth value", "list"],
+)
+def test_other_columns_of_texts_stay_what_they_are(column):
+    frame = pd.DataFrame({"a": pd.Series(column, dtype=object)})
+    table, notes = with_numbers(frame)
+    assert table["a"].tolist() == column
+    assert not notes
+
+
+def people(n=400):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": draw.normal(50, 9, n).round(1), "sex": draw.choice(["f", "m"], n)})
+    return frame.assign(y=(frame["x"] + draw.normal(0, 9, n) > 50).astype(int))
+
+
+def test_rows_of_a_clean_file_are_scored_as_those_with_a_stray_text(tmp_path):
+    """Once, "44.0" of training and 44 of scoring were two names of categories."""
+    frame = people()
+    dirty = frame.assign(x=frame["x"].astype(object))
+    dirty.loc[3, "x"] = "unknown"
+    path = tmp_path / "t.csv"
+    dirty.to_csv(path, index=False)
+    with pytest.warns(DralignWarning, match="399 of 400 values are numbers; 'unknown' in 1 row"):
+        data = load_table(path, label="y", sensitive="sex")
+    assert data.encoder.feature_names == ("x", "x is missing")
+    clean, same = data.encoder.transform(frame), data.encoder.transform(frame.astype({"x": str}))
+    assert np.array_equal(clean, same)
+    commas = frame.assign(x=frame["x"].astype(str).str.replace(".", ","))
+    assert np.array_equal(clean, data.encoder.transform(commas))
+    with pytest.warns(DralignWarning, match="texts among numbers: 'x': 399 of 400"):
+        again = data.encoder.transform(dirty)
+    assert again[3].tolist() == [0, 1]
+
+
+def test_more_than_a_few_texts_in_rows_to_be_scored_are_refused():
+    encoder = TableEncoder.fit(people(), ["x"])
+    with pytest.raises(DataError, match="'x': expected finite numbers, got 'low' in 2 of 2 rows"):
+        encoder.transform(pd.DataFrame({"x": ["low", "high"]}))
+    with pytest.raises(DataError, match="'x': the comma of '1,234' may mean two things"):
+        encoder.transform(pd.DataFrame({"x": ["1,234"]}))
+
+
+def test_the_classifier_takes_a_stray_text_as_missing_too():
+    frame = people()
+    frame["x"] = frame["x"].astype(object)
+    frame.loc[3, "x"] = "unknown"
+    classifier = DRAlignClassifier("gap", epochs=1, iterations=2, hidden=4, random_state=0)
+    with pytest.warns(DralignWarning, match="'unknown' in 1 row counts as missing"):
+        classifier.fit(frame[["x"]], frame["y"], sensitive_features=frame["sex"])
+    assert classifier.encoder_.feature_names[0] == "x"
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_the_mark_between_columns_is_recognised(tmp_path, mark):
+    path = tmp_path / "t.csv"
+    frame = people().assign(note="a, b")
+    frame.to_csv(path, index=False, sep=mark)
+    read = read_table(path)
+    assert read.equals(frame)
+    assert read.attrs["separator"] == mark
+
+
+def test_the_mark_and_the_decimal_mark_can_be_given(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a b c\n1,5 1.234 x\n2,5 5.678 y\n")
+    read = read_table(path, sep="space", decimal=",")
+    assert read["a"].tolist() == [1.5, 2.5]
+    assert read["b"].tolist() == [1234, 5678]
+    assert read["c"].tolist() == ["x", "y"]
+    path.write_text('a,b\n"1,234",x\n"5,678",y\n')
+    assert read_table(path, decimal=".")["a"].tolist() == [1234, 5678]
+    assert read_table(path, decimal=",")["a"].tolist() == [1.234, 5.678]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252"])
+def test_an_encoding_that_is_named_is_read(tmp_path, encoding):
+    path = tmp_path / "t.csv"
+    path.write_bytes("größe,ort\n1,Köln\n".encode(encoding))
+    assert read_table(path, encoding=encoding).to_dict("list") == {"größe": [1], "ort": ["Köln"]}
+
+
+def test_words_for_missing_values_are_missing_in_every_column_and_travel_with_the_network():
+    frame = pd.DataFrame({"n": [1, -9, 3], "t": ["a", "-9", "b"], "m": ["1", "-9.0", "2"]})
+    rules = Rules(na=("-9",))
+    done = rules.apply(frame)
+    assert done["n"].tolist()[::2] == [1, 3]
+    assert done["n"].isna().tolist() == done["t"].isna().tolist() == [False, True, False]
+    assert frame["n"].tolist() == [1, -9, 3]
+    encoder = TableEncoder.fit(done, ["n"], rules=rules)
+    again = encoder_from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert again == encoder
+    assert again.transform(frame)[:, 1].tolist() == [0, 1, 0]
+
+
+def test_a_column_of_numbers_without_its_word_for_missing_is_one_of_numbers():
+    found = without(pd.Series(["1", "unknown", "2"]), ("unknown",))
+    assert found.dtype == np.float64
+
+
+def test_an_encoder_without_rules_has_the_form_it_had_before():
+    assert set(TableEncoder.fit(people(), ["x"]).to_dict()) == {"kind", "columns"}
+
+
+@pytest.mark.parametrize("kind", [float, str, "Int64", object])
+def test_numbers_are_put_into_bins_whose_upper_edge_belongs_to_them(kind):
+    values = pd.Series([17, 25, 26, 60, 61], name="age").astype(kind)
+    expected = ["up to 25"] * 2 + ["over 25 up to 60"] * 2 + ["over 60"]
+    assert binned(values, (25, 60)).tolist() == expected
+
+
+def test_a_missing_number_is_in_no_bin_and_text_can_t_be_put_into_bins():
+    assert binned(pd.Series([1.0, np.nan]), (25,)).isna().tolist() == [False, True]
+    with pytest.raises(DataError, match="column 'a': expected numbers to put into bins"):
+        binned(pd.Series(["x", "y"], name="a"), (25,))
