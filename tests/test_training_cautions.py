@@ -8,7 +8,8 @@ import pytest
 
 from dralign import metrics
 from dralign.metrics import Cells, scored
-from dralign.training import EpochRecord, Selection, cautions
+from dralign.training import EpochRecord, Selection
+from dralign.training import cautions as found_cautions
 
 DP = "demographic_parity"
 LAST = Selection("last", 0)
@@ -29,6 +30,11 @@ def people(n=2000, seed=0):
     group = draw.integers(0, 2, n)
     prob = draw.beta(2, 4, n) * (0.8 + 0.2 * group)
     return (draw.random(n) < prob).astype(int), prob, group
+
+
+def cautions(*arguments, **options):
+    """The lines alone."""
+    return [one.text for one in found_cautions(*arguments, **options)]
 
 
 def said(prob_of=lambda prob: prob, **options):

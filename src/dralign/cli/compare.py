@@ -15,7 +15,9 @@ from dralign.cli.stdin import table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import KEPT, working
 from dralign.errors import OptionError
-from dralign.report import result_table, write_study
+from dralign.report import caution_lines, result_table, write_study
+from dralign.report.labels import panels
+from dralign.report.verdict import verdicts
 from dralign.study import Ledger, Row, compared_trials, methods_for, summarise
 from dralign.study.trial import check_trials
 
@@ -65,9 +67,12 @@ def compare(
     files = {name: str(path) for name, path in written.items()}
     if json:
         told = {"rows": [_row(row) for row in rows], "failed": len(failed), "files": files}
+        told |= {"verdicts": verdicts(panels(rows)), "cautions": caution_lines(rows)}
         print_json({**told, "overview": overview._asdict()})
     else:
         print_table(result_table(rows))
+        for line in (*verdicts(panels(rows)), *caution_lines(rows)):
+            say(line)
         for path in files.values():
             say(f"written: {path}")
     if failed:

@@ -349,7 +349,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.fairness_weight_ = fixed if chosen.found_weight is None else chosen.found_weight
         self.module_.eval()
         self.notes_ = tuple(
-            cautions(
+            one.text
+            for one in cautions(
                 result.history,
                 selection,
                 method.gap.name,

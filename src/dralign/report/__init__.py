@@ -9,17 +9,20 @@ from dralign.report.figures import tradeoff_figure
 from dralign.report.html import write_report
 from dralign.report.lines import Curve, Curves, line_figure
 from dralign.report.outputs import write_study
-from dralign.report.tables import ResultTable, format_interval, result_table
+from dralign.report.tables import ResultTable, caution_lines, format_interval, result_table
+from dralign.report.verdict import verdict
 
 __all__ = [
     "Curve",
     "Curves",
     "ResultTable",
+    "caution_lines",
     "contrast_table",
     "format_interval",
     "line_figure",
     "result_table",
     "tradeoff_figure",
+    "verdict",
     "write_report",
     "write_study",
 ]

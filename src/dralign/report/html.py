@@ -23,7 +23,8 @@ from dralign.report.labels import (
     varying_settings,
 )
 from dralign.report.page import chart, definitions, listed, scrolled, table, write_page
-from dralign.report.tables import ResultTable, result_table
+from dralign.report.tables import ResultTable, caution_lines, result_table
+from dralign.report.verdict import verdicts
 from dralign.study import Comparison, Row, TrialRecord, learning_curves
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def write_report(
         panels=sections,
         table=scrolled(_result_table(found, rows), "Results"),
         statistics=_statistics(found, comparisons, rows),
+        summary=_summary(found, rows),
         problems=_problems(records),
         settings=definitions(_settings(rows)),
         environment=definitions(_environment(records)),
@@ -200,6 +202,15 @@ def _table(given: ResultTable, marks: Sequence[str]) -> str:
     """A table of texts with the attributes of its rows."""
     head, body = map(escape, given.header), (map(escape, cells) for cells in given.cells)
     return table(head, body, marks=marks, caption=escape(given.caption))
+
+
+def _summary(found: Sequence[Panel], rows: Sequence[Row]) -> str:
+    """The result in a sentence, and what must be known to read the figures."""
+    sentences, cares = verdicts(found), caution_lines(rows)
+    parts = [f"<p>{escape(text)}</p>" for text in sentences]
+    if cares:
+        parts += ["<h3>Read with care</h3>", listed([escape(line) for line in cares])]
+    return f"<section><h2>In short</h2>{''.join(parts)}</section>" if parts else ""
 
 
 def _problems(records: Iterable[TrialRecord]) -> str:

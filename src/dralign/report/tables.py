@@ -3,18 +3,22 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from dralign.gaps import gap_type
 from dralign.methods import method_type
 from dralign.metrics import Measure, all_measures, gap_measure
 from dralign.report.labels import (
+    curve_label,
     data_labels,
     selection_text,
     setting_text,
     varying_settings,
+    weight_text,
 )
 from dralign.study import Interval, Row
 
+_MOST_NAMED: Final = 6  # settings in a line
 MARK = "*"
 LEVEL_MARK = "†"
 _BOUND_NOTE = "Bound met: seeds whose chosen epoch keeps the bound on the validation split. "
@@ -72,6 +76,32 @@ class ResultTable:
                 "",
             ]
         )
+
+
+CAUTIONS: Final = {
+    "decision": "nearly all test rows get the same decision, so that the hard gap says nothing",
+    "level": "the mean score is more than a quarter off the share of positives",
+    "epoch": "another epoch has a base-rate gap that is smaller by more than chance",
+    "rows": "a group has fewer than 30 test rows",
+}
+
+
+def caution_lines(rows: Sequence[Row]) -> list[str]:
+    """One line for each thing to know first, with the settings that it is true of."""
+    varying = varying_settings([row.spec for row in rows])
+    lines = []
+    for kind, words in CAUTIONS.items():
+        of = [
+            f"{curve_label(row.spec, varying)} {weight_text(row.spec)}".strip()
+            for row in rows
+            if row.cautions.get(kind)
+        ]
+        seeds = sum(row.cautions.get(kind, 0) for row in rows)
+        if of:
+            several = f"{'; '.join(of[:_MOST_NAMED])}{' ...' if len(of) > _MOST_NAMED else ''}"
+            every = "all settings" if len(of) == len(rows) else several
+            lines.append(f"{words}: {every} ({seeds} of {sum(row.n for row in rows)} trials)")
+    return lines
 
 
 def format_interval(interval: Interval, *, digits: int = 3, n: int | None = None) -> str:

@@ -102,11 +102,15 @@ def train_network(
     model, bound = run.model.cpu(), spec.gap_bound
     chosen = run.restore(rule, spec.gap)
     decided = _decided(model, dataset, spec, threshold)
-    notes = tuple(cautions(run.history, rule, spec.gap, names=dataset.group_names))
+    found = cautions(run.history, rule, spec.gap, names=dataset.group_names)
     if decided.threshold != THRESHOLD:  # the records decide at 0.5
         cells = {} if decided.test.cells is None else {"test": decided.test.cells}
         at = replace(chosen, test=decided.test.figures, cells=cells)
-        notes = tuple(cautions((at,), rule, spec.gap, names=dataset.group_names))
+        found = [
+            *(one for one in found if one.kind == "epoch"),
+            *cautions((at,), rule, spec.gap, names=dataset.group_names),
+        ]
+    notes = tuple(one.text for one in found)
     trained = {
         "trial": spec.to_dict(),
         "fingerprint": fingerprint,

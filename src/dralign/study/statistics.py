@@ -1,8 +1,9 @@
 """Result rows: mean and interval over seeds for each setting, and which are non-dominated."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from dralign.methods import method_names
 from dralign.metrics import Measure, all_measures, gap_measure, level_note
 from dralign.study.record import TrialRecord
 from dralign.study.spec import TrialSpec
-from dralign.training import EpochRecord, Selection
+from dralign.training import EpochRecord, Selection, cautions
 from dralign.training.history import Scores
 
 CONFIDENCE = 0.95
@@ -67,6 +68,8 @@ class Row:
         bound_met: the number of seeds whose chosen epoch has a validation gap within the bound that
             was trained or selected for; None without one.
         found_weight: lambda at the chosen epoch, where a gap bound finds it; else over no seeds.
+        cautions: what must be known first, by kind (``dralign.training.Caution``), with the number
+            of seeds that it is true of.
         non_dominated: no other row of the same data and gap has both a higher mean average
             precision and a lower mean gap, so measured, or is better in one and equal in the other.
     """
@@ -82,6 +85,7 @@ class Row:
     seconds: Interval
     bound_met: int | None = None
     found_weight: Interval = Interval(math.nan, math.nan, 0)
+    cautions: Mapping[str, int] = field(default_factory=dict)
     non_dominated: bool = False
 
     @property
@@ -202,6 +206,11 @@ def _row(
         else sum(epoch.keeps(bound, spec.gap, bounded) for epoch in chosen),
         found_weight=Interval.of(
             epoch.found_weight for epoch in chosen if epoch.found_weight is not None
+        ),
+        cautions=Counter(
+            kind
+            for trial in trials
+            for kind in {one.kind for one in cautions(trial.history, selection, spec.gap)}
         ),
     )
 

@@ -4,7 +4,7 @@ from dralign.tiers import require
 
 require("dralign.training", "pandas", "safetensors")
 
-from dralign.training.cautions import cautions
+from dralign.training.cautions import Caution, cautions
 from dralign.training.checkpoints import Checkpoints
 from dralign.training.distributed import (
     find_device,
@@ -24,6 +24,7 @@ from dralign.training.tensorboard import tensorboard_log
 __all__ = [
     "PUBLISHED_RULE",
     "RULES",
+    "Caution",
     "Checkpoints",
     "EpochRecord",
     "History",

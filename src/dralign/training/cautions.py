@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, Literal
 
 from dralign.metrics import Cells, gap_measure, level_note
@@ -10,8 +11,22 @@ from dralign.metrics.measures import DEFAULT
 from dralign.training.history import EpochRecord, History, Scores
 from dralign.training.selection import Selection
 
+Kind = Literal["decision", "level", "epoch", "rows"]
 FEW: Final = 30  # rows, below which a rate is uncertain by more than .18 either way
 _NORMAL: Final = 1.96
+
+
+@dataclass(frozen=True)
+class Caution:
+    """One thing to know first.
+
+    Attributes:
+        kind: what it is about, the same for all runs.
+        text: one line.
+    """
+
+    kind: Kind
+    text: str
 
 
 def cautions(
@@ -22,7 +37,7 @@ def cautions(
     names: Sequence[str] = (),
     split: Literal["validation", "test"] = "test",
     rows: str = "test rows",
-) -> list[str]:
+) -> list[Caution]:
     """What must be said of the chosen epoch's figures.
 
     - Nearly all rows get the same decision, which by itself makes hard gaps small.
@@ -41,13 +56,13 @@ def cautions(
     chosen = selection.choose(history, gap)
     figures: Scores = getattr(chosen, split)
     cells = chosen.cells.get(split)
-    lines = [
-        _same(figures, cells, rows),
-        _level(figures),
-        _epoch(history, chosen, selection, gap),
-        *_small(cells, names, rows),
+    lines: list[tuple[Kind, str]] = [
+        ("decision", _same(figures, cells, rows)),
+        ("level", _level(figures)),
+        ("epoch", _epoch(history, chosen, selection, gap)),
+        *(("rows", line) for line in _small(cells, names, rows)),
     ]
-    return [line for line in lines if line]
+    return [Caution(kind, line) for kind, line in lines if line]
 
 
 def _same(figures: Scores, cells: Cells | None, rows: str) -> str:
