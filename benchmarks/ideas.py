@@ -34,7 +34,7 @@ from dralign.models import mlp
 from dralign.networks import probability
 from dralign.rationale import per_sample_loss, select_layers
 from dralign.sampling import Batch, Block
-from dralign.training import Selection, TrainingSettings, seeded, spawn_seeds, train
+from dralign.training import PUBLISHED_RULE, TrainingSettings, seeded, spawn_seeds, train
 
 GAP = resolve_gap("demographic_parity")
 WEIGHTS = (0.2, 0.4)
@@ -203,7 +203,7 @@ def run(name: str, lam: float, seed: int) -> dict[str, object]:
     with seeded(spawn_seeds(seed).initialisation):
         model = mlp(data.n_inputs)
     result = train(model, data, ideas(lam)[name], TrainingSettings(epochs=EPOCHS, seed=seed))
-    record = Selection().choose(result.history, GAP.name)
+    record = PUBLISHED_RULE.choose(result.history, GAP.name)
     return {
         "idea": name,
         "lambda": lam,

@@ -3,7 +3,8 @@
     dralign sweep plans/speed_screen.toml --out screen
     python benchmarks/schedules.py screen
 
-The ledgers behind docs/speed.md are results/speed_screen.sqlite, speed_finals and speed_decide.
+The ledgers behind docs/speed.md were written before records had every measure; version control has
+them (results/speed_*.sqlite, until November 2026).
 
 Soft gaps on test rows at the epoch with the smallest soft validation gap. At matched average
 precision each seed's own front is read on straight lines, and seeds whose fronts do not reach the
@@ -20,9 +21,9 @@ from pathlib import Path
 from dralign.study import Ledger, TrialRecord, TrialSpec, ledger_path
 from dralign.study.contrast import Contrast, contrast_of
 from dralign.study.fronts import Point, front, gap_at, hypervolume
-from dralign.training import Selection
+from dralign.training import PUBLISHED_RULE
 
-RULE = Selection()
+RULE = PUBLISHED_RULE
 Key = tuple[str, int]  # granularity and how often; ("", 0) for gap regularisation
 Points = dict[int, dict[float, Point]]  # by seed and weight
 
