@@ -82,7 +82,7 @@ def test_compare_on_a_users_table_ends_in_table_figure_and_report(people, tmp_pa
         ("dralign", 0.3),
         ("dralign", 0.6),
     ]
-    assert all(row["average_precision"]["n"] == 2 for row in result["rows"])
+    assert all(row["figures"]["average_precision"]["n"] == 2 for row in result["rows"])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,8 @@ def test_compare_under_a_gap_bound_shows_lambda_and_whether_it_was_met(people, t
     assert [row["trial"].get("penalty") for row in rows] == [None, None, "mixup"]
     assert [row["bound_met"] for row in rows] == [2, 2, 2]
     assert [row["found_weight"] is None for row in rows] == [True, False, False]
-    assert {row["selection"] for row in rows} == {"highest_ap_under_bound 0.6, first 1 left out"}
+    expected = "highest AP with a base-rate gap of at most 0.6, first 1 left out"
+    assert {row["selection"] for row in rows} == {expected}
     table = (out / "table.md").read_text()
     assert "| bound met |" in table
     assert "| 2 of 2 |" in table
