@@ -132,7 +132,7 @@ def _front(panel: Panel, measure: str) -> tuple[list[float], list[float]]:
 def _gap_axis(panel: Panel, measure: str) -> dict[str, Any]:
     """Title and range of the axis of the gap."""
     return {
-        "title": panel.axis(measure),
+        "title": f"{panel.axis(measure)} (test)",
         "range": axis_range([row.figures[measure] for row in panel.rows]),
     }
 

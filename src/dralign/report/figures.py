@@ -77,7 +77,7 @@ def _panel(ax: "Axes", panel: Panel) -> None:
         variant = variants[method] = variants.get(method, -1) + 1
         _curve(ax, label, rows, panel.point_labels(rows), _LINE_STYLES[variant % len(_LINE_STYLES)])
     ax.set_xlabel("average precision (test)")
-    ax.set_ylabel(panel.axis(panel.measure))
+    ax.set_ylabel(f"{panel.axis(panel.measure)} (test)")
     ax.set_xlim(axis_range([row.average_precision for row in panel.rows]))
     ax.set_ylim(axis_range([row.gap for row in panel.rows]))
     ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))

@@ -125,9 +125,9 @@ class Panel:
         return front((row.average_precision.mean, row.figures[measure].mean) for row in self.rows)
 
     def axis(self, measure: str) -> str:
-        """What an axis of the gap shows."""
+        """What an axis of the gap shows, without the split."""
         words = gap_measure(measure).words.removesuffix(" gap")
-        return f"{gap_type(self.gap).words} gap, {words} (test)"
+        return f"{gap_type(self.gap).words} gap, {words}"
 
 
 def panels(rows: Sequence[Row]) -> list[Panel]:
