@@ -247,7 +247,8 @@ def test_group_that_is_absent_from_validation_is_announced_and_left_out():
 def test_training_warns_of_nothing_on_whole_data():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        tiny().fit(X, Y, sensitive_features=A)
+        x, y, a = rows(400)
+        tiny().fit(x, y, sensitive_features=a)
 
 
 @pytest.fixture
@@ -331,8 +332,8 @@ def test_classifier_without_groups_comes_back_too(tmp_path):
 
 def test_nearly_one_decision_for_all_is_said_and_kept(tmp_path):
     rng = np.random.default_rng(0)
-    x, a = rng.normal(size=(200, 3)), np.arange(200) % 2
-    y = np.where(np.arange(200) < 4, "no", "yes")
+    x, a = rng.normal(size=(400, 3)), np.arange(400) % 2
+    y = np.where(np.arange(400) < 4, "no", "yes")
     model = DRAlignClassifier("erm", epochs=1, iterations=60, hidden=4, learning_rate=0.05)
     model.set_params(random_state=0)
     line = "100 % of the rows kept back get decision yes: the hard gap says nothing"

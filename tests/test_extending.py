@@ -60,6 +60,20 @@ def test_a_method_and_its_setting_are_found_by_the_commands(installed, tmp_path)
     assert "tilt" in exported.read_text().splitlines()[0].split(",")
 
 
+def test_a_measure_has_a_column_a_place_on_the_page_and_chooses_if_asked(installed, tmp_path):
+    command = ["-m", "dralign", "compare", "german", "--methods", "erm,gap", "--weights", "0.2"]
+    command += [*QUICK, "--out", str(tmp_path / "study"), "--jobs", "1"]
+    run(installed, *command)
+    head = (tmp_path / "study" / "table.md").read_text().splitlines()[0]
+    assert "| median gap |" in head
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert '"label":"median gap"' in page
+    shown = json.loads(run(installed, *command, "--measure", "median", "--json"))
+    assert {row["measure"] for row in shown["rows"]} == {"median"}
+    assert "smallest median gap" in shown["rows"][0]["selection"]
+    assert all(row["figures"]["median"]["n"] == 2 for row in shown["rows"])
+
+
 PLAN = """
 name = "tilts"
 [defaults]

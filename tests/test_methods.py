@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dralign import extensions
 from dralign.errors import OptionError
 from dralign.methods import (
     build_method,
@@ -13,7 +14,6 @@ from dralign.methods import (
     method_options,
     method_type,
     method_types,
-    registry,
     used_options,
     users_of,
 )
@@ -241,10 +241,10 @@ def test_a_bound_stands_in_for_weights_and_not_beside_them(name, given, message)
 
 
 def test_what_installed_packages_name_is_imported_when_methods_are_asked_for(monkeypatch):
-    imported, named = [], EntryPoint("tilted", "string", registry.ENTRY_POINTS)
+    imported, named = [], EntryPoint("tilted", "string", extensions.ENTRY_POINTS)
     monkeypatch.setattr(EntryPoint, "load", lambda point: imported.append(point.value))
-    monkeypatch.setattr(registry, "entry_points", lambda group: [named] * (group == named.group))
-    registry._load_extensions.cache_clear()
+    monkeypatch.setattr(extensions, "entry_points", lambda group: [named] * (group == named.group))
+    extensions.load_extensions.cache_clear()
     assert "gap" in method_names()
     assert method_types()
     assert imported == ["string"]

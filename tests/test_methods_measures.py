@@ -138,10 +138,10 @@ def test_an_absent_cell_is_skipped_and_counted(name, beta, gap, absent, skipped)
 
 def test_records_made_before_a_gap_was_added_can_still_be_read_and_selected_from():
     def record(epoch: int, gap: float) -> dict:
-        figures = {"average_precision": 0.7, "soft_demographic_parity": gap}
+        figures = {"average_precision": 0.7, "base_rate_demographic_parity": gap}
         old = {"epoch": epoch, "loss": 0.5, "validation": figures, "test": figures}
         return old | {"similarity": {}, "seconds": 1.0, "evaluation_seconds": 0.1}
 
     history = tuple(EpochRecord.from_dict(record(i, gap)) for i, gap in enumerate((0.1, 0.3, 0.2)))
     assert Selection().choose(history, "demographic_parity").epoch == 2
-    assert math.isclose(history[1].validation["soft_demographic_parity"], 0.3)
+    assert math.isclose(history[1].validation["base_rate_demographic_parity"], 0.3)

@@ -193,7 +193,8 @@ def test_half_a_surrogate_pair_in_an_error_is_spelt_out_for_good():
 
 FIRST = ("history", 0)
 SPOILT = [
-    ((), "format", 99, r"expected format 2, got 99"),
+    ((), "format", 99, r"expected format 2, got 99$"),
+    ((), "format", 1, r"expected format 2, got 1; it is of an older dralign: run the study again"),
     ((), "colour", "red", r"unknown entry 'colour'"),
     ((), "hash", 5, r"'hash' must be a text, got int"),
     ((), "hash", "0" * 64, r"the hash is not that of the settings and data"),

@@ -19,6 +19,7 @@ import torch.distributed as dist
 
 from dralign.errors import DralignWarning, OptionError
 from dralign.training import joined, launch, launched, launcher
+from dralign.workers import RUN_FOLDER
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
 PROC = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs /proc")
@@ -46,7 +47,7 @@ def running(tmp_path: Path):
     ) as run:
         try:
             lines = (line for line in run.stderr if not line.startswith("warning"))
-            assert next(lines).startswith("epoch 0")
+            assert any(line.startswith("epoch 0") for line in lines)  # after the data's overview
             yield run, lines, temporary
         finally:
             with suppress(ProcessLookupError):
@@ -236,6 +237,8 @@ def test_a_launcher_that_is_asked_to_end_ends_what_it_started(tmp_path):
     code = """
 import sys, threading, os, signal
 from dralign.training import joined, launch, launched, launcher
+from dralign.workers import RUN_FOLDER
+from dralign.workers import RUN_FOLDER
 launcher._command = lambda _: [sys.executable, "-c", "import time; time.sleep(100)"]
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
 print(launch([], 2))
@@ -280,7 +283,7 @@ def test_a_number_of_processes_that_is_none_is_one_line(monkeypatch, value):
     ],
 )
 def test_processes_that_are_not_told_how_to_meet_end_with_one_line(monkeypatch, told, message):
-    names = ("RANK", "MASTER_ADDR", "MASTER_PORT", launcher._FOLDER)
+    names = ("RANK", "MASTER_ADDR", "MASTER_PORT", RUN_FOLDER)
     for name in names:
         monkeypatch.delenv(name, raising=False)
     for name, value in {"WORLD_SIZE": "2", **told}.items():

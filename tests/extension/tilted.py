@@ -1,13 +1,15 @@
-"""What an installed package may add, each in one place: a method with a setting, and a schedule."""
+"""What an installed package may add, each in one place: method and setting, schedule, measure."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from dralign.alignment import WHOLE
 from dralign.gaps import Gap
 from dralign.methods import MethodType, StepResult, register, register_schedule
+from dralign.metrics import Measure, register_measure
 from dralign.rationale import per_sample_loss
 from dralign.settings import Setting
 
@@ -59,3 +61,12 @@ class From:
 
 
 register_schedule("from", lambda text: From(int(text)))
+
+
+def median_gap(rows, gap: str) -> float:
+    """How far apart the groups' median scores are, whatever the gap."""
+    medians = [np.median(rows.prob[rows.codes == code]) for code in range(rows.n_groups)]
+    return float(max(medians) - min(medians))
+
+
+register_measure(Measure("median", "median gap", "lower", median_gap, of_gap=True, column=True))

@@ -357,6 +357,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
                 names=self.group_names_,
                 split="validation",
                 rows="rows kept back",
+                decisions=[str(label) for label in self.classes_],
             )
         )
         self.threshold_ = (

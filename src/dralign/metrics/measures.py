@@ -17,6 +17,7 @@ from typing import Final, Literal
 import numpy as np
 
 from dralign.errors import OptionError, unknown
+from dralign.extensions import load_extensions
 from dralign.gaps import figure_names, judged_by
 from dralign.metrics.arrays import Codes, Floats
 from dralign.metrics.calibration import calibration_error_of
@@ -281,6 +282,7 @@ def unregister_measure(name: str) -> None:
 
 def all_measures() -> tuple[Measure, ...]:
     """All measures, in the order in which tables show them."""
+    load_extensions()
     return tuple(_MEASURES.values())
 
 
@@ -290,6 +292,7 @@ def measure(name: str) -> Measure:
     Raises:
         OptionError: if there is none.
     """
+    load_extensions()
     if name not in _MEASURES:
         raise OptionError(unknown("measure", name, _MEASURES))
     return _MEASURES[name]
@@ -309,13 +312,13 @@ def gap_measure(name: str) -> Measure:
 
 def gap_measure_names() -> tuple[str, ...]:
     """The names of the measures that have a value for each gap."""
-    return tuple(name for name, known in _MEASURES.items() if known.of_gap)
+    return tuple(known.name for known in all_measures() if known.of_gap)
 
 
 def figures_of(rows: Scored) -> dict[str, float]:
     """Every measure of the rows, by the names under which records keep them."""
     figures: dict[str, float] = {}
-    for known in _MEASURES.values():
+    for known in all_measures():
         if known.two_classes and rows.by_class:
             continue
         if known.of_gap:

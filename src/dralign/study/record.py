@@ -69,7 +69,12 @@ class TrialRecord:
         """
         form = Form(content, "trial record", error=StudyError)
         if (found := form.content.get("format")) != RECORD_FORMAT:
-            raise StudyError(f"trial record: expected format {RECORD_FORMAT}, got {found!r:.50}")
+            older = isinstance(found, int) and 0 < found < RECORD_FORMAT
+            what = "; it is of an older dralign: run the study again, in another folder"
+            raise StudyError(
+                f"trial record: expected format {RECORD_FORMAT}, got {found!r:.50}"
+                f"{what if older else ''}"
+            )
         form.only("format", *_ENTRIES)
         environment = form.form("environment")
         record = cls(

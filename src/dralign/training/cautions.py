@@ -37,6 +37,7 @@ def cautions(
     names: Sequence[str] = (),
     split: Literal["validation", "test"] = "test",
     rows: str = "test rows",
+    decisions: Sequence[str] = ("0", "1"),
 ) -> list[Caution]:
     """What must be said of the chosen epoch's figures.
 
@@ -52,12 +53,13 @@ def cautions(
         names: of the groups, if they are known.
         split: whose figures are told.
         rows: what these rows are called.
+        decisions: how the two decisions are written.
     """
     chosen = selection.choose(history, gap)
     figures: Scores = getattr(chosen, split)
     cells = chosen.cells.get(split)
     lines: list[tuple[Kind, str]] = [
-        ("decision", _same(figures, cells, rows)),
+        ("decision", _same(figures, cells, rows, decisions)),
         ("level", _level(figures)),
         ("epoch", _epoch(history, chosen, selection, gap)),
         *(("rows", line) for line in _small(cells, names, rows)),
@@ -65,13 +67,16 @@ def cautions(
     return [Caution(kind, line) for kind, line in lines if line]
 
 
-def _same(figures: Scores, cells: Cells | None, rows: str) -> str:
+def _same(figures: Scores, cells: Cells | None, rows: str, decisions: Sequence[str]) -> str:
     """Whether nearly all rows get the same decision."""
     share = figures.get("same_decision_share", math.nan)
     if not share >= NEARLY_ALL or (cells is not None and sum(cells.counts) < FEWEST):
         return ""
     shown = math.floor(1000 * share) / 10  # never rounded up to all
-    return f"{shown:g} % of the {rows} get the same decision: the hard gap says nothing"
+    which = "the same decision"
+    if cells is not None:
+        which = f"decision {decisions[2 * sum(cells.selected) > sum(cells.counts)]}"
+    return f"{shown:g} % of the {rows} get {which}: the hard gap says nothing"
 
 
 def _level(figures: Scores) -> str:
