@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from dralign import extensions
 from dralign.errors import OptionError
 from dralign.methods import (
     build_method,
@@ -13,13 +14,12 @@ from dralign.methods import (
     method_options,
     method_type,
     method_types,
-    registry,
     used_options,
     users_of,
 )
 from dralign.models import mlp
 from dralign.rationale import per_sample_loss
-from dralign.sampling import Batch, Sampler
+from dralign.step import Batch, Sampler
 from dralign.training import TrainingSettings, train
 from switched_off import method_of
 from synthetic import dataset
@@ -241,10 +241,10 @@ def test_a_bound_stands_in_for_weights_and_not_beside_them(name, given, message)
 
 
 def test_what_installed_packages_name_is_imported_when_methods_are_asked_for(monkeypatch):
-    imported, named = [], EntryPoint("tilted", "string", registry.ENTRY_POINTS)
+    imported, named = [], EntryPoint("tilted", "string", extensions.ENTRY_POINTS)
     monkeypatch.setattr(EntryPoint, "load", lambda point: imported.append(point.value))
-    monkeypatch.setattr(registry, "entry_points", lambda group: [named] * (group == named.group))
-    registry._load_extensions.cache_clear()
+    monkeypatch.setattr(extensions, "entry_points", lambda group: [named] * (group == named.group))
+    extensions.load_extensions.cache_clear()
     assert "gap" in method_names()
     assert method_types()
     assert imported == ["string"]
