@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from dralign.alignment import WHOLE, Passes
 from dralign.alignment.cotangents import similarity_and_cotangents
 from dralign.data import DataSource
 from dralign.gaps import resolve_gap
@@ -33,7 +32,7 @@ from dralign.methods.dralign import DRAlign
 from dralign.models import mlp
 from dralign.networks import probability
 from dralign.rationale import per_sample_loss, select_layers
-from dralign.sampling import Batch, Block
+from dralign.step import WHOLE, Batch, Block, Passes
 from dralign.training import PUBLISHED_RULE, TrainingSettings, seeded, spawn_seeds, train
 
 GAP = resolve_gap("demographic_parity")

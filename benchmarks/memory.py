@@ -16,7 +16,7 @@ from torch import nn
 
 from dralign import models
 from dralign.methods import Step, build_method
-from dralign.sampling import Batch, Block
+from dralign.step import Batch, Block
 
 MIB = 2**20
 METHODS: dict[str, dict[str, float]] = {

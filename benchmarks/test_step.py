@@ -16,7 +16,7 @@ from dralign.methods import build_method
 from dralign.models import mlp
 from dralign.networks import probability
 from dralign.rationale import group_losses, per_sample_loss
-from dralign.sampling import Batch, Sampler
+from dralign.step import Batch, Sampler
 
 ROWS, INPUTS = 27_132, 120
 GAP = resolve_gap("demographic_parity")

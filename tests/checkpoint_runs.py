@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from dralign.sampling import Sampler
+from dralign.step import Sampler
 from dralign.training import Checkpoints, Selection, Training, TrainingSettings, seeded, train
 from dralign.training.run import Run
 from dralign.training.snapshot import Snapshot

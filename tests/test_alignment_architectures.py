@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from dralign.alignment import RationaleAlignment, aligned_backward
-from dralign.alignment.passes import running_statistics_kept
 from dralign.gaps import resolve_gap
 from dralign.networks import probability
 from dralign.rationale import group_losses, per_sample_loss
-from dralign.sampling import batch_in_blocks
+from dralign.step import batch_in_blocks
+from dralign.step.passes import running_statistics_kept
 from switched_off import method_of
 
 WORDS, LENGTH, LAMBDA, BETA = 11, 5, 0.3, 0.2

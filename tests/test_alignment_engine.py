@@ -10,7 +10,7 @@ from dralign.alignment.cotangents import similarity_and_cotangents
 from dralign.errors import DataError, GroupTypeError, OptionError
 from dralign.gaps import gap_names, resolve_gap
 from dralign.rationale import group_losses, per_sample_loss, select_layers
-from dralign.sampling import batch_in_blocks
+from dralign.step import batch_in_blocks
 
 
 class Attention(nn.Module):

@@ -18,7 +18,7 @@ from dralign.metrics import gap_measure
 from dralign.models import mlp
 from dralign.networks import log_odds, probability
 from dralign.rationale import per_sample_loss
-from dralign.sampling import Batch, Sampler, batch_in_blocks
+from dralign.step import Batch, Sampler, batch_in_blocks
 from dralign.study import TrialSpec
 from dralign.training import TrainingSettings, train
 from switched_off import method_of

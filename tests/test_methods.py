@@ -19,7 +19,7 @@ from dralign.methods import (
 )
 from dralign.models import mlp
 from dralign.rationale import per_sample_loss
-from dralign.sampling import Batch, Sampler
+from dralign.step import Batch, Sampler
 from dralign.training import TrainingSettings, train
 from switched_off import method_of
 from synthetic import dataset

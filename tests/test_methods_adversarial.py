@@ -9,7 +9,7 @@ from torch import nn
 from dralign.data.dataset import Dataset, Split
 from dralign.methods.adversarial import Adversary, project_away
 from dralign.models import mlp
-from dralign.sampling import Batch, Block
+from dralign.step import Batch, Block
 from dralign.training import TrainingSettings, predict_probability, train
 from switched_off import method_of
 from synthetic import dataset, split

@@ -8,7 +8,7 @@ from dralign.errors import DataError
 from dralign.methods.decorrelation import decorrelate
 from dralign.models import mlp
 from dralign.rationale import per_sample_loss
-from dralign.sampling import Batch, Block
+from dralign.step import Batch, Block
 from switched_off import method_of
 from synthetic import split
 

@@ -8,9 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment import Passes, RationaleAlignment, processes
-from dralign.alignment.passes import forward_blocks
-from dralign.alignment.processes import gradients_added_up
+from dralign.alignment import RationaleAlignment
 from dralign.errors import DataError, ModelError, OptionError, UndefinedMetricWarning
 from dralign.gaps import demographic_parity_gap, resolve_gap
 from dralign.methods.build import method_options
@@ -20,7 +18,9 @@ from dralign.methods.state import Stateful, check_optimiser_state, optimiser_sta
 from dralign.methods.thresholds import fit_thresholds
 from dralign.metrics.calibration import expected_calibration_error
 from dralign.models import mlp
-from dralign.sampling import Batch, batch_in_blocks
+from dralign.step import Batch, Passes, batch_in_blocks, processes
+from dralign.step.passes import forward_blocks
+from dralign.step.processes import gradients_added_up
 from switched_off import method_of
 from synthetic import split
 

@@ -12,7 +12,7 @@ from dralign.data import Split
 from dralign.gaps import resolve_gap
 from dralign.models import mlp
 from dralign.rationale import select_layers
-from dralign.sampling import Batch, Sampler, batch_in_blocks
+from dralign.step import Batch, Sampler, batch_in_blocks
 from dralign.training import EpochRecord, Selection
 from dralign.training.evaluation import rationale_similarity
 from switched_off import method_of

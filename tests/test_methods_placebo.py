@@ -6,11 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from dralign.alignment import WHOLE, Passes
 from dralign.methods import build_method, placebo
 from dralign.methods.placebo import in_random_parts
 from dralign.rationale import per_sample_loss
-from dralign.sampling import Batch, batch_in_blocks
+from dralign.step import WHOLE, Batch, Passes, batch_in_blocks
 from dralign.training import TrainingSettings, train
 from switched_off import method_of
 from synthetic import dataset, split

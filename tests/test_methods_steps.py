@@ -10,8 +10,9 @@ from dralign.gaps import resolve_gap
 from dralign.methods import method_names, users_of
 from dralign.methods.mixup import PathPenalty
 from dralign.models import mlp
-from dralign.sampling import Batch, batch_in_blocks
+from dralign.step import Batch, batch_in_blocks
 from dralign.training import TrainingSettings, train
+from path_penalty import path_penalty
 from switched_off import method_of
 from synthetic import dataset, split
 
@@ -76,7 +77,10 @@ def formula(batch: Batch, name: str, gap: str, loss: str) -> list[torch.Tensor]:
     if name == "mixup":
         rows = Batch(batch.x[:end], batch.y[:end], batch.group[:end], tuple(known))
         seed = torch.Generator().manual_seed(1)
-        total = total + LAMBDA * PathPenalty(resolve_gap(gap))(model, rows, generator=seed)[0]
+        total = (
+            total
+            + LAMBDA * path_penalty(PathPenalty(resolve_gap(gap)), model, rows, generator=seed)[0]
+        )
     for label in {block.label for block in known}:
         one, other = (block.rows for block in known if block.label == label)
         if name in {"gap", "dralign"}:

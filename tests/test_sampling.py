@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dralign.errors import GroupError, OptionError
-from dralign.sampling import Sampler
+from dralign.step import Sampler
 
 LABEL = torch.tensor([0, 1, 0, 1, 0, 0, 1, 1, 0, 0])
 GROUP = torch.tensor([0, 0, 1, 1, 1, 1, 1, 0, -1, 0])

@@ -14,7 +14,7 @@ import checkpoint_runs as runs
 from dralign.cli import main
 from dralign.data import Images, Split
 from dralign.errors import DralignWarning, OptionError, OutputError
-from dralign.sampling import Sampler
+from dralign.step import Sampler
 from dralign.training import Checkpoints, Selection, train
 from dralign.training.loop import _begin
 from dralign.training.run import identity

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from dralign.alignment import Passes
 from dralign.errors import OptionError
 from dralign.gaps.ranking import CUTOFFS
+from dralign.step import Passes
 from dralign.training import TrainingSettings, seeded, train
 from switched_off import method_of
 from synthetic import dataset

@@ -8,8 +8,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from dralign.alignment import Passes
-from dralign.sampling import Block, part_of
+from dralign.step import Block, Passes, part_of
 from dralign.training import TrainingSettings, seeded, train
 from dralign.training.distributed import from_first
 from switched_off import method_of

@@ -3,10 +3,9 @@
 import torch
 from torch import nn
 
-from dralign.alignment import WHOLE
 from dralign.methods import Method, method_names, method_type
 from dralign.models import mlp
-from dralign.sampling import Batch, Block, part_of
+from dralign.step import WHOLE, Batch, Block, part_of
 from switched_off import method_of
 
 ALL_CUTOFFS_EO = "all_cutoffs_equalized_odds"

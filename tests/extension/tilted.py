@@ -1,17 +1,18 @@
 """What an installed package may add, each in one place: method and setting, schedule, measure."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import torch
 
-from dralign.alignment import WHOLE
 from dralign.gaps import Gap
-from dralign.methods import MethodType, StepResult, register, register_schedule
+from dralign.methods import MethodType, TermStep, register, register_schedule
 from dralign.metrics import Measure, register_measure
 from dralign.rationale import per_sample_loss
 from dralign.settings import Setting
+from dralign.step import BatchTerm
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,11 @@ class Tilted:
     tilt: float
 
     def begin(self, model, *, n_groups, generator):
-        def step(batch, multiplier=1.0, passes=WHOLE):
-            losses = per_sample_loss(passes.forward(model, batch.x), batch.y)
-            loss = torch.logsumexp(self.tilt * losses, 0) - torch.tensor(float(len(losses))).log()
-            (loss / self.tilt).backward()
-            return StepResult(loss.detach() / self.tilt)
+        term = BatchTerm(of_rows=per_sample_loss, value=self.mean)
+        return TermStep(model, loss=None, term=lambda _batch: term, weight=1.0)
 
-        return step
+    def mean(self, losses, _group, _label):
+        return (torch.logsumexp(self.tilt * losses, 0) - math.log(len(losses))) / self.tilt
 
 
 TILT = Setting("tilt", "How much more rows with a large loss count.", "number", default=1.0)

@@ -13,23 +13,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from dralign.alignment.cotangents import similarity_and_cotangents
-from dralign.alignment.parts import Everyone, count_rows, split
-from dralign.alignment.passes import (
-    WHOLE,
-    Passes,
-    double_backward_kernels,
-    forward_blocks,
-    random_state,
-    random_state_set,
-    running_statistics_kept,
-)
-from dralign.alignment.processes import add_up, gradients_added_up, n_processes, rank
 from dralign.alignment.term import RationaleAlignment
 from dralign.errors import DataError, ModelError, OptionError
 from dralign.gaps import Gap, check_label, resolve_gap
@@ -38,7 +26,25 @@ from dralign.rationale import per_sample_loss
 from dralign.rationale.derivatives import limits_explained
 from dralign.rationale.outputs import warn_of_probabilities
 from dralign.rationale.usage import FEW
-from dralign.sampling import Batch, batch_in_blocks
+from dralign.step import (
+    WHOLE,
+    AllRows,
+    Batch,
+    LossConvention,
+    Passes,
+    add_up,
+    batch_in_blocks,
+    count_rows,
+    double_backward_kernels,
+    forward_blocks,
+    gradients_added_up,
+    n_processes,
+    random_state,
+    random_state_set,
+    rank,
+    running_statistics_kept,
+    split,
+)
 
 Key = tuple[int, int]  # the number of a block, and of a leaf parameter
 
@@ -138,7 +144,7 @@ def backward_in_blocks(
     gap: Gap,
     fairness_weight: float,
     n_groups: int,
-    loss: Literal["batch_mean", "group_sum"] | None = "batch_mean",
+    loss: LossConvention | None = "batch_mean",
     passes: Passes = WHOLE,
 ) -> Tensor:
     """``aligned_backward`` for rows that already lie in blocks; used by the trainer.
@@ -162,20 +168,20 @@ def backward_in_blocks(
     with double_backward_kernels(model), limits_explained(), gradients_added_up(parameters):
         step = _Step(model, batch, alignment, gap, passes)
         parts = split(batch, passes.micro_batch)
-        first = [step.forward(batch)] if len(parts) == 1 else step.rehearse(parts)
+        first = [step.forward(batch)] if len(parts) == 1 else step.values_of(parts)
         step.refuse_hidden(first)
         similarity, cotangents = step.similarity(first, -alignment_weight)
-        everyone = Everyone([p.of_rows for p in first], parts) if fairness_weight else None
+        all_rows = AllRows([p.of_rows for p in first], parts) if fairness_weight else None
         shares = [1.0 if loss == "group_sum" else rows / sum(step.rows) for rows in step.rows]
         value = torch.zeros((), device=batch.x.device)
-        for place, part in enumerate(parts):
-            now = first[0] if len(parts) == 1 else step.repeat(part, first[place])
+        for index, part in enumerate(parts):
+            now = first[0] if len(parts) == 1 else step.repeat(part, first[index])
             total = torch.zeros_like(value)
             if loss is not None:
                 total = torch.stack([s * x for s, x in zip(shares, now.losses, strict=True)]).sum()
             value = value + total.detach()
-            if everyone is not None:
-                difference = gap(*everyone.seen_from(place, now.of_rows), n_groups)
+            if all_rows is not None:
+                difference = gap(*all_rows.with_graph_of(index, now.of_rows), n_groups)
                 total = total + fairness_weight * difference
             keys = [key for key in now.gradients if key in cotangents]
             step.require_derivatives([now.gradients[key] for key in keys])
@@ -188,7 +194,7 @@ def backward_in_blocks(
             if roots:
                 torch.autograd.backward(roots, slopes, inputs=parameters)
     add_up([value])
-    if everyone is not None:
+    if all_rows is not None:
         value = value + fairness_weight * difference.detach()
     return value - alignment_weight * similarity
 
@@ -252,9 +258,9 @@ class _Step:
             for output, block, rows in zip(outputs, part.blocks, self.rows, strict=True)
         ]
         gradients = {
-            (block, place): gradient
+            (block, leaf): gradient
             for block in chain(*self.compared)
-            for place, gradient in enumerate(
+            for leaf, gradient in enumerate(
                 torch.autograd.grad(
                     self.scale * losses[block],
                     self.leaves,
@@ -273,10 +279,10 @@ class _Step:
         Raises:
             ModelError: if one is used.
         """
-        found = {place for p in passes for _, place in p.gradients}
-        if not self.compared or len(found) == len(self.leaves):
+        reached = {leaf for p in passes for _, leaf in p.gradients}
+        if not self.compared or len(reached) == len(self.leaves):
             return
-        missing = {id(leaf) for place, leaf in enumerate(self.leaves) if place not in found}
+        missing = {id(leaf) for index, leaf in enumerate(self.leaves) if index not in reached}
         blocks = [self.batch.blocks[i].rows for i in chain(*self.compared)]
         rows = torch.cat([self.batch.x[block][:FEW] for block in blocks])
         hidden = [layer for layer, leaf in self.layers if id(leaf) in missing]
@@ -292,7 +298,7 @@ class _Step:
         if line:
             raise ModelError(line)
 
-    def rehearse(self, parts: Sequence[Batch]) -> list[_Pass]:
+    def values_of(self, parts: Sequence[Batch]) -> list[_Pass]:
         """Forwards all parts for their values alone; only one graph is held at a time."""
         passes = []
         with running_statistics_kept(self.model):
@@ -302,9 +308,9 @@ class _Step:
                 passes.append(_Pass(losses, full.of_rows.detach(), full.gradients, full.state))
         return passes
 
-    def repeat(self, part: Batch, rehearsed: _Pass) -> _Pass:
-        """Forwards a part again, with the dropout masks of its rehearsal."""
-        with random_state_set(self.model, rehearsed.state):
+    def repeat(self, part: Batch, ahead: _Pass) -> _Pass:
+        """Forwards a part again, with the same dropout masks."""
+        with random_state_set(self.model, ahead.state):
             return self.forward(part)
 
     def similarity(
@@ -321,12 +327,12 @@ class _Step:
             if self.scale != 1 or n_processes() > 1:  # else no copy is needed
                 gradients[key] = gradients[key] / self.scale
         add_up(list(gradients.values()))
-        place_of = {id(leaf): place for place, leaf in enumerate(self.leaves)}
+        index_of = {id(leaf): index for index, leaf in enumerate(self.leaves)}
         cotangents: dict[Key, Tensor] = {}
         similarity = torch.zeros((), device=passes[0].of_rows.device)
         for blocks in self.compared:
             for layer, leaf in self.layers:
-                keys = [(block, place_of[id(leaf)]) for block in blocks]
+                keys = [(block, index_of[id(leaf)]) for block in blocks]
                 if not any(key in gradients for key in keys):
                     continue
                 whole = [

@@ -26,9 +26,10 @@ from dralign.estimator.parameters import (
 )
 from dralign.estimator.saving import learned, to_artifact
 from dralign.gaps import Aggregate
-from dralign.methods import LossConvention, Method
+from dralign.methods import Method
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold
 from dralign.rationale import Granularity, LayerChoice
+from dralign.step import LossConvention
 from dralign.training import (
     EpochRecord,
     Precision,

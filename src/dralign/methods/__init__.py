@@ -1,7 +1,7 @@
 """Methods: the ways to train, each declared in a file of its own and registered here."""
 
 from dralign.methods.adversarial import ADVERSARIAL
-from dralign.methods.base import LossConvention, Method, PostProcess, Step, StepResult
+from dralign.methods.base import Method, PostProcess, Step, StepResult, TermStep
 from dralign.methods.build import build_method, method_options, used_options
 from dralign.methods.decorrelation import DECORRELATION
 from dralign.methods.dralign import BETA_SHARE, DRALIGN, DRAlign
@@ -46,13 +46,13 @@ __all__ = [
     "PLAIN",
     "DRAlign",
     "Every",
-    "LossConvention",
     "Method",
     "MethodType",
     "PostProcess",
     "Schedule",
     "Step",
     "StepResult",
+    "TermStep",
     "build_method",
     "method_names",
     "method_options",

@@ -9,14 +9,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from dralign.alignment import WHOLE, Passes, add_up, count_rows, split
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, task_loss
+from dralign.methods.base import Step, StepResult
 from dralign.methods.registry import MethodType
 from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.methods.state import State, only, optimiser_state, set_optimiser_state, under
 from dralign.networks import probability
-from dralign.sampling import Balance, Batch
+from dralign.step import (
+    WHOLE,
+    Balance,
+    Batch,
+    LossConvention,
+    Passes,
+    add_up,
+    count_rows,
+    split,
+    task_loss,
+)
 
 ADVERSARY_UNITS = 32
 ADVERSARY_RATE = 3e-3

@@ -1,29 +1,22 @@
 """What a method is: a way to turn a batch into gradients, begun anew for every run."""
 
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment import (
-    WHOLE,
-    Passes,
-    add_up,
-    count_rows,
-    gradients_added_up,
-    random_state,
-    random_state_set,
-    running_statistics_kept,
-    split,
-)
 from dralign.gaps import Gap
-from dralign.rationale import per_sample_loss
-from dralign.sampling import Balance, Batch
-
-LossConvention = Literal["batch_mean", "group_sum"]
+from dralign.step import (
+    WHOLE,
+    Balance,
+    Batch,
+    LossConvention,
+    Passes,
+    Regulariser,
+    backward_in_parts,
+)
 
 
 @dataclass(frozen=True)
@@ -97,117 +90,37 @@ class Method(Protocol):
         ...
 
 
-class Regulariser(Protocol):
-    """A function, not a sum over rows, of something that is measured part by part."""
+@dataclass(frozen=True)
+class TermStep:
+    """The step of a method that adds a weighted term to the task loss, or replaces it by one.
 
-    def measure(self, part: Batch, logits: Tensor | None, passes: Passes) -> Tensor:
-        """What the function depends on, for the rows of a part, with a graph to the network.
+    The weight's multiplier, parts of a batch, processes, precision and the random state of a second
+    pass are dealt with here; the method says what the term is.
 
-        ``logits`` is the network's output for them; None where there is no task loss.
-        """
-        ...
-
-    def exchange(
-        self, measured: Sequence[Tensor], parts: Sequence[Batch]
-    ) -> Callable[[int, Tensor], Tensor]:
-        """The function at all rows of all processes, as one part of this process sees it.
-
-        It takes the place of the part and what was measured there, and has a graph to that alone:
-        its gradients, added up over parts and processes, are those of the whole batch.
-        """
-        ...
-
-
-def backward_in_parts(
-    model: nn.Module,
-    batch: Batch,
-    passes: Passes,
-    *,
-    loss: LossConvention | None,
-    regulariser: Regulariser | None = None,
-    weight: float = 0.0,
-) -> Tensor:
-    """Adds the gradient of the task loss + ``weight`` * regulariser to ``.grad``.
-
-    Rows go through the network once where they are one part; else a regulariser has all parts go
-    through once more before, with the same dropout masks.
-
-    Args:
+    Attributes:
         model: the network.
-        batch: the rows of this process.
-        passes: how they go through the network.
-        loss: the loss convention; None leaves out the task loss.
-        regulariser: what is added; None for nothing.
-        weight: of the regulariser.
-
-    Returns:
-        The detached value of the whole loss, that of all processes.
+        loss: the convention of the task loss; None leaves it out.
+        term: what is added, made for each batch; not made where its weight is 0.
+        weight: of the term.
+        prepare: what becomes of each batch before it goes through the network.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    parts, rows = split(batch, passes.micro_batch), count_rows(batch)
-    ahead: list[tuple[list[Tensor], Tensor]] = []
-    if regulariser is not None and len(parts) > 1:
-        ahead = _rehearse(model, parts, passes, regulariser, with_logits=loss is not None)
-        seen_from = regulariser.exchange([measured for _, measured in ahead], parts)
-    value = added = torch.zeros((), device=batch.y.device)
-    with gradients_added_up(parameters):
-        for place, part in enumerate(parts):
-            total = torch.zeros((), device=batch.y.device)
-            with random_state_set(model, ahead[place][0]) if ahead else nullcontext():
-                logits = None if loss is None else passes.forward(model, part.x)
-                if regulariser is not None:
-                    measured = regulariser.measure(part, logits, passes)
-            if loss is not None and logits is not None:
-                total = task_loss(logits, part, loss, rows)
-                value = value + total.detach()
-            if regulariser is not None:
-                if not ahead:
-                    seen_from = regulariser.exchange([measured], parts)
-                added = weight * seen_from(place, measured)
-                total = total + added
-            if total.requires_grad:
-                (passes.loss_scale * total).backward()
-    add_up([value])
-    return value + added.detach()
 
+    model: nn.Module
+    loss: LossConvention | None
+    term: Callable[[Batch], Regulariser] | None = None
+    weight: float = 0.0
+    prepare: Callable[[Batch], Batch] | None = None
 
-def _rehearse(
-    model: nn.Module,
-    parts: Sequence[Batch],
-    passes: Passes,
-    regulariser: Regulariser,
-    *,
-    with_logits: bool,
-) -> list[tuple[list[Tensor], Tensor]]:
-    """What is measured on each part, without a graph, and the random state before it."""
-    found = []
-    with running_statistics_kept(model):
-        for part in parts:
-            state = random_state(model)
-            with torch.no_grad():
-                logits = passes.forward(model, part.x) if with_logits else None
-            found.append((state, regulariser.measure(part, logits, passes).detach()))
-    return found
-
-
-def task_loss(
-    logits: Tensor, part: Batch, convention: LossConvention, rows: Sequence[int]
-) -> Tensor:
-    """What the rows of a part add to the classification loss of the batch, L_cls of Eq. 3.
-
-    Args:
-        logits: the network's output for all rows of the part.
-        part: the whole batch, or a part of it.
-        rows: the number of rows of each block of the whole batch.
-        convention: ``"batch_mean"``, the mean over all rows, as in the published code; or
-            ``"group_sum"``, the sum of the blocks' means, as printed in Algorithms 1 and 2, which
-            makes it 2 (DP) or 4 (EO) times as large beside the same fairness weight.
-    """
-    losses = per_sample_loss(logits, part.y)
-    if convention == "batch_mean":
-        return losses.sum() / sum(rows)
-    means = [losses[b.rows].sum() / n for b, n in zip(part.blocks, rows, strict=True)]
-    return torch.stack(means).sum()
+    def __call__(self, batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
+        """Adds the gradients of the task loss and the term to ``.grad``; see ``Step``."""
+        if self.prepare is not None:
+            batch = self.prepare(batch)
+        weight = multiplier * self.weight
+        term = self.term(batch) if self.term is not None and weight else None
+        value = backward_in_parts(
+            self.model, batch, passes, loss=self.loss, regulariser=term, weight=weight
+        )
+        return StepResult(value, 0 if term is None else term.skipped)
 
 
 def absent_cells(batch: Batch, gap: Gap, n_groups: int) -> int:

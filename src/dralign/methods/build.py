@@ -5,10 +5,11 @@ from typing import Any
 
 from dralign.errors import OptionError, unknown
 from dralign.gaps import resolve_gap
-from dralign.methods.base import LossConvention, Method
+from dralign.methods.base import Method
 from dralign.methods.registry import MethodType, method_settings, method_type, method_types
 from dralign.methods.shared import GAP, LOSS
 from dralign.settings import resolved
+from dralign.step import LossConvention
 
 
 def method_options(

@@ -6,12 +6,11 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment import WHOLE, Passes, add_up
 from dralign.errors import DataError
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, backward_in_parts
+from dralign.methods.base import Step, TermStep
 from dralign.methods.registry import MethodType
-from dralign.sampling import Balance, Batch
+from dralign.step import Balance, Batch, LossConvention, add_up
 
 
 def decorrelate(x: Tensor, group: Tensor, *, n_groups: int) -> Tensor:
@@ -81,12 +80,10 @@ class Decorrelation:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
         """The step function of one run of ``model``."""
 
-        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:  # noqa: ARG001
-            x = decorrelate(batch.x, batch.group, n_groups=n_groups)
-            value = backward_in_parts(model, replace(batch, x=x), passes, loss=self.loss)
-            return StepResult(value)
+        def prepare(batch: Batch) -> Batch:
+            return replace(batch, x=decorrelate(batch.x, batch.group, n_groups=n_groups))
 
-        return step
+        return TermStep(model, self.loss, prepare=prepare)
 
 
 DECORRELATION: Final = MethodType(

@@ -8,17 +8,10 @@ from typing import Any, ClassVar, Final, get_args
 import torch
 from torch import nn
 
-from dralign.alignment import WHOLE, Passes, RationaleAlignment, backward_in_blocks
+from dralign.alignment import RationaleAlignment, backward_in_blocks
 from dralign.errors import OptionError
 from dralign.gaps import Gap
-from dralign.methods.base import (
-    LossConvention,
-    Step,
-    StepResult,
-    absent_cells,
-    backward_in_parts,
-    balance_for,
-)
+from dralign.methods.base import Step, StepResult, absent_cells, balance_for
 from dralign.methods.gap import GapRegularisation
 from dralign.methods.mixup import GAPS, FairMixup, PathPenalty, Paths
 from dralign.methods.registry import MethodType
@@ -26,8 +19,8 @@ from dralign.methods.schedule import Every, Schedule, schedule_of, written_sched
 from dralign.methods.shared import AGGREGATE, FAIRNESS_WEIGHT, LARGEST_WEIGHT, MIXUP_LAYER
 from dralign.methods.state import State
 from dralign.rationale import Granularity, LayerChoice
-from dralign.sampling import Balance, Batch
 from dralign.settings import Setting
+from dralign.step import WHOLE, Balance, Batch, LossConvention, Passes, backward_in_parts
 
 EVERY_STEP: Final = Every(1)
 BETA_SHARE: Final = 0.1  # beta = lambda / 10, the paper's choice on Adult (A.1)
@@ -133,11 +126,13 @@ class AlignedStep:
         )
         if method.penalty is None or not lam:
             return StepResult(loss, absent_cells(batch, method.gap, n_groups))
-        paths = Paths(method.penalty, self._model, batch, generator=self._generator)
+        paths = Paths(
+            method.penalty, self._model, batch, n_groups=n_groups, generator=self._generator
+        )
         added = backward_in_parts(
             self._model, batch, passes, loss=None, regulariser=paths, weight=lam
         )
-        return StepResult(loss + added, n_groups * len(method.gap.strata) - paths.used)
+        return StepResult(loss + added, paths.skipped)
 
     def state_dict(self) -> State:
         """How many steps were taken."""

@@ -6,11 +6,10 @@ from typing import ClassVar, Final
 import torch
 from torch import nn
 
-from dralign.alignment import WHOLE, Passes
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step, StepResult, backward_in_parts
+from dralign.methods.base import Step, TermStep
 from dralign.methods.registry import MethodType
-from dralign.sampling import Balance, Batch
+from dralign.step import Balance, LossConvention
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,7 @@ class Erm:
 
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:  # noqa: ARG002
         """The step function of one run of ``model``."""
-
-        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:  # noqa: ARG001
-            return StepResult(backward_in_parts(model, batch, passes, loss=self.loss))
-
-        return step
+        return TermStep(model, self.loss)
 
 
 ERM: Final = MethodType(

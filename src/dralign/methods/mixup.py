@@ -8,27 +8,22 @@ from typing import ClassVar, Final
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment import (
-    WHOLE,
-    Passes,
-    add_up,
-    at_least_float32,
-    count_rows,
-    running_statistics_kept,
-)
+from dralign.alignment import at_least_float32
 from dralign.errors import DataError, ModelError
 from dralign.gaps import Gap
-from dralign.methods.base import (
-    LossConvention,
-    Step,
-    StepResult,
-    backward_in_parts,
-    balance_for,
-)
+from dralign.methods.base import Step, TermStep, balance_for
 from dralign.methods.registry import MethodType
 from dralign.methods.shared import AGGREGATE, FAIRNESS_WEIGHT, MIXUP_LAYER
 from dralign.networks import probability
-from dralign.sampling import Balance, Batch
+from dralign.step import (
+    Balance,
+    Batch,
+    LossConvention,
+    Passes,
+    add_up,
+    count_rows,
+    running_statistics_kept,
+)
 
 
 @dataclass(frozen=True)
@@ -43,23 +38,15 @@ class PathPenalty:
     Attributes:
         gap: demographic parity, or equalized odds (a path within each label, added up).
         layer: the module whose output is mixed (manifold mixing); None mixes the inputs.
+
+    It has a graph through the slope: its backward pass is a double backward. Cost: a forward and a
+    backward pass of the mixed rows per pair and stratum, and about four more in the backward pass
+    of the result. Rows are paired in their order; a longer block is cut. Without a pair the penalty
+    is a constant 0.
     """
 
     gap: Gap
     layer: str | None = None
-
-    def __call__(
-        self, model: nn.Module, batch: Batch, *, generator: torch.Generator
-    ) -> tuple[Tensor, int]:
-        """The penalty, a scalar from 0 up, and how many groups or cells a pair was made of.
-
-        It has a graph through the slope: its backward pass is a double backward. Cost: a forward
-        and a backward pass of the mixed rows per pair and stratum here, and about four more in the
-        backward pass of the result. Rows are paired in their order; a longer block is cut. Without
-        a pair the penalty is a constant 0.
-        """
-        paths = Paths(self, model, batch, generator=generator)
-        return paths.combine(paths.measure(batch, None, WHOLE)), paths.used
 
     def mixed(
         self, model: nn.Module, first: Tensor, second: Tensor, gamma: Tensor, passes: Passes
@@ -102,17 +89,26 @@ class Paths:
     """The path penalty of one step, a function of the slopes along its paths.
 
     Attributes:
-        used: how many groups or cells a pair was made of.
+        skipped: how many groups or cells no pair was made of.
     """
 
+    of_logits: ClassVar[bool] = False
+
     def __init__(
-        self, penalty: PathPenalty, model: nn.Module, batch: Batch, *, generator: torch.Generator
+        self,
+        penalty: PathPenalty,
+        model: nn.Module,
+        batch: Batch,
+        *,
+        n_groups: int,
+        generator: torch.Generator,
     ) -> None:
         """Draws a point on the paths of each stratum; nothing goes through the network yet.
 
         The generators of all processes must be in the same state.
         """
-        self._penalty, self._model, self.used = penalty, model, 0
+        self._penalty, self._model = penalty, model
+        self.skipped = n_groups * len(penalty.gap.strata)
         self._like = next(model.parameters())
         # By stratum the point on the paths, and the pairs of blocks with their number of rows.
         self._strata: list[tuple[Tensor, list[tuple[int, int, int]]]] = []
@@ -125,7 +121,7 @@ class Paths:
             if len(inside) > 1:
                 pairs = [(i, j, min(rows[i], rows[j])) for i, j in combinations(inside, 2)]
                 self._strata.append((gamma.requires_grad_(), pairs))
-                self.used += len(inside)
+                self.skipped -= len(inside)
 
     def measure(self, part: Batch, logits: Tensor | None, passes: Passes) -> Tensor:  # noqa: ARG002
         """What a part adds to each slope, with a graph: (pairs,), or (pairs, C) of C classes."""
@@ -144,7 +140,7 @@ class Paths:
         """The penalty of all rows; see ``Regulariser``."""
         whole = torch.stack([slopes.detach() for slopes in measured]).sum(0)
         add_up([whole])
-        return lambda _place, slopes: self.combine(slopes + (whole - slopes).detach())
+        return lambda _index, slopes: self.combine(slopes + (whole - slopes).detach())
 
     def combine(self, slopes: Tensor) -> Tensor:
         """The penalty, from the slopes of all rows."""
@@ -206,18 +202,11 @@ class FairMixup:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:
         """The step function of one run of ``model``."""
         self.penalty.check(model)
-        cells = n_groups * len(self.gap.strata)
 
-        def step(batch: Batch, multiplier: float = 1.0, passes: Passes = WHOLE) -> StepResult:
-            weight, paths = multiplier * self.fairness_weight, None
-            if weight:
-                paths = Paths(self.penalty, model, batch, generator=generator)
-            value = backward_in_parts(
-                model, batch, passes, loss=self.loss, regulariser=paths, weight=weight
-            )
-            return StepResult(value, 0 if paths is None else cells - paths.used)
+        def term(batch: Batch) -> Paths:
+            return Paths(self.penalty, model, batch, n_groups=n_groups, generator=generator)
 
-        return step
+        return TermStep(model, self.loss, term, self.fairness_weight)
 
 
 GAPS: Final[tuple[str, ...]] = ("demographic_parity", "equalized_odds")

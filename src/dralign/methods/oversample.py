@@ -3,9 +3,9 @@
 from typing import Final
 
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention
 from dralign.methods.gap import GapRegularisation
 from dralign.methods.registry import MethodType
+from dralign.step import LossConvention
 
 
 def oversample(gap: Gap, loss: LossConvention = "batch_mean") -> GapRegularisation:

@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Final
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment import Passes, backward_in_blocks, collect, rank, running_statistics_kept
+from dralign.alignment import backward_in_blocks
 from dralign.methods.base import Step, StepResult, absent_cells
 from dralign.methods.dralign import DRALIGN, AlignedStep, DRAlign, alignment_note, build
 from dralign.methods.registry import MethodType
-from dralign.sampling import Batch, Block
+from dralign.step import Batch, Block, Passes, collect, rank, running_statistics_kept
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any, Final
 from dralign.errors import OptionError, unknown
 from dralign.extensions import load_extensions
 from dralign.gaps import Gap, gap_names
-from dralign.methods.base import LossConvention, Method
+from dralign.methods.base import Method
 from dralign.settings import Setting
+from dralign.step import LossConvention
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 from typing import Final, get_args
 
 from dralign.gaps import Aggregate, gap_names
-from dralign.methods.base import LossConvention
 from dralign.settings import Setting
+from dralign.step import LossConvention
 
 LARGEST_WEIGHT: Final = 1e20  # float32 still holds it times all else that enters a step
 GAP: Final = Setting(

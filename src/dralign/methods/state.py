@@ -45,7 +45,7 @@ def only(prefix: str, tensors: Mapping[str, Tensor]) -> State:
 def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     """What an optimiser has gathered: by the number of a parameter, and what it is."""
     gathered = optimiser.state_dict()["state"]
-    return {f"{place}/{key}": x for place, found in gathered.items() for key, x in found.items()}
+    return {f"{index}/{key}": x for index, found in gathered.items() for key, x in found.items()}
 
 
 def check_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
@@ -56,17 +56,17 @@ def check_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, 
     """
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     wanted = {
-        f"{place}/{key}": (parameter.shape, parameter.dtype)
-        for place, parameter in enumerate(parameters)
+        f"{index}/{key}": (parameter.shape, parameter.dtype)
+        for index, parameter in enumerate(parameters)
         for key in _MOMENTS
     }
-    wanted |= {f"{place}/step": (torch.Size(), torch.float32) for place in range(len(parameters))}
+    wanted |= {f"{index}/step": (torch.Size(), torch.float32) for index in range(len(parameters))}
     for name, x in state.items():
         if wanted.get(name) != (x.shape, x.dtype):
             raise ValueError(f"optimiser: {name[:50]!r}, {x.dtype} of shape {tuple(x.shape)}")
-        place, _, key = name.partition("/")
-        if any(f"{place}/{other}" not in state for other in (*_MOMENTS, "step")):
-            raise ValueError(f"optimiser: parameter {place} has an incomplete state")
+        index, _, key = name.partition("/")
+        if any(f"{index}/{other}" not in state for other in (*_MOMENTS, "step")):
+            raise ValueError(f"optimiser: parameter {index} has an incomplete state")
         if key == "step" and not 0 <= float(x) < torch.inf:
             raise ValueError(f"optimiser: {name!r} is {float(x):g}")
 
@@ -81,12 +81,12 @@ def set_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Te
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     gathered: dict[int, State] = {}
     for name, tensor in state.items():
-        place, key = name.split("/")
-        like = parameters[int(place)]
+        index, key = name.split("/")
+        like = parameters[int(index)]
         # Fused optimisers walk over memory, so this must lie in the order of the parameter.
         own = torch.empty_like(
             like.detach() if tensor.shape == like.shape else tensor, dtype=tensor.dtype
         )
-        gathered.setdefault(int(place), {})[key] = own.copy_(tensor)
+        gathered.setdefault(int(index), {})[key] = own.copy_(tensor)
     groups = optimiser.state_dict()["param_groups"]
     optimiser.load_state_dict({"state": gathered, "param_groups": groups})

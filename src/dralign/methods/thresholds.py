@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from dralign.gaps import Gap
-from dralign.methods.base import LossConvention, Step
+from dralign.methods.base import Step
 from dralign.methods.erm import Erm
 from dralign.methods.registry import MethodType
 from dralign.metrics.decisions import NOBODY
-from dralign.sampling import Balance
+from dralign.step import Balance, LossConvention
 
 N_TARGETS = 201
 DEFAULT_THRESHOLD = 0.5
@@ -49,11 +49,11 @@ def fit_thresholds(
     pooled = _Curve.of(prob[known], label[known], gap)
     steps = torch.linspace(0, len(pooled.rates) - 1, N_TARGETS, dtype=torch.float64)
     targets = pooled.rates[steps.round().long().unique()]  # (targets, strata)
-    places = [torch.cdist(targets, curves[g].rates, p=1).argmin(1) for g in usable]
-    right = sum(curves[g].right[place] for g, place in zip(usable, places, strict=True))
+    nearest = [torch.cdist(targets, curves[g].rates, p=1).argmin(1) for g in usable]
+    right = sum(curves[g].right[index] for g, index in zip(usable, nearest, strict=True))
     best = torch.as_tensor(right).argmax()
-    for g, place in zip(usable, places, strict=True):
-        thresholds[g] = curves[g].thresholds[place[best]]
+    for g, index in zip(usable, nearest, strict=True):
+        thresholds[g] = curves[g].thresholds[index[best]]
     return thresholds
 
 

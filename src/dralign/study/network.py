@@ -9,13 +9,13 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from dralign.alignment import rank
 from dralign.artifact import Artifact
 from dralign.data import Dataset
 from dralign.data.marks import RowMarks
 from dralign.errors import DralignError, ModelError, OptionError
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
+from dralign.step import rank
 from dralign.study.environment import environment
 from dralign.study.spec import TrialSpec
 from dralign.study.trial import train_trial

@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
-from dralign.alignment import add_up, n_processes, rank
 from dralign.errors import ArtifactError, DralignWarning, OptionError
 from dralign.files import locked, remove_left, try_output, write_atomically
 from dralign.forms import Form, parse_json
 from dralign.methods.state import State
+from dralign.step import add_up, n_processes, rank
 from dralign.training.run import Run, add_content
 from dralign.training.snapshot import Snapshot
 

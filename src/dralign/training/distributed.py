@@ -1,7 +1,7 @@
 """Several processes that train one network: how they are joined and kept alike.
 
 Every process draws the rows of the whole batch and takes its part of them. What is not a sum over
-rows is a function of sums over all processes (``dralign.alignment``), so every process ends each
+rows is a function of sums over all processes (``dralign.step``), so every process ends each
 step with the gradients of the whole batch, and moves its own copy of the weights alike.
 """
 
@@ -16,8 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dralign.alignment import add_up, n_processes, rank
 from dralign.errors import DralignError, OptionError
+from dralign.step import add_up, n_processes, rank
 from dralign.training.launcher import PEER_LOST, launched, run_folder, told
 
 TIMEOUT = timedelta(minutes=30)  # for another process to answer; the first decodes and evaluates

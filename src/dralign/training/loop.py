@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from dralign import models
-from dralign.alignment import Passes, n_processes, rank
 from dralign.data import Dataset
 from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
 from dralign.groups import require_groups
@@ -21,7 +20,7 @@ from dralign.methods.state import State
 from dralign.metrics import Cells
 from dralign.rationale import Layer, select_layers
 from dralign.rationale.usage import notice_probabilities
-from dralign.sampling import Batch, Sampler, part_of
+from dralign.step import Batch, Passes, Sampler, n_processes, part_of, rank
 from dralign.training.bound import MEASUREMENTS, DualAscent
 from dralign.training.checkpoints import Checkpoints
 from dralign.training.distributed import average_buffers, from_first, share_weights

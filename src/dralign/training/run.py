@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment import n_processes
 from dralign.data import Dataset, Images
 from dralign.methods import Method, Step
 from dralign.methods.state import State
-from dralign.sampling import Sampler
+from dralign.step import Sampler, n_processes
 from dralign.training.bound import DualAscent
 from dralign.training.history import EpochRecord
 from dralign.training.selection import Selection

@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from dralign.alignment import random_state
 from dralign.errors import ArtifactError
 from dralign.forms import Form
 from dralign.methods.state import (
@@ -23,6 +22,7 @@ from dralign.methods.state import (
 )
 from dralign.metrics import evaluate
 from dralign.models import misfit
+from dralign.step import random_state
 from dralign.training.bound import LARGEST
 from dralign.training.evaluation import GRANULARITIES
 from dralign.training.history import EpochRecord, History

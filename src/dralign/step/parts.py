@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dralign.alignment.processes import add_up, collect, n_processes, rank, require_same
-from dralign.sampling import Batch, part_of
+from dralign.step.batch import Batch, part_of
+from dralign.step.processes import add_up, collect, n_processes, rank, require_same
 
 
 def split(batch: Batch, micro_batch: int | None) -> list[Batch]:
@@ -18,8 +18,8 @@ def split(batch: Batch, micro_batch: int | None) -> list[Batch]:
     if n_parts <= 1:
         return [batch]
     parts = []
-    for place in range(n_parts):
-        rows, blocks = part_of(batch.blocks, place, n_parts)
+    for index in range(n_parts):
+        rows, blocks = part_of(batch.blocks, index, n_parts)
         rows = rows.to(batch.y.device)
         parts.append(Batch(batch.x[rows], batch.y[rows], batch.group[rows], blocks))
     return parts
@@ -46,11 +46,11 @@ def count_rows(batch: Batch) -> list[int]:
     return counts
 
 
-class Everyone:
-    """What is read of each row of a step: of every part and of every process."""
+class AllRows:
+    """What was read of each row of a step: of every part and of every process."""
 
     def __init__(self, of_rows: Sequence[Tensor], parts: Sequence[Batch]) -> None:
-        """Exchanges them.
+        """Exchanges it.
 
         Args:
             of_rows: of the rows of each part of this process; a graph is left alone.
@@ -61,12 +61,16 @@ class Everyone:
         self._group = torch.cat(collect(torch.cat([part.group for part in parts])))
         self._label = torch.cat(collect(torch.cat([part.y for part in parts])))
 
-    def seen_from(self, place: int, of_rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def with_graph_of(self, index: int, of_rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What was read, groups and labels; a graph leads to one part of this process alone.
 
         So the gradients of a function of them, added up over parts and processes, are those that
         the function has where all rows are one part.
+
+        Args:
+            index: of the part, from 0.
+            of_rows: what was read of its rows, with a graph.
         """
-        own = torch.cat([*self._parts[:place], of_rows, *self._parts[place + 1 :]])
+        own = torch.cat([*self._parts[:index], of_rows, *self._parts[index + 1 :]])
         before, after = self._of_rows[: rank()], self._of_rows[rank() + 1 :]
         return torch.cat([*before, own, *after]), self._group, self._label

@@ -12,7 +12,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from dralign.errors import OptionError
 from dralign.rationale import logits
 from dralign.rationale.derivatives import recurrence_without_cudnn
-from dralign.sampling import Batch
+from dralign.step.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Passes:
     Attributes:
         micro_batch: rows to forward at a time, for batches that don't fit in memory; None takes
             all. The step is still that of the whole batch, terms that are not sums over rows
-            included, which are rehearsed first: a forward pass more. Batch normalisation sees one
-            part at a time.
+            included, which are measured without a graph first: a forward pass more. Batch
+            normalisation sees one part at a time.
         half: the type that autocast computes forward passes in, ``torch.bfloat16`` or
             ``torch.float16``; weights, outputs, losses and gradients are float32 all the same. None
             leaves the network's own.

@@ -1,7 +1,5 @@
-"""Batches: uniform over rows, balanced over groups, or balanced over cells (group x label)."""
+"""Drawing batches: uniform over rows, balanced over groups, or over cells (group x label)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -9,95 +7,9 @@ import torch
 from torch import Tensor
 
 from dralign.errors import GroupError, OptionError, unknown
+from dralign.step.batch import Block
 
 Balance = Literal["uniform", "group", "cell"]
-
-
-@dataclass(frozen=True)
-class Block:
-    """A run of neighbouring rows of a batch that were drawn from the same population.
-
-    Attributes:
-        start: the first row.
-        stop: the row after the last.
-        group: the group code of all its rows; None where groups are mixed.
-        label: the label of all its rows; None where labels are mixed.
-    """
-
-    start: int
-    stop: int
-    group: int | None = None
-    label: int | None = None
-
-    @property
-    def rows(self) -> slice:
-        """Where the block lies in the batch."""
-        return slice(self.start, self.stop)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """The rows of one training step.
-
-    Attributes:
-        x: (n, ...) inputs.
-        y: (n,) labels.
-        group: (n,) int64 group codes.
-        blocks: the blocks, in order, that make up the n rows.
-    """
-
-    x: Tensor
-    y: Tensor
-    group: Tensor
-    blocks: tuple[Block, ...]
-
-
-def batch_in_blocks(
-    x: Tensor, label: Tensor, group: Tensor, *, n_groups: int, by_label: bool
-) -> Batch:
-    """The rows of a batch of any order, gathered into one block per group, or per cell.
-
-    Rows without a group (-1) come last, in a block of mixed groups. Empty blocks are left out.
-
-    Args:
-        x: (n, ...) inputs.
-        label: (n,) labels 0..C-1.
-        group: (n,) int64 codes.
-        n_groups: the number of groups G.
-        by_label: whether to keep the labels of a group apart.
-    """
-    n_labels = int(label.max()) + 1 if by_label and len(label) else 1
-    cell = group * n_labels + (label if by_label else 0)
-    cell = torch.where(group < 0, n_groups * n_labels, cell)
-    order = cell.argsort(stable=True)
-    blocks, start = [], 0
-    for code, count in enumerate(torch.bincount(cell, minlength=n_groups * n_labels).tolist()):
-        if count:
-            g, y = divmod(code, n_labels)
-            known = g < n_groups
-            where = (g if known else None, y if known and by_label else None)
-            blocks.append(Block(start, start + count, *where))
-            start += count
-    return Batch(x[order], label[order], group[order], tuple(blocks))
-
-
-def part_of(blocks: Sequence[Block], place: int, n_parts: int) -> tuple[Tensor, tuple[Block, ...]]:
-    """The row numbers of one of ``n_parts`` parts of a batch, and the blocks they make there.
-
-    Every block is cut into neighbouring pieces whose sizes differ by at most 1, so blocks of the
-    same size are cut alike. A block of fewer rows than parts is empty in some of them.
-
-    Args:
-        blocks: of the whole batch.
-        place: which part, from 0.
-        n_parts: how many parts there are.
-    """
-    pieces = [torch.arange(b.start, b.stop).tensor_split(n_parts)[place] for b in blocks]
-    start, inside = 0, []
-    for block, piece in zip(blocks, pieces, strict=True):
-        inside.append(replace(block, start=start, stop=start + len(piece)))
-        start += len(piece)
-    return torch.cat(pieces), tuple(inside)
 
 
 class Sampler:
@@ -180,8 +92,8 @@ class Sampler:
     def _draw_from(self, rows: Tensor, size: int) -> Tensor:
         """``size`` of the given row numbers."""
         # numpy draws a few from many without permuting them all, 50 times faster than randperm.
-        place = self._generator.choice(len(rows), size, replace=len(rows) < size)
-        return rows[torch.from_numpy(place)]
+        drawn = self._generator.choice(len(rows), size, replace=len(rows) < size)
+        return rows[torch.from_numpy(drawn)]
 
 
 def _where(mask: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+"""A step: how any batch goes through any network, in parts and in several processes."""
+
+from dralign.step.backward import (
+    BatchTerm,
+    LossConvention,
+    Regulariser,
+    backward_in_parts,
+    task_loss,
+)
+from dralign.step.batch import Batch, Block, batch_in_blocks, part_of
+from dralign.step.parts import AllRows, count_rows, split
+from dralign.step.passes import (
+    WHOLE,
+    Passes,
+    double_backward_kernels,
+    forward_blocks,
+    random_state,
+    random_state_set,
+    running_statistics_kept,
+)
+from dralign.step.processes import add_up, collect, gradients_added_up, n_processes, rank
+from dralign.step.sampler import Balance, Sampler
+
+__all__ = [
+    "WHOLE",
+    "AllRows",
+    "Balance",
+    "Batch",
+    "BatchTerm",
+    "Block",
+    "LossConvention",
+    "Passes",
+    "Regulariser",
+    "Sampler",
+    "add_up",
+    "backward_in_parts",
+    "batch_in_blocks",
+    "collect",
+    "count_rows",
+    "double_backward_kernels",
+    "forward_blocks",
+    "gradients_added_up",
+    "n_processes",
+    "part_of",
+    "random_state",
+    "random_state_set",
+    "rank",
+    "running_statistics_kept",
+    "split",
+    "task_loss",
+]
