@@ -53,6 +53,21 @@ def test_how_many_seeds_is_told_once_unless_a_figure_rests_on_fewer():
     assert format_interval(Interval(0.78, 0.004, 2), n=3) == ".780 ± .004 (n=2)"
 
 
+def test_a_narrow_terminal_leaves_out_what_it_has_no_room_for_and_says_what():
+    table = result_table(rows())
+    whole, left = table.within(1000, ("seconds",))
+    assert (whole, left) == (table, ())
+    narrow, left = table.within(
+        80, ("seconds", "not there", "all-cut-offs gap", "soft gap", "hard gap", "mean score")
+    )
+    assert narrow.width <= 80
+    assert left[0] == "seconds"
+    assert set(table.header) - set(narrow.header) == set(left) <= {*table.header}
+    assert {len(cells) for cells in narrow.cells} == {len(narrow.header)}
+    ap = [header.index("AP") for header in (table.header, narrow.header)]
+    assert [row[ap[0]] for row in table.cells] == [row[ap[1]] for row in narrow.cells]
+
+
 def test_every_row_has_its_figures_and_its_mark():
     found = rows()
     table = result_table(found)

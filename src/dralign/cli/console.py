@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dralign.study import TrialRecord
 
 errors: Final = Console(stderr=True, highlight=False)
+# Columns that a narrow terminal leaves out, the first of them first.
+SPARE: Final = ("seconds", "all-cut-offs gap", "β", "soft gap", "n", "hard gap", "mean score")
 WIDE: Final = 132  # where no terminal sets a width, a table should not be squeezed into 80 columns
 MOST_FAILURES: Final = 10  # of which the reasons are told
 
@@ -55,7 +57,10 @@ def _named(record: "TrialRecord", among: Sequence["TrialRecord"]) -> str:
 
 
 def print_table(table: "ResultTable") -> None:
-    """Prints a result table with its caption."""
+    """Prints a result table with its caption; a narrow terminal leaves columns out, and says so."""
+    width = None if sys.stdout.isatty() else WIDE
+    console = Console(highlight=False, width=width)
+    table, left = table.within(console.width, SPARE)
     drawn = Table(
         caption=escape(table.caption),
         caption_justify="left",
@@ -67,5 +72,6 @@ def print_table(table: "ResultTable") -> None:
         drawn.add_column(escape(name), justify="left" if column == 0 else "right")
     for row in table.cells:
         drawn.add_row(*map(escape, row))
-    width = None if sys.stdout.isatty() else WIDE
-    Console(highlight=False, width=width).print(drawn)
+    console.print(drawn)
+    if left:
+        console.print(f"No room for: {', '.join(left)}; the files have them.", soft_wrap=True)

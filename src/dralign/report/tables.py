@@ -50,6 +50,37 @@ class ResultTable:
     cells: tuple[tuple[str, ...], ...]
     caption: str
 
+    def within(self, width: int, spare: Sequence[str]) -> tuple["ResultTable", tuple[str, ...]]:
+        """The table without the columns that a width has no room for, and what these are called.
+
+        Args:
+            width: how many characters a line may have.
+            spare: columns that may be left out, the first of them first.
+        """
+        table, left = self, list[str]()
+        for name in spare:
+            if table.width <= width:
+                break
+            if name in table.header:
+                table, left = table._without(name), [*left, name]
+        return table, tuple(left)
+
+    @property
+    def width(self) -> int:
+        """How many characters a line needs, with two between columns and a head that may wrap."""
+        columns = zip(self.header, *self.cells, strict=True)
+        longest = [
+            max(max(map(len, head.split()), default=0), *map(len, cells))
+            for head, *cells in columns
+        ]
+        return sum(longest) + 2 * len(longest)
+
+    def _without(self, name: str) -> "ResultTable":
+        """The table without a column."""
+        at = self.header.index(name)
+        head, *cells = ((*row[:at], *row[at + 1 :]) for row in (self.header, *self.cells))
+        return ResultTable(head, tuple(cells), self.caption)
+
     def to_markdown(self) -> str:
         """The table in Markdown, its caption below."""
         lines = [self.header, ("---",) * len(self.header), *self.cells]
