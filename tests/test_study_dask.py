@@ -1,5 +1,6 @@
 """The same on a Dask cluster: nothing twice, nothing lost, trouble is one clear line."""
 
+import concurrent.futures
 import os
 import signal
 import socket
@@ -169,6 +170,38 @@ def test_a_scheduler_that_goes_away_or_stops_ends_the_study_with_one_line(ledger
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert 1 <= len(ledger.records()) < 40
+
+
+class Deaf:
+    """A client of a cluster whose workers never answer."""
+
+    id, status = "client", "running"
+
+    def subscribe_topic(self, *_):
+        pass
+
+    def run_on_scheduler(self, *_, **__):
+        pass
+
+    def submit(self, *_, **__):
+        return concurrent.futures.Future()
+
+
+@pytest.mark.parametrize(
+    ("n_workers", "patience"), [(0, study_cluster.PATIENCE_SECONDS), (1, scheduler.START_SECONDS)]
+)
+def test_workers_that_are_heard_of_have_minutes_to_import_what_they_need(n_workers, patience):
+    workers = study_cluster._Workers(Deaf(), "tcp://10.0.0.1:1", None)
+
+    def wait_a_second(now):
+        heard = study_cluster._Sight("one", float(now), 1, [])
+        workers._see({f"worker {number}": heard for number in range(n_workers)})
+        workers._age(1.0)
+
+    for now in range(int(patience)):
+        wait_a_second(now)
+    with pytest.raises(StudyError, match="has lost all its workers, or they do not answer"):
+        wait_a_second(patience)
 
 
 INTRUDER = """

@@ -1,7 +1,7 @@
 """What fuzzing scripts share: a case is tried with a limit of time, and what came of it is counted.
 
 An outcome is ``refused`` (one line of ours), ``accepted``, ``traceback`` (anything else that was
-raised, or a message of several lines), ``hang`` (ten seconds of computing; five minutes of
+raised, or a message of several lines), ``hang`` (ten seconds of computing; an hour of
 anything ends the script and shows where it was), or ``silent`` (what was accepted is
 not what it should be).
 """
@@ -41,7 +41,7 @@ def outcome(case: Case, seed: str) -> tuple[str, str]:
     # On a busy machine a moment may last seconds, so that what is counted is computing.
     signal.signal(signal.SIGPROF, late)
     signal.setitimer(signal.ITIMER_PROF, LIMIT)
-    faulthandler.dump_traceback_later(30 * LIMIT, exit=True)
+    faulthandler.dump_traceback_later(360 * LIMIT, exit=True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -58,13 +58,11 @@ def expected_calibration_error(
 
 
 def calibration_error_of(y: Floats, f: Floats, bins: int = BINS, runs: Runs | None = None) -> float:
-    """``expected_calibration_error`` of checked arrays; NaN without rows.
+    """``expected_calibration_error`` of checked arrays with rows.
 
     ``runs`` are those of the probabilities, if they are there already.
     """
     n = len(y)
-    if not n:
-        return np.nan
     order, last = runs or descending_runs(f)
     excess = np.cumsum((f - y)[order])[last]
     # Within a tie the sum grows evenly, so a straight line between its ends divides it.

@@ -30,7 +30,7 @@ from dralign.study.scheduler import (
     within,
 )
 
-PATIENCE_SECONDS: Final = 60.0  # how long a cluster may be without any worker, or any answer
+PATIENCE_SECONDS: Final = 60.0  # how long a cluster may be without a worker, or any answer
 LOOK_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 3.0  # before a worker that was not seen before gets its first trial
 LOST: Final = "the connection to the cluster was lost; the same command continues"
@@ -88,7 +88,8 @@ class _Workers(Pool):
         self.client, self.address, self.own = client, address, own
         self._seats: dict[str, _Seat] = {}
         self._mail: SimpleQueue[Callable[[], list[Ended]]] = SimpleQueue()
-        self._unseen, self._without = 0.0, 0.0  # seconds without a look, without a worker
+        # Seconds without a look, without a worker that is ready, and without word of any.
+        self._unseen, self._without, self._unheard = 0.0, 0.0, 0.0
         self._warned = False
         topic = f"dralign-{uuid.uuid4().hex}"
         client.subscribe_topic(topic, self._look_came)
@@ -141,11 +142,14 @@ class _Workers(Pool):
         there = any(seat.ready for seat in self._seats.values())
         self._without = 0.0 if there else self._without + step
         self._unseen += step
+        self._unheard += step
         if self._unseen > PATIENCE_SECONDS:
             raise StudyError(
                 f"the Dask scheduler at {self.address} does not answer; the same command continues"
             )
-        if self._without > (PATIENCE_SECONDS if self.own is None else START_SECONDS):
+        # One that is heard of has only not imported everything yet, which may take minutes.
+        coming = self.own is not None or self._unheard < PATIENCE_SECONDS
+        if self._without > (START_SECONDS if coming else PATIENCE_SECONDS):
             raise StudyError(
                 f"the Dask cluster at {self.address} has lost all its workers, or they do not "
                 "answer; start some and run the same command again to continue"
@@ -303,12 +307,11 @@ class _Workers(Pool):
             )
         return lost
 
-    @staticmethod
-    def _alive(seat: _Seat, sight: _Sight) -> None:
+    def _alive(self, seat: _Seat, sight: _Sight) -> None:
         """Notes that a worker was heard of since the last look, if it was."""
         if sight.heard == seat.sight.heard:
             return
-        seat.sight, seat.quiet = sight, 0.0
+        seat.sight, seat.quiet, self._unheard = sight, 0.0, 0.0
         if (flight := seat.flight) is not None and sight.executes:
             # Perhaps with another's work, behind which the trial waits.
             flight.silent, flight.told = 0.0, False
