@@ -39,7 +39,12 @@ def test_what_the_intervals_can_not_tell_apart_is_named():
 
 def test_nothing_better_than_erm_is_said_to_be_so():
     found, _ = panel([("erm", 0, 0.78, 0.15), ("gap", 0.2, 0.76, 0.02)])
-    assert "no setting has a smaller base-rate gap than erm itself" in verdict(found)
+    assert verdict(found).endswith(
+        "no setting has a smaller base-rate gap than erm itself (0.151 ± 0.002); the next is gap "
+        "λ 0.2: 0.021 ± 0.002 at an AP 0.020 lower."
+    )
+    found, _ = panel([("erm", 0, 0.78, 0.15), ("gap", 0.2, 0.76, 0.2)])
+    assert verdict(found).endswith("than erm itself (0.151 ± 0.002).")
 
 
 @pytest.mark.parametrize("points", [[("gap", 0.2, 0.78, 0.1)], [("erm", 0, 0.78, 0.1)]])

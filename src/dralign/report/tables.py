@@ -67,13 +67,13 @@ class ResultTable:
 
     @property
     def width(self) -> int:
-        """How many characters a line needs, with two between columns and a head that may wrap."""
+        """How many characters a line needs, with what stands between columns; a head may wrap."""
         columns = zip(self.header, *self.cells, strict=True)
         longest = [
             max(max(map(len, head.split()), default=0), *map(len, cells))
             for head, *cells in columns
         ]
-        return sum(longest) + 2 * len(longest)
+        return sum(longest) + 3 * len(longest) + 2
 
     def _without(self, name: str) -> "ResultTable":
         """The table without a column."""

@@ -30,7 +30,16 @@ def verdict(panel: Panel) -> str:
     best = min(near, key=lambda row: row.gap.mean)
     start = f"At an AP within {LOSS:g} of {PLAIN}'s {erm.average_precision.mean:.3f}"
     if best is erm:
-        return f"{start}, no setting has a smaller {words} than {PLAIN} itself ({_figure(erm)})."
+        text = f"{start}, no setting has a smaller {words} than {PLAIN} itself ({_figure(erm)})"
+        smaller = [row for row in panel.rows if _known(row) and row.gap.mean < erm.gap.mean]
+        if not smaller:
+            return f"{text}."
+        nearest = max(smaller, key=lambda row: row.average_precision.mean)
+        lost = erm.average_precision.mean - nearest.average_precision.mean
+        return (
+            f"{text}; the next is {_name(nearest, panel)}: {_figure(nearest)} at an AP {lost:.3f} "
+            "lower."
+        )
     others = [row for row in near if row is not best]
     open_against = [_name(row, panel) for row in others if _overlap(row, best)]
     text = (
