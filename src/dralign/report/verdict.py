@@ -31,15 +31,7 @@ def verdict(panel: Panel) -> str:
     start = f"At an AP within {LOSS:g} of {PLAIN}'s {erm.average_precision.mean:.3f}"
     if best is erm:
         text = f"{start}, no setting has a smaller {words} than {PLAIN} itself ({_figure(erm)})"
-        smaller = [row for row in panel.rows if _known(row) and row.gap.mean < erm.gap.mean]
-        if not smaller:
-            return f"{text}."
-        nearest = max(smaller, key=lambda row: row.average_precision.mean)
-        lost = erm.average_precision.mean - nearest.average_precision.mean
-        return (
-            f"{text}; the next is {_name(nearest, panel)}: {_figure(nearest)} at an AP {lost:.3f} "
-            "lower."
-        )
+        return f"{text}{_next(panel, erm)}."
     others = [row for row in near if row is not best]
     open_against = [_name(row, panel) for row in others if _overlap(row, best)]
     text = (
@@ -51,6 +43,16 @@ def verdict(panel: Panel) -> str:
     if open_against:
         return f"{text}; undecided against {', '.join(open_against)}."
     return f"{text}."
+
+
+def _next(panel: Panel, erm: Row) -> str:
+    """What a smaller gap than that of erm costs at least, if there is any."""
+    smaller = [row for row in panel.rows if _known(row) and row.gap.mean < erm.gap.mean]
+    if not smaller:
+        return ""
+    nearest = max(smaller, key=lambda row: row.average_precision.mean)
+    lost = erm.average_precision.mean - nearest.average_precision.mean
+    return f"; the next is {_name(nearest, panel)}: {_figure(nearest)} at an AP {lost:.3f} lower"
 
 
 def _name(row: Row, panel: Panel) -> str:
