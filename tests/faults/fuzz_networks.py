@@ -11,9 +11,7 @@ decisions, a description that can be saved again, a run that ends.
 
 import argparse
 import collections
-import contextlib
 import copy
-import faulthandler
 import functools
 import hashlib
 import json
@@ -22,7 +20,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import sys
 import tempfile
 import traceback
@@ -44,9 +41,9 @@ from dralign.artifact import Artifact, load_artifact, save_artifact
 from dralign.data import TableEncoder
 from dralign.errors import DralignError
 from dralign.estimator.saving import KEY
+from fuzzing import Late, limited
 
 OUTCOMES = ("refused in one line", "accepted", "traceback", "hang", "silently wrong")
-SECONDS = 10
 FRAME = pd.DataFrame(
     {
         "age": [20.0, 30.0, None, 50.0, 41.5, 38.0],
@@ -59,10 +56,6 @@ KINDS = (torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torc
 
 
 _HOME = tempfile.TemporaryDirectory(prefix="fuzz-networks-")  # of what the cases change
-
-
-class SlowError(Exception):
-    """The time was over."""
 
 
 class WrongError(Exception):
@@ -329,17 +322,8 @@ CASES = {"artifact": artifact_case, "checkpoint": checkpoint_case}
 
 
 def outcome(kind, number):
-    """What became of one case, and in which words; the same number is the same case.
-
-    What takes too long is tried once more: the machine may have been at other work.
-    """
+    """What became of one case, and in which words; the same number is the same case."""
     prepare(kind)
-    result, text = once(kind, number)
-    return once(kind, number) if result == "hang" else (result, text)
-
-
-def once(kind, number):
-    """As ``outcome``, at the first try."""
     rng = random.Random(f"{kind} {number}")
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -359,7 +343,7 @@ def tried(kind, rng, folder):
         CASES[kind](rng, folder)
     except DralignError as error:
         return "refused in one line", str(error)
-    except SlowError:
+    except Late:
         return "hang", traceback.format_exc()
     except WrongError as error:
         return "silently wrong", str(error)
@@ -377,27 +361,6 @@ def prepare(kind):
         else:
             for name in METHODS:
                 checkpoints(name)
-
-
-@contextlib.contextmanager
-def limited():
-    """Ends the block after ten seconds of work, or ten minutes of waiting; then the process."""
-
-    def stop(*_):
-        raise SlowError
-
-    timers = {signal.SIGALRM: signal.ITIMER_REAL, signal.SIGPROF: signal.ITIMER_PROF}
-    before = {number: signal.signal(number, stop) for number in timers}
-    signal.setitimer(signal.ITIMER_REAL, 60 * SECONDS)
-    signal.setitimer(signal.ITIMER_PROF, SECONDS)
-    faulthandler.dump_traceback_later(360 * SECONDS, exit=True, file=sys.__stderr__)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-        for number, timer in timers.items():
-            signal.setitimer(timer, 0)
-            signal.signal(number, before[number])
 
 
 def main():

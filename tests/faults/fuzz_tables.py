@@ -9,18 +9,15 @@ oracle reads it.
 
 import argparse
 import collections
-import contextlib
 import csv
 import datetime as dt
 import decimal
-import faulthandler
 import gzip
 import io
 import math
 import os
 import random
 import re
-import signal
 import sys
 import tempfile
 import traceback
@@ -37,8 +34,8 @@ from dralign.data import encoder_from_dict, load_images, load_table, read_table
 from dralign.data.images_cache import decode_all
 from dralign.errors import DralignError
 from dralign.forms import parse_json, to_json
+from fuzzing import Late, limited
 
-SECONDS = 10
 OUTCOMES = ("refused in one line", "accepted", "traceback", "hang", "silently wrong")
 MISSING = {"", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A"}
 ODD = [
@@ -115,10 +112,6 @@ NOISE = [b"\xff", b"\xed\xa0\x80", b'"', b",", b"\n", b"\r\n", b"\xef\xbb\xbf", 
 
 class WrongError(Exception):
     """Accepted, but read otherwise than by the oracle."""
-
-
-class SlowError(BaseException):
-    """Took too long; nothing on the way catches it."""
 
 
 def mutated(rng, content):
@@ -415,31 +408,13 @@ def outcome(kind, number):
             CASES[kind](rng, Path(folder))
         except DralignError as error:
             return ("traceback" if "\n" in str(error) else "refused in one line"), str(error)
-        except SlowError:
+        except Late:
             return "hang", traceback.format_exc()
         except WrongError as error:
             return "silently wrong", str(error)
         except Exception:  # noqa: BLE001 - that is what is looked for
             return "traceback", traceback.format_exc()
     return "accepted", ""
-
-
-@contextlib.contextmanager
-def limited():
-    """Ends the block after ten seconds; the process, where even that does not help, after sixty."""
-
-    def stop(*_):
-        raise SlowError
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(SECONDS)
-    faulthandler.dump_traceback_later(6 * SECONDS, exit=True, file=sys.__stderr__)
-    try:
-        yield
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def main():

@@ -1,9 +1,9 @@
 """What fuzzing scripts share: a case is tried with a limit of time, and what came of it is counted.
 
 An outcome is ``refused`` (one line of ours), ``accepted``, ``traceback`` (anything else that was
-raised, or a message of several lines), ``hang`` (ten seconds of computing; an hour of
-anything ends the script and shows where it was), or ``silent`` (what was accepted is
-not what it should be).
+raised, or a message of several lines), ``hang`` (ten seconds of computing, or ten minutes of
+anything; an hour ends the script and shows where it was), or ``silent`` (what was accepted is not
+what it should be).
 """
 
 import faulthandler
@@ -12,7 +12,8 @@ import signal
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from dralign.errors import DralignError
 
@@ -30,36 +31,53 @@ class Late(BaseException):
     """The time is over; not an Exception, so that nothing takes it for one of its own."""
 
 
-def outcome(case: Case, seed: str) -> tuple[str, str]:
-    """What came of a case, and what was raised."""
-    fired = []
+@contextmanager
+def limited() -> Iterator[list[int]]:
+    """Raises ``Late`` in the block when its time is over; on a busy machine a moment is seconds.
+
+    Yields:
+        The signals that told so, which grows as they come.
+    """
+    fired: list[int] = []
 
     def late(number, frame):
         fired.append(number)
         raise Late
 
-    # On a busy machine a moment may last seconds, so that what is counted is computing.
-    signal.signal(signal.SIGPROF, late)
-    signal.setitimer(signal.ITIMER_PROF, LIMIT)
-    faulthandler.dump_traceback_later(360 * LIMIT, exit=True)
+    timers = {
+        signal.SIGPROF: (signal.ITIMER_PROF, LIMIT),
+        signal.SIGALRM: (signal.ITIMER_REAL, 600),
+    }
+    before = {number: signal.signal(number, late) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
+    faulthandler.dump_traceback_later(360 * LIMIT, exit=True, file=sys.__stderr__)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            case(random.Random(seed))
-    except DralignError as error:
-        text = str(error)
-        return ("traceback" if "\n" in text or len(text) > LONGEST else "refused"), repr(error)
-    except ChangedError as error:
-        return "silent", str(error)
-    except (Late, KeyboardInterrupt):  # the second stands for the first where SQLite was asked
-        if not fired:
-            raise
-        return "hang", ""
-    except Exception as error:  # noqa: BLE001 - that is what is looked for
-        return "traceback", f"{type(error).__name__}: {error}"
+        yield fired
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
         faulthandler.cancel_dump_traceback_later()
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
+
+
+def outcome(case: Case, seed: str) -> tuple[str, str]:
+    """What came of a case, and what was raised."""
+    with limited() as fired, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            case(random.Random(seed))
+        except DralignError as error:
+            text = str(error)
+            return ("traceback" if "\n" in text or len(text) > LONGEST else "refused"), repr(error)
+        except ChangedError as error:
+            return "silent", str(error)
+        except (Late, KeyboardInterrupt):  # the second stands for the first where SQLite was asked
+            if not fired:
+                raise
+            return "hang", ""
+        except Exception as error:  # noqa: BLE001 - that is what is looked for
+            return "traceback", f"{type(error).__name__}: {error}"
     return "accepted", ""
 
 
