@@ -83,7 +83,7 @@ def test_a_training_begins_with_five_lines_and_keeps_them(capsys):
     assert shown.err.splitlines()[:5] == lines
     assert "rows" not in form
     training = load_artifact("other").training
-    assert training["overview"]["lines"] == lines
+    assert training["overview"] == lines
     assert "rows" not in training
 
 

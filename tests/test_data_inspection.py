@@ -209,3 +209,20 @@ def test_what_can_t_be_looked_at_is_refused():
 def test_a_built_in_dataset_is_summed_up_as_it_is_loaded():
     source = DataSource("german", "standard")
     assert source.overview() == (source.load(0).summary(), ())
+
+
+def test_the_labels_of_a_tiny_group_are_not_told():
+    frame = people()
+    frame.loc[:8, "sex"] = "x"
+    result = inspect_table(frame, label="loan", positive="yes", sensitive="sex")
+    assert result.lines()[3].endswith(", x (9)")
+
+
+def test_an_inspection_leaves_the_table_alone():
+    frame = people()
+    frame["pay"] = frame["pay"].astype(str).str.replace(".", ",")
+    before = frame.copy()
+    result = inspect_table(frame, label="loan", positive="yes", sensitive="sex")
+    assert result.reading == ("numbers with a decimal comma: 'pay'",)
+    assert frame.equals(before)
+    assert frame.attrs == {}

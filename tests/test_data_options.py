@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
+from dralign.cli.commands import loaded
 from dralign.data import DataSource, load, load_table
 from dralign.data.grouping import SMALLER, table_groups
 from dralign.errors import DataError, DralignWarning, OptionError
@@ -37,6 +38,8 @@ OPTIONS = {"label": "loan", "positive": "yes", "sensitive": "sex", "drop": "key"
 def test_every_declared_option_is_a_field_with_its_default():
     assert {f.name: f.default for f in fields(TableOptions)} == {s.name: s.default for s in TABLE}
     assert set(BY_NAME) <= set(keys())
+    for command in (loaded("train"), loaded("compare"), loaded("data").commands["inspect"]):
+        assert set(BY_NAME) <= {parameter.name for parameter in command.params}, command.name
 
 
 @pytest.mark.parametrize(

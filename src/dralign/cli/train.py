@@ -127,15 +127,28 @@ def train(
         on_data=_opening(spec, overview),
         remember_rows=not forget_rows,
     )
-    if trained is None:
-        return
-    training = {**trained.artifact.training, "overview": overview[0]._asdict()}
+    if trained is not None:
+        _keep(trained, overview[0], out, rule=rule, spec=spec, json=json)
+
+
+def _keep(
+    trained: TrainedNetwork,
+    overview: Overview,
+    out: Path,
+    *,
+    rule: Selection,
+    spec: TrialSpec,
+    json: bool,
+) -> None:
+    """Saves the network and tells what became of it."""
+    # What is doubtful names rare values, which a saved network does not tell.
+    training = {**trained.artifact.training, "overview": list(overview.lines)}
     folder = save_or_rescue(replace(trained.artifact, training=training), out)
     for note in trained.notes:
         warnings.warn(note, DralignWarning, stacklevel=1)
     if json:
         printed = {key: value for key, value in training.items() if key != "rows"}
-        print_json({**printed, "artifact": str(folder)})
+        print_json({**printed, "overview": overview._asdict(), "artifact": str(folder)})
     else:
         _show_chosen(trained, rule, spec)
         say(f"written: {folder}")

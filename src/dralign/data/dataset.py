@@ -95,7 +95,8 @@ class Dataset:
         class_names: with more than two classes, how the values coded 0, 1, ... are written.
         fingerprint: of the content that was read, as ``DataSource.fingerprint`` gives it for the
             files as they are; empty where there are none.
-        label_values: the different values of the label as they are written, where they are known.
+        label_values: the two values of the label as they are written, or its classes; empty where
+            they are not known, or several count as 0.
         favourable: the one that is good for the person it is about; empty if nobody said so.
     """
 

@@ -99,9 +99,14 @@ def load_table(
         positive=shown,
         class_names=classes,
         fingerprint=raw.fingerprint,
-        label_values=label_values(frame[label]),
+        label_values=classes or _two(label_values(frame[label])),
         favourable=label_value(frame[label], how.favourable) if how.favourable else "",
     )
+
+
+def _two(values: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of a label of two; of others, of which a few people may have one, none."""
+    return values if len(values) == 2 else ()
 
 
 def check_roles(where: str, label: str, sensitive: Sequence[str]) -> None:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 ENOUGH: Final = 0.995  # accuracy or average precision on held-out rows
 OF_CHANCE: Final = 0.1  # and so few of the errors that the commonest value alone would make
 LEAST: Final = 20  # rows with another than the commonest value, or chance could do it
-MOST_CELLS: Final = 4_000_000  # that are looked at; of larger tables some rows are drawn
-MOST_ROWS: Final = 20_000
-FEWEST_ROWS: Final = 1_000
+MOST_ROWS: Final = 20_000  # that are looked at
+FEW_EACH: Final = 500  # rows of each value of the target, by which columns are left aside
+LIKELY: Final = 0.85  # of these that are right, for a column to be looked at closely
 LEAVES: Final = 64  # of the tree that cuts a column of numbers into pieces
 
 
@@ -59,27 +59,46 @@ def giveaways(
         codes: (n,) the target: 0..C-1, and -1 where it is missing.
         names: the C values of the target.
     """
-    rows = _drawn(codes, len(columns))
-    target = codes[rows]
-    first = np.arange(len(rows)) % 2 == 0
-    found = []
+    rows = np.random.RandomState(0).permutation(np.flatnonzero(codes >= 0))
+    few = np.concatenate([rows[codes[rows] == code][:FEW_EACH] for code in range(len(names))])
+    few = np.random.RandomState(0).permutation(few)
+    rows, found = rows[:MOST_ROWS], []
     for name in columns:
+        if not _worth_it(frame[name].iloc[few], codes[few], len(names)):
+            continue
         inputs = _inputs(frame[name].iloc[rows])
         if inputs is None:
             continue
-        prob = np.zeros((len(rows), len(names)))
-        for half in (first, ~first):
-            prob[~half] = _predicted(inputs, target, half, len(names))
-        if best := _judged(prob, target, names, *([] if inputs[1] else [inputs[0]])):
+        prob = _out_of_half(inputs, codes[rows], len(names))
+        scores = [] if inputs[1] else [inputs[0]]
+        if best := _judged(prob, codes[rows], names, *scores):
             found.append(Giveaway(name, *best))
     return found
 
 
-def _drawn(codes: np.ndarray, n_columns: int) -> np.ndarray:
-    """The numbers of the rows that are looked at, in a fixed random order."""
-    most = min(MOST_ROWS, max(FEWEST_ROWS, MOST_CELLS // max(n_columns, 1)))
-    rows = np.random.RandomState(0).permutation(np.flatnonzero(codes >= 0))
-    return rows[:most]
+def _worth_it(values: "pd.Series[Any]", target: np.ndarray, n_values: int) -> bool:
+    """Whether a column may tell a value of the target, by a few rows of each of its values."""
+    inputs = _inputs(values)
+    if inputs is None:
+        return False
+    predicted = _out_of_half(inputs, target, n_values).argmax(1)
+    for code in range(n_values):
+        own = target == code
+        if not own.any() or own.all():
+            continue
+        right = ((predicted[own] == code).mean() + (predicted[~own] != code).mean()) / 2
+        if right >= LIKELY:
+            return True
+    return False
+
+
+def _out_of_half(inputs: tuple[np.ndarray, bool], target: np.ndarray, n_values: int) -> np.ndarray:
+    """(n, C) shares of the target's values for each row, learned from the other half of them."""
+    first = np.arange(len(target)) % 2 == 0
+    prob = np.zeros((len(target), n_values))
+    for half in (first, ~first):
+        prob[~half] = _predicted(inputs, target, half, n_values)
+    return prob
 
 
 def _inputs(values: "pd.Series[Any]") -> tuple[np.ndarray, bool] | None:

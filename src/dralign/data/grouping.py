@@ -157,7 +157,7 @@ def _bins(frame: "pd.DataFrame", sensitive: Sequence[str]) -> str:
     for name in sensitive:
         values: Any = frame[name]
         if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
-            quarters = np.unique(values.dropna().quantile([0.25, 0.5, 0.75]).to_numpy())
+            quarters = np.unique(values.dropna().quantile([0.25, 0.5, 0.75], "lower").to_numpy())
             if len(quarters) and values.nunique() > MANY_NUMBERS:
                 edges = ",".join(f"{edge:g}" for edge in quarters)
                 options.append(f"--bin {quote(f'{name}={edges}')}")

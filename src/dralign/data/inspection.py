@@ -177,7 +177,7 @@ def inspect_table(
         if left_out := [f"{name!r} ({reason})" for name, reason in reasons.items() if reason]:
             findings.append(f"columns left out of the inputs: {noted(left_out)}")
         inputs = [name for name in chosen if not reasons[name]]
-        _told(frame, inputs, y, values, columns, findings)
+        _told(frame, inputs, y, values, columns if groups else (), findings)
     described = tuple(
         _column(str(name), frame[name], _role(str(name), label, columns, how, inputs), reasons)
         for name in frame.columns
@@ -336,7 +336,7 @@ def _column(
 ) -> Column:
     """The description of a column."""
     try:
-        different = len(text_counts(values))
+        different = values.nunique() if _of_numbers(values) else len(text_counts(values))
     except DataError:  # lists and the like
         different = 0
     note = reasons.get(name, "")

@@ -105,9 +105,8 @@ def require_values(values: "pd.Series[Any]", known: Sequence[str]) -> None:
 
 
 def label_values(values: "pd.Series[Any]") -> tuple[str, ...]:
-    """The different values in order; none if there are more than could be classes."""
-    found = _sorted(text_counts(values))
-    return tuple(found) if len(found) <= MANY_CLASSES else ()
+    """The different values in order."""
+    return tuple(_sorted(text_counts(values)))
 
 
 def label_value(values: "pd.Series[Any]", given: str) -> str:

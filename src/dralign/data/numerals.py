@@ -171,7 +171,8 @@ def with_numbers(
             "--decimal , or --decimal ."
         )
     table = frame.assign(**{str(name): values for name, values in new.items()}) if new else frame
-    table.attrs["commas"] = tuple(commas)
+    if commas:
+        table.attrs["commas"] = tuple(commas)
     return table, notes
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+FEWEST_TOLD: Final = 10  # rows of a group whose labels are told; fewer would tell of people
 MOST_NAMED: Final = 8  # groups, classes or columns in a line
 NOBODY: Final = "in no group"
 
@@ -33,7 +34,7 @@ def label_line(name: str, names: Sequence[str], counts: np.ndarray, favourable: 
 
 
 def groups_line(sensitive: Sequence[str], names: Sequence[str], counts: np.ndarray) -> str:
-    """The groups with their rows, and the share of the positive label in each.
+    """The groups with their rows, and the share of the positive label in all but tiny ones.
 
     Args:
         sensitive: the columns that make them.
@@ -44,7 +45,7 @@ def groups_line(sensitive: Sequence[str], names: Sequence[str], counts: np.ndarr
     told = []
     for name, row in zip((*names, NOBODY), counts, strict=True):
         n = int(row.sum())
-        rate = f", {_percent(row[1] / n)}" if len(row) == 2 and n else ""
+        rate = f", {_percent(row[1] / n)}" if len(row) == 2 and n >= FEWEST_TOLD else ""
         if n or name != NOBODY:
             told.append(f"{name} ({n:,}{rate})")
     return f"groups by {' & '.join(sensitive)}: {cut(told)}"

@@ -18,7 +18,7 @@ the declarations in the source (`dralign.study.reference`); a test holds it equa
 
 _OF_TABLES = """Of files of rows, not of images or built-in datasets; in the commands, in plans
 and in `load_table`, `inspect_table` and `DataSource`. Several values are given by repeating the
-option (`--drop id --drop name`), or as a list.
+option (`--drop id --drop name`), or as a list; in a plan a list of lists makes trials of each.
 """
 
 
