@@ -106,11 +106,7 @@ def train(
         trial.source(data), method, fairness_weight=fairness_weight, seed=seed, **trial.given
     )
     place = find_device(device)
-    if nproc != 1 and not launched():
-        code, line = launch(context.obj, nproc)
-        if code:
-            complain(line)
-            raise typer.Exit(code)
+    if _done_by_others(context, nproc):
         return
     first = is_first()
     if not first:
@@ -152,6 +148,17 @@ def _keep(
     else:
         _show_chosen(trained, rule, spec)
         say(f"written: {folder}")
+
+
+def _done_by_others(context: typer.Context, nproc: int) -> bool:
+    """Whether several processes are asked for, which have then done it all."""
+    if nproc == 1 or launched():
+        return False
+    code, line = launch(context.obj, nproc)
+    if code:
+        complain(line)
+        raise typer.Exit(code)
+    return True
 
 
 def _table(data: str, nproc: int) -> str:
