@@ -13,6 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from dralign.metrics import gap_measure
 from dralign.metrics.quantiles import rows_from_quantiles
@@ -110,7 +112,7 @@ def recalibrated(epoch):
     y, f, _ = rows_from_quantiles(epoch.cells["validation"].score_quantiles())
     slope, shift = platt(y, logit(f))
     _, f, group = rows_from_quantiles(epoch.cells["test"].score_quantiles())
-    f = 1 / (1 + np.exp(-(slope * logit(f) + shift)))
+    f = expit(slope * logit(f) + shift)
     means = [f[group == code].mean() for code in np.unique(group)]
     return max(means) - min(means)
 
@@ -122,15 +124,9 @@ def logit(f):
 
 
 def platt(y, z):
-    """Slope and shift of the logistic regression of labels on scores, by Newton's method."""
-    x, w = np.column_stack([z, np.ones_like(z)]), np.array([1.0, 0.0])
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-(x @ w)))
-        step = np.linalg.solve((x.T * (p * (1 - p))) @ x + 1e-9 * np.eye(2), x.T @ (y - p))
-        w += step
-        if np.abs(step).max() < 1e-9:
-            break
-    return w
+    """Slope and shift of the logistic regression of labels on scores."""
+    found = LogisticRegression(C=np.inf).fit(z[:, None], y)
+    return found.coef_[0, 0], found.intercept_[0]
 
 
 def matched(ours, theirs):
@@ -164,7 +160,12 @@ def report(study):
     for name, other in (*pairs, (ARMS[3], "gap")):
         found = study.ratio((name, best[name]), (other, best[other]), LAST, "all_cutoffs")
         lines.append(f"| {name} | {other} | **all-cut-offs, last epoch (primary)** | {found} |")
-    lines += ["", "Secondary, each at its better learning rate (last epoch), then at 0.001:", ""]
+    lines += [
+        "",
+        "Secondary, each at its better learning rate (last epoch), then at the published one. ▼ the "
+        "whole interval is below 1, ▲ above it, ≈ within 5 % of it:",
+        "",
+    ]
     lines += ["| what | against | epoch | learning rate | " + " | ".join(MEASURES) + " |"]
     lines += ["| --- | --- | --- | --- |" + " --- |" * len(MEASURES)]
     for name, other in (*pairs, (ARMS[3], "gap")):
@@ -178,10 +179,19 @@ def report(study):
             ]
             rate = "better" if at is best else f"{study.rates[0]:g}"
             lines.append(
-                f"| {name} | {other} | {words} | {rate} | " + " | ".join(map(str, cells)) + " |"
+                f"| {name} | {other} | {words} | {rate} | " + " | ".join(map(short, cells)) + " |"
             )
     lines += ["", *levels_of_scores(study)]
     return lines
+
+
+def short(found):
+    """A finding in a narrow cell."""
+    if not found.n:
+        return "–"
+    sign = {"borne out": " ▼", "contradicted": " ▲"}.get(found.level, "")
+    width = f" ({found.low:.2f} to {found.high:.2f})" if found.n > 1 else ""
+    return f"{found.ratio:.2f}{width}{sign}{' ≈' if found.equivalent else ''}"
 
 
 def levels_of_scores(study):
