@@ -1,6 +1,6 @@
-"""Changes the code in about 150 written ways, one at a time, and sees whether a test notices.
+"""Changes the code in about 300 written ways, one at a time, and sees whether a test notices.
 
-The list is ``mutants.toml``. Each entry names a file or folder, the piece of code in it (looked for
+The list is ``mutants.toml``. Each entry names a piece of code (looked for in the whole package,
 within one function, and found exactly once: else it is an error, so that the list does not rot),
 what takes its place, and why that would matter. The tree is copied to a temporary folder; there the
 mutant is applied, the tests nearest to it run until one fails, and broader ones where none did.
@@ -28,6 +28,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
@@ -43,6 +44,7 @@ import torch  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.toml")
+PACKAGE = "src/dralign"
 COPIED = ("src", "tests", "plans", "results", "docs", "pyproject.toml", "README.md")
 LONGEST = 1800.0  # seconds that one run of tests may take at all
 FAILED = {1, 2}  # pytest: a test failed, or a test file could not be imported
@@ -58,7 +60,7 @@ class Mutant:
 
     Attributes:
         name: of the mutant.
-        place: the file or folder, from the root of the repository.
+        part: of the package, for the table.
         within: the function or class the code is in; empty for anywhere.
         old: the code, found there exactly once.
         new: what takes its place.
@@ -69,7 +71,7 @@ class Mutant:
     """
 
     name: str
-    place: str
+    part: str
     within: str
     old: str
     new: str
@@ -84,17 +86,14 @@ class Mutant:
         Raises:
             ListError: if the code is not found exactly once, or what comes out is no Python.
         """
-        where = root / self.place
-        files = [where] if where.is_file() else sorted(where.rglob("*.py"))
         found = [
             (file, text, at)
-            for file in files
-            for text in [file.read_text(encoding="utf-8")]
+            for file, text in _source(root)
             for at in _places(text, self.within, self.old)
         ]
         if len(found) != 1:
             inside = f" in {self.within}" if self.within else ""
-            raise ListError(f"{self.name}: {self.old!r}{inside} is {len(found)} times in {where}")
+            raise ListError(f"{self.name}: {self.old!r}{inside} is {len(found)} times in {PACKAGE}")
         ((file, text, at),) = found
         changed = text[:at] + self.new + text[at + len(self.old) :]
         try:
@@ -104,8 +103,17 @@ class Mutant:
         return file, changed
 
 
+@cache
+def _source(root: Path) -> list[tuple[Path, str]]:
+    """The files of the package as they are without any mutant."""
+    files = sorted((root / PACKAGE).rglob("*.py"))
+    return [(file, file.read_text(encoding="utf-8")) for file in files]
+
+
 def _places(text: str, within: str, old: str) -> list[int]:
     """Where the code begins in the text, inside the named functions or classes."""
+    if old not in text:
+        return []
     starts = [0]
     for line in text.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
@@ -141,7 +149,7 @@ def mutants(path: Path = LIST) -> list[Mutant]:
             first = tests if own is None else tuple(f"tests/{test}" for test in own)
             rest = tuple(test for test in (*tests, *more) if test not in first)
             entry.setdefault("within", "")
-            found.append(Mutant(place=place["path"], tests=first, more=rest, **entry))
+            found.append(Mutant(part=place["part"], tests=first, more=rest, **entry))
     twice = [name for name, n in Counter(m.name for m in found).items() if n > 1]
     if twice:
         raise ListError(f"names given twice: {', '.join(twice)}")
@@ -316,6 +324,16 @@ def table(chosen: Sequence[Mutant], results: dict[str, Result]) -> str:
     return "\n".join(lines)
 
 
+def counted(chosen: Sequence[Mutant], results: dict[str, Result]) -> Counter[str]:
+    """How many mutants came to which end."""
+    return Counter("equivalent" if m.equivalent else results[m.name].outcome for m in chosen)
+
+
+def told(count: Counter[str]) -> str:
+    """The counts in words."""
+    return ", ".join(f"{n} {outcome}" for outcome, n in count.most_common())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the mutants; 1 if one survives, or its tests fail by themselves."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -328,7 +346,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         mutant.applied(ROOT)  # one that does not fit is told before the work
     if given.list:
         for mutant in chosen:
-            sys.stdout.write(f"{mutant.name:28} {mutant.place}: {mutant.why}\n")
+            sys.stdout.write(f"{mutant.name:28} {mutant.part}: {mutant.why}\n")
         sys.stdout.write(f"{len(chosen)} mutants\n")
         return 0
     results = known(given.log, chosen)
@@ -343,12 +361,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 log.write(json.dumps(vars(result)) + "\n")
             sys.stdout.write(f"{result.name:28} {result.outcome:11} {result.seconds:5.0f} s\n")
             sys.stdout.flush()
-    count = Counter("equivalent" if m.equivalent else results[m.name].outcome for m in chosen)
-    sys.stdout.write(
-        f"\n{table(chosen, results)}\n\n{len(chosen)} mutants: "
-        + ", ".join(f"{n} {outcome}" for outcome, n in count.items())
-        + "\n"
-    )
+    count = counted(chosen, results)
+    sys.stdout.write(f"\n{table(chosen, results)}\n\n")
+    for part in dict.fromkeys(mutant.part for mutant in chosen):
+        of_part = counted([mutant for mutant in chosen if mutant.part == part], results)
+        sys.stdout.write(f"{part:20} {of_part.total():4}: {told(of_part)}\n")
+    sys.stdout.write(f"{len(chosen)} mutants: {told(count)}\n")
     return 1 if count["SURVIVED"] + count["UNTESTED"] else 0
 
 
