@@ -139,3 +139,40 @@ def test_nothing_is_unpickled_or_evaluated():
     for path in FILES:
         found = words.search(path.read_text(encoding="utf-8"))
         assert not found, f"{path.name}: {found}"
+
+
+def compared_texts(path: Path) -> set[str]:
+    """The texts that something is compared with, also as entries of a list."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    sides = (
+        side
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Compare)
+        for side in (node.left, *node.comparators)
+    )
+    cases = (node.pattern for node in ast.walk(tree) if isinstance(node, ast.match_case))
+    return {
+        node.value
+        for side in (*sides, *cases)
+        for node in ast.walk(side)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+# What is reproduced is about the methods and gaps of the paper. "gap" is also a figure.
+OTHER = {"report/contrasts.py": {"gap"}}
+FREE = [path for path in FILES if place(path) != "reproduce"]
+
+
+@pytest.mark.parametrize("path", FREE, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_name_of_a_method_or_gap_is_compared_where_it_is_not_declared(path):
+    from dralign.gaps import gap_names
+    from dralign.methods import method_names
+
+    names = set()
+    if place(path) != "methods":
+        names |= set(method_names())
+    if place(path) != "gaps":
+        names |= set(gap_names())
+    others = OTHER.get(path.relative_to(SOURCE).as_posix(), set())
+    assert not names & compared_texts(path) - others

@@ -74,6 +74,132 @@ def test_a_measure_has_a_column_a_place_on_the_page_and_chooses_if_asked(install
     assert all(row["figures"]["median"]["n"] == 2 for row in shown["rows"])
 
 
+def test_a_gap_is_found_by_the_commands_tables_pages_and_export(installed, tmp_path):
+    folder, exported = tmp_path / "study", tmp_path / "all.csv"
+    command = ["compare", "german", "--methods", "gap", "--gap", "all_cutoffs_false_alarms", *QUICK]
+    command += ["--weights", "0.2", "--seeds", "1", "--jobs", "1", "--out", str(folder)]
+    table = " ".join(run(installed, "-m", "dralign", *command).split())
+    assert "Gap: equal false alarms at all cut-offs" in table
+    assert "equal false alarms at all cut-offs" in (folder / "report.html").read_text()
+    run(installed, "-m", "dralign", "export", str(folder), "--out", str(exported))
+    columns = exported.read_text().splitlines()[0].split(",")
+    for figure in ("soft_false_alarms", "base_rate_false_alarms", "hard_missed"):
+        assert any(column.endswith(figure) for column in columns)
+    assert not any("soft_all_cutoffs" in column for column in columns)
+
+
+GAP_PLAN = """
+name = "alarms"
+[[trials]]
+dataset = "german"
+method = ["erm", "dralign"]
+gap = ["false_alarms", "all_cutoffs_false_alarms", "missed"]
+"""
+
+
+def test_plans_help_the_classifier_and_aligned_backward_take_a_gap_by_name(installed, tmp_path):
+    (tmp_path / "plan.toml").write_text(GAP_PLAN)
+    code = """
+import numpy as np, torch
+from dralign import DRAlignClassifier, RationaleAlignment, aligned_backward
+from dralign.study import load_plan
+from dralign.study.reference import settings_reference
+names = ("false_alarms", "all_cutoffs_false_alarms", "missed")
+print(sorted({spec.gap for spec in load_plan("plan.toml").trials}) == sorted(names))
+print(all(name in settings_reference() for name in names))
+rng = np.random.default_rng(0)
+x, a = rng.normal(size=(80, 3)), np.arange(80) % 2
+y = (x[:, 0] + 0.1 * rng.normal(size=80) > 0).astype(int)
+for name in names:
+    model = DRAlignClassifier(gap=name, epochs=2, iterations=5, hidden=8, random_state=0)
+    print(model.fit(x, y, sensitive_features=a).predict(x).shape == (80,))
+layer = torch.nn.Linear(3, 1)
+x, y, a = torch.tensor(x).float(), torch.tensor(y), torch.tensor(a)
+prob = layer(x).sigmoid()[:, 0]
+gap = (prob[(a == 0) & (y == 0)].mean() - prob[(a == 1) & (y == 0)].mean()).abs()
+term = RationaleAlignment(layer)
+rows = {"label": y, "group": a, "n_groups": 2, "alignment": term, "alignment_weight": 0.0}
+value = [
+    aligned_backward(layer, x, gap="false_alarms", fairness_weight=w, **rows) for w in (0.0, 1.0)
+]
+print(torch.allclose(value[1] - value[0], gap, atol=1e-6))
+"""
+    assert run(installed, "-c", code, cwd=tmp_path).split() == ["True"] * 6
+
+
+def test_a_layer_type_takes_part_in_alignment_scores_and_audit(installed):
+    code = """
+import torch
+from torch import nn
+from dralign import RationaleAlignment, aligned_backward, audit, group_losses, parity_scores
+from dralign.rationale import per_sample_loss
+from tilted import Pairs
+torch.manual_seed(0)
+model = nn.Sequential(Pairs(3, 4), nn.Tanh(), nn.Linear(4, 1)).double()
+x, y, a = torch.randn(60, 3).double(), torch.arange(60) // 2 % 2, torch.arange(60) % 2
+term = RationaleAlignment(model)
+strata = group_losses(per_sample_loss(model(x), y), a, n_groups=2)
+plain = torch.autograd.grad(0.3 * term.align(strata), list(model.parameters()), allow_unused=True)
+rows = {"label": y, "group": a}
+weights = {"n_groups": 2, "alignment": term}
+fast = []
+for weight in (0.0, 0.3):
+    model.zero_grad()
+    aligned_backward(model, x, **rows, **weights, alignment_weight=weight)
+    fast.append([p.grad.clone() for p in model.parameters()])
+print(term.layers == ("0", "2"), term.coverage == 1)
+print(all(torch.allclose(b - a, 0 * b if p is None else p) for p, a, b in zip(plain, *fast)))
+model.zero_grad()
+scores = parity_scores(model, x, **rows)
+with torch.no_grad():
+    before = torch.stack([per_sample_loss(model(x), y)[a == g].mean() for g in (0, 1)])
+    model[0].weight[1, 2, 0] = 0
+    after = torch.stack([per_sample_loss(model(x), y)[a == g].mean() for g in (0, 1)])
+influence = (after - before) ** 2
+found = torch.tensor(scores.scores["0"][1, 2, 0])
+print(torch.allclose(found, (influence[0] - influence[1]) ** 2))
+"""
+    assert run(installed, "-c", code).split() == ["True"] * 4
+
+
+def test_a_layer_type_without_the_weight_it_names_is_refused():
+    import torch
+    from torch import nn
+
+    from dralign.errors import ModelError, OptionError
+    from dralign.rationale import LayerType, register_layer, select_layers, unregister_layer
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat = nn.Parameter(torch.ones(3))
+
+    for name, line in (("lost", "it has no parameter 'lost'"), ("flat", "flat has one dimension")):
+        register_layer(LayerType(Own, (name,)))
+        with pytest.raises(OptionError, match="layer: Own is registered already"):
+            register_layer(LayerType(Own))
+        with pytest.raises(ModelError, match=f"layer '0': {line}"):
+            select_layers(nn.Sequential(Own(), nn.Linear(3, 1)))
+        unregister_layer(Own)
+    with pytest.raises(OptionError, match="layer: Own: name one weight at least"):
+        register_layer(LayerType(Own, ()))
+    assert [layer.name for layer in select_layers(nn.Sequential(Own(), nn.Linear(3, 1)))] == ["1"]
+
+
+def test_a_second_gap_of_the_same_name_and_one_without_figures_are_refused():
+    from dralign.errors import OptionError
+    from dralign.gaps import GapType, gap_type, register_gap, unregister_gap
+
+    with pytest.raises(OptionError, match="gap: 'equalized_odds' is known already"):
+        register_gap(gap_type("equalized_odds"))
+    with pytest.raises(OptionError, match="unknown gap with figures 'other'; known: demographic"):
+        register_gap(GapType("another", "another", figures_of="other"))
+    register_gap(GapType("another", "another"))
+    unregister_gap("another")
+    with pytest.raises(OptionError, match="unknown gap 'another'"):
+        gap_type("another")
+
+
 PLAN = """
 name = "tilts"
 [defaults]

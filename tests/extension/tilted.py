@@ -1,4 +1,4 @@
-"""What an installed package may add, each in one place: method and setting, schedule, measure."""
+"""What an installed package may add: each is declared in one place, here."""
 
 import math
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from dralign.gaps import Gap
+from dralign.gaps import Gap, GapType, at_all_cutoffs, register_gap
 from dralign.methods import MethodType, TermStep, register, register_schedule
 from dralign.metrics import Measure, register_measure
-from dralign.rationale import per_sample_loss
+from dralign.rationale import LayerType, per_sample_loss, register_layer
 from dralign.settings import Setting
 from dralign.step import BatchTerm
 
@@ -69,3 +69,25 @@ def median_gap(rows, gap: str) -> float:
 
 
 register_measure(Measure("median", "median gap", "lower", median_gap, of_gap=True, column=True))
+
+
+FALSE_ALARMS = GapType("false_alarms", "equal false alarms", strata=(0,))
+MISSED = GapType(
+    "missed", "equal shares of the missed", terms=lambda f, y, n_classes: (y, (1 - f,))
+)
+for kind in (FALSE_ALARMS, at_all_cutoffs(FALSE_ALARMS), MISSED):
+    register_gap(kind)
+
+
+class Pairs(torch.nn.Module):
+    """Products of two inputs, weighed: y_u = sum over i and j of w_uij x_i x_j."""
+
+    def __init__(self, inputs: int, units: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(units, inputs, inputs))
+
+    def forward(self, x):
+        return torch.einsum("uij,ni,nj->nu", self.weight, x, x)
+
+
+register_layer(LayerType(Pairs))

@@ -13,6 +13,7 @@ from dralign.gaps.functions import (
     smooth_all_cutoffs_gap,
 )
 from dralign.gaps.gap import Aggregate, Gap, GapType
+from dralign.gaps.ranking import at_all_cutoffs
 from dralign.gaps.registry import (
     figure_names,
     gap_names,
@@ -27,6 +28,7 @@ __all__ = [
     "Aggregate",
     "Gap",
     "GapType",
+    "at_all_cutoffs",
     "check_label",
     "demographic_parity_gap",
     "equal_opportunity_gap",

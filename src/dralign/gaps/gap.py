@@ -34,13 +34,14 @@ class GapType:
     Attributes:
         name: by which users choose it.
         words: what it is called in tables, titles and pages.
+        strata: the labels within which groups are compared, and aligned with each other (paper,
+            4.3, A.2 and A.11), None standing for all rows; or None for a stratum per label. The
+            differences are added up over them.
         terms: the value v and the weights w of the rate sum w v / sum w, made of scores f and
-            labels y. The operators in it are those that torch and numpy share, as the same gap is
-            trained with tensors and recorded with arrays. Both have the shape (n,), f may also be
-            (..., n); a weight may be of bools, or None for 1. Each weight makes a difference, and
-            the differences are added up.
-        strata: the labels within which groups are aligned with each other (paper, 4.3, A.2 and
-            A.11), None standing for all rows; or None for a stratum per label.
+            labels y, where it is another than the mean of f in each of the strata. The operators in
+            it are those that torch and numpy share, as the same gap is trained with tensors and
+            recorded with arrays. Both have the shape (n,), f may also be (..., n); a weight may be
+            of bools, or None for 1. Each weight makes a difference.
         more_classes: whether it is defined for more than two classes (Eq. 23).
         of_rows: what is read of each row in training, from the network's output: (n,), or (n, C) of
             more than two classes.
@@ -54,13 +55,29 @@ class GapType:
 
     name: str
     words: str
-    terms: Terms
     strata: tuple[int | None, ...] | None = (None,)
+    terms: Terms | None = None
     more_classes: bool = False
     of_rows: Callable[[Tensor], Tensor] = probability
     scores: Callable[[Tensor, Tensor], Tensor] = as_they_are
     figures_of: str = ""
     labels_alike: bool = False
+
+    def strata_of(self, n_classes: int) -> tuple[int | None, ...]:
+        """The labels within which groups are compared; None stands for all rows."""
+        return tuple(range(n_classes)) if self.strata is None else self.strata
+
+    @property
+    def of_order(self) -> bool:
+        """Whether the order of the scores has such a gap: at a cut-off f is who is selected."""
+        return self.terms is None or self.labels_alike
+
+    def weighted(self, f: Any, y: Any, n_classes: int) -> tuple[Any, tuple[Any, ...]]:  # noqa: ANN401
+        """The value and the weights of its rates, of tensors or arrays; see ``terms``."""
+        if self.terms is not None:
+            return self.terms(f, y, n_classes)
+        strata = self.strata_of(n_classes)
+        return f, tuple(None if label is None else y == label for label in strata)
 
 
 @dataclass(frozen=True)
@@ -100,7 +117,7 @@ class Gap:
     @property
     def strata(self) -> tuple[int | None, ...]:
         """The labels within which groups are aligned with each other; None stands for all rows."""
-        return tuple(range(self.n_classes)) if self.kind.strata is None else self.kind.strata
+        return self.kind.strata_of(self.n_classes)
 
     @property
     def conditions_on_label(self) -> bool:
@@ -139,7 +156,7 @@ class Gap:
 
     def _differences(self, scores: Tensor, group: Tensor, label: Tensor, n_groups: int) -> Tensor:
         """The differences between groups in the scores of one class: (..., n) -> (weights,)."""
-        value, weights = self.kind.terms(scores, label, self.n_classes)
+        value, weights = self.kind.weighted(scores, label, self.n_classes)
         ones = scores.new_ones(scores.shape[-1])
         stacked = torch.stack([ones if w is None else w.to(scores.dtype) for w in weights], dim=-2)
         codes = torch.arange(n_groups, device=group.device)

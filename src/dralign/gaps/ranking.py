@@ -60,8 +60,8 @@ class SmoothSelection:
         return torch.stack(by_class, dim=-1)
 
 
-def _at_all_cutoffs(kind: GapType) -> GapType:
-    """The gap that compares who is selected, at every cut-off."""
+def at_all_cutoffs(kind: GapType) -> GapType:
+    """The form of a gap that compares who is selected, at every cut-off; judged as that gap is."""
     return replace(
         kind,
         name=f"all_cutoffs_{kind.name}",
@@ -73,7 +73,7 @@ def _at_all_cutoffs(kind: GapType) -> GapType:
 
 
 RANKINGS: Final = tuple(
-    map(_at_all_cutoffs, (DEMOGRAPHIC_PARITY, EQUALIZED_ODDS, EQUAL_OPPORTUNITY))
+    map(at_all_cutoffs, (DEMOGRAPHIC_PARITY, EQUALIZED_ODDS, EQUAL_OPPORTUNITY))
 )
 
 

@@ -33,35 +33,21 @@ def _of_all(f: Any, y: Any, n_classes: int) -> Weighted:  # noqa: ANN401, ARG001
     return f, (None,)
 
 
-def _of_each_label(f: Any, y: Any, n_classes: int) -> Weighted:  # noqa: ANN401
-    return f, tuple(y == label for label in range(n_classes))
-
-
-def _of_label_one(f: Any, y: Any, n_classes: int) -> Weighted:  # noqa: ANN401, ARG001
-    return f, (y,)
-
-
 def _of_the_selected(f: Any, y: Any, n_classes: int) -> Weighted:  # noqa: ANN401, ARG001
     return y, (f,)
 
 
-DEMOGRAPHIC_PARITY: Final = GapType(
-    "demographic_parity", "demographic parity", _of_all, more_classes=True
-)
-EQUALIZED_ODDS: Final = GapType(
-    "equalized_odds", "equalized odds", _of_each_label, strata=None, more_classes=True
-)
-EQUAL_OPPORTUNITY: Final = GapType(
-    "equal_opportunity", "equal opportunity", _of_label_one, strata=(1,)
-)
+DEMOGRAPHIC_PARITY: Final = GapType("demographic_parity", "demographic parity", more_classes=True)
+EQUALIZED_ODDS: Final = GapType("equalized_odds", "equalized odds", strata=None, more_classes=True)
+EQUAL_OPPORTUNITY: Final = GapType("equal_opportunity", "equal opportunity", strata=(1,))
 PREDICTIVE_PARITY: Final = GapType(
-    "predictive_parity", "predictive parity", _of_the_selected, strata=(0, 1)
+    "predictive_parity", "predictive parity", strata=(0, 1), terms=_of_the_selected
 )
 PRINTED_PREDICTIVE_PARITY: Final = GapType(
     "printed_predictive_parity",
     "predictive parity as printed",
-    _of_all,
     strata=(0, 1),
+    terms=_of_all,
     labels_alike=True,
 )
 RATES: Final = (

@@ -162,7 +162,10 @@ class AdversarialStep:
     def _seen(self, rows: Batch) -> Tensor:
         """Which rows the adversary sees, (n,) of bool."""
         known = rows.group >= 0
-        return known & (rows.y == 1) if self._method.gap.name == "equal_opportunity" else known
+        if not self._method.gap.conditions_on_label:
+            return known
+        strata = torch.tensor(self._method.gap.strata, device=rows.y.device)
+        return known & torch.isin(rows.y, strata)
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,7 @@ class Adversarial:
     def begin(self, model: nn.Module, *, n_groups: int, generator: torch.Generator) -> Step:
         """The step function of one run of ``model``; the adversary is drawn from ``generator``."""
         like = next(model.parameters())
-        sees_label = self.gap.name == "equalized_odds"
+        sees_label = len(self.gap.strata) > 1
         adversary = Adversary(n_groups, sees_label=sees_label, generator=generator).to(like)
         return AdversarialStep(self, model, adversary)
 

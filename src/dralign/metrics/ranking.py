@@ -28,19 +28,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dralign.errors import OptionError, UndefinedMetricWarning, unknown
+from dralign.gaps import figure_names, gap_type
 from dralign.metrics.arrays import Codes, Floats, classes_and_scores, groups_of, labels_and_scores
-from dralign.metrics.rates import CLASS_GAPS, GAPS, Runs, descending_runs, spread
+from dralign.metrics.rates import Runs, descending_runs, spread
 
 RankMeasure = Literal["base_rate", "all_cutoffs", "largest_cutoff"]
 
 _MEASURES: Final[tuple[RankMeasure, ...]] = get_args(RankMeasure)
 NO_CURVE: Final = ("predictive_parity",)  # at small shares a group has nobody selected
 _Stratum = int | Literal["all", "labels alike"]
-_STRATA: Final[dict[str, list[_Stratum]]] = {
-    "demographic_parity": ["all"],
-    "equal_opportunity": [1],
-    "printed_predictive_parity": ["labels alike"],  # Eq. 22
-}
 _ROUNDING: Final = 1e-12
 _BLOCK: Final = 1 << 20  # numbers held at once where lines cross
 
@@ -77,7 +73,11 @@ class RankCurves:
 
     def strata(self, gap: str) -> list[_Stratum]:
         """Within which rows the gap compares the groups; those of several gaps are added up."""
-        return list(range(len(self.cells))) if gap == "equalized_odds" else _STRATA[gap]
+        kind = gap_type(gap)
+        if kind.labels_alike:
+            return ["labels alike"]  # Eq. 22
+        strata = kind.strata_of(len(self.cells))
+        return ["all" if label is None else label for label in strata]
 
     def sizes(self, stratum: _Stratum) -> Floats:
         """The rows of every group in the stratum, (groups,); without any it has no rate there."""
@@ -203,16 +203,23 @@ def rank_gaps_of(
 ) -> dict[str, float]:
     """Every gap of the order, ``<measure>_<gap>``, in one pass; NaN where undefined, no warning.
 
-    Arguments as :func:`rank_curves_of`. The gaps are those of :data:`dralign.metrics.rates.GAPS`,
-    or of ``CLASS_GAPS`` with more than two classes.
+    Arguments as :func:`rank_curves_of`. The gaps are those that records have figures of and that an
+    order has.
     """
-    gaps = GAPS if score.ndim == 1 else CLASS_GAPS
+    gaps = _gaps(2 if score.ndim == 1 else score.shape[1])
     figures = _figures(rank_curves_of(y, score, codes, n_groups, runs), gaps)
     return {
         f"{measure}_{gap}": value
         for gap in gaps
         for measure, value in zip(_MEASURES, figures[gap], strict=True)
     }
+
+
+def _gaps(n_classes: int) -> tuple[str, ...]:
+    """The gaps that an order has, at the base rate at least."""
+    return tuple(
+        name for name in figure_names(n_classes) if name in NO_CURVE or gap_type(name).of_order
+    )
 
 
 def _public(
@@ -227,13 +234,13 @@ def _public(
     Raises:
         OptionError: if the gap is unknown or needs two classes.
     """
-    if gap not in GAPS:
-        raise OptionError(unknown("gap", gap, GAPS))
+    if gap not in _gaps(2):
+        raise OptionError(unknown("gap", gap, _gaps(2)))
     by_class = np.ndim(y_score) == 2 and np.shape(y_score)[1] > 2
-    if by_class and gap not in CLASS_GAPS:
+    if by_class and gap not in _gaps(np.shape(y_score)[1]):
         raise OptionError(
             f"gap: {gap!r} needs two classes, the scores have {np.shape(y_score)[1]}; choose "
-            f"{' or '.join(CLASS_GAPS)}, or pass the scores of one class"
+            f"{' or '.join(_gaps(np.shape(y_score)[1]))}, or pass the scores of one class"
         )
     y, score = (classes_and_scores if by_class else labels_and_scores)(y_true, y_score)
     codes, names = groups_of(sensitive_features, len(y))

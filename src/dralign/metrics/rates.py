@@ -1,15 +1,11 @@
 """The sums behind the metrics, on arrays that are already checked; undefined values are NaN."""
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from dralign.gaps import gap_type
-from dralign.gaps.rates import RATES
 from dralign.metrics.arrays import Codes, Floats
-
-GAPS: Final = tuple(kind.name for kind in RATES)
-CLASS_GAPS: Final = tuple(kind.name for kind in RATES if kind.more_classes)
 
 
 class Runs(NamedTuple):
@@ -47,7 +43,7 @@ def gap_rates(gap: str, y: Floats, f: Floats, codes: Codes, n_groups: int) -> tu
     the mean of the rates at the two labels.
     """
     kind = gap_type(gap)
-    value, weights = kind.terms(f, y, 2)
+    value, weights = kind.weighted(f, y, 2)
     at_each = [np.ones_like(y)] if not kind.labels_alike else [1 - y, y]
     rates = [
         [group_means(value, _numbers(w, f) * at, codes, n_groups) for at in at_each]
@@ -69,7 +65,7 @@ def class_gap(gap: str, y: Floats, f: Floats, codes: Codes, n_groups: int) -> fl
     n_classes = f.shape[1]
     apart = []  # (classes, differences)
     for scores in f.T:
-        value, weights = gap_type(gap).terms(scores, y, n_classes)
+        value, weights = gap_type(gap).weighted(scores, y, n_classes)
         rates = [group_means(value, _numbers(w, scores), codes, n_groups) for w in weights]
         apart.append([spread(rate) for rate in rates])
     return float(sum(np.max(apart, axis=0)))

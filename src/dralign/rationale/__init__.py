@@ -2,7 +2,16 @@
 
 from dralign.rationale.coverage import Coverage, coverage_of
 from dralign.rationale.gradients import group_gradients
-from dralign.rationale.layers import Granularity, Layer, LayerChoice, original, select_layers
+from dralign.rationale.layers import (
+    Granularity,
+    Layer,
+    LayerChoice,
+    LayerType,
+    original,
+    register_layer,
+    select_layers,
+    unregister_layer,
+)
 from dralign.rationale.losses import group_losses, per_sample_loss
 from dralign.rationale.outputs import logits, logits_in
 from dralign.rationale.parity import ParityScores, parity_scores
@@ -13,6 +22,7 @@ __all__ = [
     "Granularity",
     "Layer",
     "LayerChoice",
+    "LayerType",
     "ParityScores",
     "coverage_of",
     "group_gradients",
@@ -24,5 +34,7 @@ __all__ = [
     "original",
     "parity_scores",
     "per_sample_loss",
+    "register_layer",
     "select_layers",
+    "unregister_layer",
 ]

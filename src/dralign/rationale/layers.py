@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -10,6 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from dralign.errors import ModelError, OptionError
+from dralign.extensions import load_extensions
 
 Granularity = Literal["unit", "parameter"]
 LayerChoice = Literal["all"] | int | Sequence[str]
@@ -71,11 +72,52 @@ class Layer:
         raise ModelError(f"params: no entry {self.parameter!r} for layer {self.name!r}")
 
 
+@dataclass(frozen=True)
+class LayerType:
+    """A type of module of one's own, and which of its parameters have a rationale.
+
+    Attributes:
+        module: the type; modules of types made from it are taken too.
+        weights: the names of the parameters in the module, each of two or more dimensions. A layer
+            is called as the module, or ``<module>.<parameter>`` where there are several.
+        units_last: whether the units lie on the second axis, as those of the Conv1D of
+            transformers do, and not on the first.
+    """
+
+    module: type[nn.Module]
+    weights: tuple[str, ...] = ("weight",)
+    units_last: bool = False
+
+
+_TYPES: Final[dict[type[nn.Module], LayerType]] = {}
+
+
+def register_layer(kind: LayerType) -> None:
+    """Makes weights of a type of module take part wherever layers are looked for.
+
+    Installed packages do so in a module that they name in an entry point (docs/extending.md).
+
+    Raises:
+        OptionError: if the type is registered already, or no weight is named.
+    """
+    if kind.module in _TYPES:
+        raise OptionError(f"layer: {kind.module.__name__} is registered already")
+    if not kind.weights:
+        raise OptionError(f"layer: {kind.module.__name__}: name one weight at least")
+    _TYPES[kind.module] = kind
+
+
+def unregister_layer(module: type[nn.Module]) -> None:
+    """Forgets a type that ``register_layer`` made known; for tests."""
+    _TYPES.pop(module, None)
+
+
 def select_layers(model: nn.Module, layers: LayerChoice = "all") -> tuple[Layer, ...]:
     """The layers of ``model`` that can have a rationale, in order of registration.
 
     Biases, normalisation layers and embeddings have none (paper, A.1), nor has a weight that a
-    module of the user's own holds: ``coverage_of`` tells how much is left out. A row of a recurrent
+    module of the user's own holds, unless its type was registered: ``coverage_of`` tells how much
+    is left out. A row of a recurrent
     weight, one gate of one neuron, is a unit. A tied weight counts once, at its first place. A
     parametrised weight counts through its leaf when that has the weight's shape (spectral norm,
     orthogonal, pruning).
@@ -138,8 +180,12 @@ def _choose(found: tuple[Layer, ...], layers: LayerChoice) -> tuple[Layer, ...]:
 
 def _find(model: nn.Module) -> Iterator[Layer]:
     """Every layer in order of registration, tied weights repeated."""
+    load_extensions()
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear):
+        kinds = [kind for own, kind in _TYPES.items() if isinstance(module, own)]
+        if kinds:
+            yield from _registered(module, name, kinds[-1])
+        elif isinstance(module, nn.Linear):
             yield _layer(module, name, "weight")
         elif isinstance(module, _ConvNd):
             groups = module.groups if isinstance(module, _ConvTransposeNd) else 0
@@ -152,6 +198,20 @@ def _find(model: nn.Module) -> Iterator[Layer]:
                 yield replace(layer, name=f"{layer.name}.{weight}")
         elif _is_linear_by_columns(module):
             yield replace(_layer(module, name, "weight"), transposed_groups=1)
+
+
+def _registered(module: nn.Module, name: str, kind: LayerType) -> Iterator[Layer]:
+    """The layers of a module of a type that was registered."""
+    for weight in kind.weights:
+        layer = replace(_layer(module, name, weight), transposed_groups=int(kind.units_last))
+        if len(kind.weights) > 1:
+            layer = replace(layer, name=f"{layer.name}.{weight}")
+        value = getattr(module, weight, None)
+        if not isinstance(value, Tensor):
+            layer = replace(layer, refusal=f"it has no parameter {weight!r}")
+        elif not layer.refusal and value.ndim < 2:
+            layer = replace(layer, refusal=f"{weight} has one dimension; expected a row per unit")
+        yield layer
 
 
 def _recurrent(module: nn.RNNBase | nn.RNNCellBase) -> Iterator[str]:
