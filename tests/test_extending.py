@@ -127,6 +127,24 @@ print(torch.allclose(value[1] - value[0], gap, atol=1e-6))
     assert run(installed, "-c", code, cwd=tmp_path).split() == ["True"] * 6
 
 
+def test_a_dataset_is_found_by_plans_commands_tables_and_load(installed, tmp_path):
+    (tmp_path / "plan.toml").write_text('name = "throws"\n[[trials]]\ndataset = "coins"\n')
+    code = """
+from dralign.data import DataSource, load
+from dralign.study import load_plan
+print({spec.data for spec in load_plan("plan.toml").trials} == {DataSource("coins")})
+data = load("coins", preparation="standard", seed=3)
+print(data.group_names, data.fingerprint, len(data.train))
+"""
+    said = run(installed, "-c", code, cwd=tmp_path).splitlines()
+    assert said == ["True", "('left', 'right') coins, first edition 200"]
+    command = ["compare", "coins", "--methods", "gap", *QUICK, "--seeds", "1", "--jobs", "1"]
+    command += ["--weights", "0.2", "--out", str(tmp_path / "study")]
+    assert "coins, standard preparation" in run(installed, "-m", "dralign", *command)
+    with pytest.raises(AssertionError, match="known: adult, german, compas, celeba, coins"):
+        run(installed, "-m", "dralign", "compare", "coin")
+
+
 def test_a_layer_type_takes_part_in_alignment_scores_and_audit(installed):
     code = """
 import torch

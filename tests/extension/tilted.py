@@ -1,4 +1,4 @@
-"""What an installed package may add, each in one place: a method with a setting, a gap, ..."""
+"""What an installed package may add: each is declared in one place, here."""
 
 import math
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from dralign.data import Dataset, DatasetType, Split, register_dataset
 from dralign.gaps import Gap, GapType, at_all_cutoffs, register_gap
 from dralign.methods import MethodType, TermStep, register, register_schedule
 from dralign.metrics import Measure, register_measure
@@ -91,3 +92,20 @@ class Pairs(torch.nn.Module):
 
 
 register_layer(LayerType(Pairs))
+
+
+def coins(*, preparation, seed, sensitive, include_sensitive):
+    """Two coins thrown by people of two kinds; the label is the first, more or less."""
+    draw = torch.Generator().manual_seed(seed)
+    splits = []
+    for rows in (200, 100, 100):
+        group = torch.randint(2, (rows,), generator=draw)
+        x = torch.randn(rows, 2, generator=draw) + 0.5 * group[:, None]
+        y = (x[:, 0] + torch.randn(rows, generator=draw) > 0.3).long()
+        splits.append(Split(x, y, group))
+    return Dataset(
+        "coins", preparation, *splits, ("left", "right"), ("hand",), label="side", positive="head"
+    )
+
+
+register_dataset(DatasetType("coins", coins, fingerprint=lambda: "coins, first edition"))

@@ -128,8 +128,7 @@ def inspect(
 
     Example: `dralign data inspect people.csv --label loan --positive granted --sensitive region`
     """
-    from dralign.data import DataSource
-    from dralign.data.source import BUILT_IN
+    from dralign.data import DataSource, dataset_names
 
     source = DataSource(
         table_path(table),
@@ -140,7 +139,7 @@ def inspect(
         data_home=str(data_home or ""),
         **how,
     )
-    if source.name in BUILT_IN:
+    if source.name in dataset_names():
         overview = source.overview(seed)
         lines, form = [*overview.lines], overview._asdict()
     else:

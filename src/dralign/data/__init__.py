@@ -18,13 +18,21 @@ from dralign.data.images import ImageEncoder, ImagePaths, Images
 from dralign.data.images_folder import load_images
 from dralign.data.inspection import Inspection, inspect_table
 from dralign.data.reading import read_table
-from dralign.data.source import BUILT_IN, DataSource
-from dralign.errors import DataError, OptionError, unknown
+from dralign.data.registry import (
+    DatasetType,
+    dataset_names,
+    dataset_type,
+    register_dataset,
+    unregister_dataset,
+)
+from dralign.data.source import DataSource
+from dralign.errors import DataError, unknown
 from dralign.forms import Form
 
 __all__ = [
     "DataSource",
     "Dataset",
+    "DatasetType",
     "Encoder",
     "ImageEncoder",
     "ImagePaths",
@@ -32,6 +40,7 @@ __all__ = [
     "Inspection",
     "Split",
     "TableEncoder",
+    "dataset_names",
     "encoder_from_dict",
     "fetch_adult",
     "fetch_compas",
@@ -41,6 +50,8 @@ __all__ = [
     "load_images",
     "load_table",
     "read_table",
+    "register_dataset",
+    "unregister_dataset",
 ]
 
 _ENCODERS: dict[str, Callable[[Mapping[str, Any]], Encoder]] = {
@@ -85,8 +96,7 @@ def load(
         DataError: if files of the dataset are not there.
         OptionError: if the name, the preparation or a sensitive column is unknown.
     """
-    if name not in BUILT_IN:
-        raise OptionError(unknown("dataset", name, BUILT_IN))
+    dataset_type(name)
     columns = (sensitive,) if isinstance(sensitive, str) else tuple(sensitive or ())
     home = str(data_home or "")
     source = DataSource(

@@ -1,46 +1,23 @@
 """Which data a trial uses: a description that can be written down, hashed and loaded."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from dralign.data.adult import load_adult
-from dralign.data.canonical import SHA256
-from dralign.data.celeba import celeba_fingerprint, load_celeba
-from dralign.data.compas import FILE as COMPAS
-from dralign.data.compas import load_compas
 from dralign.data.content import file_digest
-from dralign.data.dataset import Dataset, Preparation
+from dralign.data.dataset import Dataset
 from dralign.data.frame import load_table
-from dralign.data.german import load_german
 from dralign.data.images_folder import images_fingerprint, load_images
 from dralign.data.inspection import Inspection, inspect_table
 from dralign.data.limits import within_memory
 from dralign.data.raw import both_fingerprint
+from dralign.data.registry import dataset_names, dataset_type
 from dralign.errors import DataError, OptionError
 from dralign.files import is_folder
 from dralign.forms import Form
 from dralign.table_options import BY_NAME, TableOptions
 
-BUILT_IN = {
-    "adult": load_adult,
-    "german": load_german,
-    "compas": load_compas,
-    "celeba": load_celeba,
-}
-# The options that only some datasets have, by name of the dataset.
-OPTIONS = {
-    "compas": ("data_home",),
-    "celeba": ("data_home", "label", "image_size", "partition"),
-}
-# The sums of the published files, which stand for the content of a dataset.
-CONTENT = {
-    "adult": (SHA256["adult.data"], SHA256["adult.test"]),
-    "german": (SHA256["german.data"],),
-    "compas": (COMPAS.sha256,),
-}
 _USES = {
     "labels": "the table of a folder of your own",
     "image_size": "of CelebA, or of a folder of your own",
@@ -108,11 +85,12 @@ class DataSource(TableOptions):
         if len(set(columns)) < len(columns):
             raise OptionError(f"sensitive: a column is given twice: {', '.join(columns)}")
         object.__setattr__(self, "sensitive", columns)
-        if self.name in BUILT_IN:
-            known = OPTIONS.get(self.name, ())
+        if self._is_named():
+            kind = dataset_type(self.name)
+            known = kind.options
             if self.positive or (self.label and "label" not in known):
                 raise OptionError(f"{self.name}: the label is given; --label is for your own files")
-            object.__setattr__(self, "preparation", self.preparation or "paper")
+            object.__setattr__(self, "preparation", self.preparation or kind.preparation)
         elif self.preparation not in {"", "standard"}:
             self._require_a_file()
             raise OptionError(
@@ -127,7 +105,7 @@ class DataSource(TableOptions):
                 f"{self.name}: the inputs are images; a column can't be added to them"
             )
         super().__post_init__()
-        if (self.name in BUILT_IN or of_images) and (given := [*self.given()]):
+        if (self._is_named() or of_images) and (given := [*self.given()]):
             raise OptionError(f"{self.name}: {given[0]} is for a table of your own")
         for option, use in _USES.items():
             if getattr(self, option) and option not in known:
@@ -149,14 +127,13 @@ class DataSource(TableOptions):
 
     def _loaded(self, seed: int) -> Dataset:
         """The dataset of ``load``."""
-        if self.name in BUILT_IN:
-            more: Any = {name: getattr(self, name) for name in OPTIONS.get(self.name, ())}
-            return BUILT_IN[self.name](
-                preparation=cast("Preparation", self.preparation),  # the loader checks it
+        if self._is_named():
+            return dataset_type(self.name).load(
+                preparation=self.preparation,  # the loader checks it
                 seed=seed,
                 sensitive=self.sensitive,
                 include_sensitive=self.include_sensitive,
-                **more,
+                **self._options(),
             )
         if self._is_of_images():
             return load_images(
@@ -191,7 +168,7 @@ class DataSource(TableOptions):
         Raises:
             DataError: if the data can't be used.
         """
-        if self.name in BUILT_IN or self._is_of_images():
+        if self._is_named() or self._is_of_images():
             return Overview((dataset or self.load(seed)).summary(), ())
         found = self.inspect(seed)
         if found.obstacles:
@@ -218,15 +195,21 @@ class DataSource(TableOptions):
 
         What can't be read is a DataError.
         """
-        if self.name == "celeba":
-            return celeba_fingerprint(partition=self.partition, data_home=self.data_home)
-        if self.name in BUILT_IN:
-            return hashlib.sha256("".join(CONTENT[self.name]).encode()).hexdigest()
+        if self._is_named():
+            return dataset_type(self.name).fingerprint(**self._options())
         if self._is_of_images():
             return images_fingerprint(self.name, self.labels)
         self._require_a_file()
         own = file_digest(Path(self.name))
         return both_fingerprint(own, file_digest(Path(self.test))) if self.test else own
+
+    def _is_named(self) -> bool:
+        """Whether it is a dataset with a name of its own, and no path."""
+        return self.name in dataset_names()
+
+    def _options(self) -> dict[str, Any]:
+        """The options of a dataset with a name of its own."""
+        return {name: getattr(self, name) for name in dataset_type(self.name).options}
 
     def _is_of_images(self) -> bool:
         """Whether these are images in a folder.
@@ -256,8 +239,8 @@ class DataSource(TableOptions):
             there = False
         if not there and not Path(self.name).suffix:
             raise OptionError(
-                f"unknown dataset {self.name!r}; known: {', '.join(BUILT_IN)}, or the path of a "
-                "CSV or Parquet file or of a folder of images"
+                f"unknown dataset {self.name!r}; known: {', '.join(dataset_names())}, or the path "
+                "of a CSV or Parquet file or of a folder of images"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dralign.data.source import BUILT_IN
+from dralign.data import dataset_names
 from dralign.forms import shown
 from dralign.gaps import gap_type
 from dralign.methods import method_names
@@ -52,7 +52,7 @@ def method_style(method: str) -> MethodStyle:
 def data_label(spec: TrialSpec) -> str:
     """The data of a trial in words, for example ``"adult, paper preparation, groups: sex"``."""
     parts = [spec.data.name]
-    if spec.data.name in BUILT_IN:
+    if spec.data.name in dataset_names():
         parts.append(f"{spec.data.preparation} preparation")
     if spec.data.label:
         parts.append(f"label: {spec.data.label}")

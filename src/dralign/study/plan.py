@@ -11,8 +11,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from dralign.data import DataSource
-from dralign.data.source import BUILT_IN
+from dralign.data import DataSource, dataset_names
 from dralign.errors import DralignError, OptionError, StudyError, unknown
 from dralign.files import is_file, is_folder, read_whole
 from dralign.forms import shown
@@ -308,9 +307,9 @@ def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:
     """
     name = settings["dataset"]
     described = {key: settings[key] for key in _DATA if key in settings}
-    if name not in BUILT_IN:
+    if name not in dataset_names():
         if not Path(name).suffix and not is_folder(folder / name):
-            known = ", ".join(BUILT_IN)
+            known = ", ".join(dataset_names())
             raise OptionError(
                 f"unknown dataset {name!r}; known: {known}, or the path of a CSV or Parquet file "
                 "or of a folder of images"
