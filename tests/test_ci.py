@@ -34,7 +34,8 @@ def test_a_run_past_its_limit_ends_and_says_where_every_process_was(tmp_path):
         said = run.communicate(timeout=100)[1]
     assert run.returncode == 124
     assert 'File "<string>", line 1 in <module>' in said
-    assert said.splitlines()[-1].startswith("ci: not over after 150s")
+    # A process that is told to end may write where it was after the line below.
+    assert any(line.startswith("ci: not over after 150s") for line in said.splitlines())
 
 
 def test_ctrl_c_is_heard_by_what_a_test_starts_from_a_background_job(tmp_path):

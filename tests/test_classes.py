@@ -191,7 +191,10 @@ def test_train_predict_and_audit_from_the_command_line(people, tmp_path, capsys)
     assert json.loads(capsys.readouterr().out)
     table().assign(y="11").to_csv(people, index=False)
     assert main(["audit", str(net), str(people), *quick]) == 2
-    assert "label 'y': '11' is not among: '2', '9', '10'" in capsys.readouterr().err
+    assert (
+        "label 'y': '11' is not among the values of training, '2', '9', '10'"
+        in capsys.readouterr().err
+    )
 
 
 def test_compare_all_means_the_methods_that_take_the_classes(people, tmp_path, capsys):
