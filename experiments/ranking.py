@@ -8,8 +8,9 @@ Prints a table for the page: ratios of gaps, the all-cut-offs gap trained over F
 import argparse
 from pathlib import Path
 
-from settle import LAST, Study, matched, short
+from settle import LAST, Study, short
 
+from dralign.reproduce.fronts import matched_ratio
 from dralign.reproduce.levels import finding
 from dralign.training import Selection
 
@@ -32,7 +33,7 @@ def main():
             one = ours.points(("gap", 0.001), rule, measure)
             other = theirs.points(("gap", 0.001), rule, measure)
             both = sorted(one.keys() & other.keys())
-            cells.append(finding(matched(one[seed], other[seed]) for seed in both))
+            cells.append(finding(matched_ratio(one[seed], other[seed]) for seed in both))
         first = f"{cells[0].level}, n = {cells[0].n}" if rule != LAST else ""
         print(f"| {words} | " + " | ".join(map(short, cells)) + f" | {first} |")
 

@@ -7,19 +7,17 @@ rule is on that page; it was written before the trials were looked at.
 """
 
 import argparse
-import math
 import sys
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from dralign.metrics import gap_measure
-from dralign.metrics.quantiles import rows_from_quantiles
+from dralign.metrics.recalibrated import recalibrated_gap
+from dralign.reproduce.fronts import matched_ratio
 from dralign.reproduce.levels import finding
-from dralign.study import Interval, Ledger, front, hypervolume, ledger_path
+from dralign.study import Interval, Ledger, hypervolume, ledger_path
 from dralign.training import PUBLISHED_RULE, Selection
 
 LAST = Selection("last", 0)
@@ -30,7 +28,6 @@ RULES = {
     "highest AP": Selection("highest_ap"),
 }
 MEASURES = ("all_cutoffs", "base_rate", "recalibrated", "soft", "hard")
-LEVELS = 50  # of average precision at which two fronts are read
 ARMS = ("gap", "dralign, every step", "dralign, every 8th", "placebo, every 8th")
 SECONDARY = (
     "Secondary, each at its better learning rate (last epoch), then at the published one. ▼ the "
@@ -99,7 +96,9 @@ class Study:
     def ratio(self, first, second, rule, measure):
         """The finding of the ratio of gaps at matched average precision."""
         ours, theirs = (self.points(key, rule, measure) for key in (first, second))
-        return finding(matched(ours[s], theirs[s]) for s in sorted(ours.keys() & theirs.keys()))
+        return finding(
+            matched_ratio(ours[s], theirs[s]) for s in sorted(ours.keys() & theirs.keys())
+        )
 
 
 def point(trial, rule, measure, split):
@@ -112,38 +111,8 @@ def point(trial, rule, measure, split):
 
 
 def recalibrated(epoch):
-    """The soft gap on test rows after Platt scaling on validation rows, from the quantiles."""
-    y, f, _ = rows_from_quantiles(epoch.cells["validation"].score_quantiles())
-    slope, shift = platt(y, logit(f))
-    _, f, group = rows_from_quantiles(epoch.cells["test"].score_quantiles())
-    f = expit(slope * logit(f) + shift)
-    means = [f[group == code].mean() for code in np.unique(group)]
-    return max(means) - min(means)
-
-
-def logit(f):
-    """Log-odds, of probabilities kept off 0 and 1."""
-    f = np.clip(f, 1e-4, 1 - 1e-4)
-    return np.log(f / (1 - f))
-
-
-def platt(y, z):
-    """Slope and shift of the logistic regression of labels on scores."""
-    found = LogisticRegression(C=np.inf).fit(z[:, None], y)
-    return found.coef_[0, 0], found.intercept_[0]
-
-
-def matched(ours, theirs):
-    """The ratio of two fronts' mean gaps over the average precisions that both reach; else NaN."""
-    one, other = front(ours), front(theirs)
-    if not one or not other:
-        return math.nan
-    low, high = max(one[0][0], other[0][0]), min(one[-1][0], other[-1][0])
-    if not low < high:
-        return math.nan
-    levels = np.linspace(low, high, LEVELS)
-    means = [np.interp(levels, *zip(*found, strict=True)).mean() for found in (one, other)]
-    return means[0] / means[1] if means[1] > 0 else math.nan
+    """The soft gap under demographic parity after Platt scaling on validation rows."""
+    return recalibrated_gap(epoch.cells["validation"], epoch.cells["test"], "demographic_parity")
 
 
 def report(study):

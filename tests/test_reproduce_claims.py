@@ -6,17 +6,20 @@ from functools import cache
 import pytest
 
 import records as made_up
+from dralign.metrics import Cells
 from dralign.reproduce import PLANS, Results, findings, plan
+from dralign.reproduce.entry import printed
 from dralign.reproduce.table1 import D_F
 
 LARGEST = {"adult": {"demographic_parity": 0.7}, "compas": {}, "german": {}, "celeba": {}}
 AT_770 = 1 - 0.416  # DRAlign's gap over that of Fair Mixup
 SCALE = {"gap": 1.0, "mixup": 0.9, "dralign": 0.9 * AT_770, "adversarial": 1.0}
 WITHOUT_WEIGHT = {  # average precision and gap
-    "erm": (0.750, 0.170),
-    "oversample": (0.755, 0.160),
-    "decorrelation": (0.761, 0.086),
+    "erm": (0.774, 0.160),
+    "oversample": (0.773, 0.155),
+    "decorrelation": (0.759, 0.086),
 }
+CREDIT = {"mixup": (0.877, 0.010), "dralign": (0.875, 0.0169), "gap": (0.874, 0.1)}
 
 
 def outcome(spec):
@@ -24,9 +27,10 @@ def outcome(spec):
     if spec.method in WITHOUT_WEIGHT:
         ap, gap = WITHOUT_WEIGHT[spec.method]
     elif not spec.fairness_weight:
-        ap, gap = 0.781, 0.11  # the alignment alone
+        ap, gap = 0.779, 0.14  # the alignment alone
     else:
         share = spec.fairness_weight / LARGEST[spec.data.name].get(spec.gap, 3.0)
+        share = 8 * spec.fairness_weight if spec.method == "adversarial" else share
         gap = 0.15 * (1 - 0.8 * share) * SCALE[spec.method]
         ap = 0.784 - 0.05 * share + (0.0005 if spec.method == "dralign" else 0.0)
     if spec.data.name == "compas":
@@ -35,16 +39,19 @@ def outcome(spec):
     if spec.data.name == "celeba":
         ap, gap = celeba_outcome(spec, ap, gap)
     if spec.data.name == "german":  # there Fair Mixup wins, and the combination is best
-        gap = {"mixup": 0.01, "dralign": 0.05, "gap": 0.1}.get(spec.method, gap)
+        ap, gap = CREDIT.get(spec.method, (ap, gap))
     if spec.penalty == "mixup":
-        ap, gap = ap + 0.01, gap - 0.02
+        ap, gap = 0.879, 0.0155
     return ap + 1e-5 * spec.hidden, gap + (0.2 if spec.data.name == "compas" else 0.0)
 
 
 def celeba_outcome(spec, ap, gap):
     """There FairReg beats Fair Mixup; a small beta changes little, a large one costs precision."""
+    if spec.method == "oversample":
+        return 0.812 - 0.002, 0.069
+    ap, gap = ap + 0.1, gap * 0.3
     if spec.method == "mixup":
-        gap *= 1.3
+        gap *= 1.5
     if spec.method == "dralign" and spec.alignment_weight < 0.01:
         gap /= SCALE["dralign"]
     return (ap - 0.05 if spec.alignment_weight > 0.01 else ap), gap
@@ -65,7 +72,7 @@ def similarity(spec):
         lacking = 0.0 if spec.hidden == 10 else (0.05 if mixed else 0.1) * (3 - weight)
         layers = (2.0 - lacking, 2.0, 2.0)
     elif spec.hidden < 200:
-        first = min(1.0, 0.9 + 0.2 * weight)
+        first = min(1.0, 0.94 + 0.1 * weight)
         layers = (first, first - 0.01 * max(0.0, 0.5 - weight), 1.0)
     else:
         noise = 0.001 * (spec.seed - 1)
@@ -87,22 +94,28 @@ def readings(spec, turned):
     return found
 
 
+def rates(spec, turned):
+    """True positive rates nearer to each other with alignment: Table 14 has their ratio."""
+    of_first = 980 if (spec.method == "dralign") != turned else 960
+    return Cells((9, 1000, 9, 1000), (0, of_first + spec.seed, 0, 1000), (0.1, 0.9, 0.1, 0.9))
+
+
 @cache
 def world(*, turned=False):
-    """Three seeds of all trials, hardly different; ``turned``: every figure the other way."""
+    """Five seeds of all trials, hardly different; ``turned``: every figure the other way."""
     specs = {
         # Trials of images are told apart by their length too.
         spec if spec.data.name == "celeba" else replace(spec, epochs=1)
         for name in PLANS
         for spec in plan(name).trials
-        if spec.seed < 3
+        if spec.seed < 5
     }
     found = []
     for record in made_up.records(sorted(specs, key=repr)):
         spec = record.spec
         (ap, gap), seconds = outcome(spec), {"gap": 10.5, "dralign": 14.5}.get(spec.method, 14.7)
         # Seeds move DRAlign alone, so that the interval of the ratio has a width.
-        gap *= 1 + (0.06 * (spec.seed - 1) if spec.method == "dralign" else 0.0)
+        gap *= 1 + (0.005 * (spec.seed - 2) if spec.method == "dralign" else 0.0)
         if turned:
             ap, gap, seconds = 1.54 - ap, 0.3 - gap, 30 - seconds
         ap, gap = ap + 1e-6 * spec.seed, gap + 1e-6 * spec.seed
@@ -116,31 +129,61 @@ def world(*, turned=False):
             similarity=alike,
             readings=readings(spec, turned),
             seconds=seconds,
+            cells={"test": rates(spec, turned)},
         )
         found.append(replace(record, history=(epoch,)))
     return Results.of(found)
 
 
 @cache
-def verdicts(*, turned=False):
-    """The findings by claim."""
+def parts(*, turned=False):
+    """Every part of every reading, by check."""
     found = {}
     for one in findings(world(turned=turned)):
-        found.setdefault(one.statement, []).append(one)
+        for part in one.parts:
+            found.setdefault(one.check, []).append((one.reading, part))
     return found
 
 
-@pytest.mark.parametrize("claim", verdicts(), ids=lambda text: text[:50])
-def test_where_the_paper_is_right_each_claim_is_reproduced(claim):
-    found = verdicts()[claim]
-    assert {one.verdict for one in found} == {"reproduced"}, found[0].evidence
+# What the paper's own numbers contradict, and sizes of another experiment.
+NOT_JUDGED = {"contradicts itself", "not comparable", "not run"}
 
 
-# Of how far two layers or two trainings are apart there is no other way.
-TURNED = [c for c in verdicts() if "similarity gap between" not in c and "close to" not in c]
+@pytest.mark.parametrize("check", parts())
+def test_where_the_paper_is_right_every_part_is_borne_out(check):
+    other = [
+        f"{reading}: {part}"
+        for reading, part in parts()[check]
+        if part.verdict not in {"borne out", *NOT_JUDGED}
+    ]
+    assert not other
+    assert any(part.verdict == "borne out" for _, part in parts()[check])
 
 
-@pytest.mark.parametrize("claim", TURNED, ids=lambda text: text[:50])
-def test_where_all_is_the_other_way_no_claim_is_reproduced(claim):
-    found = verdicts(turned=True)[claim]
-    assert {one.verdict for one in found} == {"not reproduced"}, found[0].evidence
+# Of how far two layers or two trainings are apart, and how far from a half, there is no other way.
+TURNED = [
+    check
+    for check in parts()
+    if check
+    not in {"narrow_layers_are_alike", "small_beta_is_close_to_gap", "oversampling_fixes_little"}
+]
+
+
+@pytest.mark.parametrize("check", TURNED)
+def test_where_all_is_the_other_way_no_part_is_borne_out(check):
+    found = [
+        f"{reading}: {part}"
+        for reading, part in parts(turned=True)[check]
+        if part.verdict not in {"contradicted", *NOT_JUDGED}
+    ]
+    assert not found
+
+
+def test_the_printed_numbers_that_contradict_a_claim_are_in_the_tables():
+    own = {check for check, found in parts().items() if found[0][1].verdict == "contradicts itself"}
+    assert own == {"better_in_both_on_attractive", "best_on_compas", "best_on_compas_at_a_tenth"}
+    of_5, of_15 = printed("table5"), printed("table15")
+    third = of_5["dp_weights"].index(0.3)
+    assert of_5["dralign_ap"][third] < of_5["gap_ap"][third]
+    assert of_15["dralign_eo"][-1] == -of_15["mixup_eo"][-1] == -0.032
+    assert of_15["dralign_dp_ap"][1] == of_15["mixup_dp_ap"][1] == of_15["gap_dp_ap"][0] == 0.637

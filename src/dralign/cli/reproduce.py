@@ -139,7 +139,8 @@ def _result(entry: "Entry", results: "Results") -> dict[str, Any]:
     from dralign.reproduce import findings
 
     decided = findings(results, None if entry.name == "claims" else entry.name)
-    return {**asdict(entry.make(results)), "claims": [asdict(finding) for finding in decided]}
+    claims = [{**asdict(judged), "verdict": judged.verdict} for judged in decided]
+    return {**asdict(entry.make(results)), "claims": claims}
 
 
 def _list(*, json: bool) -> None:

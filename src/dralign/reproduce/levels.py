@@ -56,25 +56,31 @@ def finding(ratios: Iterable[float], *, margin: float = MARGIN) -> Finding:
     against, where the mean is off 1 by the margin or more, and else is undecided.
     """
     logs = Interval.of(math.log(ratio) for ratio in ratios if ratio > 0)
+    near = math.log1p(margin)
     low, high = logs.mean - logs.half_width, logs.mean + logs.half_width
     return Finding(
         math.exp(logs.mean),
         math.exp(low),
         math.exp(high),
         logs.n,
-        _level(logs.n, logs.mean, low, high, math.log1p(margin)),
-        logs.n >= FEWEST_SEEDS and -math.log1p(margin) < low and high < math.log1p(margin),
+        level_of(logs, near),
+        logs.n >= FEWEST_SEEDS and -near < low and high < near,
     )
 
 
-def _level(n: int, mean: float, low: float, high: float, margin: float) -> Level:
-    """The level of logarithms of ratios."""
-    if n < FEWEST_SEEDS:
+def level_of(difference: Interval, margin: float) -> Level:
+    """The level of a statement that holds where the true difference is below 0.
+
+    Args:
+        difference: the mean over seeds and its interval, in any unit.
+        margin: in the same unit; a mean that is off 0 by less leans to no side.
+    """
+    if difference.n < FEWEST_SEEDS:
         return "too few seeds"
-    if high < 0:
+    if difference.mean + difference.half_width < 0:
         return "borne out"
-    if low > 0:
+    if difference.mean - difference.half_width > 0:
         return "contradicted"
-    if abs(mean) < margin:
+    if abs(difference.mean) < margin:
         return "undecided"
-    return "leans for" if mean < 0 else "leans against"
+    return "leans for" if difference.mean < 0 else "leans against"

@@ -18,6 +18,7 @@ TABLES: Final = (
     "measures",
     "widths_dp",
     "widths_eo",
+    "printed",
 )
 WHOLE, SAMPLE = "celeba_", "celeba_sample_"  # begin the names of plans of images
 PLANS: Final = (

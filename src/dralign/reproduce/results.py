@@ -3,10 +3,11 @@
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from dralign.metrics import gap_measure
+from dralign.metrics.recalibrated import recalibrated_gap
 from dralign.study import Interval, Row, TrialRecord, TrialSpec, summarise
 from dralign.training import PUBLISHED_RULE, EpochRecord, Selection
 
@@ -16,6 +17,8 @@ _Key = tuple[str, str, str]  # data, gap, method
 
 DP: Final = "demographic_parity"
 EO: Final = "equalized_odds"
+RECALIBRATED: Final = "recalibrated"  # a measure of this page, worked out from kept quantiles
+_CONVERGED: Final = 0.005  # of average precision below its best
 
 
 def precision(_trial: TrialRecord, epoch: EpochRecord) -> float:
@@ -24,9 +27,31 @@ def precision(_trial: TrialRecord, epoch: EpochRecord) -> float:
 
 
 def gap_in(measure: str) -> Figure:
-    """The absolute gap on the test rows, in a measure by name."""
+    """The absolute gap on the test rows, in a measure by name, or ``"recalibrated"``."""
+    if measure == RECALIBRATED:
+        return _recalibrated
     judged = gap_measure(measure)
     return lambda trial, epoch: abs(judged.of(epoch.test, trial.spec.gap))
+
+
+def _recalibrated(trial: TrialRecord, epoch: EpochRecord) -> float:
+    """The soft gap after Platt scaling on validation rows; NaN where no quantiles were kept."""
+    if not all(split in epoch.cells for split in ("validation", "test")):
+        return math.nan
+    return recalibrated_gap(epoch.cells["validation"], epoch.cells["test"], trial.spec.gap)
+
+
+def rate_ratio(_trial: TrialRecord, epoch: EpochRecord) -> float:
+    """EOP as A.11 prints it: the true positive rate of group 0 over that of group 1, test rows."""
+    if "test" not in epoch.cells:
+        return math.nan
+    first, second, *_ = (row.true_positive_rate for row in epoch.cells["test"].group_rows())
+    return first / second if second > 0 else math.nan
+
+
+def off_one(trial: TrialRecord, epoch: EpochRecord) -> float:
+    """How far that ratio is from 1, where the groups are alike."""
+    return abs(rate_ratio(trial, epoch) - 1)
 
 
 soft: Final = gap_in("soft")  # of probabilities, as the paper's
@@ -36,6 +61,14 @@ hard: Final = gap_in("hard")  # of decisions at 0.5
 def seconds(trial: TrialRecord, _epoch: EpochRecord) -> float:
     """The time of all training steps."""
     return sum(epoch.seconds for epoch in trial.history)
+
+
+def seconds_to_converge(trial: TrialRecord, _epoch: EpochRecord) -> float:
+    """The time of the steps up to the first epoch whose validation AP is near its best."""
+    precisions = [epoch.validation["average_precision"] for epoch in trial.history]
+    enough = max(precisions) - _CONVERGED
+    last = next(i for i, value in enumerate(precisions) if value >= enough)
+    return sum(epoch.seconds for epoch in trial.history[: last + 1])
 
 
 def reading(name: str) -> Figure:
@@ -51,11 +84,17 @@ class Results:
         records: the trials that are done; of two that differ in readings alone, the one with them.
         selection: the rule; the published one unless somebody asks for another.
         measure: of the gaps that verdicts rest on.
+        epochs: how many of the first epochs there are to choose from; None for all.
+        as_printed: whether trials of FairReg and DRAlign are those with the sum of the groups'
+            losses and rationales per parameter (Algorithms 1 and 2), in the place of those with
+            the published code's mean over the batch and rationales per unit.
     """
 
     records: tuple[TrialRecord, ...]
     selection: Selection = PUBLISHED_RULE
     measure: str = "soft"
+    epochs: int | None = None
+    as_printed: bool = False
 
     @classmethod
     def of(
@@ -81,9 +120,26 @@ class Results:
         found: dict[_Key, list[tuple[TrialRecord, EpochRecord]]] = {}
         for trial in self.records:
             spec = trial.spec
-            epoch = self.selection.choose(trial.history, spec.gap)
-            found.setdefault((spec.data.name, spec.gap, spec.method), []).append((trial, epoch))
+            if self.has_form(spec):
+                key = spec.data.name, spec.gap, spec.method
+                found.setdefault(key, []).append((trial, self.chosen(trial)))
         return found
+
+    def of_method(self, data: str, gap: str, method: str) -> list[tuple[TrialRecord, EpochRecord]]:
+        """The trials of a method with their epochs."""
+        return self._chosen.get((data, gap, method), [])
+
+    def chosen(self, trial: TrialRecord) -> EpochRecord:
+        """The epoch of a trial that the rule picks among the first ``epochs``."""
+        return self.selection.choose(trial.history[: self.epochs], trial.spec.gap)
+
+    def has_form(self, spec: TrialSpec) -> bool:
+        """Whether a trial is of the form that is asked for; other methods have one form."""
+        if spec.method not in {"gap", "dralign"}:
+            return bool(spec.loss == "batch_mean")
+        wanted = ("group_sum", "parameter") if self.as_printed else ("batch_mean", "unit")
+        aligned = spec.granularity if spec.method == "dralign" else wanted[1]
+        return (spec.loss, aligned) == wanted
 
     def values(
         self, figure: Figure, method: str, *, data: str = "adult", gap: str = DP, **settings: object
@@ -122,11 +178,13 @@ class Results:
             trial
             for trial in self.records
             if trial.spec.method in methods
+            and self.has_form(trial.spec)
             and (trial.spec.data.name, trial.spec.gap, trial.spec.hidden) == (data, gap, 200)
         ]
         return summarise(chosen, selection=self.selection)
 
 
+@lru_cache(maxsize=2**15)
 def plain(spec: TrialSpec) -> TrialSpec:
     """The trial whatever it keeps and wherever its data lie."""
     return spec.portable().but(readings=False)

@@ -45,7 +45,7 @@ def best_parity_reading(results: Results) -> str:
         ours = [mean(values) for values in at_weights(results, name)]
         if any(not value > 0 for value in ours):
             return -math.inf, -math.inf
-        return _rank_correlation(ours, paper), -_log_distance(ours, paper)
+        return rank_correlation(ours, paper), -_log_distance(ours, paper)
 
     found = {name: fit(name) for name in D_F}
     name = max(D_F, key=lambda one: found[one])
@@ -135,7 +135,7 @@ def _log_distance(ours: Sequence[float], paper: Sequence[float]) -> float:
     return sum(abs(math.log10(a / b)) for a, b in zip(ours, paper, strict=True)) / len(ours)
 
 
-def _rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Spearman's correlation."""
     from scipy.stats import spearmanr
 

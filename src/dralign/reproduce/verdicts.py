@@ -1,113 +1,204 @@
 """Verdicts on the paper's statements, by rules that are written down here and nowhere set by hand.
 
-- ``reproduced``: the statement holds for our means, and the 95 % interval over seeds bears it out.
-- ``direction only``: our means point the stated way, but the interval includes no difference, or
-  the size the paper states is missed.
-- ``not reproduced``: our means do not point the stated way.
-- ``not run``: trials that it needs are missing, or no seeds can be compared at equal precision.
-- ``needs CelebA``: it is about faces, and there are no trials on them.
+Rules of 2026-11-21, written before the trials of format 2 were looked at. A statement is taken
+apart, and each part has a verdict of its own; no part speaks for the others. The five levels
+(``dralign.reproduce.levels``) come from the 95 % interval over seeds, the same for and against:
 
-Each function below applies them to one kind of statement. Differences are taken seed by seed, so
-their interval is that of the paired t-test: it leaves out 0 where p < .05. A statement of several
-parts has the verdict of its weakest part (a part that fails refutes it, even if one is missing);
-one that says "generally" is judged by the mean over its parts (``pooled``).
+- ``borne out``, ``contradicted``: the whole interval lies on the stated side, or on the other one.
+- ``leans for``, ``leans against``: the interval includes no difference, the mean is off it by the
+  margin or more.
+- ``undecided``: the mean is within the margin of no difference.
+
+Margins: 5 % of what is compared with (gaps, times, parity scores, printed sizes), .005 of average
+precision, 5 % of the top of a similarity. And where no level can be had:
+
+- ``too few seeds``: fewer than five that have all it takes.
+- ``not comparable``: of a sample of images, of another experiment, or no weights that reach equal
+  precision.
+- ``not run``: trials that it needs are missing.
+- ``contradicts itself``: the paper's own printed numbers are against the sentence.
+
+Differences are taken seed by seed, so their interval is that of the paired t-test.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
-from dralign.reproduce.results import Values, interval_text, mean, paired
+from dralign.reproduce.levels import MARGIN, Finding, Level, level_of
+from dralign.reproduce.results import Values, interval_text, paired
 from dralign.study import Interval
 
-Verdict = Literal["reproduced", "direction only", "not reproduced", "not run", "needs CelebA"]
-Outcome = tuple[Verdict, str]  # with its evidence
-
-VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
-_FROM_BEST: Final = ("reproduced", "direction only", "not run", "not reproduced")
+Verdict = Level | Literal["not comparable", "not run", "contradicts itself"]
+VERDICTS: Final[tuple[Verdict, ...]] = (
+    *get_args(Level),
+    "not comparable",
+    "not run",
+    "contradicts itself",
+)
+AP_MARGIN: Final = 0.005
 
 
 @dataclass(frozen=True)
-class Finding:
+class Part:
+    """One part of a statement and what became of it.
+
+    Attributes:
+        label: which part; empty for the only one.
+        verdict: by the rules of this module.
+        ours: our figure with its interval, or why there is none.
+        n: the seeds it rests on.
+    """
+
+    label: str
+    verdict: Verdict
+    ours: str = ""
+    n: int = 0
+
+    def __str__(self) -> str:
+        evidence = f"{self.verdict} ({self.ours})" if self.ours else self.verdict
+        return f"{self.label}: {evidence}" if self.label else evidence
+
+
+Outcome = tuple[Part, ...]  # of a statement, never empty
+
+
+@dataclass(frozen=True)
+class Judged:
     """A statement of the paper and what became of it here, in one reading of it.
 
     Attributes:
         section: where the paper says it.
         statement: in the paper's words.
+        check: the name of the check that takes it apart.
         reading: in which reading it was judged, for example ``"hard"``; empty if there is one only.
-        verdict: by the rules of this module.
-        evidence: the numbers it rests on.
+        parts: what became of each part.
     """
 
     section: str
     statement: str
+    check: str
     reading: str
-    verdict: Verdict
-    evidence: str
+    parts: Outcome
+
+    @property
+    def verdict(self) -> str:
+        """The verdict of the only part, or how many parts have which."""
+        return counted(self.parts)
 
 
-def lower(first: Values, second: Values) -> Outcome:
-    """Whether ``first`` is lower than ``second``, over the seeds that both have."""
+def counted(parts: Sequence[Part]) -> str:
+    """The verdict of the only part, or of how many parts it is which, best first."""
+    number = Counter(part.verdict for part in parts)
+    if len(parts) == 1:
+        return parts[0].verdict
+    return ", ".join(f"{number[v]} {v}" for v in VERDICTS if number[v]) + f" (of {len(parts)})"
+
+
+def less(label: str, first: Values, second: Values, *, margin: float = MARGIN) -> Part:
+    """Whether ``first`` is lower than ``second``, both not negative, seed by seed.
+
+    The difference is taken as a part of the mean of ``second``, so the margin is too.
+    """
+    shared = [
+        seed
+        for seed in sorted(first.keys() & second.keys())
+        if not math.isnan(first[seed]) and not math.isnan(second[seed])
+    ]
+    if not shared:
+        return Part(label, "not run", "no seed has both")
+    scale = sum(abs(second[seed]) for seed in shared) / len(shared) or 1.0
+    part = Interval.of((first[seed] - second[seed]) / scale for seed in shared)
+    return Part(label, level_of(part, margin), _percent(part), part.n)
+
+
+def more(label: str, first: Values, second: Values, *, margin: float = AP_MARGIN) -> Part:
+    """Whether ``first`` is higher than ``second``, seed by seed; the margin is in their unit."""
     difference = paired(first, second)
     if not difference.n:
-        return "not run", "no seed has both"
-    text = f"difference {_short(difference)}"
-    if not difference.mean < 0:
-        return "not reproduced", text
-    borne_out = difference.mean + difference.half_width < 0  # false where the width is NaN
-    return ("reproduced" if borne_out else "direction only"), text
+        return Part(label, "not run", "no seed has both")
+    return Part(label, level_of(_negative(difference), margin), _signed(difference), difference.n)
 
 
-def reaches(values: Values, top: float, *, digits: int = 1) -> Outcome:
-    """Whether our mean is the top that can be reached, to the digits printed.
+def above(label: str, values: Values, bound: float, *, margin: float) -> Part:
+    """Whether the mean of a figure is above a bound."""
+    found = Interval.of(values.values())
+    if not found.n:
+        return Part(label, "not run", "no trial")
+    off = Interval(bound - found.mean, found.half_width, found.n)
+    text = f"{interval_text(found)} beside {bound:g}"
+    return Part(label, level_of(off, margin), text, found.n)
 
-    ``direction only`` if it is not but the interval includes the top.
+
+def below(label: str, values: Values, bound: float, *, margin: float) -> Part:
+    """Whether the mean of a figure is below a bound."""
+    turned = above(label, {s: -v for s, v in values.items()}, -bound, margin=margin)
+    text = f"{interval_text(Interval.of(values.values()))} beside {bound:g}"
+    return Part(label, turned.verdict, text if values else turned.ours, turned.n)
+
+
+def near(label: str, values: Values, printed: float, *, margin: float | None = None) -> Part:
+    """Whether our figure is the printed one, to the margin (of None: 5 % of the printed one).
+
+    Borne out: the whole interval lies within the margin of it. Contradicted: none of it does.
+    Between them undecided where the interval includes all that is within the margin, else it leans
+    to the side of its mean.
     """
     found = Interval.of(values.values())
     if not found.n:
-        return "not run", "no trial"
-    text = f"{interval_text(found)} of {top:g}"
-    if found.mean >= top - 0.5 * 10**-digits:
-        return "reproduced", text
-    return ("direction only" if found.mean + found.half_width >= top else "not reproduced"), text
+        return Part(label, "not run", "no trial")
+    reach = MARGIN * abs(printed) if margin is None else margin
+    text = f"{interval_text(found)}, printed {printed:g}"
+    return Part(label, _level_of_size(found, printed, reach), text, found.n)
 
 
-def stays_below(values: Values, top: float, printed: float | None = None) -> Outcome:
-    """Whether a figure stays below the top, as far as the paper prints.
-
-    ``reproduced`` if the interval lies below the top and includes what is printed (if anything is);
-    ``direction only`` if only the mean is below it, and nearer to what is printed than to the top.
-    """
-    found = Interval.of(values.values())
-    if not found.n:
-        return "not run", "no trial"
-    text = interval_text(found) + ("" if printed is None else f", printed {printed:g}")
-    if found.mean >= (top if printed is None else (top + printed) / 2):
-        return "not reproduced", text
-    below = found.mean + found.half_width < top
-    covers = printed is None or abs(found.mean - printed) <= found.half_width
-    return ("reproduced" if below and covers else "direction only"), text
+def _level_of_size(found: Interval, printed: float, reach: float) -> Level:
+    """The level of "it is the printed number"."""
+    few = level_of(found, reach)
+    if few == "too few seeds":
+        return few
+    off, width = abs(found.mean - printed), found.half_width
+    if off + width <= reach:
+        return "borne out"
+    if off - width > reach:
+        return "contradicted"
+    if width - off >= reach:
+        return "undecided"
+    return "leans for" if off <= reach else "leans against"
 
 
-def steady(series: Sequence[Values], *, falls: bool) -> Outcome:
-    """Whether a figure rises (or falls) along a series, or stays where it can't go further.
+def matched(label: str, finding: Finding) -> Part:
+    """A finding on ratios at matched average precision."""
+    if not finding.n:
+        return Part(label, "not comparable", "no seed whose fronts share an average precision")
+    text = f"ratio {finding.ratio:.2f}"
+    if finding.n > 1:
+        text += f" ({finding.low:.2f} to {finding.high:.2f})"
+    return Part(label, finding.level, f"{text}, n={finding.n}", finding.n)
 
-    ``reproduced`` if no step of its means goes the other way and the difference from end to end is
-    borne out; ``direction only`` if the means go that way from end to end.
-    """
-    means = [mean(values) for values in series]
-    if any(map(math.isnan, means)):
-        return "not run", "some weights have no trial"
-    signed = [-value for value in means] if falls else means
-    text = "means " + ", ".join(f"{value:.3g}" for value in means)
-    text += f"; from end to end {_short(paired(series[-1], series[0]))}"
-    low, high = (series[-1], series[0]) if falls else (series[0], series[-1])
-    whole, _ = lower(low, high)
-    if whole == "reproduced" and any(a > b for a, b in pairwise(signed)):
-        return "direction only", text
-    return whole, text
+
+def rising(label: str, series: Sequence[Values], *, margin: float) -> list[Part]:
+    """Whether a figure rises along a series: from end to end, and at each step."""
+    return _course(label, series, lambda name, a, b: more(name, b, a, margin=margin))
+
+
+def falling(label: str, series: Sequence[Values]) -> list[Part]:
+    """Whether a figure that is not negative falls along a series: end to end, and at each step."""
+    return _course(label, series, lambda name, a, b: less(name, b, a))
+
+
+def _course(
+    label: str, series: Sequence[Values], step: Callable[[str, Values, Values], Part]
+) -> list[Part]:
+    """The parts of "it goes one way"."""
+    name = f"{label}, " if label else ""
+    return [
+        step(f"{name}from end to end", series[0], series[-1]),
+        *(step(f"{name}step {i}", a, b) for i, (a, b) in enumerate(pairwise(series), 1)),
+    ]
 
 
 def pooled(parts: Iterable[Values]) -> Values:
@@ -117,28 +208,33 @@ def pooled(parts: Iterable[Values]) -> Values:
     return {seed: sum(values[seed] for values in figures) / len(figures) for seed in sorted(shared)}
 
 
-def minus(values: Values) -> Values:
-    """The figure with the other sign, for what is better where it is higher."""
-    return {seed: -value for seed, value in values.items()}
-
-
 def apart(first: Values, second: Values) -> Values:
     """The absolute difference of the seeds that both have."""
     return {s: abs(first[s] - second[s]) for s in sorted(first.keys() & second.keys())}
 
 
-def _short(interval: Interval) -> str:
+def other_experiment(label: str, values: Values, printed: float) -> Part:
+    """A printed size that another experiment has: shown, not judged."""
+    text = f"ours {interval_text(Interval.of(values.values()))}, printed {printed:g}"
+    return Part(label, "not comparable", f"{text}: another experiment", len(values))
+
+
+def _negative(interval: Interval) -> Interval:
+    """The interval of the figure with the other sign."""
+    return Interval(-interval.mean, interval.half_width, interval.n)
+
+
+def _signed(interval: Interval) -> str:
     """A difference of any size in a few digits."""
-    width = "" if math.isnan(interval.half_width) else f" ± {interval.half_width:.2g}"
-    return f"{interval.mean:+.3g}{width} (n={interval.n})"
+    if math.isnan(interval.half_width):
+        return f"{interval.mean:+.3g}, n={interval.n}"
+    low, high = interval.mean - interval.half_width, interval.mean + interval.half_width
+    return f"{interval.mean:+.3g} ({low:+.2g} to {high:+.2g}), n={interval.n}"
 
 
-def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """The verdict on a statement of several parts: that of its weakest part."""
-    return max(verdicts, key=_FROM_BEST.index)
-
-
-def together(parts: Sequence[tuple[str, Outcome]]) -> Outcome:
-    """The verdict on named parts, with the evidence of each."""
-    text = "; ".join(f"{name}: {evidence} ({verdict})" for name, (verdict, evidence) in parts)
-    return worst(verdict for _, (verdict, _) in parts), text
+def _percent(part: Interval) -> str:
+    """A relative difference in per cent."""
+    if math.isnan(part.half_width):
+        return f"{part.mean:+.0%}, n={part.n}"
+    low, high = part.mean - part.half_width, part.mean + part.half_width
+    return f"{part.mean:+.0%} ({low:+.0%} to {high:+.0%}), n={part.n}"

@@ -1,0 +1,90 @@
+"""Comparisons at equal precision: equally many weights, and how often they are wrong."""
+
+import numpy as np
+import pytest
+
+from dralign.reproduce.fronts import (
+    Course,
+    by_seed,
+    even_weights,
+    matched_ratio,
+    ratio_at,
+    volumes,
+)
+from dralign.reproduce.levels import finding
+from dralign.reproduce.verdicts import less
+
+# Noise of one trial around the curve, as the trials of Adult have it.
+NOISE_AP, NOISE_GAP = 0.0044, 0.0027
+
+
+def course(weights, draw, seeds=10):
+    """A method on one and the same true curve; the weights are its true points on it."""
+    validation, test = {}, {}
+    for weight in weights:
+        ap, gap = 0.785 - 0.06 * weight, 0.15 - 0.13 * weight
+        noisy = ap + NOISE_AP * draw.normal(size=(2, seeds))
+        gaps = np.abs(gap + NOISE_GAP * draw.normal(size=seeds))
+        validation[weight] = dict(enumerate(noisy[0].tolist()))
+        test[weight] = dict(enumerate(zip(noisy[1].tolist(), gaps.tolist(), strict=True)))
+    return Course(validation, test)
+
+
+def test_as_many_weights_are_kept_as_the_other_has_and_those_nearest_in_validation_precision():
+    flat = {0: 0.7}
+    many = Course({w: {0: 0.8 - w / 100} for w in range(6)}, {w: {0: (0.0, 0.0)} for w in range(6)})
+    few = Course({9: {0: 0.791}, 8: {0: 0.762}}, {9: flat, 8: flat})
+    assert even_weights(many, few) == ((4, 1), (8, 9))
+    assert even_weights(few, many) == ((8, 9), (4, 1))
+
+
+def test_test_rows_have_no_part_in_the_choice_of_weights():
+    draw = np.random.default_rng(0)
+    first, second = course(np.linspace(0, 1, 6), draw), course((0.2, 0.5, 0.8), draw)
+    shuffled = Course(first.validation, {w: {0: (0.1, w)} for w in first.test})
+    assert even_weights(first, second) == even_weights(shuffled, second)
+
+
+def test_a_seed_that_lacks_a_weight_is_left_out():
+    draw = np.random.default_rng(0)
+    first, second = course((0.2, 0.5), draw, seeds=3), course((0.2, 0.5), draw, seeds=2)
+    assert list(by_seed(first, second)) == [0, 1]
+    assert by_seed(first, Course({}, {})) == {}
+
+
+@pytest.mark.parametrize("seeds", [10, 25])
+def test_six_weights_against_three_are_wrong_as_seldom_as_equally_many(seeds):
+    """One true curve. With all six weights a third of the studies and more find a difference."""
+    draw = np.random.default_rng(1)
+    wrong = dict.fromkeys(("matched", "at one AP", "hypervolume", "all weights"), 0)
+    studies = 120
+    for _ in range(studies):
+        first = course(np.linspace(0.05, 0.95, 6), draw, seeds)
+        second = course((0.2, 0.5, 0.8), draw, seeds)
+        points = by_seed(first, second)
+        every = {
+            seed: ([p[seed] for p in first.test.values()], [p[seed] for p in second.test.values()])
+            for seed in points
+        }
+        levels = {
+            "matched": finding(matched_ratio(*sides) for sides in points.values()).level,
+            "at one AP": finding(ratio_at(*sides, 0.755) for sides in points.values()).level,
+            "hypervolume": less("", *volumes(points)).verdict,
+            "all weights": less("", *volumes(every)).verdict,
+        }
+        for name, level in levels.items():
+            wrong[name] += level in {"borne out", "contradicted"}
+    share = {name: times / studies for name, times in wrong.items()}
+    assert share["all weights"] >= 0.3
+    assert max(share["matched"], share["hypervolume"]) <= 0.1
+    # One AP may lie on a vertex of one front and between those of the other.
+    assert share["at one AP"] <= 0.15
+
+
+def test_the_ratio_is_that_of_the_straight_lines_where_both_fronts_reach():
+    line, half = [(0.7, 0.1), (0.8, 0.2)], [(0.72, 0.06), (0.78, 0.09)]
+    # On .72 to .78: means (.12 + .18) / 2 and (.06 + .09) / 2.
+    assert matched_ratio(half, line) == pytest.approx(0.5)
+    assert ratio_at(half, line, 0.75) == pytest.approx(0.075 / 0.15)
+    assert np.isnan(ratio_at(half, line, 0.79))
+    assert np.isnan(matched_ratio(half, [(0.9, 0.1)]))
