@@ -11,7 +11,7 @@ from dralign.metrics.recalibrated import platt
 def test_platt_scaling_is_logistic_regression_without_a_warning(spread):
     draw = np.random.default_rng(0)
     z = 3 * spread * draw.normal(size=3000) - 2
-    y = (draw.random(3000) < 1 / (1 + np.exp(-(0.7 * z / spread + 0.5)))).astype(float)
+    y = (draw.random(3000) < 1 / (1 + np.exp(-(0.7 * (z + 2) / spread + 0.5)))).astype(float)
     expected = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(z[:, None], y)
     slope, shift = platt(y, z)
     assert slope == pytest.approx(expected.coef_[0, 0], rel=1e-3)
