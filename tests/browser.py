@@ -18,7 +18,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync "
     "--enable-logging=stderr --virtual-time-budget=6000 "
-    "--window-size=1400,9000"  # charts are drawn when they are near the window
+    "--window-size=1400,25000"  # charts are drawn when they are near the window
 )
 
 
