@@ -8,7 +8,7 @@ import pytest
 import records as made_up
 from dralign.metrics import Cells
 from dralign.reproduce import PLANS, Results, findings, plan
-from dralign.reproduce.entry import printed
+from dralign.reproduce.entry import paper, printed
 from dralign.reproduce.table1 import D_F
 
 LARGEST = {"adult": {"demographic_parity": 0.7}, "compas": {}, "german": {}, "celeba": {}}
@@ -30,7 +30,7 @@ def outcome(spec):
         ap, gap = 0.779, 0.14  # the alignment alone
     else:
         share = spec.fairness_weight / LARGEST[spec.data.name].get(spec.gap, 3.0)
-        share = 8 * spec.fairness_weight if spec.method == "adversarial" else share
+        share = 8 * spec.fairness_weight if spec.method == "adversarial" else min(1.0, share)
         gap = 0.15 * (1 - 0.8 * share) * SCALE[spec.method]
         ap = 0.784 - 0.05 * share + (0.0005 if spec.method == "dralign" else 0.0)
     if spec.data.name == "compas":
@@ -119,7 +119,7 @@ def world(*, turned=False):
         if turned:
             ap, gap, seconds = 1.54 - ap, 0.3 - gap, 30 - seconds
         ap, gap = ap + 1e-6 * spec.seed, gap + 1e-6 * spec.seed
-        test = made_up.figures(spec, ap, gap, soft=gap, hard=gap)
+        test = made_up.figures(spec, ap, gap, soft=gap, hard=gap, all_cutoffs=gap)
         alike = record.history[0].similarity
         if spec.data.name == "celeba":
             alike = celeba_similarity(spec, turned)
@@ -145,11 +145,12 @@ def parts(*, turned=False):
     return found
 
 
+CHECK_NAMES = [claim["check"] for claim in paper("claims")["claims"]]
 # What the paper's own numbers contradict, and sizes of another experiment.
 NOT_JUDGED = {"contradicts itself", "not comparable", "not run"}
 
 
-@pytest.mark.parametrize("check", parts())
+@pytest.mark.parametrize("check", CHECK_NAMES)
 def test_where_the_paper_is_right_every_part_is_borne_out(check):
     other = [
         f"{reading}: {part}"
@@ -160,13 +161,16 @@ def test_where_the_paper_is_right_every_part_is_borne_out(check):
     assert any(part.verdict == "borne out" for _, part in parts()[check])
 
 
-# Of how far two layers or two trainings are apart, and how far from a half, there is no other way.
-TURNED = [
-    check
-    for check in parts()
-    if check
-    not in {"narrow_layers_are_alike", "small_beta_is_close_to_gap", "oversampling_fixes_little"}
-]
+# Of how far two figures are apart there is no other way, and two turned trends go together too.
+TURNED = sorted(
+    {*CHECK_NAMES}
+    - {
+        "narrow_layers_are_alike",
+        "small_beta_is_close_to_gap",
+        "oversampling_fixes_little",
+        "approximation_follows",
+    }
+)
 
 
 @pytest.mark.parametrize("check", TURNED)
@@ -175,6 +179,7 @@ def test_where_all_is_the_other_way_no_part_is_borne_out(check):
         f"{reading}: {part}"
         for reading, part in parts(turned=True)[check]
         if part.verdict not in {"contradicted", *NOT_JUDGED}
+        and not part.label.startswith("below the top")  # so is the opposite
     ]
     assert not found
 
