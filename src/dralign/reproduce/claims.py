@@ -79,7 +79,7 @@ def _decided(
     claim: Mapping[str, str], by_reading: Mapping[str, Results]
 ) -> list[tuple[str, Outcome]]:
     """The outcomes of a claim by reading, the one that counts first."""
-    check, own = claim["check"], ()
+    check, own = claim["check"], tuple[Part, ...]()
     if words := claim.get("contradiction"):
         own = (Part("the paper's own numbers", "contradicts itself", words),)
     if check in CELEBA_CHECKS:

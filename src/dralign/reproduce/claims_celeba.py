@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dralign.reproduce.celeba import BETA, BETAS, Faces, alike
+from dralign.reproduce.levels import MARGIN
 from dralign.reproduce.results import DP, EO, Values
-from dralign.reproduce.verdicts import MARGIN, Outcome, Part, apart, less, more, near, pooled
+from dralign.reproduce.verdicts import Outcome, Part, apart, less, more, near, pooled
 
 _SHORT: Final = {DP: "DP", EO: "EO"}
 _OF_SUM: Final = MARGIN * 8  # a margin: the top of AlexNet's eight layers is 8

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dralign.reproduce.entry import printed
+from dralign.reproduce.levels import MARGIN
 from dralign.reproduce.results import DP, EO, Results, Values, reading
 from dralign.reproduce.similarity import DP_WEIGHTS, LAYERS, WIDTHS, at
 from dralign.reproduce.table1 import at_weights, rank_correlation
 from dralign.reproduce.verdicts import (
-    MARGIN,
     Outcome,
     above,
     apart,

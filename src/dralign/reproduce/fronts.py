@@ -77,7 +77,10 @@ def matched_ratio(ours: list[Point], theirs: list[Point]) -> float:
     if not low < high:
         return nan
     levels = np.linspace(low, high, LEVELS)
-    means = [np.interp(levels, *zip(*side, strict=True)).mean() for side in (one, other)]
+    means = [
+        float(np.interp(levels, [ap for ap, _ in side], [gap for _, gap in side]).mean())
+        for side in (one, other)
+    ]
     return float(means[0] / means[1]) if means[1] > 0 else nan
 
 
