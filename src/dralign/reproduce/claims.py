@@ -28,6 +28,15 @@ from dralign.training import PUBLISHED_RULE, Selection
 HIGHEST_AP: Final = Selection("highest_ap", measure="soft")
 PARITY_READINGS: Final = ("parameter, mean, squared", "parameter, mean, absolute")
 PUBLISHED_READING: Final = "soft"
+AS_PRINTED: Final = "per parameter, group sums"
+# The claims that the plan of that form has trials for.
+_PRINTED_CLAIMS: Final = {
+    "best_at_equal_precision",
+    "significant_at_every_weight",
+    "more_precise_at_every_weight",
+    "best_on_compas",
+    "best_on_compas_at_a_tenth",
+}
 # What is other than soft gaps at the smallest soft validation gap of a whole run.
 READINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     PUBLISHED_READING: {},
@@ -39,7 +48,7 @@ READINGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "highest AP": {"selection": HIGHEST_AP},
     "last epoch": {"selection": Selection("last", measure="soft")},
     "smallest hard gap": {"selection": replace(PUBLISHED_RULE, measure="hard")},
-    "per parameter, group sums": {"as_printed": True},
+    AS_PRINTED: {"as_printed": True},
 }
 # A.6 says that models are "chosen according to the performance on the validation dataset".
 _FIRST: Final = {"wider_has_higher_precision": "highest AP"}
@@ -106,7 +115,8 @@ def _readings(check: str, by_reading: Mapping[str, Results]) -> Iterator[tuple[s
         decide = CHECKS.get(check) or _on_faces(check)
         first = _FIRST.get(check, PUBLISHED_READING)
         for name in (first, *(name for name in READINGS if name != first)):
-            yield name, decide(by_reading[name])
+            if name != AS_PRINTED or check in _PRINTED_CLAIMS:
+                yield name, decide(by_reading[name])
     elif check in SIMILARITY_CHECKS:
         for form in FORMS:
             yield form, SIMILARITY_CHECKS[check](by_reading[PUBLISHED_READING], form)
