@@ -128,7 +128,8 @@ print(torch.allclose(value[1] - value[0], gap, atol=1e-6))
 
 
 def test_a_dataset_is_found_by_plans_commands_tables_and_load(installed, tmp_path):
-    (tmp_path / "plan.toml").write_text('name = "throws"\n[[trials]]\ndataset = "coins"\n')
+    plan = 'name = "throws"\n[[trials]]\ndataset = "coins"\nmethod = "erm"\n'
+    (tmp_path / "plan.toml").write_text(plan)
     code = """
 from dralign.data import DataSource, load
 from dralign.study import load_plan
