@@ -2,8 +2,8 @@
 
 A method with more weights has more noisy test points, and the lower envelope of more points lies
 lower where there is no difference: by hypervolume, six weights "win" against three in most studies
-of ten seeds (a simulation in the tests). So of the method with more weights as many are kept as the other has: those whose validation APs lie
-nearest to the other's, which test rows have no part in.
+of ten seeds (a simulation in the tests). So of the method with more weights as many are kept as the
+other has: those whose validation APs lie nearest to the other's, which test rows have no part in.
 """
 
 from collections.abc import Mapping
