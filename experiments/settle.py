@@ -68,7 +68,8 @@ class Study:
         found = {}
         for seed, trials in self.trials[key].items():
             if len(trials) == self.n_weights:
-                found[seed] = [point(trial, rule, measure, split) for trial in trials]
+                ordered = sorted(trials, key=lambda trial: trial.spec.fairness_weight)
+                found[seed] = [point(trial, rule, measure, split) for trial in ordered]
         return found
 
     def better_rate(self, name):
@@ -245,7 +246,6 @@ def draw(studies):
             )
             ax.set_xlabel("average precision (test)")
             ax.grid(color="#e5e7eb")
-            ax.set_ylim(bottom=0)
         row[-1].legend(fontsize=7, frameon=False)
     FIGURE.parent.mkdir(exist_ok=True)
     figure.savefig(FIGURE, facecolor="white")
