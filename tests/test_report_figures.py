@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 import records as made_up
 from dralign.errors import OutputError
 from dralign.report import tradeoff_figure
+from dralign.report.labels import panels
 from dralign.study import summarise
 from dralign.training import Selection
 
@@ -123,3 +124,17 @@ def test_drawing_needs_no_display_and_changes_no_global_style():
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_forms_of_one_gap_share_a_panel_and_are_told_apart():
+    trained = [
+        *made_up.specs(seeds=[0]),
+        *made_up.specs(seeds=[0], gap="all_cutoffs_demographic_parity"),
+    ]
+    [panel] = panels(rows(trained))
+    assert panel.gap == "demographic_parity"
+    assert {"gap (gap demographic_parity)", "gap (gap all_cutoffs_demographic_parity)"} <= set(
+        panel.curves()
+    )
+    others = panels(rows([*made_up.specs(seeds=[0]), *made_up.specs(gap="equalized_odds")]))
+    assert [one.gap for one in others] == ["demographic_parity", "equalized_odds"]

@@ -206,11 +206,12 @@ def test_a_browser_draws_every_chart_without_a_complaint(tmp_path, make):
 def test_filters_leave_what_was_chosen_in_charts_and_tables(tmp_path):
     path, text, _ = written(tmp_path, two_panels())
     choose = """
-      addEventListener("load", () => setTimeout(() => {
+      const act = () => {
+        const chart = document.getElementById("chart-1-0");
+        if (!chart.data) return setTimeout(act, 100);  // drawn once it is near the window
         document.querySelector('input[value="gap"]').checked = false;
         document.getElementById("panel").value = "1";
         document.getElementById("filters").dispatchEvent(new Event("change"));
-        const chart = document.getElementById("chart-1-0");
         const shown = chart.data.filter((trace) => trace.visible);
         document.body.dataset.shown = shown.map((trace) => trace.meta ?? "front").join(" ");
         const lines = [...document.querySelectorAll("tr[data-method]")];
@@ -218,7 +219,8 @@ def test_filters_leave_what_was_chosen_in_charts_and_tables(tmp_path):
         document.body.dataset.rows = [...new Set(left.map((row) => row.dataset.method))].join(" ");
         document.body.dataset.panels = [...document.querySelectorAll("div[data-panel]")]
           .filter((part) => !part.hidden).map((part) => part.dataset.panel).join(" ");
-      }, 3000));
+      };
+      addEventListener("load", act);
     """
     path.write_text(text.replace("</body>", f"<script>{choose}</script></body>"))
     dom, console = browse(path, tmp_path / "profile")

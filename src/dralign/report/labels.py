@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dralign.data import dataset_names
 from dralign.forms import shown
-from dralign.gaps import gap_type
+from dralign.gaps import gap_type, judged_by
 from dralign.methods import method_names
 from dralign.metrics import gap_measure
 from dralign.report.look import METHODS
@@ -131,14 +131,17 @@ class Panel:
 
 
 def panels(rows: Sequence[Row]) -> list[Panel]:
-    """The rows by data and gap."""
+    """The rows by data and the gap that judges them, so that forms of one gap stand together."""
     found: dict[tuple[str, str], list[Row]] = {}
     for row, data in zip(rows, data_labels(rows), strict=True):
-        found.setdefault((data, row.spec.gap), []).append(row)
-    return [
-        Panel(data, gap, tuple(rows), tuple(varying_settings([row.spec for row in rows])))
-        for (data, gap), rows in found.items()
-    ]
+        found.setdefault((data, judged_by(row.spec.gap)), []).append(row)
+    return [Panel(data, gap, tuple(rows), _varying_in(rows)) for (data, gap), rows in found.items()]
+
+
+def _varying_in(rows: Sequence[Row]) -> tuple[str, ...]:
+    """The settings that tell the curves of a panel apart; the gap where several forms are there."""
+    own = ["gap"] if len({row.spec.gap for row in rows}) > 1 else []
+    return (*own, *varying_settings([row.spec for row in rows]))
 
 
 def varying_settings(specs: Sequence[TrialSpec]) -> list[str]:

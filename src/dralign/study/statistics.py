@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from dralign.gaps import judged_by
 from dralign.methods import method_names
 from dralign.metrics import Measure, all_measures, gap_measure, level_note
 from dralign.study.record import TrialRecord
@@ -242,7 +243,9 @@ def _defined(row: Row) -> bool:
 
 def _dominates(a: Row, b: Row) -> bool:
     """Whether ``a`` is at least as good as ``b`` in both figures and better in one."""
-    if (a.spec.data, a.fingerprint, a.spec.gap) != (b.spec.data, b.fingerprint, b.spec.gap):
+    if (a.spec.data, a.fingerprint) != (b.spec.data, b.fingerprint):
+        return False
+    if judged_by(a.spec.gap) != judged_by(b.spec.gap):
         return False
     gain = a.average_precision.mean - b.average_precision.mean
     saving = b.gap.mean - a.gap.mean
