@@ -17,7 +17,7 @@ LIMIT = 150.0  # seconds for a page on a busy machine
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
     "--disable-background-networking --disable-component-update --disable-sync "
-    "--enable-logging=stderr --virtual-time-budget=6000 "
+    "--enable-logging=stderr --virtual-time-budget=20000 "
     "--window-size=1400,25000"  # charts are drawn when they are near the window
 )
 

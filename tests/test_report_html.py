@@ -208,7 +208,7 @@ def test_filters_leave_what_was_chosen_in_charts_and_tables(tmp_path):
     choose = """
       const act = () => {
         const chart = document.getElementById("chart-1-0");
-        if (!chart.data) return setTimeout(act, 100);  // drawn once it is near the window
+        draw(chart);  // as the page does once it is near the window
         document.querySelector('input[value="gap"]').checked = false;
         document.getElementById("panel").value = "1";
         document.getElementById("filters").dispatchEvent(new Event("change"));
