@@ -62,6 +62,10 @@ const near = new IntersectionObserver(
 );
 const charts = document.querySelectorAll(".chart");
 charts.forEach((chart) => near.observe(chart));
+// Those that are near already need not wait for the browser to tell of it.
+charts.forEach((chart) => {
+  if (chart.checkVisibility() && chart.getBoundingClientRect().top < innerHeight + 400) draw(chart);
+});
 window.addEventListener("beforeprint", () => charts.forEach(draw));
 if (filters) {
   filters.addEventListener("change", filter);
