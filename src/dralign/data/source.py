@@ -145,16 +145,7 @@ class DataSource(TableOptions):
                 image_size=self.image_size,
                 seed=seed,
             )
-        self._require_a_file()
-        return load_table(
-            self.name,
-            label=self.label,
-            positive=self.positive,
-            sensitive=self.sensitive,
-            include_sensitive=self.include_sensitive,
-            seed=seed,
-            **self.given(),
-        )
+        return load_table(self.name, seed=seed, **self._of_a_table())
 
     def overview(self, seed: int = 0, *, dataset: Dataset | None = None) -> "Overview":
         """What the data hold in five lines, and what is doubtful about them.
@@ -177,16 +168,7 @@ class DataSource(TableOptions):
 
     def inspect(self, seed: int = 0) -> Inspection:
         """What a table of one's own holds, as ``inspect_table`` says."""
-        self._require_a_file()
-        return inspect_table(
-            self.name,
-            label=self.label,
-            positive=self.positive,
-            sensitive=self.sensitive,
-            include_sensitive=self.include_sensitive,
-            seed=seed,
-            **self.given(),
-        )
+        return inspect_table(self.name, seed=seed, **self._of_a_table())
 
     def fingerprint(self) -> str:
         """The SHA-256 of the content as it is now: changes when a file does, not when it moves.
@@ -210,6 +192,17 @@ class DataSource(TableOptions):
     def _options(self) -> dict[str, Any]:
         """The options of a dataset with a name of its own."""
         return {name: getattr(self, name) for name in dataset_type(self.name).options}
+
+    def _of_a_table(self) -> dict[str, Any]:
+        """How a table of one's own is read and used, once it is known to be one."""
+        self._require_a_file()
+        return {
+            "label": self.label,
+            "positive": self.positive,
+            "sensitive": self.sensitive,
+            "include_sensitive": self.include_sensitive,
+            **self.given(),
+        }
 
     def _is_of_images(self) -> bool:
         """Whether these are images in a folder.
