@@ -12,8 +12,7 @@ from dralign.data.compas import FILE as COMPAS
 from dralign.data.compas import load_compas
 from dralign.data.dataset import Dataset
 from dralign.data.german import load_german
-from dralign.errors import OptionError, unknown
-from dralign.extensions import load_extensions
+from dralign.extensions import Registry
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ def _published(*sums: str) -> Callable[..., str]:
     return lambda **_options: hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
-_TYPES: Final = {
-    kind.name: kind
-    for kind in (
+_DATASETS: Final = Registry[DatasetType](
+    "dataset",
+    (
         DatasetType(
             "adult",
             load_adult,
@@ -69,8 +68,8 @@ _TYPES: Final = {
             options=("data_home", "label", "image_size", "partition"),
             preparation="paper",
         ),
-    )
-}
+    ),
+)
 
 
 def register_dataset(kind: DatasetType) -> None:
@@ -81,20 +80,17 @@ def register_dataset(kind: DatasetType) -> None:
     Raises:
         OptionError: if the name is taken.
     """
-    if kind.name in _TYPES:
-        raise OptionError(f"dataset: {kind.name!r} is known already")
-    _TYPES[kind.name] = kind
+    _DATASETS.add(kind)
 
 
 def unregister_dataset(name: str) -> None:
     """Forgets a dataset that ``register_dataset`` made known; for tests."""
-    _TYPES.pop(name, None)
+    _DATASETS.remove(name)
 
 
 def dataset_names() -> tuple[str, ...]:
     """The names of all datasets that have one."""
-    load_extensions()
-    return tuple(_TYPES)
+    return tuple(kind.name for kind in _DATASETS.all())
 
 
 def dataset_type(name: str) -> DatasetType:
@@ -103,7 +99,4 @@ def dataset_type(name: str) -> DatasetType:
     Raises:
         OptionError: if there is none.
     """
-    load_extensions()
-    if name not in _TYPES:
-        raise OptionError(unknown("dataset", name, _TYPES))
-    return _TYPES[name]
+    return _DATASETS.find(name)

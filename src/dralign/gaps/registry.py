@@ -3,12 +3,12 @@
 from typing import Final
 
 from dralign.errors import OptionError, unknown
-from dralign.extensions import load_extensions
+from dralign.extensions import Registry
 from dralign.gaps.gap import AGGREGATES, Gap, GapType
 from dralign.gaps.ranking import RANKINGS
 from dralign.gaps.rates import RATES
 
-_TYPES: Final[dict[str, GapType]] = {kind.name: kind for kind in (*RATES, *RANKINGS)}
+_GAPS: Final = Registry[GapType]("gap", (*RATES, *RANKINGS))
 
 
 def register_gap(kind: GapType) -> None:
@@ -19,16 +19,15 @@ def register_gap(kind: GapType) -> None:
     Raises:
         OptionError: if the name is taken, or the gap that has its figures is unknown.
     """
-    if kind.name in _TYPES:
-        raise OptionError(f"gap: {kind.name!r} is known already")
+    _GAPS.require_free(kind.name)
     if kind.figures_of and kind.figures_of not in _with_figures():
         raise OptionError(unknown("gap with figures", kind.figures_of, _with_figures()))
-    _TYPES[kind.name] = kind
+    _GAPS.add(kind)
 
 
 def unregister_gap(name: str) -> None:
     """Forgets a gap that ``register_gap`` made known; for tests."""
-    _TYPES.pop(name, None)
+    _GAPS.remove(name)
 
 
 def gap_type(name: str) -> GapType:
@@ -37,16 +36,12 @@ def gap_type(name: str) -> GapType:
     Raises:
         OptionError: if there is none.
     """
-    load_extensions()
-    if name not in _TYPES:
-        raise OptionError(unknown("gap", name, _TYPES))
-    return _TYPES[name]
+    return _GAPS.find(name)
 
 
 def gap_names(n_classes: int = 2) -> tuple[str, ...]:
     """The names of all gaps that are defined for so many classes."""
-    load_extensions()
-    return tuple(name for name, kind in _TYPES.items() if n_classes == 2 or kind.more_classes)
+    return tuple(kind.name for kind in _GAPS.all() if n_classes == 2 or kind.more_classes)
 
 
 def figure_names(n_classes: int = 2) -> tuple[str, ...]:
@@ -92,4 +87,4 @@ def resolved(kind: GapType, aggregate: str, n_classes: int) -> Gap:
 
 def _with_figures() -> tuple[str, ...]:
     """The gaps registered so far that have figures of their own."""
-    return tuple(name for name, kind in _TYPES.items() if not kind.figures_of)
+    return tuple(kind.name for kind in _GAPS.so_far() if not kind.figures_of)

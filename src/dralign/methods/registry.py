@@ -1,11 +1,11 @@
 """Which methods there are: each declares itself in its own file, and is found here by name."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dralign.errors import OptionError, unknown
-from dralign.extensions import load_extensions
+from dralign.errors import OptionError
+from dralign.extensions import Registry
 from dralign.gaps import Gap, gap_names
 from dralign.methods.base import Method
 from dralign.settings import Setting
@@ -51,7 +51,7 @@ class MethodType:
         return names if self.gaps is None else tuple(name for name in names if name in self.gaps)
 
 
-_TYPES: Final[dict[str, MethodType]] = {}
+_METHODS: Final = Registry[MethodType]("method")
 
 
 def register(kind: MethodType) -> None:
@@ -63,26 +63,24 @@ def register(kind: MethodType) -> None:
     Raises:
         OptionError: if the name is taken, or a setting is declared otherwise by another method.
     """
-    if kind.name in _TYPES:
-        raise OptionError(f"method: {kind.name!r} is known already")
-    known = _declared()
+    _METHODS.require_free(kind.name)
+    known = _declared(_METHODS.so_far())
     for setting in kind.settings:
         if known.get(setting.name, setting) != setting:
             raise OptionError(
                 f"method {kind.name!r}: the setting {setting.name!r} is declared otherwise already"
             )
-    _TYPES[kind.name] = kind
+    _METHODS.add(kind)
 
 
 def unregister(name: str) -> None:
     """Forgets a method that ``register`` made known; for tests."""
-    _TYPES.pop(name, None)
+    _METHODS.remove(name)
 
 
 def method_types() -> tuple[MethodType, ...]:
     """All methods, in the order in which they were registered."""
-    load_extensions()
-    return tuple(_TYPES.values())
+    return _METHODS.all()
 
 
 def method_names() -> tuple[str, ...]:
@@ -96,16 +94,12 @@ def method_type(name: str) -> MethodType:
     Raises:
         OptionError: if there is none.
     """
-    load_extensions()
-    if name not in _TYPES:
-        raise OptionError(unknown("method", name, _TYPES))
-    return _TYPES[name]
+    return _METHODS.find(name)
 
 
 def method_settings() -> dict[str, Setting]:
     """The settings of all methods by name, each declared once."""
-    load_extensions()
-    return _declared()
+    return _declared(_METHODS.all())
 
 
 def users_of(setting: str) -> tuple[str, ...]:
@@ -113,6 +107,6 @@ def users_of(setting: str) -> tuple[str, ...]:
     return tuple(kind.name for kind in method_types() if setting in kind.setting_names)
 
 
-def _declared() -> dict[str, Setting]:
-    """The settings of the methods registered so far."""
-    return {setting.name: setting for kind in _TYPES.values() for setting in kind.settings}
+def _declared(kinds: Iterable[MethodType]) -> dict[str, Setting]:
+    """The settings of some methods by name."""
+    return {setting.name: setting for kind in kinds for setting in kind.settings}

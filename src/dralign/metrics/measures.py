@@ -17,7 +17,7 @@ from typing import Final, Literal
 import numpy as np
 
 from dralign.errors import OptionError, unknown
-from dralign.extensions import load_extensions
+from dralign.extensions import Registry
 from dralign.gaps import figure_names, judged_by
 from dralign.metrics.arrays import Codes, Floats
 from dralign.metrics.calibration import calibration_error_of
@@ -186,82 +186,83 @@ def _same_decision(rows: Scored) -> float:
     return float(max(selected.max(), 0.0 if rows.by_class else 1 - selected.min()))
 
 
-_MEASURES: dict[str, Measure] = {}
-for _measure in (
-    Measure("average_precision", "AP", "higher", _average_precision, column=True),
-    Measure(
-        "accuracy",
-        "accuracy",
-        "higher",
-        lambda rows: weighted_mean(rows.right, np.ones_like(rows.y)),
+_MEASURES: Final = Registry[Measure](
+    "measure",
+    (
+        Measure("average_precision", "AP", "higher", _average_precision, column=True),
+        Measure(
+            "accuracy",
+            "accuracy",
+            "higher",
+            lambda rows: weighted_mean(rows.right, np.ones_like(rows.y)),
+        ),
+        Measure("balanced_accuracy", "balanced accuracy", "higher", _balanced_accuracy),
+        Measure("base_rate", "base-rate gap", "lower", _base_rate, of_gap=True, column=True),
+        Measure(
+            "all_cutoffs",
+            "all-cut-offs gap",
+            "lower",
+            _ranked("all_cutoffs"),
+            of_gap=True,
+            not_of=NO_CURVE,
+            column=True,
+        ),
+        Measure(
+            "largest_cutoff",
+            "largest-cut-off gap",
+            "lower",
+            _ranked("largest_cutoff"),
+            of_gap=True,
+            not_of=NO_CURVE,
+        ),
+        Measure(
+            "soft",
+            "soft gap",
+            "lower",
+            lambda rows, gap: rows.gap_of(gap, rows.prob),
+            of_gap=True,
+            column=True,
+        ),
+        Measure(
+            "hard",
+            "hard gap",
+            "lower",
+            lambda rows, gap: rows.gap_of(gap, rows.decision),
+            of_gap=True,
+            column=True,
+        ),
+        Measure(
+            "mean_probability",
+            "mean score",
+            "",
+            _of_rows(lambda rows: float(rows.prob.mean())),
+            two_classes=True,
+            column=True,
+        ),
+        Measure(
+            "positive_share",
+            "share of positives",
+            "",
+            _of_rows(lambda rows: float(rows.y.mean())),
+            two_classes=True,
+        ),
+        Measure(
+            "brier_score",
+            "Brier score",
+            "lower",
+            _of_rows(lambda rows: float(((rows.prob - rows.y) ** 2).mean())),
+            two_classes=True,
+        ),
+        Measure(
+            "expected_calibration_error",
+            "calibration error",
+            "lower",
+            _of_rows(lambda rows: calibration_error_of(rows.y, rows.prob, runs=rows.runs)),
+            two_classes=True,
+        ),
+        Measure("same_decision_share", "share of the commoner decision", "", _same_decision),
     ),
-    Measure("balanced_accuracy", "balanced accuracy", "higher", _balanced_accuracy),
-    Measure("base_rate", "base-rate gap", "lower", _base_rate, of_gap=True, column=True),
-    Measure(
-        "all_cutoffs",
-        "all-cut-offs gap",
-        "lower",
-        _ranked("all_cutoffs"),
-        of_gap=True,
-        not_of=NO_CURVE,
-        column=True,
-    ),
-    Measure(
-        "largest_cutoff",
-        "largest-cut-off gap",
-        "lower",
-        _ranked("largest_cutoff"),
-        of_gap=True,
-        not_of=NO_CURVE,
-    ),
-    Measure(
-        "soft",
-        "soft gap",
-        "lower",
-        lambda rows, gap: rows.gap_of(gap, rows.prob),
-        of_gap=True,
-        column=True,
-    ),
-    Measure(
-        "hard",
-        "hard gap",
-        "lower",
-        lambda rows, gap: rows.gap_of(gap, rows.decision),
-        of_gap=True,
-        column=True,
-    ),
-    Measure(
-        "mean_probability",
-        "mean score",
-        "",
-        _of_rows(lambda rows: float(rows.prob.mean())),
-        two_classes=True,
-        column=True,
-    ),
-    Measure(
-        "positive_share",
-        "share of positives",
-        "",
-        _of_rows(lambda rows: float(rows.y.mean())),
-        two_classes=True,
-    ),
-    Measure(
-        "brier_score",
-        "Brier score",
-        "lower",
-        _of_rows(lambda rows: float(((rows.prob - rows.y) ** 2).mean())),
-        two_classes=True,
-    ),
-    Measure(
-        "expected_calibration_error",
-        "calibration error",
-        "lower",
-        _of_rows(lambda rows: calibration_error_of(rows.y, rows.prob, runs=rows.runs)),
-        two_classes=True,
-    ),
-    Measure("same_decision_share", "share of the commoner decision", "", _same_decision),
-):
-    _MEASURES[_measure.name] = _measure
+)
 
 
 def register_measure(measure: Measure) -> None:
@@ -270,20 +271,17 @@ def register_measure(measure: Measure) -> None:
     Raises:
         OptionError: if the name is taken.
     """
-    if measure.name in _MEASURES:
-        raise OptionError(f"measure: {measure.name!r} is known already")
-    _MEASURES[measure.name] = measure
+    _MEASURES.add(measure)
 
 
 def unregister_measure(name: str) -> None:
     """Forgets a measure that ``register_measure`` made known; for tests."""
-    _MEASURES.pop(name, None)
+    _MEASURES.remove(name)
 
 
 def all_measures() -> tuple[Measure, ...]:
     """All measures, in the order in which tables show them."""
-    load_extensions()
-    return tuple(_MEASURES.values())
+    return _MEASURES.all()
 
 
 def measure(name: str) -> Measure:
@@ -292,10 +290,7 @@ def measure(name: str) -> Measure:
     Raises:
         OptionError: if there is none.
     """
-    load_extensions()
-    if name not in _MEASURES:
-        raise OptionError(unknown("measure", name, _MEASURES))
-    return _MEASURES[name]
+    return _MEASURES.find(name)
 
 
 def gap_measure(name: str) -> Measure:
@@ -307,7 +302,7 @@ def gap_measure(name: str) -> Measure:
     known = gap_measure_names()
     if name not in known:
         raise OptionError(unknown("measure of the gap", name, known))
-    return _MEASURES[name]
+    return _MEASURES.find(name)
 
 
 def gap_measure_names() -> tuple[str, ...]:
