@@ -18,9 +18,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
+from dralign.analysis.contrast import Contrast, contrast_of
+from dralign.analysis.fronts import Point, front, gap_at, hypervolume
 from dralign.study import Ledger, TrialRecord, TrialSpec, ledger_path
-from dralign.study.contrast import Contrast, contrast_of
-from dralign.study.fronts import Point, front, gap_at, hypervolume
 from dralign.training import PUBLISHED_RULE
 
 RULE = PUBLISHED_RULE

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from dralign.analysis import Interval, hypervolume
 from dralign.metrics import gap_measure
 from dralign.metrics.recalibrated import recalibrated_gap
 from dralign.reproduce.fronts import matched_ratio
 from dralign.reproduce.levels import finding
-from dralign.study import Interval, Ledger, hypervolume, ledger_path
+from dralign.study import Ledger, ledger_path
 from dralign.training import PUBLISHED_RULE, Selection
 
 LAST = Selection("last", 0)

@@ -18,6 +18,7 @@ LAYERS = [
     {"auditing"},
     {"reproduce"},
     {"report"},
+    {"analysis"},
     {"study"},
     {"artifact"},
     {"training"},

@@ -16,7 +16,13 @@ from dralign.cli import main
 from dralign.cli.console import tell_failures
 from dralign.data import DataSource
 from dralign.errors import DralignWarning, ModelError, OptionError
-from dralign.study import TrialSpec, compared_trials, load_plan, methods_for, train_network
+from dralign.study import (
+    TrialSpec,
+    compared_trials,
+    load_plan,
+    methods_for,
+    train_network,
+)
 from dralign.study.plan import MOST_TRIALS
 
 SHORT = {"epochs": 2, "iterations": 5, "hidden": 8, "batch_size": 20}

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 import records as made_up
+from dralign.analysis import compare_with_baseline, summarise
 from dralign.report import contrast_table
 from dralign.report.contrasts import contrasts_as_csv, contrasts_as_json
-from dralign.study import compare_with_baseline, summarise
 from dralign.training import Selection
 
 SELECTION = Selection(rule="highest_ap", warmup=2)

@@ -10,10 +10,10 @@ from matplotlib import image
 from matplotlib.figure import Figure
 
 import records as made_up
+from dralign.analysis import summarise
 from dralign.errors import OutputError
 from dralign.report import tradeoff_figure
 from dralign.report.labels import panels
-from dralign.study import summarise
 from dralign.training import Selection
 
 

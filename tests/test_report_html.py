@@ -9,10 +9,10 @@ import pytest
 
 import records as made_up
 from browser import NEEDED, browse
+from dralign.analysis import compare_with_baseline, summarise
 from dralign.data import DataSource
 from dralign.errors import OutputError
 from dralign.report import result_table, write_report
-from dralign.study import compare_with_baseline, summarise
 from dralign.training import Selection
 
 HOSTILE = "<script>alert('own')</script>"

@@ -10,12 +10,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 import records as made_up
+from dralign.analysis import summarise
 from dralign.cli import main
 from dralign.data import DataSource
 from dralign.errors import OptionError
 from dralign.report import result_table, write_study
 from dralign.report.outputs import FILES
-from dralign.study import Ledger, TrialSpec, summarise
+from dralign.study import Ledger, TrialSpec
 from dralign.training import Selection
 
 

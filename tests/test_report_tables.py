@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 import records as made_up
+from dralign.analysis import Interval, summarise
 from dralign.data import DataSource
 from dralign.report import format_interval, result_table
-from dralign.study import Interval, summarise
 from dralign.training import Selection
 
 SELECTION = Selection(rule="highest_ap", warmup=2)

@@ -3,9 +3,9 @@
 import pytest
 
 import records as made_up
+from dralign.analysis import summarise
 from dralign.report import caution_lines, verdict
 from dralign.report.labels import panels
-from dralign.study import summarise
 from dralign.training import Selection
 
 LAST = Selection("last")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dralign.analysis import Interval
 from dralign.reproduce.levels import FEWEST_SEEDS, level_of
 from dralign.reproduce.verdicts import (
     VERDICTS,
@@ -17,7 +18,6 @@ from dralign.reproduce.verdicts import (
     pooled,
     rising,
 )
-from dralign.study import Interval
 
 
 def by_seed(*values):

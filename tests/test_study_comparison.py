@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dralign.errors import OptionError
-from dralign.methods import method_settings
-from dralign.study import (
+from dralign.analysis import (
     Interval,
     compare_methods,
     compare_with_baseline,
@@ -19,7 +17,9 @@ from dralign.study import (
     hypervolume,
     p_values,
 )
-from dralign.study.comparison import OWN_SETTINGS
+from dralign.analysis.comparison import OWN_SETTINGS
+from dralign.errors import OptionError
+from dralign.methods import method_settings
 from dralign.study.spec import COMMON
 from dralign.training import Selection
 from records import point

@@ -16,7 +16,15 @@ import interrupts
 import records as made_up
 import study_runs as runs
 from dralign.errors import DralignWarning
-from dralign.study import Ledger, TrialSpec, identify, pools, processes, run_study, runner
+from dralign.study import (
+    Ledger,
+    TrialSpec,
+    identify,
+    pools,
+    processes,
+    run_study,
+    runner,
+)
 
 SPECS = [TrialSpec(made_up.ADULT, "erm", seed=seed) for seed in range(40)]
 PROC = Path("/proc/self")

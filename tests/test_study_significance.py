@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy import special
 
-from dralign.study import PValues, front, gap_at, holm, hypervolume, p_values, ratio_of_means
+from dralign.analysis import (
+    PValues,
+    front,
+    gap_at,
+    holm,
+    hypervolume,
+    p_values,
+    ratio_of_means,
+)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 import records as made_up
-from dralign.study import Interval, TrialSpec, learning_curves, summarise
+from dralign.analysis import Interval, learning_curves, summarise
+from dralign.study import TrialSpec
 from dralign.training import Selection
 from records import point as record
 

@@ -60,7 +60,7 @@ _HOMES = {
 # Parts that need no import of their own.
 _PARTS = {
     *_HOMES.values(),
-    *("errors", "methods", "metrics", "models", "report", "step", "study", "training"),
+    *("analysis", "errors", "methods", "metrics", "models", "report", "step", "study", "training"),
 }
 
 

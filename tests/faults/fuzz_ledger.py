@@ -17,9 +17,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import records as made_up
+from dralign.analysis import compare_with_baseline, record_table, summarise
 from dralign.errors import DralignError
 from dralign.forms import to_json
-from dralign.study import Ledger, Trial, TrialSpec, compare_with_baseline, record_table, summarise
+from dralign.study import Ledger, Trial, TrialSpec
 from dralign.training import Selection
 from fuzzing import ChangedError, run
 

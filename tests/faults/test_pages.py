@@ -13,10 +13,10 @@ import pytest
 import records as made_up
 from browser import NEEDED, browse
 from dralign import forms
+from dralign.analysis import compare_with_baseline, summarise
 from dralign.data import DataSource
 from dralign.report import write_report
 from dralign.report.audit_page import write_audit_page
-from dralign.study import compare_with_baseline, summarise
 from dralign.training import Selection
 from test_report_audit import form as audited
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dralign.analysis import Row, summarise
 from dralign.cli import options
 from dralign.cli.console import print_table, say, tell_outcome
 from dralign.cli.lines import print_json
@@ -18,7 +19,7 @@ from dralign.errors import OptionError
 from dralign.report import caution_lines, result_table, write_study
 from dralign.report.labels import panels
 from dralign.report.verdict import verdicts
-from dralign.study import Ledger, Row, compared_trials, methods_for, summarise
+from dralign.study import Ledger, compared_trials, methods_for
 from dralign.study.trial import check_trials
 
 DEFAULT_WEIGHTS = "0.2,0.4"

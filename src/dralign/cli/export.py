@@ -13,7 +13,7 @@ from dralign.errors import OptionError
 from dralign.files import write_atomically
 
 if TYPE_CHECKING:
-    from dralign.study.export import Per
+    from dralign.analysis.export import Per
 
 
 @working("dralign.study", interrupted=NOTHING)
@@ -34,8 +34,9 @@ def export(
 
     Example: `dralign export studies/adult --out adult.parquet --per trial`.
     """
-    from dralign.study import Ledger, ledger_path, record_table
-    from dralign.study.export import as_csv
+    from dralign.analysis import record_table
+    from dralign.analysis.export import as_csv
+    from dralign.study import Ledger, ledger_path
 
     if out.suffix not in {".parquet", ".csv"}:
         raise OptionError(f"--out: expected a .parquet or .csv file, got {str(out)!r}")

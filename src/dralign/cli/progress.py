@@ -14,9 +14,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from dralign.analysis import Row, summarise
 from dralign.cli.console import errors, say
 from dralign.metrics import gap_measure
-from dralign.study import Ledger, Row, TrialRecord, TrialSpec, identify, run_study, summarise
+from dralign.study import Ledger, TrialRecord, TrialSpec, identify, run_study
 from dralign.training import Selection
 
 

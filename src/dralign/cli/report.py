@@ -39,10 +39,11 @@ def report(
 
     Example: `dralign report studies/adult --out report --select highest_ap`.
     """
+    from dralign.analysis import summarise
     from dralign.report import result_table, write_study
     from dralign.report.labels import panels
     from dralign.report.outputs import FILES
-    from dralign.study import Ledger, ledger_path, summarise
+    from dralign.study import Ledger, ledger_path
 
     path = study if study.is_file() else ledger_path(study)
     with Ledger(path, create=False) as ledger:

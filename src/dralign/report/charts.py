@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dralign.analysis import Curve, Interval, Row, Setting
 from dralign.forms import shown
 from dralign.metrics import all_measures, gap_measure, gap_measure_names
 from dralign.report.labels import (
@@ -17,7 +18,6 @@ from dralign.report.labels import (
 )
 from dralign.report.look import BELOW, FAINT, GRID, LAYOUT, SOFT, TEXT, faint
 from dralign.report.tables import format_interval
-from dralign.study import Curve, Interval, Row, Setting
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

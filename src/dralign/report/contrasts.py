@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from dralign.analysis import Comparison, Contrast, Interval, Row
 from dralign.forms import csv_text, to_json
 from dralign.gaps import gap_type
 from dralign.metrics import gap_measure
 from dralign.report.labels import curve_label, data_labels, varying_settings
 from dralign.report.tables import MARK, ResultTable, format_interval
-from dralign.study import Comparison, Contrast, Interval, Row
 
 LEVEL: Final = 0.05
 _FIGURES: Final = {"average_precision": "AP", "hypervolume": "hypervolume"}

@@ -5,6 +5,7 @@ from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
+from dralign.analysis import Interval, Row
 from dralign.files import write_atomically
 from dralign.report.labels import (
     Panel,
@@ -15,7 +16,6 @@ from dralign.report.labels import (
     selection_text,
 )
 from dralign.report.look import FAINT, LINE, SOFT
-from dralign.study import Interval, Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,6 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dralign.analysis import Comparison, Row, learning_curves
 from dralign.forms import shown
 from dralign.gaps import gap_type
 from dralign.methods import method_names
@@ -25,7 +26,7 @@ from dralign.report.labels import (
 from dralign.report.page import chart, definitions, listed, scrolled, table, write_page
 from dralign.report.tables import ResultTable, caution_lines, result_table
 from dralign.report.verdict import verdicts
-from dralign.study import Comparison, Row, TrialRecord, learning_curves
+from dralign.study import TrialRecord
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

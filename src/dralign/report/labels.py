@@ -4,13 +4,14 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dralign.analysis import Interval, Row, front
 from dralign.data import dataset_names
 from dralign.forms import shown
 from dralign.gaps import gap_type, judged_by
 from dralign.methods import method_names
 from dralign.metrics import gap_measure
 from dralign.report.look import METHODS
-from dralign.study import Interval, Row, TrialSpec, front
+from dralign.study import TrialSpec
 
 # Shapes help where colours can't be told apart, and in print.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from dralign.analysis import Row, compare_with_baseline, summarise
 from dralign.errors import OptionError, unknown
 from dralign.files import write_atomically
 from dralign.report.contrasts import contrasts_as_csv, contrasts_as_json
 from dralign.report.figures import tradeoff_figure
 from dralign.report.html import write_report
 from dralign.report.tables import result_table
-from dralign.study import Row, TrialRecord, compare_with_baseline, summarise
+from dralign.study import TrialRecord
 from dralign.training import Selection
 
 FILES: Final = {

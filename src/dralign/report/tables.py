@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dralign.analysis import Interval, Row
 from dralign.gaps import gap_type
 from dralign.methods import method_type
 from dralign.metrics import Measure, all_measures, gap_measure
@@ -16,7 +17,6 @@ from dralign.report.labels import (
     varying_settings,
     weight_text,
 )
-from dralign.study import Interval, Row
 
 _MOST_NAMED: Final = 6  # settings in a line
 MARK = "*"

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from dralign.analysis import Row
 from dralign.methods import PLAIN
 from dralign.metrics import gap_measure
 from dralign.report.labels import Panel, curve_label, weight_text
-from dralign.study import Row
 
 LOSS: Final = 0.005  # of average precision, against erm, that a setting may have
 

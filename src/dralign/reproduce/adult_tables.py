@@ -3,9 +3,9 @@
 from dataclasses import replace
 from math import isnan
 
+from dralign.analysis.significance import p_values
 from dralign.reproduce.entry import Reproduction, printed
 from dralign.reproduce.results import Results, Values, hard, precision, rate_ratio, shown, soft
-from dralign.study.significance import p_values
 from dralign.training import Selection
 
 WIDTHS = (10, 20, 50, 200)

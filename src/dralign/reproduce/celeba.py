@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dralign.analysis.significance import p_values
 from dralign.reproduce.entry import Reproduction, printed
 from dralign.reproduce.planned import PLANS, SAMPLE, WHOLE, of_images, trials
 from dralign.reproduce.results import (
@@ -24,7 +25,6 @@ from dralign.reproduce.results import (
     soft,
 )
 from dralign.reproduce.times import times
-from dralign.study.significance import p_values
 from dralign.training import PUBLISHED_RULE
 
 LAST = 2  # layers that are aligned in ResNet-18

@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from dralign.study import front, gap_at, hypervolume
-from dralign.study.fronts import Point
+from dralign.analysis import front, gap_at, hypervolume
+from dralign.analysis.fronts import Point
 
 LEVELS: Final = 50  # of average precision at which two fronts are read
 Points = Mapping[float, Mapping[int, Point]]  # average precision and gap, by weight and seed

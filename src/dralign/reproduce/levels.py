@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from dralign.study import Interval
+from dralign.analysis import Interval
 
 Level = Literal[
     "borne out", "leans for", "undecided", "leans against", "contradicted", "too few seeds"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
+from dralign.analysis import Interval, Row, summarise
 from dralign.metrics import gap_measure
 from dralign.metrics.recalibrated import recalibrated_gap
-from dralign.study import Interval, Row, TrialRecord, TrialSpec, summarise
+from dralign.study import TrialRecord, TrialSpec
 from dralign.training import PUBLISHED_RULE, EpochRecord, Selection
 
 Values = Mapping[int, float]  # by seed

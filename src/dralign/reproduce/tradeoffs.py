@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from dralign.analysis import Row
 from dralign.reproduce.celeba import faces
 from dralign.reproduce.entry import Reproduction
 from dralign.reproduce.results import Results, interval_text
-from dralign.study import Row
 
 METHODS = ("erm", "oversample", "gap", "mixup", "adversarial", "dralign")
 PANELS = (

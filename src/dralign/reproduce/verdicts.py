@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal, get_args
 
+from dralign.analysis import Interval
 from dralign.reproduce.levels import MARGIN, Finding, Level, level_of
 from dralign.reproduce.results import Values, interval_text, paired
-from dralign.study import Interval
 
 Verdict = Level | Literal["not comparable", "not run", "contradicts itself"]
 VERDICTS: Final[tuple[Verdict, ...]] = (

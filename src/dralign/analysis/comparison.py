@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
+from dralign.analysis.contrast import At, Contrast, Figure, Weights, contrast_of
+from dralign.analysis.fronts import Point, front, gap_at, hypervolume
+from dralign.analysis.rows import absolute, group_by_setting
+from dralign.analysis.significance import PValues, holm
 from dralign.errors import OptionError
 from dralign.methods import BASELINES, PLAIN, method_settings, method_type
 from dralign.metrics import gap_measure
-from dralign.study.contrast import At, Contrast, Figure, Weights, contrast_of
-from dralign.study.fronts import Point, front, gap_at, hypervolume
 from dralign.study.record import TrialRecord
-from dralign.study.significance import PValues, holm
 from dralign.study.spec import TrialSpec
-from dralign.study.statistics import absolute, group_by_setting
 from dralign.training import Selection
 
 # What one method may set as it likes and still be compared with another; all else must be equal.

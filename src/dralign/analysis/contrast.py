@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dralign.study.significance import PValues, Ratio, p_values, ratio_of_means
-from dralign.study.statistics import Interval
+from dralign.analysis.rows import Interval
+from dralign.analysis.significance import PValues, Ratio, p_values, ratio_of_means
 
 Figure = Literal["average_precision", "gap", "hypervolume"]
 At = Literal["weight", "average_precision", "front"]

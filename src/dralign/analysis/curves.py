@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from dralign.analysis.rows import Interval, Setting, absolute, group_by_setting
 from dralign.metrics import gap_measure
 from dralign.metrics.measures import DEFAULT
 from dralign.study.record import TrialRecord
-from dralign.study.statistics import Interval, Setting, absolute, group_by_setting
 from dralign.training import EpochRecord
 
 
