@@ -50,16 +50,14 @@ faults: install ## kills, full disks, little memory, races, fuzz, mutants: many 
 		echo "== $$(( $$(date +%s) - began )) s"; \
 	done; if [ -n "$$failed" ]; then printf "failed:$$failed\n"; exit 1; fi
 
-COVERED = tests/test_ablation.py tests/test_alignment_*.py tests/test_classes.py tests/test_gaps*.py \
-	tests/test_groups.py tests/test_methods*.py tests/test_metrics*.py tests/test_parity.py \
-	tests/test_rationale*.py tests/test_readings.py tests/test_settings.py tests/test_study_comparison.py \
-	tests/test_study_significance.py tests/test_study_statistics.py
+COVERED = tests/alignment tests/analysis tests/gaps tests/methods tests/metrics tests/rationale tests/step \
+	tests/test_groups.py tests/test_settings.py
 
 coverage: install ## lines and branches of the parts that hold formulas
 	rm -rf build/coverage
 	$(PY) -m coverage run -m pytest -q $(COVERED)
 	@# What numba compiles can't be traced: the loops once more, interpreted.
-	NUMBA_DISABLE_JIT=1 $(PY) -m coverage run -m pytest -q tests/test_ablation.py \
+	NUMBA_DISABLE_JIT=1 $(PY) -m coverage run -m pytest -q tests/rationale/test_rationale_ablation.py \
 		-k "margins_of_any_size or cannot_change_the_loss"
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report

@@ -18,7 +18,7 @@ from pathlib import Path
 from busy import busy_machine
 
 TESTS = Path(__file__).resolve().parents[1]
-FILES = ["test_study_faults.py", "test_study_dask.py", "test_study_runner.py"]
+FILES = ["study/test_study_faults.py", "study/test_study_dask.py", "study/test_study_runner.py"]
 CHOSEN = "kill or stop or die or ctrl_c or late or limit or forget"
 LIMIT = 3600  # seconds a round
 

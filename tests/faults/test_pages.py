@@ -11,6 +11,7 @@ from itertools import cycle
 import pytest
 
 import records as made_up
+from audits import form as audited
 from browser import NEEDED, browse
 from dralign import forms
 from dralign.analysis import compare_with_baseline, summarise
@@ -18,7 +19,6 @@ from dralign.data import DataSource
 from dralign.report import write_report
 from dralign.report.audit_page import write_audit_page
 from dralign.training import Selection
-from test_report_audit import form as audited
 
 RUN = "document.documentElement.dataset.ran=1"
 PAYLOADS = (

@@ -20,7 +20,7 @@ from dralign.study import Ledger, TrialSpec
 
 RECORDS = made_up.records()
 
-RESULTS = Path(__file__).parents[1] / "results"
+RESULTS = Path(__file__).parents[2] / "results"
 
 
 @pytest.fixture

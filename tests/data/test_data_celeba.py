@@ -12,7 +12,7 @@ import faces
 from dralign.data import DataSource, celeba, load
 from dralign.errors import DataError, DralignWarning, OptionError
 
-SAMPLE = Path(__file__).resolve().parents[2] / "shared" / "data" / "celeba_sample"
+SAMPLE = Path(__file__).resolve().parents[3] / "shared" / "data" / "celeba_sample"
 pytest.importorskip("PIL", reason="images need pillow")
 
 

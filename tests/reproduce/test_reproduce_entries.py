@@ -17,7 +17,7 @@ from dralign.reproduce.table1 import D_F
 from dralign.reproduce.verdicts import VERDICTS
 from dralign.study import Ledger, TrialSpec, ledger_path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
 PAGE = ROOT / "docs" / "reproduction.md"
 PAPER = ROOT.parent / "shared" / "paper" / "000_8185c27b4834bd92.txt"

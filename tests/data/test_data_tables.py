@@ -11,7 +11,7 @@ import pytest
 from dralign.cli import main
 from tables.make import TABLES
 
-FOLDER = Path(__file__).parent / "tables"
+FOLDER = Path(__file__).parents[1] / "tables"
 EXPECTED = tomllib.loads((FOLDER / "expected.toml").read_text(encoding="utf-8"))
 QUICK = ["--epochs", "1", "--iterations", "60", "--learning-rate", "0.02", "--hidden", "10"]
 REFUSED = "refused: "

@@ -15,7 +15,7 @@ from dralign.data import DataSource, compas, encoder_from_dict, fetch_compas, lo
 from dralign.errors import AssumptionWarning, DataError, OptionError
 from dralign.models import mlp
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 NAME = "compas-scores-two-years.csv"
 real = pytest.mark.skipif(
     not (SHARED / "compas" / NAME).exists(), reason="the published COMPAS file is not here"

@@ -16,7 +16,7 @@ from dralign.cli import main
 from dralign.study import Ledger, ledger_path, load_plan, only_writer
 from dralign.training import Selection
 
-PLANS = sorted((Path(__file__).resolve().parents[1] / "plans").glob("*.toml"))
+PLANS = sorted((Path(__file__).resolve().parents[2] / "plans").glob("*.toml"))
 PLAN = """
 name = "small"
 assumed = ["all of it"]

@@ -15,7 +15,7 @@ import torch
 from dralign.data import canonical, fetch_adult, fetch_german, load
 from dralign.errors import AssumptionWarning, DataError, OptionError
 
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 FOLDER = {"adult.data": "adult", "adult.test": "adult", "german.data": "german"}
 
 

@@ -12,7 +12,7 @@ from dralign.reproduce.claims_celeba import CELEBA_CHECKS
 from dralign.reproduce.claims_rationale import PARITY_CHECKS, SIMILARITY_CHECKS
 from dralign.reproduce.claims_tradeoff import CHECKS
 
-TEXT = Path(__file__).resolve().parents[2] / "shared" / "paper" / "000_8185c27b4834bd92.txt"
+TEXT = Path(__file__).resolve().parents[3] / "shared" / "paper" / "000_8185c27b4834bd92.txt"
 FOLDER = files("dralign.reproduce") / "paper"
 TABLES = tomllib.loads((FOLDER / "tables.toml").read_text(encoding="utf-8"))
 CLAIMS = tomllib.loads((FOLDER / "claims.toml").read_text(encoding="utf-8"))["claims"]

@@ -1,16 +1,13 @@
 """The audit's page: one file, no network, everything escaped, and it draws in a browser."""
 
-import json
 import re
 from html.parser import HTMLParser
 
 import pytest
-import torch
 
+from audits import form
 from browser import NEEDED, browse
-from dralign.auditing import audit
 from dralign.errors import OutputError
-from dralign.models import mlp
 from dralign.report.audit_page import write_audit_page
 
 HOSTILE = ("</script><script>alert('own')</script>", "<img src=x onerror=alert(1)>")
@@ -40,19 +37,6 @@ class Page(HTMLParser):
     @property
     def text(self):
         return " ".join(self.shown)
-
-
-def form(*, names=None, n_outputs=1, n_groups=2):
-    """An audit of a small network, through JSON."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(90, 4, generator=generator)
-    y = torch.randint(max(2, n_outputs), (90,), generator=generator)
-    group = torch.arange(90) % n_groups
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = mlp(4, hidden=6, depth=2, n_outputs=n_outputs)
-    found = audit(model, x, label=y, group=group, group_names=names, n_splits=20, n_bootstrap=20)
-    return json.loads(json.dumps(found.to_dict(), allow_nan=False))
 
 
 @pytest.fixture(scope="module")
