@@ -267,3 +267,50 @@ def test_a_comparison_is_ready_for_json():
 def test_what_can_not_be_compared_is_one_clear_line(first, second, options, message):
     with pytest.raises(OptionError, match=message):
         compare(method("gap"), first, second, **options)
+
+
+FORM = "all_cutoffs_demographic_parity"
+
+
+def of_two_forms():
+    """FairReg trained for two forms of one gap, the second with the better front."""
+    return method("gap") + method("gap", better=0.3, gap=FORM) + method("dralign", better=0.1)
+
+
+def test_two_forms_of_one_gap_meet_by_name_at_matched_precision():
+    (found,) = compare(of_two_forms(), f"gap/{FORM}", "gap/demographic_parity")
+    assert (found.first.gap, found.second.gap) == (FORM, "demographic_parity")
+    assert found.find("gap", "weight") == [], "a weight means something else in each form"
+    (level,) = [c for c in found.find("gap", "average_precision") if c.level == 0.75]
+    assert level.ratio.value == pytest.approx(0.7, abs=0.05)
+
+
+def test_by_the_names_of_methods_alone_forms_are_not_mixed():
+    (found,) = compare(of_two_forms())
+    assert {found.first.gap, found.second.gap} == {"demographic_parity"}
+
+
+def test_the_baseline_of_a_form_is_its_own_or_else_the_plain_one():
+    records = [*of_two_forms(), *method("dralign", gap=FORM)]
+    pairs = {
+        (c.first.method, c.first.gap, c.second.method, c.second.gap)
+        for c in compare_with_baseline(records, selection=LAST)
+    }
+    plain = "demographic_parity"
+    assert pairs == {
+        ("gap", FORM, "gap", plain),
+        ("dralign", plain, "gap", plain),
+        ("dralign", FORM, "gap", FORM),
+    }
+
+
+def test_a_baseline_with_a_named_gap_is_compared_with_everything():
+    for baseline, other in (("demographic_parity", FORM), (FORM, "demographic_parity")):
+        found = compare_with_baseline(of_two_forms(), f"gap/{baseline}", selection=LAST)
+        pairs = {(c.first.method, c.first.gap) for c in found}
+        assert pairs == {("gap", other), ("dralign", "demographic_parity")}
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(OptionError, match="unknown gap 'best'"):
+        compare([], "gap/best")

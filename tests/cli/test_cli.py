@@ -1,5 +1,6 @@
 """The command line as a user meets it: files in, results out, one clear line for mistakes."""
 
+import io
 import json
 import subprocess
 import sys
@@ -129,6 +130,13 @@ def test_trained_network_scores_a_table_without_label_and_groups(people, tmp_pat
     capsys.readouterr()
     assert main(["predict", str(net), str(bare)]) == 0
     assert capsys.readouterr().out == scores.read_text()
+    limit = float(result["probability"].median())
+    assert main(["predict", str(net), str(bare), "--threshold", str(limit)]) == 0
+    other = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert (other["decision"] == (other["probability"] >= limit)).all()
+    assert 25 <= other["decision"].sum() < 50
+    message = failure(["predict", str(net), str(bare), "--threshold", "1.5"], capsys)
+    assert "threshold: expected a number from 0 to 1, got 1.5" in message
 
 
 def test_compare_under_a_gap_bound_shows_lambda_and_whether_it_was_met(people, tmp_path, capsys):
@@ -179,6 +187,8 @@ def test_network_with_thresholds_decides_by_the_group_of_each_row(people, tmp_pa
     table().drop(columns="region").to_csv(bare, index=False)
     message = failure(["predict", str(net), str(bare)], capsys)
     assert "decides by the group, but the table has no column 'region'" in message
+    message = failure(["predict", str(net), str(people), "--threshold", "0.4"], capsys)
+    assert "threshold: this network has one for each group" in message
 
 
 @pytest.mark.parametrize("preparation", ["paper", "standard"])

@@ -10,6 +10,7 @@ from dralign.analysis.fronts import Point, front, gap_at, hypervolume
 from dralign.analysis.rows import absolute, group_by_setting
 from dralign.analysis.significance import PValues, holm
 from dralign.errors import OptionError
+from dralign.gaps import gap_type, judged_by
 from dralign.methods import BASELINES, PLAIN, method_settings, method_type
 from dralign.metrics import gap_measure
 from dralign.study.record import TrialRecord
@@ -84,12 +85,15 @@ def compare_methods(
     """Compares two methods wherever a study has both under the same settings.
 
     One comparison comes for each data set, gap, network and so on that both were run with, and
-    for each variant of a method (``OWN_SETTINGS``). Gaps are absolute for each seed.
+    for each variant of a method (``OWN_SETTINGS``). Gaps are absolute for each seed. A method
+    trained for one form of a gap meets one trained for another (``judged_by``) where the form is
+    named: ``"gap/all_cutoffs_demographic_parity"`` against ``"gap/demographic_parity"``.
 
     - At equal weight: average precision and gap of every setting of the first method against the
       second's at the same fairness weight, or against the only setting of a method without weights.
       Where both methods have several alignment weights, they must be equal too, and so must the
-      gap bounds of methods whose weights were found under one.
+      gap bounds of methods whose weights were found under one. Not between two forms of a gap: a
+      weight means something else in each.
     - At matched average precision: the gap, read for each seed on the straight lines of its own
       front. Seeds whose front does not reach the level on either side are left out, never
       extrapolated; ``difference.n`` of ``seeds`` says how many remained.
@@ -97,7 +101,7 @@ def compare_methods(
 
     Args:
         records: of a study; failed ones are left out.
-        first: a method.
+        first: a method, or ``"METHOD/GAP"`` for what was trained for that gap alone.
         second: another.
         selection: chooses each trial's epoch.
         measure: of the gap; that of the selection if not given.
@@ -110,22 +114,22 @@ def compare_methods(
         The comparisons; ``Contrast.holm`` is corrected over those of one data set and gap.
 
     Raises:
-        OptionError: if a method is unknown, both are the same, or the measure is unknown.
+        OptionError: if a method or gap is unknown, both are the same, or the measure is unknown.
     """
-    for name in (first, second):
-        method_type(name)
-    if first == second:
+    ours, theirs = _Form.parse(first), _Form.parse(second)
+    if ours == theirs:
         raise OptionError(f"compare: expected two methods, got {first!r} twice")
+    named = bool(ours.gap and theirs.gap)
     judged = measure or selection.measure
-    found = [
+    compared = [
         _compare(a, b, erm, selection, judged, at, reference)
         for sides in _comparable(records, selection, judged)
-        for erm in [_find(sides, PLAIN)]
-        for a in _find(sides, first)
-        for b in _find(sides, second)
-        if _meet(a.spec, b.spec)
+        for erm in [_find(sides, _Form(PLAIN))]
+        for a in _find(sides, ours)
+        for b in _find(sides, theirs)
+        if (named or a.spec.gap == b.spec.gap) and _meet(a.spec, b.spec)
     ]
-    return _corrected(found)
+    return _corrected(compared)
 
 
 def compare_with_baseline(
@@ -137,10 +141,15 @@ def compare_with_baseline(
 ) -> list[Comparison]:
     """Compares every other method with a baseline, as in ``compare_methods``.
 
+    What was trained for another form of a gap, the baseline itself included, is compared with the
+    baseline trained for that form; where there is none, with the one trained for the gap that
+    judges both.
+
     Args:
         records: of a study.
-        baseline: a method; None takes ``gap``, or else ``erm``, or else ``oversample``, whichever
-            there is first under the same settings.
+        baseline: a method, or ``"METHOD/GAP"``; None takes ``gap``, or else ``erm``, or else
+            ``oversample``, whichever there is first under the same settings. What a named gap
+            made is compared with everything.
         selection: chooses each trial's epoch.
         measure: of the gap; that of the selection if not given.
 
@@ -150,20 +159,40 @@ def compare_with_baseline(
     Raises:
         OptionError: if the baseline or the measure is unknown.
     """
-    candidates = BASELINES if baseline is None else (method_type(baseline).name,)
+    candidates = (
+        [_Form(name) for name in BASELINES] if baseline is None else [_Form.parse(baseline)]
+    )
     judged = measure or selection.measure
-    found = []
+    compared = []
     for sides in _comparable(records, selection, judged):
-        present = {side.spec.method for side in sides}
-        chosen = next((name for name in candidates if name in present), "")
-        erm = _find(sides, PLAIN)
-        found += [
+        against = next((found for form in candidates if (found := _find(sides, form))), [])
+        named = any(form.gap for form in candidates)
+        erm = _find(sides, _Form(PLAIN))
+        compared += [
             _compare(a, b, erm, selection, judged, None, None)
-            for b in _find(sides, chosen)
             for a in sides
-            if a.spec.method != chosen and _meet(a.spec, b.spec)
+            for b in (against if named else _opponents(a, against))
+            if a is not b and _meet(a.spec, b.spec)
         ]
-    return _corrected(found)
+    return _corrected(compared)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A method, trained for whatever gap, or for one alone."""
+
+    method: str
+    gap: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> "_Form":
+        """From ``"METHOD"`` or ``"METHOD/GAP"``.
+
+        Raises:
+            OptionError: if there is no such method or gap.
+        """
+        method, _, gap = text.partition("/")
+        return cls(method_type(method).name, gap and gap_type(gap).name)
 
 
 @dataclass(frozen=True)
@@ -217,11 +246,10 @@ def _comparable(
         shared = tuple(
             (name, value)
             for name, value in spec.values
-            if name not in OWN_SETTINGS and name not in method_settings()
+            if name not in {"gap", *OWN_SETTINGS, *method_settings()}
         )
-        groups.setdefault((spec.data, shared, fingerprint), []).append(
-            _Side(spec, fingerprint, points)
-        )
+        together = (spec.data, judged_by(spec.gap), shared, fingerprint)
+        groups.setdefault(together, []).append(_Side(spec, fingerprint, points))
     return list(groups.values())
 
 
@@ -231,9 +259,22 @@ def _point(trial: TrialRecord, selection: Selection, measure: str) -> Point:
     return test["average_precision"], absolute(gap_measure(measure), test, trial.spec.gap)
 
 
-def _find(sides: Iterable[_Side], method: str) -> list[_Side]:
-    """The sides of a method."""
-    return [side for side in sides if side.spec.method == method]
+def _find(sides: Iterable[_Side], form: _Form) -> list[_Side]:
+    """The sides of a method, of one form of the gap if it says which."""
+    return [
+        side
+        for side in sides
+        if side.spec.method == form.method and form.gap in {"", side.spec.gap}
+    ]
+
+
+def _opponents(side: _Side, against: Sequence[_Side]) -> list[_Side]:
+    """With which sides of the baseline another side is compared; none if it is the baseline."""
+    own, judge = side.spec.gap, judged_by(side.spec.gap)
+    forms = (judge,) if any(one is side for one in against) else (own, judge)
+    return next(
+        (found for form in forms if (found := [b for b in against if b.spec.gap == form])), []
+    )
 
 
 def _meet(first: TrialSpec, second: TrialSpec) -> bool:
@@ -260,7 +301,7 @@ def _compare(
         gaps = [gap for side in erm for seed in side.seeds() for _, gap in side.of_seed(seed)]
         reference = (0.0, max((gap for gap in gaps if not math.isnan(gap)), default=1.0))
     contrasts = [
-        *_at_weights(first, second),
+        *(_at_weights(first, second) if first.spec.gap == second.spec.gap else ()),
         *_at_precisions(first, second, at),
         contrast_of(
             "hypervolume",
@@ -337,7 +378,7 @@ def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """
     families: dict[object, list[int]] = {}
     for place, one in enumerate(comparisons):
-        key = (one.first.data, one.fingerprint, one.first.gap)
+        key = (one.first.data, one.fingerprint, judged_by(one.first.gap))
         families.setdefault(key, []).append(place)
     found = list(comparisons)
     for places in families.values():

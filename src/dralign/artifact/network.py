@@ -1,7 +1,7 @@
 """A trained network, and all that is needed to use and judge it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,8 +15,9 @@ from dralign.data.columns import noted, require_columns
 from dralign.data.encoding import NO_RULES
 from dralign.data.grouping import in_order, table_groups
 from dralign.data.rules import Rules
-from dralign.errors import DataError, DralignError
+from dralign.errors import DataError, DralignError, OptionError
 from dralign.metrics.arrays import THRESHOLD
+from dralign.metrics.decisions import check_threshold
 from dralign.training import predict_probability
 
 _BY_GROUP = "this network decides by the group, but the table"
@@ -101,6 +102,23 @@ class Artifact:
         groups = in_order(found, self.group_names)
         limits = torch.tensor([*self.thresholds, THRESHOLD], dtype=torch.float64)
         return (prob >= limits[groups]).long()  # code -1 takes the last limit
+
+    def deciding_at(self, threshold: float) -> "Artifact":
+        """The same network with another threshold for everybody.
+
+        Args:
+            threshold: the probability from which on a decision is positive, 0 to 1.
+
+        Raises:
+            OptionError: if it is not that, there are more than two classes, or the network decides
+                by the group.
+        """
+        if self.class_names:
+            raise OptionError(f"threshold: for two classes, this has {len(self.class_names)}")
+        if self.thresholds:
+            raise OptionError("threshold: this network has one for each group")
+        check_threshold(threshold, named=False)
+        return replace(self, threshold=float(threshold))
 
     @property
     def source(self) -> DataSource | None:

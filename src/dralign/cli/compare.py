@@ -64,7 +64,8 @@ def compare(
         records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
     failed = tell_outcome(records)
     rows = summarise(records, selection=rule)
-    written = write_study(folder, records, selection=rule, formats=("md", "png", "html"))
+    formats = ("md", "png", "html")
+    written = write_study(folder, records, selection=rule, formats=formats, rows=rows)
     files = {name: str(path) for name, path in written.items()}
     if json:
         told = {"rows": [_row(row) for row in rows], "failed": len(failed), "files": files}

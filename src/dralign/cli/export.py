@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dralign.analysis.export import Per
 
 
-@working("dralign.study", interrupted=NOTHING)
+@working("dralign.analysis", interrupted=NOTHING)
 def export(
     study: Annotated[Path, typer.Argument(help="The folder of a study, or its ledger.")],
     *,

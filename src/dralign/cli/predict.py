@@ -36,6 +36,13 @@ def predict(
         list[str] | None,
         typer.Option(help="A column of the table to keep beside the scores. Can be repeated."),
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="The probability from which on a decision is positive, 0 to 1; if not given, the "
+            "one that was saved with the network."
+        ),
+    ] = None,
     how: dict[str, Any],
     out: Annotated[Path | None, typer.Option(help="CSV to write; stdout if not given.")] = None,
     json: options.Json = False,
@@ -46,9 +53,9 @@ def predict(
     else in its first one, relative to its own folder or to --images.
 
     The result has a row per row of the table, in its order: the probability of the positive label,
-    and 1 where it is at least 0.5. With more than two classes it is the probability of each, and
-    the likeliest. A network of the method thresholds decides by a threshold of each row's group,
-    and needs the sensitive columns.
+    and 1 where it is at least the threshold. With more than two classes it is the probability of
+    each, and the likeliest. A network of the method thresholds decides by a threshold of each
+    row's group, and needs the sensitive columns.
 
     Example: `dralign predict net people.csv --keep id --out scores.csv`
     """
@@ -60,6 +67,8 @@ def predict(
     if out is not None:
         check_output(out, inputs=(artifact, table), endings=(".csv",))
     network = load_artifact(artifact)
+    if threshold is not None:
+        network = network.deciding_at(threshold)
     of_images = isinstance(network.encoder, ImageEncoder)
     table = Path(table_path(str(table)))
     rows = network.read(table, **how)

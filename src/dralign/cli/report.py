@@ -21,7 +21,7 @@ def report(
     bound: options.Bound = None,
     baseline: Annotated[
         str | None,
-        typer.Option(help="Method that the others are compared with; else gap, or else erm."),
+        typer.Option(help="Method, or METHOD/GAP, to compare with; gap or erm if not given."),
     ] = None,
     measure: options.Measure = None,
     formats: Annotated[

@@ -15,6 +15,7 @@ BASE_RATE: Final = "base-rate"  # a threshold that is found, not given
 NEARLY_ALL: Final = 0.99
 NOBODY: Final = 2.0  # a threshold that no probability reaches; infinity does not go into JSON
 FEWEST: Final = 20  # rows; fewer may well get the same decision
+_SAYS_NOTHING: Final = "the hard gap says nothing"
 
 
 def decisions(
@@ -41,17 +42,22 @@ def decisions(
     return np.asarray(f >= limits[np.asarray(group)], dtype=np.int64)
 
 
-def check_threshold(threshold: object) -> None:
+def check_threshold(threshold: object, *, named: bool = True) -> None:
     """Checks that it is a number from 0 to 1, or ``"base-rate"``.
+
+    Args:
+        threshold: what is given.
+        named: whether it may be the name of a rule, which needs rows with labels.
 
     Raises:
         OptionError: if it is not.
     """
+    if named and threshold == BASE_RATE:
+        return
     number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
-    if threshold != BASE_RATE and not (number and 0 <= float(cast("float", threshold)) <= 1):
-        raise OptionError(
-            f"threshold: expected a number from 0 to 1, or {BASE_RATE}, got {threshold!r}"
-        )
+    if not (number and 0 <= float(cast("float", threshold)) <= 1):
+        rule = f", or {BASE_RATE}" if named else ""
+        raise OptionError(f"threshold: expected a number from 0 to 1{rule}, got {threshold!r}")
 
 
 def base_rate_threshold(y_true: npt.ArrayLike, prob: npt.ArrayLike) -> float:
@@ -81,7 +87,7 @@ def same_decision(
     rows: str,
     *,
     names: Sequence[str] = (),
-    then: str = "the hard gap says nothing",
+    then: str = _SAYS_NOTHING,
 ) -> str:
     """One line if at least 99 % of 20 rows or more get the same decision; else empty.
 
@@ -95,5 +101,18 @@ def same_decision(
     if len(decision) < FEWEST or counts.max() < NEARLY_ALL * len(decision):
         return ""
     most = int(counts.argmax())
-    share = math.floor(1000 * counts[most] / len(decision)) / 10  # never rounded up to all
-    return f"{share:g} % of the {rows} get decision {names[most] if names else most}: {then}"
+    which = f"decision {names[most] if names else most}"
+    return same_decision_line(counts[most] / len(decision), rows, which=which, then=then)
+
+
+def same_decision_line(share: float, rows: str, *, which: str, then: str = _SAYS_NOTHING) -> str:
+    """The line of ``same_decision``.
+
+    Args:
+        share: of the rows that get it.
+        rows: what they are.
+        which: the decision.
+        then: what follows from it.
+    """
+    shown = math.floor(1000 * share) / 10  # never rounded up to all
+    return f"{shown:g} % of the {rows} get {which}: {then}"

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from dralign.analysis import Comparison, Contrast, Interval, Row
 from dralign.forms import csv_text, to_json
-from dralign.gaps import gap_type
+from dralign.gaps import gap_type, judged_by
 from dralign.metrics import gap_measure
-from dralign.report.labels import curve_label, data_labels, varying_settings
+from dralign.report.labels import curve_label, data_labels, forms_of_gap, varying_settings
 from dralign.report.tables import MARK, ResultTable, format_interval
 
 LEVEL: Final = 0.05
@@ -101,14 +101,15 @@ class _Names:
     """How data, gaps and methods are called, so that they can be told apart in this study."""
 
     def __init__(self, comparisons: Sequence[Comparison], rows: Sequence[Row]) -> None:
-        self._varying = varying_settings([row.spec for row in rows])
+        specs = [row.spec for row in rows]
+        self._varying = (*forms_of_gap(specs), *varying_settings(specs))
         labels = zip(rows, data_labels(rows), strict=True)
         self._data = {(row.spec.data, row.fingerprint): label for row, label in labels}
         self.several = len({self.panel(one) for one in comparisons}) > 1
 
     def panel(self, one: Comparison) -> tuple[str, str]:
         """Data and gap."""
-        return self._data[one.first.data, one.fingerprint], gap_type(one.first.gap).words
+        return self._data[one.first.data, one.fingerprint], gap_type(judged_by(one.first.gap)).words
 
     def method(self, one: Comparison, *, first: bool) -> str:
         """A method, with the settings that tell it apart."""

@@ -136,13 +136,17 @@ def panels(rows: Sequence[Row]) -> list[Panel]:
     found: dict[tuple[str, str], list[Row]] = {}
     for row, data in zip(rows, data_labels(rows), strict=True):
         found.setdefault((data, judged_by(row.spec.gap)), []).append(row)
-    return [Panel(data, gap, tuple(rows), _varying_in(rows)) for (data, gap), rows in found.items()]
+    return [
+        Panel(data, gap, tuple(rows), (*forms_of_gap(specs), *varying_settings(specs)))
+        for (data, gap), rows in found.items()
+        for specs in [[row.spec for row in rows]]
+    ]
 
 
-def _varying_in(rows: Sequence[Row]) -> tuple[str, ...]:
-    """The settings that tell the curves of a panel apart; the gap where several forms are there."""
-    own = ["gap"] if len({row.spec.gap for row in rows}) > 1 else []
-    return (*own, *varying_settings([row.spec for row in rows]))
+def forms_of_gap(specs: Sequence[TrialSpec]) -> tuple[str, ...]:
+    """The gap as a setting that tells curves apart, where some were trained for forms of one."""
+    gaps = {spec.gap for spec in specs}
+    return ("gap",) if len({judged_by(gap) for gap in gaps}) < len(gaps) else ()
 
 
 def varying_settings(specs: Sequence[TrialSpec]) -> list[str]:

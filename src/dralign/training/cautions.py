@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from dralign.metrics import Cells, gap_measure, level_note
-from dralign.metrics.decisions import FEWEST, NEARLY_ALL
+from dralign.metrics.decisions import FEWEST, NEARLY_ALL, same_decision_line
 from dralign.metrics.measures import DEFAULT
 from dralign.training.history import EpochRecord, History, Scores
 from dralign.training.selection import Selection
@@ -72,11 +72,10 @@ def _same(figures: Scores, cells: Cells | None, rows: str, decisions: Sequence[s
     share = figures.get("same_decision_share", math.nan)
     if not share >= NEARLY_ALL or (cells is not None and sum(cells.counts) < FEWEST):
         return ""
-    shown = math.floor(1000 * share) / 10  # never rounded up to all
     which = "the same decision"
     if cells is not None:
         which = f"decision {decisions[2 * sum(cells.selected) > sum(cells.counts)]}"
-    return f"{shown:g} % of the {rows} get {which}: the hard gap says nothing"
+    return same_decision_line(share, rows, which=which)
 
 
 def _level(figures: Scores) -> str:
