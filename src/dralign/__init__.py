@@ -73,9 +73,9 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     if name in _HOMES:
-        found: object = getattr(import_module(f"dralign.{_HOMES[name]}"), name)
-        globals()[name] = found
-        return found
+        result: object = getattr(import_module(f"dralign.{_HOMES[name]}"), name)
+        globals()[name] = result
+        return result
     if name in _PARTS:
         return import_module(f"dralign.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

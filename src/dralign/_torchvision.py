@@ -34,7 +34,7 @@ def vision_models() -> ModuleType:
             library.define(schema)
         _kept.append(library)
     try:
-        import torchvision.models as found
+        import torchvision.models as result
     except ModuleNotFoundError as error:
         raise ModelError(
             "AlexNet and ResNet-18 need torchvision; pip install 'dralign[vision]'"
@@ -42,7 +42,7 @@ def vision_models() -> ModuleType:
     except (ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"torchvision does not fit the installed torch ({reason})") from error
-    module: ModuleType = found
+    module: ModuleType = result
     return module
 
 

@@ -84,5 +84,5 @@ class Registry(Generic[Entry]):
 @cache
 def load_extensions() -> None:
     """Imports the modules that installed packages name, once, also in worker processes."""
-    for found in entry_points(group=ENTRY_POINTS):
-        found.load()
+    for result in entry_points(group=ENTRY_POINTS):
+        result.load()

@@ -160,17 +160,17 @@ class Form:
         """Numbers by name, each of which may be undefined, as in ``figure``."""
         return self._figures(key, self._take(key, _OBJECT, "an object"))
 
-    def _figures(self, key: str, found: Mapping[str, Any]) -> dict[str, float]:
+    def _figures(self, key: str, result: Mapping[str, Any]) -> dict[str, float]:
         """The numbers as floats."""
-        values = found.values()
+        values = result.values()
         kinds = set(map(type, values))
         # All but a few are finite floats, and there are millions of them in a large study.
         if kinds <= {float} and math.isfinite(sum(values)):
-            return found if isinstance(found, dict) else dict(found)
+            return result if isinstance(result, dict) else dict(result)
         if not kinds <= {float, int, type(None)}:
             raise self._wrong(key, "numbers or null")
         try:
-            figures = {n: math.nan if v is None else float(v) for n, v in found.items()}
+            figures = {n: math.nan if v is None else float(v) for n, v in result.items()}
         except OverflowError:  # an int beyond the range of floats
             raise self._wrong(key, "finite numbers") from None
         return {

@@ -59,22 +59,22 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
     if not known.any():
         raise GroupError("sensitive features: every row has a missing value")
     combinations, inverse = np.unique(rows[known], axis=0, return_inverse=True)
-    found = [
+    result = [
         CROSS.join(label[rank] for label, rank in zip(labels, row, strict=True))
         for row in combinations
     ]
-    if len(set(found)) < len(found):
-        twice = next(name for name in found if found.count(name) > 1)
+    if len(set(result)) < len(result):
+        twice = next(name for name in result if result.count(name) > 1)
         raise GroupError(f"sensitive features: two different values are both written {twice!r}")
-    order = found if names is None else list(names)
+    order = result if names is None else list(names)
     if len(set(order)) < len(order):
         raise GroupError(f"names: {next(x for x in order if order.count(x) > 1)!r} is given twice")
-    new = [name for name in found if name not in order]
+    new = [name for name in result if name not in order]
     if new:
         raise GroupError(
             f"group {new[0]!r} is not among the known groups: {', '.join(map(repr, order))}"
         )
-    position = np.array([order.index(name) for name in found])
+    position = np.array([order.index(name) for name in result])
     codes = np.full(len(rows), MISSING, dtype=np.int64)
     codes[known] = position[inverse.reshape(-1)]
     return GroupCodes(torch.from_numpy(codes), tuple(order))

@@ -187,7 +187,7 @@ def _texts(setting: Setting, value: object) -> tuple[str, ...]:
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
         raise OptionError(f"{setting.name}: expected texts, got {value!r}")
-    if twice := [text for place, text in enumerate(texts) if text in texts[:place]]:
+    if twice := [text for index, text in enumerate(texts) if text in texts[:index]]:
         raise OptionError(f"{setting.name}: {twice[0]!r} is given twice")
     return tuple(texts)
 

@@ -52,13 +52,13 @@ def edges(text: str) -> tuple[str, tuple[float, ...]]:
     """
     name, equals, listed = text.rpartition("=")
     try:
-        found = tuple(float(edge) for edge in listed.split(","))
+        result = tuple(float(edge) for edge in listed.split(","))
     except ValueError:
-        found = ()
-    rising = all(low < high for low, high in pairwise(found))
-    if not (name and equals and found and rising and all(map(math.isfinite, found))):
+        result = ()
+    rising = all(low < high for low, high in pairwise(result))
+    if not (name and equals and result and rising and all(map(math.isfinite, result))):
         raise OptionError(f"bin: expected column=edge,edge with rising edges, got {text!r}")
-    return name, found
+    return name, result
 
 
 def _bins(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - that is what is tried
@@ -72,9 +72,9 @@ def _bins(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - that is what is trie
         raise OptionError(f"bin: expected texts such as age=25,60, got {value!r}")
     parsed = [edges(text) for text in texts]
     names = [name for name, _ in parsed]
-    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+    if twice := [name for index, name in enumerate(names) if name in names[:index]]:
         raise OptionError(f"bin: {twice[0]!r} has bins twice")
-    return tuple(f"{name}={','.join(f'{edge!r}' for edge in found)}" for name, found in parsed)
+    return tuple(f"{name}={','.join(f'{edge!r}' for edge in result)}" for name, result in parsed)
 
 
 TABLE: Final = (

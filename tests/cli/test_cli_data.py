@@ -84,7 +84,7 @@ def test_list_tells_what_is_built_in_and_what_is_missing(tmp_path, capsys, monke
     code, out, _ = run(capsys, "list", "--json")
     shown = {row["name"]: row for row in json.loads(out)}
     assert code == 0
-    assert (shown["adult"]["place"], shown["compas"]["place"]) == ("built in", "missing")
+    assert (shown["adult"]["location"], shown["compas"]["location"]) == ("built in", "missing")
     assert (shown["adult"]["rows"], shown["compas"]["rows"]) == (48842, 7214)
     assert shown["german"]["licence"] == "CC BY 4.0"
     (tmp_path / "compas").mkdir()
@@ -101,7 +101,7 @@ def test_fetch_downloads_once_into_the_folder_that_is_searched(server, tmp_path,
     options = [] if where == "cache" else ["--data-home", folder]
     code, out, _ = run(capsys, "fetch", "compas", "--json", *options)
     place = folder / "compas" / compas.FILE.name
-    assert (code, json.loads(out)["place"]) == (0, str(place))
+    assert (code, json.loads(out)["location"]) == (0, str(place))
     assert place.read_bytes() == MADE_UP
     assert [entry.name for entry in place.parent.iterdir()] == [place.name]
     server.body = b""

@@ -115,7 +115,7 @@ def test_drawing_needs_no_display_and_changes_no_global_style():
     code = (
         f"import sys; sys.path = {sys.path!r}; import tempfile, matplotlib, records\n"
         "from dralign.report import tradeoff_figure\n"
-        "from dralign.study import summarise\n"
+        "from dralign.analysis import summarise\n"
         "from dralign.training import Selection\n"
         "before = matplotlib.rcParams.copy()\n"
         "rows = summarise(records.records(), selection=Selection())\n"

@@ -40,7 +40,7 @@ def test_the_command_leaves_out_data_that_are_not_there_and_writes_the_page(
     def place(self, _home=None):
         return "missing" if self.name in {"compas", "celeba"} else "built in"
 
-    monkeypatch.setattr("dralign.data.catalogue.Entry.place", place)
+    monkeypatch.setattr("dralign.data.catalogue.Entry.location", place)
     page = tmp_path / "page.md"
     command = ["reproduce", "all", "--seeds", "1", "--study", str(tmp_path / "study")]
     assert cli.main([*command, "--write", str(page)]) == 0

@@ -73,10 +73,10 @@ def test_counts_of_the_running_epoch_come_back(tmp_path):
         _begin(runs.network("gap"), runs.dataset(), method, runs.settings("gap"))
         for method in [runs.method_of(**runs.CASES["gap"])] * 2
     )
-    one.place, one.skipped, one.seconds = 2, 3, 1.5
+    one.step_of_epoch, one.skipped, one.seconds = 2, 3, 1.5
     Checkpoints(tmp_path).save(one)
     Checkpoints(tmp_path).resume(other)
-    assert (other.place, other.skipped, other.seconds) == (2, 3, 1.5)
+    assert (other.step_of_epoch, other.skipped, other.seconds) == (2, 3, 1.5)
 
 
 def begun(*, epochs=runs.EPOCHS):
@@ -349,8 +349,8 @@ FORGED = {
     "a figure is missing": without("run", "history", 0, "validation", "average_precision"),
     "similarity of text": set_in("run", "history", 0, "similarity", to=[]),
     "similarity without units": without("run", "history", 0, "similarity", "unit"),
-    "place beyond the epoch": set_in("run", "place", to=5),
-    "place of text": set_in("run", "place", to="0"),
+    "a step beyond the epoch": set_in("run", "step_of_epoch", to=5),
+    "a step of text": set_in("run", "step_of_epoch", to="0"),
     "negative seconds": set_in("run", "seconds", to=-1),
     "generator of nothing": set_in("run", "draws", to={}),
     "generator of another kind": set_in("run", "draws", "bit_generator", to="MT19937"),

@@ -165,7 +165,7 @@ def compare_with_baseline(
     judged = measure or selection.measure
     compared = []
     for sides in _comparable(records, selection, judged):
-        against = next((found for form in candidates if (found := _find(sides, form))), [])
+        against = next((result for form in candidates if (result := _find(sides, form))), [])
         named = any(form.gap for form in candidates)
         erm = _find(sides, _Form(PLAIN))
         compared += [
@@ -273,7 +273,7 @@ def _opponents(side: _Side, against: Sequence[_Side]) -> list[_Side]:
     own, judge = side.spec.gap, judged_by(side.spec.gap)
     forms = (judge,) if any(one is side for one in against) else (own, judge)
     return next(
-        (found for form in forms if (found := [b for b in against if b.spec.gap == form])), []
+        (result for form in forms if (result := [b for b in against if b.spec.gap == form])), []
     )
 
 
@@ -332,13 +332,13 @@ def _at_weights(first: _Side, second: _Side) -> list[Contrast]:
             figure,
             "weight",
             ours[0] or theirs[0],
-            {seed: point[place] for seed, point in first.points[ours].items()},
-            {seed: point[place] for seed, point in second.points[theirs].items()},
+            {seed: point[index] for seed, point in first.points[ours].items()},
+            {seed: point[index] for seed, point in second.points[theirs].items()},
             len(first.points[ours].keys() & second.points[theirs].keys()),
             weights=(ours, theirs),
         )
         for ours, theirs in pairs
-        for figure, place in figures
+        for figure, index in figures
     ]
 
 
@@ -352,8 +352,8 @@ def _at_precisions(first: _Side, second: _Side, at: Sequence[float] | None) -> l
             "gap",
             "average_precision",
             level,
-            {seed: gap_at(found, level) for seed, found in ours.items()},
-            {seed: gap_at(found, level) for seed, found in theirs.items()},
+            {seed: gap_at(result, level) for seed, result in ours.items()},
+            {seed: gap_at(result, level) for seed, result in theirs.items()},
             len(shared),
         )
         for level in levels
@@ -363,7 +363,7 @@ def _at_precisions(first: _Side, second: _Side, at: Sequence[float] | None) -> l
 def _levels(pairs: Sequence[tuple[list[Point], list[Point]]]) -> list[float]:
     """At most six round average precisions that both fronts of at least two seeds reach."""
     ranges = [(max(a[0][0], b[0][0]), min(a[-1][0], b[-1][0])) for a, b in pairs if a and b]
-    grids = ([round(place * step, 3) for place in range(round(1 / step) + 1)] for step in _STEPS)
+    grids = ([round(index * step, 3) for index in range(round(1 / step) + 1)] for step in _STEPS)
     reached = (
         [level for level in grid if sum(low <= level <= high for low, high in ranges) >= 2]
         for grid in grids
@@ -377,17 +377,17 @@ def _corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
     A family is all contrasts of one data set and gap, which make one table of a report.
     """
     families: dict[object, list[int]] = {}
-    for place, one in enumerate(comparisons):
+    for index, one in enumerate(comparisons):
         key = (one.first.data, one.fingerprint, judged_by(one.first.gap))
-        families.setdefault(key, []).append(place)
-    found = list(comparisons)
-    for places in families.values():
-        contrasts = [contrast for place in places for contrast in found[place].contrasts]
+        families.setdefault(key, []).append(index)
+    result = list(comparisons)
+    for indices in families.values():
+        contrasts = [contrast for index in indices for contrast in result[index].contrasts]
         kinds = [entry.name for entry in fields(PValues)]
         by_kind = [holm([getattr(contrast.p, kind) for contrast in contrasts]) for kind in kinds]
         values = iter(zip(*by_kind, strict=True))
-        for place in places:
-            own = found[place].contrasts
+        for index in indices:
+            own = result[index].contrasts
             corrected = tuple(replace(one, holm=PValues(*next(values))) for one in own)
-            found[place] = replace(found[place], contrasts=corrected)
-    return found
+            result[index] = replace(result[index], contrasts=corrected)
+    return result

@@ -13,12 +13,12 @@ def front(points: Iterable[Point]) -> list[Point]:
 
     Points with an undefined figure (NaN) are left out.
     """
-    found: list[Point] = []
+    result: list[Point] = []
     known = {point for point in points if not any(map(math.isnan, point))}
     for point in sorted(known, key=lambda point: (-point[0], point[1])):
-        if not found or point[1] < found[-1][1]:
-            found.append(point)
-    return found[::-1]
+        if not result or point[1] < result[-1][1]:
+            result.append(point)
+    return result[::-1]
 
 
 def gap_at(found: Sequence[Point], average_precision: float) -> float:

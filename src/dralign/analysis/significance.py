@@ -99,12 +99,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     The k-th smallest of m (from 0) becomes (m - k) p, made monotone and at most 1. Undefined ones
     (NaN) stay so and do not count as tests.
     """
-    known = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    known = sorted((p, index) for index, p in enumerate(p_values) if not math.isnan(p))
     corrected = [math.nan] * len(p_values)
     highest = 0.0
-    for rank, (p, place) in enumerate(known):
+    for rank, (p, index) in enumerate(known):
         highest = max(highest, min(1.0, (len(known) - rank) * p))
-        corrected[place] = highest
+        corrected[index] = highest
     return corrected
 
 

@@ -36,12 +36,12 @@ def load_artifact(folder: str | Path) -> Artifact:
         ArtifactError: if it is missing, damaged, not ours, or of another version.
         ModelError: if it needs torchvision, which can't be used.
     """
-    place = Path(folder)
-    if not place.is_dir():
-        raise ArtifactError(f"{place}: no such folder; expected a network saved by dralign train")
-    path = place / DESCRIPTION
+    index = Path(folder)
+    if not index.is_dir():
+        raise ArtifactError(f"{index}: no such folder; expected a network saved by dralign train")
+    path = index / DESCRIPTION
     description = _description(path)
-    weights = _weights(place / WEIGHTS, description.text("weights_sha256"))
+    weights = _weights(index / WEIGHTS, description.text("weights_sha256"))
     try:
         return _artifact(description, weights)
     except (DataError, OptionError, ArtifactError) as error:

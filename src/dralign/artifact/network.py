@@ -98,8 +98,8 @@ class Artifact:
         if not self.thresholds:
             return (prob.double() >= self.threshold).long()  # which lies between two float32
         require_columns(rows, self.sensitive, where=_BY_GROUP)
-        found = table_groups(self.prepared(rows), self.sensitive, known=self.group_names)
-        groups = in_order(found, self.group_names)
+        result = table_groups(self.prepared(rows), self.sensitive, known=self.group_names)
+        groups = in_order(result, self.group_names)
         limits = torch.tensor([*self.thresholds, THRESHOLD], dtype=torch.float64)
         return (prob >= limits[groups]).long()  # code -1 takes the last limit
 

@@ -42,8 +42,8 @@ def check_target(
     """
     target = Path(folder)
     for other in apart:
-        place = Path(other).resolve()
-        if target.resolve() in {place, *place.parents}:
+        index = Path(other).resolve()
+        if target.resolve() in {index, *index.parents}:
             raise OptionError(
                 f"{option}: {target} would take the place of {other}; choose another folder"
             )
@@ -94,9 +94,9 @@ def save_or_rescue(artifact: Artifact, folder: str | Path) -> Path:
         return save_artifact(artifact, folder)
     except (ArtifactError, OutputError) as error:
         for home in (Path(tempfile.gettempdir()), cache_home()):
-            place = _rescued(artifact, home)
-            if place is not None:
-                raise OutputError(f"{error}; the trained network is saved in {place}") from error
+            index = _rescued(artifact, home)
+            if index is not None:
+                raise OutputError(f"{error}; the trained network is saved in {index}") from error
         raise
 
 

@@ -142,7 +142,7 @@ def audit(
         network = Network(model, rows, chosen, stack, batch_rows, min_group_size)
         clock = _Clock(progress)
         plan = _plan(network, sample)
-        found = _assess(
+        result = _assess(
             network,
             names,
             plan,
@@ -157,9 +157,9 @@ def audit(
         )
         notes = _notes_on_rows(network, names, withheld, left_out)
     notes += [str(covered)] if covered.left_out else []
-    provenance = {**found.provenance, "coverage": covered.share}
+    provenance = {**result.provenance, "coverage": covered.share}
     complete = replace(
-        found, notes=[*notes, *found.notes], withheld=withheld, provenance=provenance
+        result, notes=[*notes, *result.notes], withheld=withheld, provenance=provenance
     )
     return replace(complete, findings=findings(complete))
 

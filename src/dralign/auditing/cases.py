@@ -275,8 +275,8 @@ def _test_rows(artifact: Artifact, dataset: Dataset, title: str) -> AuditCase:
 def _present(groups: GroupCodes) -> GroupCodes:
     """The groups that have a row among these."""
     names = [n for code, n in enumerate(groups.names) if bool((groups.codes == code).any())]
-    place = [names.index(name) if name in names else -1 for name in groups.names]
-    return GroupCodes(torch.tensor([*place, -1])[groups.codes], tuple(names))
+    index = [names.index(name) if name in names else -1 for name in groups.names]
+    return GroupCodes(torch.tensor([*index, -1])[groups.codes], tuple(names))
 
 
 def _inputs(artifact: Artifact, frame: "pd.DataFrame", folder: Path) -> Tensor | ImagePaths:

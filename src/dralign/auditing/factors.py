@@ -88,7 +88,7 @@ class Passes:
         """For each layer the gradients of the mean loss over the rows of each set."""
         named = dict(self.model.named_parameters(remove_duplicate=False))
         leaves = [layer.weight(named) for layer in self.layers]
-        found: list[list[Tensor]] = [[] for _ in self.layers]
+        result: list[list[Tensor]] = [[] for _ in self.layers]
         with requiring_grad(leaves):
             for chosen in sets:
                 ((cell,),) = group_gradients(
@@ -101,12 +101,12 @@ class Passes:
                     batch_rows=self.batch_rows,
                 )
                 assert cell is not None
-                for place, (layer, leaf, grad) in enumerate(
+                for index, (layer, leaf, grad) in enumerate(
                     zip(self.layers, leaves, cell, strict=True)
                 ):
                     known = torch.zeros_like(leaf) if grad is None else grad
-                    found[place].append(layer.by_unit(layer.part(known)))
-        return [torch.stack(entries) for entries in found]
+                    result[index].append(layer.by_unit(layer.part(known)))
+        return [torch.stack(entries) for entries in result]
 
 
 def gradient_source(
@@ -146,9 +146,9 @@ def _factors(
             return None
         outputs = [own[0][1] for own in calls]
         grads = torch.autograd.grad(loss, outputs, allow_unused=True)
-        for place, (own, grad) in enumerate(zip(calls, grads, strict=True)):
-            inputs[place].append(own[0][0])
-            deltas[place].append(torch.zeros_like(own[0][1]) if grad is None else grad)
+        for index, (own, grad) in enumerate(zip(calls, grads, strict=True)):
+            inputs[index].append(own[0][0])
+            deltas[index].append(torch.zeros_like(own[0][1]) if grad is None else grad)
     return Factors([torch.cat(part) for part in inputs], [torch.cat(part) for part in deltas])
 
 

@@ -104,27 +104,27 @@ def ranked(exact: Exact, layers: Sequence[Layer], *, top: int) -> Influence:
 
 def top_units(exact: Exact, top: int | None = None) -> list[Part]:
     """The units with the highest scores; a layer's only unit has no peer and is left out."""
-    found = [
+    result = [
         Part(name, unit, (), float(score), units[:, unit].tolist())
         for name, units in exact.units.items()
         if units.shape[1] > 1
         for unit, score in enumerate(_score(units).tolist())
         if np.isfinite(score)
     ]
-    return sorted(found, key=lambda part: -part.score)[:top]
+    return sorted(result, key=lambda part: -part.score)[:top]
 
 
 def agreements(exact: Exact, layers: Sequence[Layer], names: Sequence[str]) -> list[Agreement]:
     """Spearman's correlation of ablation and Taylor, for each layer, granularity and group."""
-    found = []
+    result = []
     for layer in layers:
         for granularity, ours, theirs in _pairs(exact, layer):
             compared = [("", _score(ours), _score(theirs))]
             compared += [(name, ours[code], theirs[code]) for code, name in enumerate(names)]
             for group, exactly, first_order in compared:
                 n, correlation = _spearman(exactly, first_order)
-                found.append(Agreement(layer.name, granularity, group, n, correlation))
-    return found
+                result.append(Agreement(layer.name, granularity, group, n, correlation))
+    return result
 
 
 def _pairs(exact: Exact, layer: Layer) -> Iterator[tuple[Granularity, Floats, Floats]]:
@@ -179,19 +179,19 @@ def _stacked(scores: ParityScores) -> dict[str, Floats]:
 
 def _top_parameters(scores: ParityScores, layers: Sequence[Layer], top: int) -> list[Part]:
     """The weights with the highest scores in all layers."""
-    found = []
+    result = []
     for layer in layers:
         values = scores.scores[layer.name]
         flat = np.where(np.isfinite(values), values, -1.0).reshape(-1)
         n_best = min(top, int(np.isfinite(values).sum()))
         units = _units(layer, values.shape)
-        for place in np.argsort(-flat, kind="stable")[:n_best].tolist():
-            index = tuple(int(i) for i in np.unravel_index(place, values.shape))
+        for entry in np.argsort(-flat, kind="stable")[:n_best].tolist():
+            index = tuple(int(i) for i in np.unravel_index(entry, values.shape))
             influences = [float(own[index]) for own in scores.influences[layer.name].values()]
-            found.append(
+            result.append(
                 Part(layer.name, int(units[index]), index, float(values[index]), influences)
             )
-    return sorted(found, key=lambda part: -part.score)[:top]
+    return sorted(result, key=lambda part: -part.score)[:top]
 
 
 def _units(layer: Layer, shape: tuple[int, ...]) -> NDArray[np.int64]:

@@ -67,7 +67,7 @@ def similarity_tests(
         nonlocal done
         sets = [torch.from_numpy(part).to(rows.x.device) for part in parts]
         step = gradients.chunk(max(sizes))
-        found = []
+        result = []
         for start in range(0, len(sets[0]), step):
             means = [
                 [] if code == rest else gradients.mean(part[start : start + step])
@@ -75,10 +75,10 @@ def similarity_tests(
             ]
             if rest is not None:
                 means[rest] = _rest_of(pooled, means, sizes, rest)
-            found.append(_compare(means, weights))
-            done += len(found[-1])
+            result.append(_compare(means, weights))
+            done += len(result[-1])
             report(done / work)
-        return np.concatenate(found)
+        return np.concatenate(result)
 
     everyone = torch.arange(len(group), device=rows.x.device)[None]
     pooled = gradients.mean(everyone)
@@ -100,9 +100,9 @@ def _rest_of(
     """For each layer the mean gradients of the rows that the other groups leave."""
     others = [code for code in range(len(sizes)) if code != rest]
     return [
-        (sum(sizes) * whole - sum(sizes[code] * means[code][place] for code in others))
+        (sum(sizes) * whole - sum(sizes[code] * means[code][index] for code in others))
         / sizes[rest]
-        for place, whole in enumerate(pooled)
+        for index, whole in enumerate(pooled)
     ]
 
 
@@ -114,8 +114,8 @@ def _compare(means: Sequence[Sequence[Tensor]], weights: Sequence[Tensor]) -> Fl
         weights: for each layer (units, fan-in).
     """
     per_layer = []
-    for place, weight in enumerate(weights):
-        product = torch.stack([own[place] for own in means]).double() * weight  # (G, s, u, f)
+    for index, weight in enumerate(weights):
+        product = torch.stack([own[index] for own in means]).double() * weight  # (G, s, u, f)
         largest = product.abs().amax(dim=(2, 3), keepdim=True)
         # Divided by the largest first, so that the squares of small gradients keep their digits.
         scaled = (product / torch.where(largest > 0, largest, torch.ones_like(largest))).square()
@@ -158,14 +158,14 @@ def _tested(
     names = [*names, "total"]
     value, chance, spread = (_with_total(one[..., 0, :]) for one in (observed, null, drawn))
     *layers, total = [
-        _similarity_test(name, float(value[place]), chance[:, place], spread[:, place])
-        for place, name in enumerate(names)
+        _similarity_test(name, float(value[index]), chance[:, index], spread[:, index])
+        for index, name in enumerate(names)
     ]
     score, chance = (_with_total(one[..., 1, :]) for one in (observed, null))
     directions = [*observed[2].tolist(), float("nan")]
     *parity, parity_total = [
-        _parity_test(name, float(score[place]), chance[:, place], direction)
-        for place, (name, direction) in enumerate(zip(names, directions, strict=True))
+        _parity_test(name, float(score[index]), chance[:, index], direction)
+        for index, (name, direction) in enumerate(zip(names, directions, strict=True))
     ]
     return Similarity(granularity, layers, total, parity, parity_total)
 

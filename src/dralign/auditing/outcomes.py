@@ -118,9 +118,9 @@ def _group_figures(
         "false_positive_rate": (decision, 1 - y, cells),
         "accuracy": ((y == decision).astype(np.float64), everyone, group),
     }
-    found = {name: group_means(*rate, n_groups) for name, rate in rates.items()}
+    result = {name: group_means(*rate, n_groups) for name, rate in rates.items()}
     inside = [group == code for code in range(n_groups)]
-    found["average_precision"] = np.array(
+    result["average_precision"] = np.array(
         [average_precision_of(y[rows], prob[rows]) for rows in inside]
     )
-    return found
+    return result

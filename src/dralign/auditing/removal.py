@@ -145,27 +145,27 @@ def independence(
 
     def single(entries: Codes) -> Floats:
         """(G, m) changes by each of these weights; of a large network only those are kept."""
-        found: Floats = changes[:, np.searchsorted(measured, entries)]
-        return found
+        result: Floats = changes[:, np.searchsorted(measured, entries)]
+        return result
 
     base = network.group_losses(network.tensors)
-    done, found = 0, []
+    done, result = 0, []
     for size, own in zip(possible, sets, strict=True):
         joint = np.empty((network.rows.n_groups, n_sets))
-        for place, entries in enumerate(own):
+        for index, entries in enumerate(own):
             removed = dict(_by_layer(network, entries, starts))
-            joint[:, place] = (
+            joint[:, index] = (
                 network.group_losses(network.without(removed, whole_units=False)) - base
             )
             done += 1
             report(done / (n_sets * len(possible)))
         summed = np.stack([single(entries).sum(axis=1) for entries in own], axis=1)
         squares = np.stack([np.square(single(entries)).sum(axis=1) for entries in own], axis=1)
-        found += [
+        result += [
             _compared(size, name, joint[code], summed[code], squares[code])
             for code, name in enumerate(names)
         ]
-    return found
+    return result
 
 
 def what_if(
@@ -200,20 +200,20 @@ def what_if(
         label, group = rows.label.cpu().numpy(), rows.group.cpu().numpy()
         return small.figures(label, prob, group, network.cells, rows.n_groups)
 
-    found = []
+    result = []
     counts = [0, *(k for k in TOP_REMOVED if k <= len(units))]
-    for place, k in enumerate(counts):
+    for index, k in enumerate(counts):
         chosen = units[:k]
         draws = [
             figures([units[i] for i in rng.choice(len(units), k, replace=False)])
             for _ in range(RANDOM_DRAWS if k else 1)
         ]
         medians = {name: float(np.median([draw[name] for draw in draws])) for name in draws[0]}
-        found.append(
+        result.append(
             WhatIf(k, [(part.layer, part.unit) for part in chosen], figures(chosen), medians)
         )
-        report((place + 1) / len(counts))
-    return found
+        report((index + 1) / len(counts))
+    return result
 
 
 def _size(network: Network, layer: Layer) -> int:

@@ -75,11 +75,11 @@ def figures(
     label: Floats | Codes, prob: Floats, group: Codes, cells: Codes, n_groups: int
 ) -> dict[str, float]:
     """``evaluate``, with the gaps that condition on the label over large cells alone."""
-    found = evaluate(label, prob, group, n_groups=n_groups)
+    result = evaluate(label, prob, group, n_groups=n_groups)
     if not np.array_equal(cells, group):
         over_cells = evaluate(label, prob, cells, n_groups=n_groups)
-        found |= {name: x for name, x in over_cells.items() if name.endswith(_AT_A_LABEL)}
-    return found
+        result |= {name: x for name, x in over_cells.items() if name.endswith(_AT_A_LABEL)}
+    return result
 
 
 def withheld_line(

@@ -211,8 +211,8 @@ def _group_table(audit: Audit) -> list[str]:
     shown = [gap_measure(name) for name in SHOWN]
     lines += ["", "gap".ljust(20) + "".join(known.words.ljust(26) for known in shown)]
     for gap in GAPS:
-        found = [audit.outcomes.gaps.get(known.key(gap)) for known in shown]
-        texts = ["–" if one is None else _interval(one) for one in found]
+        result = [audit.outcomes.gaps.get(known.key(gap)) for known in shown]
+        texts = ["–" if one is None else _interval(one) for one in result]
         lines.append(gap.replace("_", " ").ljust(20) + "".join(t.ljust(26) for t in texts).rstrip())
     ratio = audit.outcomes.selection_ratio
     lines.append(f"smallest over largest selection rate: {_interval(ratio)} (four fifths: .8)")
@@ -221,9 +221,9 @@ def _group_table(audit: Audit) -> list[str]:
 
 def _similarity_table(audit: Audit) -> list[str]:
     """The similarity of each layer against its noise floor."""
-    found = audit.similarity["unit"]
+    result = audit.similarity["unit"]
     lines = ["layer".ljust(22) + "similarity".ljust(26) + "noise floor     p"]
-    for one in [*found.layers, found.total]:
+    for one in [*result.layers, result.total]:
         state = "" if one.within_noise else "   below noise"
         if one.constant:
             state = "   constant, tells nothing"

@@ -39,12 +39,12 @@ def list_datasets(*, data_home: options.DataHome = None, json: options.Json = Fa
     """
     from dralign.data import catalogue
 
-    rows = [_row(one, place=one.place(data_home)) for one in catalogue.ENTRIES]
+    rows = [_row(one, location=one.location(data_home)) for one in catalogue.ENTRIES]
     if json:
         print_json(rows)
         return
     for row in rows:
-        typer.echo(f"{row['name']:8} {row['rows']:>8,} rows  {row['place']}")
+        typer.echo(f"{row['name']:8} {row['rows']:>8,} rows  {row['location']}")
         typer.echo(f"{'':8} {row['source']}; licence: {row['licence']}")
 
 
@@ -61,17 +61,17 @@ def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json 
     from dralign.data.local import download
 
     chosen = catalogue.entry(name)
-    place = chosen.place(data_home)
-    if chosen.by_hand and place == "missing":
+    folder = chosen.location(data_home)
+    if chosen.by_hand and folder == "missing":
         raise DataError(f"{name}: its terms ask for a person to fetch it; see {chosen.by_hand}")
     if chosen.published is not None:
-        place = str(download(chosen.published, data_home))
+        folder = str(download(chosen.published, data_home))
     if json:
-        print_json(_row(chosen, place=place))
-    elif place == "built in":
+        print_json(_row(chosen, location=folder))
+    elif folder == "built in":
         say(f"{name} is built in, there is nothing to fetch")
     else:
-        say(f"{place}: {name} ({chosen.source}; licence: {chosen.licence})")
+        say(f"{folder}: {name} ({chosen.source}; licence: {chosen.licence})")
 
 
 @data.command()
@@ -93,14 +93,16 @@ def verify(
     chosen = (
         [catalogue.entry(name)]
         if name
-        else [e for e in catalogue.ENTRIES if e.place(data_home) != "missing"]
+        else [e for e in catalogue.ENTRIES if e.location(data_home) != "missing"]
     )
-    rows = [_row(one, place=one.place(data_home), **_checked(one, data_home)) for one in chosen]
+    rows = [
+        _row(one, location=one.location(data_home), **_checked(one, data_home)) for one in chosen
+    ]
     if json:
         print_json(rows)
     else:
         for row in rows:
-            typer.echo(f"{row['name']:8} {row['wrong'] or row['found'] + ', ' + row['place']}")
+            typer.echo(f"{row['name']:8} {row['wrong'] or row['found'] + ', ' + row['location']}")
     if any(row["wrong"] for row in rows):
         raise typer.Exit(1)
 

@@ -106,7 +106,7 @@ def _front(rows: list[Row]) -> str:
     """The non-dominated settings so far, one line each."""
     several = len({(row.spec.data, row.spec.gap) for row in rows}) > 1
     return "\n".join(
-        f"  {_place(row) if several else ''}{row.spec.method} λ={row.spec.fairness_weight:g}: "
+        f"  {_panel(row) if several else ''}{row.spec.method} λ={row.spec.fairness_weight:g}: "
         f"AP {row.average_precision.mean:.3f}, {gap_measure(row.measure).words} "
         f"{row.gap.mean:.3f} (n={row.n})"
         for row in rows
@@ -114,6 +114,6 @@ def _front(rows: list[Row]) -> str:
     )
 
 
-def _place(row: Row) -> str:
+def _panel(row: Row) -> str:
     """The data and gap of a row, where a study has several."""
     return f"{row.spec.data.name}, {row.spec.gap}: "

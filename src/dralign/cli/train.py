@@ -105,7 +105,7 @@ def train(
     spec = TrialSpec(
         trial.source(data), method, fairness_weight=fairness_weight, seed=seed, **trial.given
     )
-    place = find_device(device)
+    index = find_device(device)
     if _done_by_others(context, nproc):
         return
     first = is_first()
@@ -116,7 +116,7 @@ def train(
         spec,
         rule=rule,
         threshold=_threshold(threshold),
-        device=place,
+        device=index,
         on_epoch=_observer(gap, tensorboard) if first else None,
         checkpoints=checkpoints,
         pretrained=pretrained,

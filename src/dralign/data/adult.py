@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dralign.data.canonical import bunch, embedded_bytes
-from dralign.data.columns import UNSEEN, numbers, one_hot, places, require_columns
+from dralign.data.columns import UNSEEN, index_in, numbers, one_hot, require_columns
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.encoding import TableEncoder, Unseen, warn_unseen
 from dralign.data.splitting import (
@@ -117,7 +117,7 @@ class PaperAdultEncoder:
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The name of each input."""
-        bins = [f"{name} bin {place}" for name in CONTINUOUS for place in range(N_BINS)]
+        bins = [f"{name} bin {index}" for name in CONTINUOUS for index in range(N_BINS)]
         hot = [
             f"{name}={value}"
             for name, values in zip(CATEGORICAL, self.categories, strict=True)
@@ -134,18 +134,18 @@ class PaperAdultEncoder:
         """
         require_columns(frame, [*CONTINUOUS, *CATEGORICAL, *(["race"] if self.race else [])])
         scaled = (_continuous(frame) - np.array(self.mean)) / np.array(self.std)
-        place = np.digitize(scaled, self.edges).clip(1, N_BINS) - 1  # (n, 5)
+        index = np.digitize(scaled, self.edges).clip(1, N_BINS) - 1  # (n, 5)
         binary, strange = [], Unseen()
         for name, values in zip(CATEGORICAL, self.categories, strict=True):
-            rank = places(frame[name], values)
+            rank = index_in(frame[name], values)
             binary.append(one_hot(rank, len(values)))
             if count := int((rank == UNSEEN).sum()):
                 strange.categories[name] = count
         if self.race:
-            binary.append(one_hot(places(frame["race"], ["White"]), 1))
+            binary.append(one_hot(index_in(frame["race"], ["White"]), 1))
         yes = np.concatenate(binary, axis=1)  # (n, 35)
         pairs = np.stack([1 - yes, yes], axis=2).reshape(len(yes), -1)  # (n, 70)
-        bins = [one_hot(column, N_BINS) for column in place.T]
+        bins = [one_hot(column, N_BINS) for column in index.T]
         return np.concatenate([*bins, pairs], axis=1, dtype=np.float32), strange
 
     def transform(self, frame: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily

@@ -30,7 +30,7 @@ class Entry:
     published: PublishedFile | None = None
     by_hand: str = ""
 
-    def place(self, data_home: str | Path | None = None) -> str:
+    def location(self, data_home: str | Path | None = None) -> str:
         """``"built in"``, the path where it lies, or ``"missing"``."""
         if self.by_hand:
             return str(celeba.find_folder(data_home) or "missing")

@@ -186,9 +186,9 @@ def check_folder(data_home: str | Path | None = None) -> str:
         return f"{n:,} of {ROWS:,} images"
     for path in (faces.attributes, faces.partition):
         with path.open("rb") as file:
-            found = hashlib.file_digest(file, "md5").hexdigest()
-        if MD5.get(path.name, found) != found:
-            raise DataError(f"{path}: not the official file (MD5 {found})")
+            result = hashlib.file_digest(file, "md5").hexdigest()
+        if MD5.get(path.name, result) != result:
+            raise DataError(f"{path}: not the official file (MD5 {result})")
     return "all images"
 
 
@@ -199,13 +199,13 @@ def celeba_fingerprint(*, partition: str = "", data_home: str | Path | None = No
 
 def _groups(faces: Faces, chosen: tuple[str, ...]) -> GroupCodes:
     """The groups of the attributes, named after them: ``not Male``, ``Male``."""
-    codes, found = encode_groups({name: faces.values[name] for name in chosen})
+    codes, result = encode_groups({name: faces.values[name] for name in chosen})
     names = [
         CROSS.join(
             name if value == "1" else f"not {name}"
             for name, value in zip(chosen, crossed.split(CROSS), strict=True)
         )
-        for crossed in found
+        for crossed in result
     ]
     return GroupCodes(codes, tuple(names))
 
@@ -255,9 +255,9 @@ def _partition_file(folder: Path, partition: str) -> Path:
     """
     if not partition:
         return _text_file(folder, PARTITION)
-    for place in (Path(partition), folder / partition):
-        if is_file(place):
-            return place
+    for index in (Path(partition), folder / partition):
+        if is_file(index):
+            return index
     raise DataError(f"{partition}: no such partition file, here or in {folder}")
 
 
@@ -312,7 +312,7 @@ def _read_attributes(
     for name in chosen:
         if name not in header:
             raise OptionError(unknown("attribute of celeba", name, header))
-    places = [header.index(name) + 1 for name in chosen]
+    indices = [header.index(name) + 1 for name in chosen]
     names, values = [], []
     for number, fields in lines:
         if len(fields) != len(header) + 1:
@@ -320,15 +320,15 @@ def _read_attributes(
                 f"{path}: line {number} has {len(fields)} fields, expected a file name and "
                 f"{len(header)} attributes"
             )
-        for place in places:
-            if fields[place] not in {"1", "-1"}:
-                raise DataError(f"{path}: line {number}: expected 1 or -1, got {fields[place]!r}")
+        for index in indices:
+            if fields[index] not in {"1", "-1"}:
+                raise DataError(f"{path}: line {number}: expected 1 or -1, got {fields[index]!r}")
         names.append(fields[0])
-        values.append([fields[place] == "1" for place in places])
+        values.append([fields[index] == "1" for index in indices])
     if not names or (count is not None and count != [str(len(names))]):
         said = "images" if count is None else " ".join(count)
         raise DataError(f"{path}: expected {said}, found the lines of {len(names)}")
-    table = np.array(values, dtype=np.int64).reshape(len(names), len(places))
+    table = np.array(values, dtype=np.int64).reshape(len(names), len(indices))
     return names, dict(zip(chosen, table.T, strict=True))
 
 

@@ -62,9 +62,9 @@ def _waves(values: "pd.Series[Any]", label: np.ndarray) -> bool:
 
     there = values.notna().to_numpy()
     x, y = values[there].to_numpy(dtype=np.float64), label[there]
-    levels, place = np.unique(x, return_inverse=True)
-    rows = np.bincount(place)
-    share = np.bincount(place, weights=y) / rows
+    levels, index = np.unique(x, return_inverse=True)
+    rows = np.bincount(index)
+    share = np.bincount(index, weights=y) / rows
     mean = float(y.mean())
     if not 0 < mean < 1:
         return False

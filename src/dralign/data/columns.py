@@ -1,4 +1,4 @@
-"""The columns of a raw table as numbers, or as places in a list of values."""
+"""The columns of a raw table as numbers, or as indices in a list of values."""
 
 import re
 from collections import Counter
@@ -64,10 +64,10 @@ def numbers(values: "pd.Series[Any]") -> np.ndarray:
     from pandas.api.types import is_datetime64_any_dtype
 
     raw = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype) else values
-    found: np.ndarray = pd.to_numeric(raw, errors="coerce").to_numpy(
+    result: np.ndarray = pd.to_numeric(raw, errors="coerce").to_numpy(
         dtype=np.float64, na_value=np.nan
     )
-    bad = (np.isnan(found) & values.notna().to_numpy()) | np.isinf(found)
+    bad = (np.isnan(result) & values.notna().to_numpy()) | np.isinf(result)
     if is_datetime64_any_dtype(values):
         bad = values.notna().to_numpy()
     if bad.any():
@@ -76,7 +76,7 @@ def numbers(values: "pd.Series[Any]") -> np.ndarray:
             f"column {values.name!r}: expected finite numbers, got {example!r} "
             f"in {int(bad.sum())} of {len(values)} rows"
         )
-    return found
+    return result
 
 
 def distinct_texts(values: "pd.Series[Any]") -> tuple[np.ndarray, list[str]]:
@@ -90,10 +90,10 @@ def distinct_texts(values: "pd.Series[Any]") -> tuple[np.ndarray, list[str]]:
     import pandas as pd
 
     try:
-        place, found = pd.factorize(values)
+        index, result = pd.factorize(values)
     except TypeError as error:
         raise DataError(f"column {values.name!r}: expected text or numbers ({error})") from error
-    return place, [canonical(value) for value in found.tolist()]
+    return index, [canonical(value) for value in result.tolist()]
 
 
 def canonical(value: object) -> str:
@@ -109,15 +109,15 @@ def text_counts(values: "pd.Series[Any]") -> Counter[str]:
 
     Columns of lists and the like are a DataError.
     """
-    place, texts = distinct_texts(values)
+    index, texts = distinct_texts(values)
     rows = Counter[str]()  # 1 and "1" are the same text
-    for text, count in zip(texts, np.bincount(place[place >= 0]).tolist(), strict=True):
+    for text, count in zip(texts, np.bincount(index[index >= 0]).tolist(), strict=True):
         rows[text] += count
     return rows
 
 
-def places(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
-    """(n,) int64 place of each value in ``known``; -1 where missing, -2 where not among them.
+def index_in(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
+    """(n,) int64 index of each value in ``known``; -1 where missing, -2 where not among them.
 
     A number is found however it is written: 44 is "44.0".
     """
@@ -133,7 +133,7 @@ def as_number(text: str) -> float | None:
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
-def one_hot(place: np.ndarray, width: int) -> np.ndarray:
-    """(n, width) float32 with a one at each row's place; a row of zeros where it is negative."""
-    hot: np.ndarray = place[:, None] == np.arange(width)[None, :]
+def one_hot(code: np.ndarray, width: int) -> np.ndarray:
+    """(n, width) float32, a one in the column of each row's code; zeros where it is negative."""
+    hot: np.ndarray = code[:, None] == np.arange(width)[None, :]
     return hot.astype(np.float32)

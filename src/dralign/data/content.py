@@ -78,11 +78,11 @@ def folder_digest(folder: Path, names: Sequence[str], states: Sequence[State]) -
         if _DIGEST.fullmatch(known):
             return known
     settled = max((state.changed for state in states), default=0) + UNSETTLED < time.time_ns()
-    found = combined(names, (file_digest(folder / name) for name in names))
+    result = combined(names, (file_digest(folder / name) for name in names))
     if settled:
         with suppress(OutputError):  # without a cache they are read each time
-            write_atomically(memo, lambda file: file.write_text(found))
-    return found
+            write_atomically(memo, lambda file: file.write_text(result))
+    return result
 
 
 def _of_json(value: object) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 
 from dralign.data.columns import (
     UNSEEN,
+    index_in,
     noted,
     numbers,
     one_hot,
-    places,
     require_columns,
     text_counts,
 )
@@ -72,13 +72,13 @@ class NumericColumn:
         Raises:
             DataError: if a value is not a number, or too large for its square to be one.
         """
-        found = numbers(values)
-        known = found[~np.isnan(found)]
+        result = numbers(values)
+        known = result[~np.isnan(result)]
         with np.errstate(over="ignore"):
             mean, std = (float(known.mean()), float(known.std())) if len(known) else (0.0, 1.0)
         if not np.isfinite([mean, std]).all():
             raise DataError(f"column {values.name!r}: its numbers are too large to be scaled")
-        return cls(str(values.name), mean, std if std > 0 else 1.0, len(known) < len(found))
+        return cls(str(values.name), mean, std if std > 0 else 1.0, len(known) < len(result))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -95,14 +95,14 @@ class NumericColumn:
             DataError: if more than a few values are no numbers, or one is too far from the training
                 rows for float32.
         """
-        found, told = _numbers(values)
+        result, told = _numbers(values)
         if told:
             unseen.strays[self.name] = told
-        absent = np.isnan(found)
+        absent = np.isnan(result)
         with np.errstate(over="ignore"):
-            scaled = ((found - self.mean) / self.std).astype(np.float32)
+            scaled = ((result - self.mean) / self.std).astype(np.float32)
         if np.isinf(scaled).any():
-            worst = found[np.isinf(scaled)][0]
+            worst = result[np.isinf(scaled)][0]
             raise DataError(f"column {self.name!r}: {worst:g} is too far from the training rows")
         scaled[absent] = 0.0
         none_there = len(absent) > 1 and bool(absent.all())
@@ -151,13 +151,13 @@ class CategoricalColumn:
 
     def encode(self, values: "pd.Series[Any]", unseen: Unseen) -> np.ndarray:
         """(n, inputs) inputs; values that are none of the categories go into ``unseen``."""
-        place = places(values, self.categories)
+        index = index_in(values, self.categories)
         if self.flag_missing:
-            place[place == MISSING] = len(self.categories)
-        for kind, rows in ((unseen.categories, place == UNSEEN), (unseen.texts, place == MISSING)):
+            index[index == MISSING] = len(self.categories)
+        for kind, rows in ((unseen.categories, index == UNSEEN), (unseen.texts, index == MISSING)):
             if count := int(rows.sum()):
                 kind[self.name] = count
-        return one_hot(place, len(self.feature_names))
+        return one_hot(index, len(self.feature_names))
 
     def to_dict(self) -> dict[str, object]:
         """A JSON-ready form."""
@@ -303,16 +303,16 @@ def _numbers(values: "pd.Series[Any]") -> tuple[np.ndarray, str]:
     if not (is_object_dtype(values.dtype) or is_string_dtype(values.dtype)):
         return numbers(values), ""
     try:
-        found = numerals(values)
+        result = numerals(values)
     except TypeError:  # lists and the like
         return numbers(values), ""
-    if found.unclear:
+    if result.unclear:
         raise DataError(
-            f"column {values.name!r}: the comma of {found.unclear!r} may mean two things; to say "
+            f"column {values.name!r}: the comma of {result.unclear!r} may mean two things; to say "
             "which: --decimal , or --decimal ."
         )
-    if found.mostly:
-        return found.values, found.told()
+    if result.mostly:
+        return result.values, result.told()
     return numbers(values), ""
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dralign.data.canonical import bunch, embedded_bytes
-from dralign.data.columns import numbers, places, require_columns
+from dralign.data.columns import index_in, numbers, require_columns
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.encoding import TableEncoder
 from dralign.data.splitting import (
@@ -155,13 +155,13 @@ def _paper_input(values: "pd.Series[Any]") -> np.ndarray:
         raise DataError(f"column {name!r}: the paper's preparation has no missing values")
     if name not in CODES:
         return (numbers(values) // DIVISORS.get(name, 1)).astype(np.float32)
-    place = places(values, CODES[name])
-    if (place < 0).any():
-        strange = values[place < 0].iloc[0]
+    index = index_in(values, CODES[name])
+    if (index < 0).any():
+        strange = values[index < 0].iloc[0]
         raise DataError(
             f"column {name!r}: unknown code {strange!r}; known: {', '.join(CODES[name])}"
         )
-    return place.astype(np.float32)
+    return index.astype(np.float32)
 
 
 def load_german(

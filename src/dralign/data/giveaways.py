@@ -62,7 +62,7 @@ def giveaways(
     rows = np.random.RandomState(0).permutation(np.flatnonzero(codes >= 0))
     few = np.concatenate([rows[codes[rows] == code][:FEW_EACH] for code in range(len(names))])
     few = np.random.RandomState(0).permutation(few)
-    rows, found = rows[:MOST_ROWS], []
+    rows, result = rows[:MOST_ROWS], []
     for name in columns:
         if not _worth_it(frame[name].iloc[few], codes[few], len(names)):
             continue
@@ -72,8 +72,8 @@ def giveaways(
         prob = _out_of_half(inputs, codes[rows], len(names))
         scores = [] if inputs[1] else [inputs[0]]
         if best := _judged(prob, codes[rows], names, *scores):
-            found.append(Giveaway(name, *best))
-    return found
+            result.append(Giveaway(name, *best))
+    return result
 
 
 def _worth_it(values: "pd.Series[Any]", target: np.ndarray, n_values: int) -> bool:
@@ -112,10 +112,10 @@ def _inputs(values: "pd.Series[Any]") -> tuple[np.ndarray, bool] | None:
         span = (known.max() - least) if len(known) else 0.0
         return np.where(np.isfinite(numbers), numbers, least - span - 1.0), False
     try:
-        place, texts = distinct_texts(values)
+        index, texts = distinct_texts(values)
     except DataError:
         return None
-    return np.where(place < 0, len(texts), place), True
+    return np.where(index < 0, len(texts), index), True
 
 
 def _predicted(

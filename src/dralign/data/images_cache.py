@@ -78,23 +78,23 @@ def list_files(folder: Path, names: Sequence[str], *, listed_in: Path) -> ImageF
     for path in inner:
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise DataError(f"{listed_in}: {path!r} leads out of the folder of images")
-    found, wanted = dict[str, os.stat_result](), set(names)
+    result, wanted = dict[str, os.stat_result](), set(names)
     try:
         for path in inner:
-            found |= _found(folder, path, wanted)
+            result |= _found(folder, path, wanted)
     except (OSError, ValueError) as error:  # ValueError: a zero byte in a name
         where = getattr(error, "filename", None) or folder
         raise DataError(f"{where}: {getattr(error, 'strerror', None) or error}") from error
-    absent = [name for name in names if name not in found]
+    absent = [name for name in names if name not in result]
     if absent:
         raise DataError(
             f"{folder}: {len(absent)} of the {len(names)} images that {listed_in.name} lists are "
             f"missing: {', '.join(absent[:SOME])}{', ...' if len(absent) > SOME else ''}"
         )
     for name in names:
-        if not stat.S_ISREG(found[name].st_mode):
+        if not stat.S_ISREG(result[name].st_mode):
             raise DataError(f"{folder / name}: not a regular file")
-    return ImageFiles(folder, tuple(names), tuple(State.of(found[name]) for name in names))
+    return ImageFiles(folder, tuple(names), tuple(State.of(result[name]) for name in names))
 
 
 def _found(folder: Path, inner: str, names: set[str]) -> dict[str, os.stat_result]:
@@ -120,14 +120,14 @@ def decoded(files: ImageFiles, size: int) -> np.ndarray:
     if not 1 <= size <= MOST_PIXELS:
         raise OptionError(f"image_size: expected a number from 1 to {MOST_PIXELS}, got {size}")
     shape = (len(files.names), 3, size, size)
-    place = cache_home() / "images" / files.key(size)
+    index = cache_home() / "images" / files.key(size)
     try:
-        return _opened(place, shape)
+        return _opened(index, shape)
     except (OSError, ValueError):  # not there, or not whole; a DataError is a ValueError
         pass
-    _check_disk(place.parent, shape)
-    write_folder(place, lambda new: _fill(new, files, shape))
-    return _mapped(place, shape)
+    _check_disk(index.parent, shape)
+    write_folder(index, lambda new: _fill(new, files, shape))
+    return _mapped(index, shape)
 
 
 def picture(path: Path, content: bytes, size: int) -> np.ndarray:
@@ -179,10 +179,10 @@ def decode_all(paths: Sequence[Path], size: int, target: np.ndarray) -> list[str
     digests = [""] * len(paths)
 
     def work(start: int) -> None:
-        for place in range(start, min(start + CHUNK, len(paths))):
-            content = _image_bytes(paths[place])
-            digests[place] = hashlib.sha256(content).hexdigest()
-            target[place] = picture(paths[place], content, size)
+        for index in range(start, min(start + CHUNK, len(paths))):
+            content = _image_bytes(paths[index])
+            digests[index] = hashlib.sha256(content).hexdigest()
+            target[index] = picture(paths[index], content, size)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=_workers()) as pool:
         # Pillow's warning of a large image; above the limit it is an error.
@@ -217,17 +217,17 @@ def _fill(folder: Path, files: ImageFiles, shape: tuple[int, ...]) -> None:
         DataError: if one can't be read, or they are no longer what the key says.
     """
     folder.chmod(0o700)
-    place = folder / _PIXELS
-    pixels = np.lib.format.open_memmap(place, "w+", np.uint8, shape)
-    place.chmod(0o600)
+    index = folder / _PIXELS
+    pixels = np.lib.format.open_memmap(index, "w+", np.uint8, shape)
+    index.chmod(0o600)
     if hasattr(os, "posix_fallocate"):  # a full disk is an error here, and a crash in the map
-        with place.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, place.stat().st_size)
+        with index.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, index.stat().st_size)
     digests = decode_all([files.folder / name for name in files.names], shape[2], pixels)
     if combined(files.names, digests) != files.content:
         raise DataError(f"{files.folder}: images were changed while they were read; start again")
     pixels.flush()
-    (folder / _SUM).write_text(combined((_PIXELS,), (file_digest(place),)))
+    (folder / _SUM).write_text(combined((_PIXELS,), (file_digest(index),)))
 
 
 def _check_disk(folder: Path, shape: tuple[int, ...]) -> None:
@@ -236,7 +236,7 @@ def _check_disk(folder: Path, shape: tuple[int, ...]) -> None:
     Raises:
         DataError: if there is too little room for it.
     """
-    there = next(place for place in (folder, *folder.parents) if place.exists())
+    there = next(index for index in (folder, *folder.parents) if index.exists())
     free, needed = shutil.disk_usage(there).free, int(np.prod(shape))
     if needed > free:
         raise DataError(
@@ -257,26 +257,26 @@ def _workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _opened(place: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _opened(index: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The memory map of a finished file.
 
     Raises:
         ValueError: if it is not what was written.
     """
-    state = State.of((place / _PIXELS).stat())
-    written = read_whole(place / _SUM, at_most=64).decode()
-    if folder_digest(place, (_PIXELS,), (state,)) != written:
-        raise ValueError(f"{place}: changed")
-    return _mapped(place, shape)
+    state = State.of((index / _PIXELS).stat())
+    written = read_whole(index / _SUM, at_most=64).decode()
+    if folder_digest(index, (_PIXELS,), (state,)) != written:
+        raise ValueError(f"{index}: changed")
+    return _mapped(index, shape)
 
 
-def _mapped(place: Path, shape: tuple[int, ...]) -> np.ndarray:
+def _mapped(index: Path, shape: tuple[int, ...]) -> np.ndarray:
     """The memory map of a file.
 
     Raises:
         ValueError: if it is not of this shape.
     """
-    pixels: np.ndarray = np.load(place / _PIXELS, mmap_mode="r")
+    pixels: np.ndarray = np.load(index / _PIXELS, mmap_mode="r")
     if pixels.shape != shape or pixels.dtype != np.uint8:
-        raise ValueError(f"{place}: another shape")
+        raise ValueError(f"{index}: another shape")
     return pixels

@@ -293,17 +293,17 @@ def _told(
     """Adds findings about inputs that tell the label or the group, and about codes."""
     if y is not None:
         names = values if len(values) > 1 else ("", values[0])
-        if found := giveaways(frame, inputs, y, names):
-            dropped = option("--drop", (one.column for one in found))
+        if result := giveaways(frame, inputs, y, names):
+            dropped = option("--drop", (one.column for one in result))
             findings.append(
-                f"gives the label away: {noted([*map(str, found)])}; to leave out: {dropped}"
+                f"gives the label away: {noted([*map(str, result)])}; to leave out: {dropped}"
             )
     proxies = []
     for name in sensitive:
-        place, texts = distinct_texts(frame[name])
+        index, texts = distinct_texts(frame[name])
         others = [column for column in inputs if column != name and column not in sensitive]
         if len(texts) > 1:
-            proxies += giveaways(frame, others, place, texts)
+            proxies += giveaways(frame, others, index, texts)
     if proxies:
         dropped = option("--drop", (one.column for one in proxies))
         findings.append(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dralign.data.columns import distinct_texts, places, text_counts
+from dralign.data.columns import distinct_texts, index_in, text_counts
 from dralign.errors import DataError, DralignWarning
 from dralign.groups import written
 
@@ -38,17 +38,17 @@ def coded_label(
         DataError: if values are missing, there are too many or only one of them, or it is not clear
             which is 1.
     """
-    place, texts, found = _label_values(values, remedy)
-    if positive or len(found) <= 2:
+    index, texts, result = _label_values(values, remedy)
+    if positive or len(result) <= 2:
         return *binary_label(values, positive, remedy=remedy), ()
-    if len(found) > MANY_CLASSES:
+    if len(result) > MANY_CLASSES:
         raise DataError(
-            f"label {values.name!r}: {len(found)} different values ({_some(found)}), at most "
+            f"label {values.name!r}: {len(result)} different values ({_some(result)}), at most "
             f"{MANY_CLASSES} can be classes; put them into bins first, or give the one that counts "
             "as positive with --positive"
         )
-    order = {text: code for code, text in enumerate(found)}
-    return np.array([order[text] for text in texts])[place], "", tuple(found)
+    order = {text: code for code, text in enumerate(result)}
+    return np.array([order[text] for text in texts])[index], "", tuple(result)
 
 
 def binary_label(
@@ -60,24 +60,24 @@ def binary_label(
         DataError: if values are missing, there is only one, or it is not clear which is 1.
     """
     name = values.name
-    place, texts, found = _label_values(values, remedy)
-    if len(found) < 2 or (len(found) > 2 and not positive):
-        raise DataError(f"label {name!r}: expected two values, got {len(found)}: {_some(found)}")
+    index, texts, result = _label_values(values, remedy)
+    if len(result) < 2 or (len(result) > 2 and not positive):
+        raise DataError(f"label {name!r}: expected two values, got {len(result)}: {_some(result)}")
     if positive == "":
-        if [text.lower() for text in found] not in (["0", "1"], ["false", "true"]):
+        if [text.lower() for text in result] not in (["0", "1"], ["false", "true"]):
             raise DataError(
-                f"label {name!r}: which of {found[0]!r} and {found[1]!r} counts as positive? "
+                f"label {name!r}: which of {result[0]!r} and {result[1]!r} counts as positive? "
                 "give it with --positive"
             )
-        positive = found[1]
+        positive = result[1]
     chosen = label_value(values, positive)
-    if len(found) > 2:
+    if len(result) > 2:
         warnings.warn(
-            f"label {name!r}: {chosen!r} counts as 1, the other {len(found) - 1} values as 0",
+            f"label {name!r}: {chosen!r} counts as 1, the other {len(result) - 1} values as 0",
             DralignWarning,
             stacklevel=3,
         )
-    return (np.array(texts) == chosen)[place].astype(np.int64), chosen
+    return (np.array(texts) == chosen)[index].astype(np.int64), chosen
 
 
 def class_label(values: "pd.Series[Any]", names: Sequence[str]) -> np.ndarray:
@@ -87,7 +87,7 @@ def class_label(values: "pd.Series[Any]", names: Sequence[str]) -> np.ndarray:
         DataError: if a value is missing or not among the classes.
     """
     require_values(values, names)
-    return places(values, names)
+    return index_in(values, names)
 
 
 def require_values(values: "pd.Series[Any]", known: Sequence[str]) -> None:
@@ -96,8 +96,8 @@ def require_values(values: "pd.Series[Any]", known: Sequence[str]) -> None:
     Raises:
         DataError: if a value is missing or another one.
     """
-    _, _, found = _label_values(values, REMOVE)
-    if new := [text for text in found if text not in known]:
+    _, _, result = _label_values(values, REMOVE)
+    if new := [text for text in result if text not in known]:
         these = " and ".join(map(repr, known)) if len(known) == 2 else _some(known)
         raise DataError(
             f"label {values.name!r}: {new[0]!r} is not among the values of training, {these}"
@@ -115,10 +115,10 @@ def label_value(values: "pd.Series[Any]", given: str) -> str:
     Raises:
         DataError: if the label does not have it.
     """
-    found = _sorted(text_counts(values))
-    chosen = _as_read(given, found)
-    if chosen not in found:
-        known = " and ".join(map(repr, found)) if len(found) == 2 else _some(found)
+    result = _sorted(text_counts(values))
+    chosen = _as_read(given, result)
+    if chosen not in result:
+        known = " and ".join(map(repr, result)) if len(result) == 2 else _some(result)
         raise DataError(f"label {values.name!r}: no value {given!r}; it has {known}")
     return chosen
 
@@ -151,28 +151,28 @@ def _label_values(values: "pd.Series[Any]", remedy: str) -> tuple[np.ndarray, li
             f"label {values.name!r}: {int(values.isna().sum())} of {len(values)} rows have no "
             f"value; {remedy}"
         )
-    place, texts = distinct_texts(values)
-    return place, texts, _sorted(texts)
+    index, texts = distinct_texts(values)
+    return index, texts, _sorted(texts)
 
 
 def _sorted(texts: Sequence[str] | dict[str, int]) -> list[str]:
     """The different texts in order, numbers by size."""
-    found = sorted(set(texts))
+    result = sorted(set(texts))
     with suppress(ValueError):
-        found.sort(key=float)  # 10 comes after 9
-    return found
+        result.sort(key=float)  # 10 comes after 9
+    return result
 
 
-def _some(found: Sequence[str]) -> str:
+def _some(result: Sequence[str]) -> str:
     """The first values, for a message."""
-    return ", ".join(map(repr, found[:5])) + (", ..." if len(found) > 5 else "")
+    return ", ".join(map(repr, result[:5])) + (", ..." if len(result) > 5 else "")
 
 
-def _as_read(positive: str, found: Sequence[str]) -> str:
+def _as_read(positive: str, result: Sequence[str]) -> str:
     """How a value is written once read: a file's ``true`` is True, its ``1.0`` is 1."""
-    if positive in found:
+    if positive in result:
         return positive
-    for text in found:
+    for text in result:
         if text in {"True", "False"} and text.lower() == written(positive).lower():
             return text
     try:

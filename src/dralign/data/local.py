@@ -54,7 +54,7 @@ def homes(data_home: str | Path | None) -> tuple[Path, ...]:
 
 def find(file: PublishedFile, data_home: str | Path | None = None) -> Path | None:
     """Where the file lies, in one of the ``homes`` or a folder named after the dataset there."""
-    return next((place for place in _places(file, data_home) if place.is_file()), None)
+    return next((folder for folder in _candidates(file, data_home) if folder.is_file()), None)
 
 
 def verified_bytes(file: PublishedFile, data_home: str | Path | None = None) -> bytes:
@@ -63,8 +63,8 @@ def verified_bytes(file: PublishedFile, data_home: str | Path | None = None) -> 
     Raises:
         DataError: if it is not there, can't be read, or is another file of that name.
     """
-    place = find(file, data_home)
-    if place is None:
+    index = find(file, data_home)
+    if index is None:
         looked = ", ".join(str(folder) for folder in homes(data_home))
         raise DataError(
             f"{file.name} is not in {looked} (or a folder {file.dataset}/ there); get it with "
@@ -72,11 +72,11 @@ def verified_bytes(file: PublishedFile, data_home: str | Path | None = None) -> 
             f"{ENVIRONMENT}"
         )
     try:
-        with open_regular(place) as opened:
+        with open_regular(index) as opened:
             content = opened.read(file.size + 1)
     except (OSError, ValueError) as error:
-        raise DataError(f"{place}: {getattr(error, 'strerror', None) or error}") from error
-    check(file, content, place)
+        raise DataError(f"{index}: {getattr(error, 'strerror', None) or error}") from error
+    check(file, content, index)
     return content
 
 
@@ -86,12 +86,12 @@ def check(file: PublishedFile, content: bytes, where: Path | str) -> None:
     Raises:
         DataError: if its SHA-256 is another.
     """
-    found = hashlib.sha256(content).hexdigest()
+    result = hashlib.sha256(content).hexdigest()
     if len(content) > file.size:
         raise DataError(f"{where}: not the published file (more than its {file.size} bytes)")
-    if found != file.sha256:
+    if result != file.sha256:
         raise DataError(
-            f"{where}: not the published file ({len(content)} bytes with SHA-256 {found[:12]}..., "
+            f"{where}: not the published file ({len(content)} bytes with SHA-256 {result[:12]}..., "
             f"expected {file.size} with {file.sha256[:12]}...)"
         )
 
@@ -108,10 +108,10 @@ def download(file: PublishedFile, data_home: str | Path | None = None) -> Path:
     """
     import http.client
 
-    place = find(file, data_home)
-    if place is not None:
+    folder = find(file, data_home)
+    if folder is not None:
         verified_bytes(file, data_home)
-        return place
+        return folder
     target = homes(data_home)[0] / file.dataset / file.name
     try:
         content = _in_time(file)
@@ -173,10 +173,10 @@ def _asked(file: PublishedFile) -> bytes:
     return bytes(content)
 
 
-def _places(file: PublishedFile, data_home: str | Path | None) -> list[Path]:
+def _candidates(file: PublishedFile, data_home: str | Path | None) -> list[Path]:
     """Every path the file may have."""
     return [
-        place
+        index
         for folder in homes(data_home)
-        for place in (folder / file.name, folder / file.dataset / file.name)
+        for index in (folder / file.name, folder / file.dataset / file.name)
     ]

@@ -67,8 +67,8 @@ def numerals(values: "pd.Series[Any]") -> Numerals:
     """The numbers of a column of texts, with what is none."""
     import pandas as pd
 
-    code, found = pd.factorize(values)
-    texts = [str(value).strip() for value in found.tolist()]
+    code, result = pd.factorize(values)
+    texts = [str(value).strip() for value in result.tolist()]
     comma, unclear = _commas(texts)
     parse = _with_comma if comma else _with_point
     numbers = [None if unclear and "," in text else parse(text) for text in texts]
@@ -117,8 +117,8 @@ def rewritten(values: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
     import pandas as pd
 
     parse: Callable[[str], float | None] = _with_comma if decimal == "," else _with_point
-    code, found = pd.factorize(values)
-    texts = [str(value) for value in found.tolist()]
+    code, result = pd.factorize(values)
+    texts = [str(value) for value in result.tolist()]
     numbers = [parse(text.strip()) for text in texts]
     if texts and all(number is not None for number in numbers):
         column = np.array([*numbers, np.nan], dtype=np.float64)[code]
@@ -151,18 +151,18 @@ def with_numbers(
         textual = is_object_dtype(values.dtype) or is_string_dtype(values.dtype)
         if name in apart or not textual or not _of_texts(values):
             continue
-        found = numerals(values)
-        if found.unclear and found.strays.total():
-            if sum("," in text for text in found.strays) >= NEARLY_ALL * len(found.strays):
-                unclear.append(f"{name!r} (for example {found.unclear!r})")
+        result = numerals(values)
+        if result.unclear and result.strays.total():
+            if sum("," in text for text in result.strays) >= NEARLY_ALL * len(result.strays):
+                unclear.append(f"{name!r} (for example {result.unclear!r})")
             continue
-        few = found.n_kinds <= FEW_NUMBERS and (found.strays or not found.comma)
-        if few or not found.mostly or any(map(str.isdigit, found.strays)):  # 007 is a key
+        few = result.n_kinds <= FEW_NUMBERS and (result.strays or not result.comma)
+        if few or not result.mostly or any(map(str.isdigit, result.strays)):  # 007 is a key
             continue
-        new[name] = found.values
-        if found.strays:
-            strays.append(f"{name!r}: {found.told()}")
-        if found.comma:
+        new[name] = result.values
+        if result.strays:
+            strays.append(f"{name!r}: {result.told()}")
+        if result.comma:
             commas.append(repr(name))
     notes = [f"texts among numbers: {noted(strays, between='; ')}"] if strays else []
     if unclear:

@@ -268,7 +268,7 @@ def _header(path: Path, row: Sequence[str], separator: str) -> list[str]:
     Raises:
         DataError: if another mark stands between them, or they can't be used.
     """
-    names = [name.strip() or f"{UNNAMED}{place}" for place, name in enumerate(row)]
+    names = [name.strip() or f"{UNNAMED}{index}" for index, name in enumerate(row)]
     if len(names) == 1 and any(mark in names[0] for mark in MARKS):
         raise DataError(
             f"{path}: expected {separator!r} between the columns; the header is one field, "

@@ -45,7 +45,7 @@ class Rules:
             new = {name: without(values, self.na) for name, values in frame.items()}
             frame = frame.assign(**{str(name): values for name, values in new.items()})
         if bins := [edges(text) for text in self.bin]:
-            new = {name: binned(frame[name], found) for name, found in bins if name in frame}
+            new = {name: binned(frame[name], result) for name, result in bins if name in frame}
             frame = frame.assign(**new)
         return frame
 
@@ -85,9 +85,9 @@ def without(values: "pd.Series[Any]", words: Sequence[str]) -> "pd.Series[Any]":
     if not known.any():
         return values
     rest = values.mask(known)
-    found = numerals(rest)
-    if found.n_numbers and not found.strays:
-        return pd.Series(found.values, index=rest.index, name=rest.name)
+    result = numerals(rest)
+    if result.n_numbers and not result.strays:
+        return pd.Series(result.values, index=rest.index, name=rest.name)
     return rest
 
 
@@ -103,10 +103,10 @@ def binned(values: "pd.Series[Any]", inner: Sequence[float]) -> "pd.Series[Any]"
     if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
-        found = numerals(values)
-        if not found.mostly:
+        result = numerals(values)
+        if not result.mostly:
             raise DataError(f"column {values.name!r}: expected numbers to put into bins")
-        numbers = found.values
+        numbers = result.values
     names = bin_names(inner)
     code = np.searchsorted(np.array(inner), numbers)
     texts = np.array([*names, None], dtype=object)

@@ -161,10 +161,10 @@ class DataSource(TableOptions):
         """
         if self._is_named() or self._is_of_images():
             return Overview((dataset or self.load(seed)).summary(), ())
-        found = self.inspect(seed)
-        if found.obstacles:
-            raise DataError(found.obstacles[0])
-        return Overview(found.lines(), found.findings)
+        result = self.inspect(seed)
+        if result.obstacles:
+            raise DataError(result.obstacles[0])
+        return Overview(result.lines(), result.findings)
 
     def inspect(self, seed: int = 0) -> Inspection:
         """What a table of one's own holds, as ``inspect_table`` says."""

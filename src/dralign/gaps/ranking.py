@@ -87,8 +87,8 @@ def _selected(score: Tensor, known: Tensor, cutoffs: int, temperature: float) ->
     end = weight.cumsum(0)  # the rows that count, down to each row
     width = temperature * _distances(ranked, end - weight, end, cutoffs)  # (cutoffs,)
     share = (torch.arange(cutoffs, device=score.device, dtype=score.dtype) + 0.5) / cutoffs
-    place = (end < (share * count)[:, None]).sum(1).clamp(max=len(score) - 1)
-    at = _CutOff.apply(score, width, known, share, ranked[place].detach())  # type: ignore[no-untyped-call]
+    index = (end < (share * count)[:, None]).sum(1).clamp(max=len(score) - 1)
+    at = _CutOff.apply(score, width, known, share, ranked[index].detach())  # type: ignore[no-untyped-call]
     return torch.sigmoid((score - at[:, None]) / width[:, None])
 
 

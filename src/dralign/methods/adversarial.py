@@ -140,7 +140,7 @@ class AdversarialStep:
             # A mean would be NaN where no row has a group.
             error = F.cross_entropy(guess, part.group[at], reduction="sum") / n_seen.clamp(min=1)
             value = value + (task - alpha * error).detach()
-            found = [
+            result = [
                 *torch.autograd.grad(
                     passes.loss_scale * task,
                     self._parameters,
@@ -155,7 +155,7 @@ class AdversarialStep:
             ]
             totals = [
                 g if so_far is None or g is None else so_far + g
-                for so_far, g in zip(totals or [None] * len(found), found, strict=True)
+                for so_far, g in zip(totals or [None] * len(result), result, strict=True)
             ]
         return value, totals
 

@@ -38,18 +38,18 @@ def method_options(
             raise OptionError(unknown("setting", name, known))
         if known[name].checked(value) != known[name].off:
             raise OptionError(f"{name}: the method {kind.name!r} does not use it, got {value!r}")
-    found: dict[str, float] = {}
+    result: dict[str, float] = {}
     if gap_bound is not None:
         if not kind.scaled:
             raise OptionError(
                 f"gap_bound: the method {kind.name!r} has no weight to find; methods that have "
                 f"one: {', '.join(other.name for other in method_types() if other.scaled)}"
             )
-        found = dict.fromkeys(dict(kind.scaled), 0.0)
-        for name in found:
+        result = dict.fromkeys(dict(kind.scaled), 0.0)
+        for name in result:
             if given.get(name):
                 raise OptionError(f"{name}: gap_bound finds the weights; give one or the other")
-    return resolved(kind.settings, {**given, **found})
+    return resolved(kind.settings, {**given, **result})
 
 
 def used_options(kind: MethodType, given: Mapping[str, Any]) -> dict[str, Any]:

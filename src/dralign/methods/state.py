@@ -45,7 +45,7 @@ def only(prefix: str, tensors: Mapping[str, Tensor]) -> State:
 def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
     """What an optimiser has gathered: by the number of a parameter, and what it is."""
     gathered = optimiser.state_dict()["state"]
-    return {f"{index}/{key}": x for index, found in gathered.items() for key, x in found.items()}
+    return {f"{index}/{key}": x for index, result in gathered.items() for key, x in result.items()}
 
 
 def check_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:

@@ -72,8 +72,8 @@ def score_quantiles_of(
             scores = np.sort(f[(codes == group) & (y == label)])
             counts[group, label] = n = len(scores)
             if n:
-                place = np.arange(points) if n <= points else np.linspace(0, n - 1, points)
-                quantiles[group, label] = np.interp(place, np.arange(n), scores)
+                index = np.arange(points) if n <= points else np.linspace(0, n - 1, points)
+                quantiles[group, label] = np.interp(index, np.arange(n), scores)
     return ScoreQuantiles(names, counts, quantiles)
 
 
@@ -90,8 +90,8 @@ def rows_from_quantiles(quantiles: ScoreQuantiles) -> tuple[Floats, Floats, Code
     for group, of_group in enumerate(quantiles.counts.tolist()):
         for label, n in enumerate(of_group):
             kept = quantiles.quantiles[group, label].astype(np.float64)
-            place = np.arange(n) if n <= points else np.linspace(0, points - 1, n)
-            scores.append(np.interp(place, np.arange(points), kept) if n else np.zeros(0))
+            index = np.arange(n) if n <= points else np.linspace(0, points - 1, n)
+            scores.append(np.interp(index, np.arange(points), kept) if n else np.zeros(0))
             labels.append(np.full(n, label, dtype=np.float64))
             codes.append(np.full(n, group, dtype=np.int64))
     return np.concatenate(labels), np.concatenate(scores), np.concatenate(codes)

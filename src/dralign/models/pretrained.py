@@ -32,21 +32,21 @@ def load_weights(network: nn.Module, path: str | Path) -> tuple[str, ...]:
         ModelError: if the file can't be read, or its weights are those of another network, whole
             or complex numbers in the place of real ones, or not finite.
     """
-    place = Path(path)
-    state, own = _state(place), network.state_dict()
+    index = Path(path)
+    state, own = _state(index), network.state_dict()
     strange = [name for name in state if name not in own]
     if strange:
-        raise ModelError(f"{place}: not weights of this network (it has no {strange[0]!r})")
+        raise ModelError(f"{index}: not weights of this network (it has no {strange[0]!r})")
     kept = [name for name, x in own.items() if name not in state or state[name].shape != x.shape]
     for name in kept:
         if not name.startswith(HEADS):
-            found = f"shape {tuple(state[name].shape)}" if name in state else "nothing"
+            result = f"shape {tuple(state[name].shape)}" if name in state else "nothing"
             raise ModelError(
-                f"{place}: {found} for {name!r}, expected shape {tuple(own[name].shape)}; only "
+                f"{index}: {result} for {name!r}, expected shape {tuple(own[name].shape)}; only "
                 "layers of the head may differ"
             )
     taken = {
-        name: as_type_of(own[name], x, f"{place}: {name!r}")
+        name: as_type_of(own[name], x, f"{index}: {name!r}")
         for name, x in state.items()
         if name not in kept
     }
@@ -54,7 +54,7 @@ def load_weights(network: nn.Module, path: str | Path) -> tuple[str, ...]:
     return tuple(kept)
 
 
-def _state(place: Path) -> dict[str, Tensor]:
+def _state(index: Path) -> dict[str, Tensor]:
     """The tensors of the file by name.
 
     Raises:
@@ -65,14 +65,14 @@ def _state(place: Path) -> dict[str, Tensor]:
     from safetensors.torch import load
 
     try:
-        with open_regular(place) as file:
+        with open_regular(index) as file:
             content = file.read()
     except OSError as error:
-        raise ModelError(f"{place}: {error.strerror or error}") from error
+        raise ModelError(f"{index}: {error.strerror or error}") from error
     except ValueError as error:  # not a regular file
         raise ModelError(str(error)) from error
     try:
-        if place.suffix == ".safetensors":
+        if index.suffix == ".safetensors":
             return dict(load(content))
         held = io.BytesIO(content)
         state = torch.load(held, map_location="cpu", weights_only=True)
@@ -80,7 +80,7 @@ def _state(place: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # a damaged file makes the readers raise many kinds
         # Their texts go on for pages, and torch's advises to run the code in the file.
-        raise ModelError(f"{place}: truncated, or not a file of weights alone") from error
+        raise ModelError(f"{index}: truncated, or not a file of weights alone") from error
     if not isinstance(state, dict) or not all(isinstance(x, Tensor) for x in state.values()):
-        raise ModelError(f"{place}: expected a state_dict, names with tensors")
+        raise ModelError(f"{index}: expected a state_dict, names with tensors")
     return state

@@ -70,7 +70,7 @@ def plain_ablation(
         for block in blocks:
             x, label, group = rows.x[block], rows.label[block], rows.group[block]
             base = per_sample_loss(logits(model, x), label).double()
-            for place, (target, weight) in enumerate(zip(targets, weights, strict=True)):
+            for index, (target, weight) in enumerate(zip(targets, weights, strict=True)):
                 part = target.layer.part(weight.data)
                 with replays.of(x, part, _owners(model, weight)) as run:
                     for entry, position in enumerate(_positions(target, part)):
@@ -79,7 +79,7 @@ def plain_ablation(
                             part[position] = 0
                             change = per_sample_loss(run(), label).double() - base
                             part[position] = saved
-                            totals[place][:, entry] += _by_group(change, group, rows.n_groups)
+                            totals[index][:, entry] += _by_group(change, group, rows.n_groups)
                         done += 1
                         report(done / work)
     return [(total / rows.counts[:, None]).numpy() for total in totals]
@@ -102,11 +102,11 @@ def restored(weights: Sequence[Tensor]) -> Iterator[None]:
 def _positions(target: Target, part: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """For each entry the index, into the layer's part of its weight, of what is set to zero."""
     everything = torch.arange(part.numel(), device=part.device).reshape(part.shape)
-    places = target.layer.by_unit(everything)  # (units, fan-in)
+    indices = target.layer.by_unit(everything)  # (units, fan-in)
     if target.removal == "parameter":
-        places = places.reshape(-1, 1)
+        indices = indices.reshape(-1, 1)
     for entry in target.entries.tolist():
-        yield torch.unravel_index(places[entry], part.shape)
+        yield torch.unravel_index(indices[entry], part.shape)
 
 
 def _owners(model: nn.Module, weight: Tensor) -> list[nn.Module]:

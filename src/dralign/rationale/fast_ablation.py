@@ -93,14 +93,14 @@ def linear_stack(model: nn.Module, x: Tensor) -> Stack | None:
     modules = _chain(model)
     if modules is None:
         return None
-    places = [place for place, module in enumerate(modules) if type(module) is nn.Linear]
-    if not places:
+    indices = [index for index, module in enumerate(modules) if type(module) is nn.Linear]
+    if not indices:
         return None
     linears = tuple(module for module in modules if isinstance(module, nn.Linear))
-    before, after = tuple(modules[: places[0]]), modules[places[-1] + 1 :]
+    before, after = tuple(modules[: indices[0]]), modules[indices[-1] + 1 :]
     between = tuple(
         tuple(m for m in modules[start + 1 : stop] if not isinstance(m, UNCHANGED))
-        for start, stop in pairwise(places)
+        for start, stop in pairwise(indices)
     )
     parameters = [p for linear in linears for p in linear.parameters()]
     if (
@@ -161,13 +161,13 @@ def fast_ablation(
     with torch.no_grad():
         for done, (code, block_rows) in enumerate(blocks):
             block = _run(arrays, stack.before, rows, block_rows)
-            for place, (target, depth) in enumerate(zip(targets, depths, strict=True)):
-                if compiled[place]:
+            for index, (target, depth) in enumerate(zip(targets, depths, strict=True)):
+                if compiled[index]:
                     change = _by_kernel(arrays, block, depth).reshape(-1)
                 else:
                     change = _by_blocks(arrays, block, depth, target)
-                sums[place][code] += change
-                report((done + (place + 1) / len(targets)) / len(blocks))
+                sums[index][code] += change
+                report((done + (index + 1) / len(targets)) / len(blocks))
     return [total / rows.counts.numpy()[:, None] for total in sums]
 
 
@@ -261,11 +261,11 @@ def _by_blocks(arrays: _Arrays, block: _Block, depth: int, target: Target) -> ND
     total = torch.zeros(len(target.entries), dtype=torch.float64)
     unit = target.entries if target.removal == "unit" else target.entries // fan_in
     for j in np.unique(unit).tolist():
-        places = torch.from_numpy(np.nonzero(unit == j)[0])
+        indices = torch.from_numpy(np.nonzero(unit == j)[0])
         if target.removal == "unit":
             shift = -(x @ weight[j])[:, None]  # (n, 1)
         else:
-            columns = torch.from_numpy(target.entries[places.numpy()] % fan_in)
+            columns = torch.from_numpy(target.entries[indices.numpy()] % fan_in)
             shift = -x[:, columns] * weight[j, columns]  # (n, entries of the unit)
         old = block.outputs[depth][:, j : j + 1]
         if depth < len(arrays.activations):
@@ -277,7 +277,7 @@ def _by_blocks(arrays: _Arrays, block: _Block, depth: int, target: Target) -> ND
         for piece in torch.arange(len(r)).split(max(1, CHUNK // widest)):
             some = r[piece]
             loss = _loss_after(arrays, block, depth, j, some, moved[piece])
-            total.index_add_(0, places[k[piece]], loss - block.loss[some])
+            total.index_add_(0, indices[k[piece]], loss - block.loss[some])
     return total.numpy()
 
 

@@ -112,9 +112,9 @@ def _mean_gradient(
     for block in rows.split(batch_rows) if wanted else ():
         output = logits(model, x[block].to(leaves[0].device))
         loss = per_sample_loss(output, label[block].to(output.device)).sum() / len(rows)
-        for place, grad in enumerate(torch.autograd.grad(loss, wanted, allow_unused=True)):
+        for index, grad in enumerate(torch.autograd.grad(loss, wanted, allow_unused=True)):
             if grad is not None:
-                so_far = total[place]
-                total[place] = grad if so_far is None else so_far + grad
-    found = iter(total)
-    return tuple(next(found) if leaf.requires_grad else None for leaf in leaves)
+                so_far = total[index]
+                total[index] = grad if so_far is None else so_far + grad
+    result = iter(total)
+    return tuple(next(result) if leaf.requires_grad else None for leaf in leaves)

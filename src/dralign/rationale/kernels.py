@@ -262,8 +262,8 @@ def two_before_last(
                 if not _moves(weight, j, columns, values, r, m, z[r, j], slope, change):
                     continue
                 _margins(gradient, r, j, change, m, delta)
-                for place in range(n_near[r]):
-                    i = near[r, place]
+                for index in range(n_near[r]):
+                    i = near[r, index]
                     if abs(next_z[r, i]) <= abs(next_weight[j, i]) * reach:
                         _cross(next_z[r, i], next_weight[j, i], kink, i, change, m, delta)
                 bound = _bound(steepest[j] * reach, delta, m)

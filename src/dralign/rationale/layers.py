@@ -137,13 +137,13 @@ def select_layers(model: nn.Module, layers: LayerChoice = "all") -> tuple[Layer,
             "model is compiled: its double backward is not supported; "
             "pass the module itself and compile around the term instead"
         )
-    found = _unique(model, _find(model))
-    if not found:
+    result = _unique(model, _find(model))
+    if not result:
         raise ModelError(
             f"{type(model).__name__} has no Linear or Conv layer to take part, nor attention or a "
             "recurrent one"
         )
-    chosen = _choose(found, layers)
+    chosen = _choose(result, layers)
     for layer in chosen:
         if layer.refusal:
             raise ModelError(f"layer {layer.name!r}: {layer.refusal}")
@@ -156,7 +156,7 @@ def original(model: nn.Module) -> nn.Module:
     return made_from if isinstance(made_from, nn.Module) else model
 
 
-def _choose(found: tuple[Layer, ...], layers: LayerChoice) -> tuple[Layer, ...]:
+def _choose(result: tuple[Layer, ...], layers: LayerChoice) -> tuple[Layer, ...]:
     """The layers that are asked for, in their own order.
 
     Raises:
@@ -164,18 +164,20 @@ def _choose(found: tuple[Layer, ...], layers: LayerChoice) -> tuple[Layer, ...]:
         OptionError: if ``layers`` is none of the three forms.
     """
     if layers == "all":
-        return found
+        return result
     if isinstance(layers, int) and not isinstance(layers, bool):
-        if not 1 <= layers <= len(found):
-            raise OptionError(f"layers: the model has {len(found)} layers, got a count of {layers}")
-        return found[-layers:]
+        if not 1 <= layers <= len(result):
+            raise OptionError(
+                f"layers: the model has {len(result)} layers, got a count of {layers}"
+            )
+        return result[-layers:]
     if isinstance(layers, (str, bool)) or not isinstance(layers, Sequence) or not layers:
         raise OptionError(f"layers: expected 'all', a count or names, got {layers!r}")
-    known = [layer.name for layer in found]
+    known = [layer.name for layer in result]
     for name in layers:
         if name not in known:
             raise ModelError(f"layers: no layer {name!r}; known: {', '.join(known)}")
-    return tuple(layer for layer in found if layer.name in layers)
+    return tuple(layer for layer in result if layer.name in layers)
 
 
 def _find(model: nn.Module) -> Iterator[Layer]:
@@ -241,9 +243,9 @@ def _attention(module: nn.MultiheadAttention, name: str) -> Iterator[Layer]:
     """The query, key and value projections; packed in one weight or kept in three."""
     packed = module.in_proj_weight is not None
     width = module.embed_dim
-    for place, letter in enumerate("qkv"):
+    for index, letter in enumerate("qkv"):
         layer = _layer(module, name, "in_proj_weight" if packed else f"{letter}_proj_weight")
-        rows = (place * width, (place + 1) * width) if packed else None
+        rows = (index * width, (index + 1) * width) if packed else None
         yield replace(layer, name=f"{layer.name}.{letter}", rows=rows)
 
 
@@ -288,11 +290,11 @@ def _leaf(module: nn.Module, tensor: str) -> str:
     return leaf
 
 
-def _unique(model: nn.Module, found: Iterable[Layer]) -> tuple[Layer, ...]:
+def _unique(model: nn.Module, result: Iterable[Layer]) -> tuple[Layer, ...]:
     """The layers without repeated parameters, each knowing the other names of its parameter."""
     named = dict(model.named_parameters(remove_duplicate=False))
     kept: dict[object, Layer] = {}
-    for layer in found:
+    for layer in result:
         if layer.refusal:
             kept[layer.name] = layer
             continue

@@ -32,16 +32,16 @@ def logits_in(output: object) -> Tensor:
     Raises:
         ModelError: if there are none.
     """
-    found: Any = output
+    result: Any = output
     if not isinstance(output, Tensor):
         named = output.get("logits") if isinstance(output, Mapping) else None
-        found = getattr(output, "logits", named)
-    if not isinstance(found, Tensor):
+        result = getattr(output, "logits", named)
+    if not isinstance(result, Tensor):
         raise ModelError(
             f"the network returns a {type(output).__name__}; expected a tensor of logits, or an "
             "object with one as .logits"
         )
-    return found
+    return result
 
 
 def warn_of_probabilities(model: nn.Module, outputs: Iterable[Any], *, stacklevel: int) -> None:
@@ -54,7 +54,7 @@ def warn_of_probabilities(model: nn.Module, outputs: Iterable[Any], *, stackleve
     """
     if model in _told:
         return
-    name = next((found for node in outputs if (found := _squashing(node))), None)
+    name = next((result for node in outputs if (result := _squashing(node))), None)
     if name is not None:
         _told.add(model)
         warnings.warn(

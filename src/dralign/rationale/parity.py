@@ -243,12 +243,12 @@ def _taylor(
             batch_rows=batch_rows,
         )
     vectors = []
-    for place, (one, weight) in enumerate(zip(measured, weights, strict=True)):
+    for index, (one, weight) in enumerate(zip(measured, weights, strict=True)):
         # Every group has rows; a layer that is never used has no gradient and no influence.
-        grads = [grad[place] for grad in groups if grad is not None]
-        found = [torch.zeros_like(weight) if grad is None else grad for grad in grads]
+        grads = [grad[index] for grad in groups if grad is not None]
+        result = [torch.zeros_like(weight) if grad is None else grad for grad in grads]
         product = torch.stack(
-            [one.layer.by_unit(one.layer.part(g.double() * weight.data.double())) for g in found]
+            [one.layer.by_unit(one.layer.part(g.double() * weight.data.double())) for g in result]
         )  # (G, units, fan-in)
         change = product.sum(2) if joint else product.flatten(1)
         removed = torch.from_numpy(one.target(joint).entries).to(change.device)

@@ -67,8 +67,8 @@ def rationale_readings(
                     key = f"similarity, {granularity}, {form}, {layer}"
                     readings[key] = readings.get(key, 0.0) + value
     if tuple(strata) == (None,):
-        found = parity_score_readings(model, x, label=label, group=group)
-        readings |= {f"d_F, {name}": value for name, value in found.items()}
+        result = parity_score_readings(model, x, label=label, group=group)
+        readings |= {f"d_F, {name}": value for name, value in result.items()}
     return readings
 
 

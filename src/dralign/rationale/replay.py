@@ -99,17 +99,17 @@ class Replays:
 
     def _prefix(self, x: Tensor, part: Tensor, owners: Sequence[nn.Module]) -> Prefix:
         """What can be replayed; nothing where that is not safe."""
-        place = part.data_ptr()
-        if self._failed or not self._safe.get(place, True):
+        index = part.data_ptr()
+        if self._failed or not self._safe.get(index, True):
             return Prefix({})
         try:
             prefix = record_prefix(self._model, x, owners)
-            if place not in self._safe:
-                self._safe[place] = _replays_truly(self._model, x, prefix, part)
+            if index not in self._safe:
+                self._safe[index] = _replays_truly(self._model, x, prefix, part)
         except Exception as error:  # noqa: BLE001 - a network may raise anything
             self._give_up(error)
             return Prefix({})
-        return prefix if self._safe[place] else Prefix({})
+        return prefix if self._safe[index] else Prefix({})
 
     def _give_up(self, error: Exception) -> None:
         """From now on whole runs are made; an error of the network itself comes up in them."""

@@ -38,11 +38,11 @@ def require_gradients(model: nn.Module, rows: Rows, layers: Sequence[Layer]) -> 
     x, label = rows.x[:FEW], rows.label[:FEW]
     named = dict(model.named_parameters(remove_duplicate=False))
     with requiring_grad([layer.weight(named) for layer in layers]):
-        ((found,),) = group_gradients(
+        ((result,),) = group_gradients(
             model, x, label=label, group=torch.zeros_like(label), n_groups=1, layers=layers
         )
-    assert found is not None
-    without = [layer for layer, grad in zip(layers, found, strict=True) if grad is None]
+    assert result is not None
+    without = [layer for layer, grad in zip(layers, result, strict=True) if grad is None]
     require_unused(model, x, without)
 
 

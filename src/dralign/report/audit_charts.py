@@ -39,23 +39,23 @@ def rates_chart(outcomes: Form) -> "go.Figure":
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    groups, places = outcomes["groups"], list(RATES.values())
+    groups, labels = outcomes["groups"], list(RATES.values())
     for code, group in enumerate(groups):
         figures = [group["figures"][name] for name in RATES]
         shift = 0.16 * (code - (len(groups) - 1) / 2)
         figure.add_scatter(
             x=[one["value"] for one in figures],
-            y=[place + shift for place in range(len(places))],
+            y=[index + shift for index in range(len(labels))],
             error_x=_bars(figures),
             mode="markers",
             marker={"size": 9, "color": _colour(code)},
             name=f"{chart_text(group['group'])} (n = {group['n']:,})",
-            hovertext=[f"{name}: {_range(one)}" for name, one in zip(places, figures, strict=True)],
+            hovertext=[f"{name}: {_range(one)}" for name, one in zip(labels, figures, strict=True)],
             hoverinfo="text+name",
         )
     figure.update_xaxes(range=[-0.02, 1.02], **GRID)
     figure.update_yaxes(
-        tickvals=list(range(len(places))), ticktext=places, autorange="reversed", **GRID
+        tickvals=list(range(len(labels))), ticktext=labels, autorange="reversed", **GRID
     )
     return _look(figure, height=400)
 
@@ -67,13 +67,13 @@ def noise_chart(similarity: Form) -> "go.Figure":
     titles = [f"per {name}" for name in similarity]
     figure = make_subplots(rows=1, cols=len(titles), subplot_titles=titles, horizontal_spacing=0.12)
     n_layers = 1
-    for column, found in enumerate(similarity.values(), start=1):
-        n_layers = len(found["layers"])
-        total = {**found["total"], "layer": "total / layers"}
-        for place, test in enumerate([*found["layers"], total]):
-            scale = n_layers if place == n_layers else 1
-            _noise_row(figure, column, place, test, scale, legend=column == 1 and place == 0)
-        names = [chart_text(_short(test["layer"])) for test in found["layers"]]
+    for column, result in enumerate(similarity.values(), start=1):
+        n_layers = len(result["layers"])
+        total = {**result["total"], "layer": "total / layers"}
+        for index, test in enumerate([*result["layers"], total]):
+            scale = n_layers if index == n_layers else 1
+            _noise_row(figure, column, index, test, scale, legend=column == 1 and index == 0)
+        names = [chart_text(_short(test["layer"])) for test in result["layers"]]
         figure.update_yaxes(
             row=1,
             col=column,
@@ -169,7 +169,7 @@ def what_if_chart(steps: Sequence[Form]) -> "go.Figure":
         "equalized odds gap": ("soft_equalized_odds", "hard_equalized_odds"),
     }
     figure = make_subplots(rows=1, cols=3, subplot_titles=list(panels), horizontal_spacing=0.07)
-    places = list(range(len(steps)))
+    positions = list(range(len(steps)))
     lines = (
         ("figures", "highest parity scores", ALERT),
         ("random", "random units (median)", SOFT),
@@ -184,7 +184,7 @@ def what_if_chart(steps: Sequence[Form]) -> "go.Figure":
                 figure.add_scatter(
                     row=1,
                     col=column,
-                    x=places,
+                    x=positions,
                     y=[step[source][key] for step in steps],
                     mode="lines+markers",
                     marker={"size": 7, "color": colour},
@@ -201,7 +201,7 @@ def what_if_chart(steps: Sequence[Form]) -> "go.Figure":
                 shown.add(style)
     figure.update_xaxes(
         title="units removed",
-        tickvals=places,
+        tickvals=positions,
         ticktext=[str(step["k"]) for step in steps],
         **GRID,
     )
@@ -214,8 +214,8 @@ def what_if_chart(steps: Sequence[Form]) -> "go.Figure":
 
 def _span(steps: Sequence[Form], keys: Sequence[str]) -> list[float] | None:
     """A range that holds all values and is at least 0.04 wide: small changes should look small."""
-    found = [step[form][key] for step in steps for form in ("figures", "random") for key in keys]
-    known = [value for value in found if value is not None]
+    result = [step[form][key] for step in steps for form in ("figures", "random") for key in keys]
+    known = [value for value in result if value is not None]
     if not known:
         return None
     low, high = min(known), max(known)
@@ -224,12 +224,12 @@ def _span(steps: Sequence[Form], keys: Sequence[str]) -> list[float] | None:
 
 
 def _noise_row(
-    figure: "go.Figure", column: int, place: int, test: Form, scale: float, *, legend: bool
+    figure: "go.Figure", column: int, index: int, test: Form, scale: float, *, legend: bool
 ) -> None:
     """One layer: grey dots for the random splits, a bar for their 5th percentile, the mark."""
     null = [value / scale for value in test["null"]]
     # A fixed spread instead of random jitter: the page is the same each time it is written.
-    heights = [place + 0.5 * (GOLDEN * k % 1.0 - 0.5) for k in range(len(null))]
+    heights = [index + 0.5 * (GOLDEN * k % 1.0 - 0.5) for k in range(len(null))]
     shown, floor = test["similarity"], test["noise_floor"] / scale
     value = shown["value"] / scale
     own = {name: None if x is None else x / scale for name, x in shown.items()}
@@ -249,7 +249,7 @@ def _noise_row(
         row=1,
         col=column,
         x=[floor, floor],
-        y=[place - 0.36, place + 0.36],
+        y=[index - 0.36, index + 0.36],
         mode="lines",
         line={"color": INK, "width": 2},
         name="noise floor (their 5th percentile)",
@@ -262,7 +262,7 @@ def _noise_row(
         row=1,
         col=column,
         x=[value],
-        y=[place],
+        y=[index],
         error_x=_bars([own]),
         mode="markers",
         marker={

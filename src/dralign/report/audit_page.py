@@ -70,8 +70,8 @@ def _charts(audit: Form) -> "dict[str, go.Figure]":
         "noise": noise_chart(audit["similarity"]),
         "independence": independence_chart(audit["independence"]),
         **{
-            f"map-{place}": influence_chart(layer, groups)
-            for place, layer in enumerate(layers)
+            f"map-{index}": influence_chart(layer, groups)
+            for index, layer in enumerate(layers)
             if len(layer["scores"]) > 1
         },
     }
@@ -165,8 +165,8 @@ def _similarity(similarity: Form, charts: "Mapping[str, go.Figure]") -> str:
             _number(test["p_value"]),
             _reading(test),
         ]
-        for granularity, found in similarity.items()
-        for test in [found["total"], *found["layers"]]
+        for granularity, result in similarity.items()
+        for test in [result["total"], *result["layers"]]
     ]
     return (
         "<section><h2>Do the groups' rationales differ by more than chance?</h2>"
@@ -206,50 +206,51 @@ def _parity(similarity: Form) -> str:
             "within noise" if test["within_noise"] else '<span class="below">above noise</span>',
             _number(test["direction"], digits=2),
         ]
-        for granularity, found in similarity.items()
-        for test in [found["parity_total"], *found["parity"]]
+        for granularity, result in similarity.items()
+        for test in [result["parity_total"], *result["parity"]]
     ]
     return scrolled(table(head, body), "Parity scores against their noise ceiling")
 
 
 def _influence(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     """Heat maps and the highest parity scores."""
-    found, groups = audit["influence"], list(audit["groups"])
+    result, groups = audit["influence"], list(audit["groups"])
     maps = []
-    for place, layer in enumerate(found["layers"]):
+    for index, layer in enumerate(result["layers"]):
         n_units = len(layer["scores"])
         about = f"{n_units} unit{'s' if n_units != 1 else ''} of {layer['fan_in']} weights"
         if n_units > MOST_COLUMNS:
             about += f"; the {MOST_COLUMNS} with the highest scores"
         head = f"<h3>Layer {escape(layer['layer'])} <span class=note>{about}</span></h3>"
-        if (key := f"map-{place}") in charts:
+        if (key := f"map-{index}") in charts:
             maps.append(head + chart(key, charts[key], f"Influences of layer {layer['layer']}"))
-    error = found["standard_error"]
+    error = result["standard_error"]
     spread = f" (standard error {error:.1e}, from a sample)" if error else ""
     return (
         "<section><h2>Which parts matter to whom</h2>"
         "<p>The exact influence of a weight on a group is the squared change of the group's mean "
         "loss when the weight is set to zero (Eq. 4); that of a unit is "
-        f"{_FORMS[found['unit_form']]}. Colours are divided by the largest value of the layer, so "
+        f"{_FORMS[result['unit_form']]}. Colours are divided by the largest value of the layer, so "
         "they compare units within a layer only. The parity score d is the squared difference "
-        f"between groups (Eq. 5); over all weights it adds up to {found['total']:.3e}{spread}.</p>"
+        f"between groups (Eq. 5); over all weights it adds up to {result['total']:.3e}{spread}.</p>"
         f"{''.join(maps)}"
         '<div class="pair">'
-        f"<div><h3>Units with the highest scores</h3>{_parts(found['units'], groups, 'unit')}</div>"
+        "<div><h3>Units with the highest scores</h3>"
+        f"{_parts(result['units'], groups, 'unit')}</div>"
         "<div><h3>Weights with the highest scores</h3>"
-        f"{_parts(found['parameters'], groups, 'index')}</div></div>"
+        f"{_parts(result['parameters'], groups, 'index')}</div></div>"
         '<p class="note">A layer\'s only unit has no peer and is not ranked among units.</p>'
         "</section>"
     )
 
 
-def _parts(parts: Sequence[Form], groups: Sequence[str], place: str) -> str:
+def _parts(parts: Sequence[Form], groups: Sequence[str], index: str) -> str:
     """A table of units or weights."""
-    head = ["layer", place, "d", *(f"c, {escape(name)}" for name in groups)]
+    head = ["layer", index, "d", *(f"c, {escape(name)}" for name in groups)]
     body = [
         [
             escape(one["layer"]),
-            str(one["unit"]) if place == "unit" else ", ".join(map(str, one["index"])),
+            str(one["unit"]) if index == "unit" else ", ".join(map(str, one["index"])),
             f"{one['score']:.2e}",
             *(f"{value:.2e}" for value in one["influences"]),
         ]

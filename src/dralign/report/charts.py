@@ -159,7 +159,7 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
     lines = _lines(panel)
     for label, every, line in lines:
         rows = _spread(every, MOST_LINES // len(lines)) if len(panel.rows) > MOST_LINES else every
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             name = _setting_label(row, panel.varying)
             width = f" ± %{{customdata}} (n={row.n})" if row.n > 1 else " (n=1)"
             for column, key in enumerate(_FIGURES, start=1):
@@ -170,10 +170,10 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
                     y=_means(intervals, digits=4),  # its places are the epochs
                     mode="lines",
                     line=line,
-                    opacity=0.35 + 0.65 * (place + 1) / len(rows),
+                    opacity=0.35 + 0.65 * (index + 1) / len(rows),
                     name=chart_text(label),
                     legendgroup=label,
-                    showlegend=column == 1 and place == len(rows) - 1,
+                    showlegend=column == 1 and index == len(rows) - 1,
                     meta=row.spec.method,
                     customdata=[_finite(one.half_width, digits=2) for one in intervals]
                     if row.n > 1
@@ -204,15 +204,15 @@ def layer_chart(panel: Panel) -> "go.Figure":
         vertical_spacing=70 / height,
     )
     for label, rows, line in _lines(panel):
-        for place in range(len(layers) + 1):
+        for field in range(len(layers) + 1):
             figure.add_scatter(
-                row=place // _COLUMNS + 1,
-                col=place % _COLUMNS + 1,
+                row=field // _COLUMNS + 1,
+                col=field % _COLUMNS + 1,
                 line=line,
                 name=chart_text(label),
                 legendgroup=label,
-                showlegend=place == len(layers),
-                **_similarity_line(panel, rows, layers[place] if place < len(layers) else None),
+                showlegend=field == len(layers),
+                **_similarity_line(panel, rows, layers[field] if field < len(layers) else None),
             )
     of_layers = axis_range([one for row in panel.rows for _, one in row.layer_similarity])
     figure.update_xaxes(title={"text": "λ", "standoff": 2}, **GRID)
@@ -228,20 +228,20 @@ def layer_chart(panel: Panel) -> "go.Figure":
 def _similarity_line(panel: Panel, rows: Sequence[Row], layer: str | None) -> dict[str, Any]:
     """A curve's similarity in one layer, or in all added up (None), against lambda."""
     style = method_style(rows[0].spec.method)
-    found = [
+    result = [
         row.similarity if layer is None else dict(row.layer_similarity).get(layer, Interval.of([]))
         for row in rows
     ]
     return {
         "x": [row.spec.fairness_weight for row in rows],
-        "y": _means(found),
-        "error_y": _bars(found, style.colour),
+        "y": _means(result),
+        "error_y": _bars(result, style.colour),
         "mode": "lines+markers",
         "marker": {"symbol": style.symbol, "size": 8},
         "meta": rows[0].spec.method,
         "hovertext": [
             f"<b>{_setting_label(row, panel.varying)}</b><br>{format_interval(one)}"
-            for row, one in zip(rows, found, strict=True)
+            for row, one in zip(rows, result, strict=True)
         ],
         "hoverinfo": "text",
     }
@@ -250,14 +250,14 @@ def _similarity_line(panel: Panel, rows: Sequence[Row], layer: str | None) -> di
 def _lines(panel: Panel) -> list[tuple[str, list[Row], dict[str, Any]]]:
     """Label, rows and line of each curve; curves of one method differ in their dashes."""
     variants: dict[str, int] = {}
-    found = []
+    result = []
     for label, rows in panel.curves().items():
         method = rows[0].spec.method
         variant = variants[method] = variants.get(method, -1) + 1
         dash = _DASHES[variant % len(_DASHES)]
         line = {"color": method_style(method).colour, "width": 2, "dash": dash}
-        found.append((label, rows, line))
-    return found
+        result.append((label, rows, line))
+    return result
 
 
 def _setting_label(row: Row, varying: Sequence[str]) -> str:
@@ -311,7 +311,7 @@ def _spread(rows: Sequence[Row], most: int) -> Sequence[Row]:
     if len(rows) <= most:
         return rows
     step = (len(rows) - 1) / max(1, most - 1)
-    return [rows[round(place * step)] for place in range(max(1, most))]
+    return [rows[round(index * step)] for index in range(max(1, most))]
 
 
 def _bars(intervals: Sequence[Interval], colour: str) -> dict[str, Any]:

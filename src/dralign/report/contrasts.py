@@ -45,7 +45,7 @@ def contrast_table(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> Re
             names.method(one, first=True),
             names.method(one, first=False),
             _figure(one, contrast),
-            _place(one, contrast),
+            _matched_at(one, contrast),
             *(_value(one) for one in (contrast.first, contrast.second, contrast.difference)),
             _ratio(contrast),
             f"{contrast.difference.n} of {contrast.seeds}",
@@ -129,7 +129,7 @@ def _figure(one: Comparison, contrast: Contrast) -> str:
     return judged if contrast.figure == "gap" else _FIGURES[contrast.figure]
 
 
-def _place(one: Comparison, contrast: Contrast) -> str:
+def _matched_at(one: Comparison, contrast: Contrast) -> str:
     """Where two methods were compared."""
     if contrast.at != "weight":
         return "fronts" if contrast.at == "front" else f"AP {contrast.level:g}"

@@ -54,15 +54,15 @@ def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
         "axes.axisbelow": True,
     }
     with rc_context(look):
-        found = panels(rows)
-        columns = min(max(len(found), 1), _COLUMNS)
-        lines = -(-max(len(found), 1) // columns)
+        result = panels(rows)
+        columns = min(max(len(result), 1), _COLUMNS)
+        lines = -(-max(len(result), 1) // columns)
         size = (6.4 * columns, 4.6 * lines)
         figure = Figure(figsize=size, dpi=200, layout="constrained")
         axes = list(figure.subplots(lines, columns, squeeze=False).flat)
-        for ax, panel in zip(axes, found, strict=False):
+        for ax, panel in zip(axes, result, strict=False):
             _panel(ax, panel)
-        for ax in axes[len(found) or 1 :]:
+        for ax in axes[len(result) or 1 :]:
             ax.set_axis_off()
         return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
 

@@ -74,19 +74,19 @@ def write_report(
     Raises:
         StudyError: if the file can't be written.
     """
-    found = panels(rows)
-    sections, charts = _panels(found, records)
+    result = panels(rows)
+    sections, charts = _panels(result, records)
     return write_page(
         path,
         "study",
         title=title,
         facts=_facts(records, rows),
         charts=charts,
-        filters=_filters(found),
+        filters=_filters(result),
         panels=sections,
-        table=scrolled(_result_table(found, rows), "Results"),
-        statistics=_statistics(found, comparisons, rows),
-        summary=_summary(found, rows),
+        table=scrolled(_result_table(result, rows), "Results"),
+        statistics=_statistics(result, comparisons, rows),
+        summary=_summary(result, rows),
         problems=_problems(records),
         settings=definitions(_settings(rows)),
         environment=definitions(_environment(records)),
@@ -105,9 +105,9 @@ def _facts(records: Sequence[TrialRecord], rows: Sequence[Row]) -> list[tuple[st
     ]
 
 
-def _filters(found: Sequence[Panel]) -> str:
+def _filters(result: Sequence[Panel]) -> str:
     """A box for each method, and a choice of data and gap where there are several."""
-    present = {row.spec.method for panel in found for row in panel.rows}
+    present = {row.spec.method for panel in result for row in panel.rows}
     methods = [name for name in method_names() if name in present]
     if not methods:
         return ""
@@ -117,10 +117,10 @@ def _filters(found: Sequence[Panel]) -> str:
         for name in methods
     )
     choice = ""
-    if len(found) > 1:
+    if len(result) > 1:
         entries = "".join(
-            f'<option value="{place}">{escape(_panel_name(panel))}</option>'
-            for place, panel in enumerate(found)
+            f'<option value="{index}">{escape(_panel_name(panel))}</option>'
+            for index, panel in enumerate(result)
         )
         choice = (
             '<label>Data and gap <select id="panel"><option value="">all</option>'
@@ -135,13 +135,13 @@ def _panel_name(panel: Panel) -> str:
 
 
 def _panels(
-    found: Sequence[Panel], records: Sequence[TrialRecord]
+    result: Sequence[Panel], records: Sequence[TrialRecord]
 ) -> tuple[str, dict[str, "go.Figure"]]:
     """The sections of every data set and gap, and the charts in them by key."""
     parts: list[str] = []
     charts: dict[str, go.Figure] = {}
-    curves = learning_curves(records, measure=found[0].measure) if found else {}
-    for place, panel in enumerate(found):
+    curves = learning_curves(records, measure=result[0].measure) if result else {}
+    for index, panel in enumerate(result):
         some = f" Some of {len(panel.rows)} settings, evenly over the weights."
         learning = _LEARNING + (some if len(panel.rows) > MOST_LINES else "")
         figures = ""
@@ -156,34 +156,34 @@ def _panels(
                 ("Learning curves", learning, learning_chart(panel, curves)),
             )
         ):
-            key = f"chart-{place}-{number}"
+            key = f"chart-{index}-{number}"
             charts[key] = figure
             division = chart(key, figure, f"{name}: {_panel_name(panel)}")
             figures += f"<section><h3>{name}</h3><p>{text}</p>{division}</section>"
         parts.append(
-            f'<div data-panel="{place}"><h2>{escape(panel.data)}'
+            f'<div data-panel="{index}"><h2>{escape(panel.data)}'
             f"<span>gap: {escape(gap_type(panel.gap).words)}</span></h2>{figures}</div>"
         )
     return "".join(parts), charts
 
 
-def _result_table(found: Sequence[Panel], rows: Sequence[Row]) -> str:
+def _result_table(result: Sequence[Panel], rows: Sequence[Row]) -> str:
     """The result table; rows on the front have a class of their own."""
-    places = {row.setting: place for place, panel in enumerate(found) for row in panel.rows}
+    indices = {row.setting: index for index, panel in enumerate(result) for row in panel.rows}
     marks = [
         f'class="{"front" if row.non_dominated else "behind"}" data-method="{row.spec.method}" '
-        f'data-panel="{places[row.setting]}"'
+        f'data-panel="{indices[row.setting]}"'
         for row in rows
     ]
     return _table(result_table(rows), marks)
 
 
 def _statistics(
-    found: Sequence[Panel], comparisons: Sequence[Comparison], rows: Sequence[Row]
+    result: Sequence[Panel], comparisons: Sequence[Comparison], rows: Sequence[Row]
 ) -> str:
     """A table of the comparisons for each data set and gap, what they are above them."""
     parts = [f"<p>{escape(contrast_table(comparisons, rows).caption)}</p>"]
-    for place, panel in enumerate(found):
+    for index, panel in enumerate(result):
         keys = {(row.spec.data, row.fingerprint, row.spec.gap) for row in panel.rows}
         own = [
             one for one in comparisons if (one.first.data, one.fingerprint, one.first.gap) in keys
@@ -193,7 +193,7 @@ def _statistics(
             marks = [f'data-method="{one.first.method}"' for one in own for _ in one.contrasts]
             cells = _table(replace(contrast_table(own, panel.rows), caption=""), marks)
             parts.append(
-                f'<div data-panel="{place}"><h3>{escape(name)}</h3>'
+                f'<div data-panel="{index}"><h3>{escape(name)}</h3>'
                 f"{scrolled(cells, f'Statistics: {name}')}</div>"
             )
     return "".join(parts)
@@ -205,9 +205,9 @@ def _table(given: ResultTable, marks: Sequence[str]) -> str:
     return table(head, body, marks=marks, caption=escape(given.caption))
 
 
-def _summary(found: Sequence[Panel], rows: Sequence[Row]) -> str:
+def _summary(result: Sequence[Panel], rows: Sequence[Row]) -> str:
     """The result in a sentence, and what must be known to read the figures."""
-    sentences, cares = verdicts(found), caution_lines(rows)
+    sentences, cares = verdicts(result), caution_lines(rows)
     parts = [f"<p>{escape(text)}</p>" for text in sentences]
     if cares:
         parts += ["<h3>Read with care</h3>", listed([escape(line) for line in cares])]
@@ -226,9 +226,9 @@ def _problems(records: Iterable[TrialRecord]) -> str:
             warnings[text] = warnings.get(text, 0) + 1
     parts = [
         f"<h3>{name}</h3>"
-        + listed([f"{escape(shown(text))} <span>({n}×)</span>" for text, n in found.items()])
-        for name, found in (("Failed trials", failures), ("Warnings", warnings))
-        if found
+        + listed([f"{escape(shown(text))} <span>({n}×)</span>" for text, n in result.items()])
+        for name, result in (("Failed trials", failures), ("Warnings", warnings))
+        if result
     ]
     return f"<section>{''.join(parts)}</section>" if parts else ""
 
@@ -261,8 +261,8 @@ def _settings(rows: Sequence[Row]) -> dict[str, str]:
 
 def _environment(records: Sequence[TrialRecord]) -> dict[str, str]:
     """Versions and machine; several values where trials differ."""
-    found: dict[str, dict[str, None]] = {}
+    result: dict[str, dict[str, None]] = {}
     for record in records:
         for name, value in record.environment.items():
-            found.setdefault(name, {})[value] = None
-    return {name: ", ".join(values) for name, values in found.items()}
+            result.setdefault(name, {})[value] = None
+    return {name: ", ".join(values) for name, values in result.items()}

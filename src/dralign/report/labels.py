@@ -93,12 +93,12 @@ class Panel:
 
     def curves(self) -> dict[str, list[Row]]:
         """The rows of each curve by its label, in the order of their weights."""
-        found: dict[str, list[Row]] = {}
+        result: dict[str, list[Row]] = {}
         for row in self.rows:
-            found.setdefault(curve_label(row.spec, self.varying), []).append(row)
-        for rows in found.values():
+            result.setdefault(curve_label(row.spec, self.varying), []).append(row)
+        for rows in result.values():
             rows.sort(key=lambda row: (row.spec.fairness_weight, row.spec.alignment_weight))
-        return found
+        return result
 
     def point_labels(self, rows: Sequence[Row]) -> list[str]:
         """What stands beside each point of a curve: lambda, and beta where lambda repeats.
@@ -108,11 +108,11 @@ class Panel:
         weights = [row.spec.fairness_weight for row in rows]
         repeated = len(set(weights)) < len(weights)
         labels = []
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             text = f"λ={row.spec.fairness_weight:g}" if row.spec.fairness_weight else ""
             if repeated and row.spec.alignment_weight:
                 text = f"{text} β={row.spec.alignment_weight:g}".strip()
-            inner = 0 < place < len(rows) - 1
+            inner = 0 < index < len(rows) - 1
             labels.append("" if inner and len(self.rows) > _CROWDED else text)
         return labels
 
@@ -133,12 +133,12 @@ class Panel:
 
 def panels(rows: Sequence[Row]) -> list[Panel]:
     """The rows by data and the gap that judges them, so that forms of one gap stand together."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    result: dict[tuple[str, str], list[Row]] = {}
     for row, data in zip(rows, data_labels(rows), strict=True):
-        found.setdefault((data, judged_by(row.spec.gap)), []).append(row)
+        result.setdefault((data, judged_by(row.spec.gap)), []).append(row)
     return [
         Panel(data, gap, tuple(rows), (*forms_of_gap(specs), *varying_settings(specs)))
-        for (data, gap), rows in found.items()
+        for (data, gap), rows in result.items()
         for specs in [[row.spec for row in rows]]
     ]
 

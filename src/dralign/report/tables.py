@@ -179,7 +179,7 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
     )
     cells = tuple(
         (
-            *(values[place] for _, values in several),
+            *(values[index] for _, values in several),
             f"{row.spec.method} {MARK}" if row.non_dominated else row.spec.method,
             *_weights(row),
             *(
@@ -192,7 +192,7 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
             format_interval(row.similarity, n=row.n),
             format_interval(row.seconds, digits=1, n=row.n),
         )
-        for place, row in enumerate(rows)
+        for index, row in enumerate(rows)
     )
     return ResultTable(header, cells, _caption(rows, data, gaps))
 

@@ -98,13 +98,13 @@ def faces(results: Results, *names: str) -> Faces:
     records = [trial for trial in results.records if of_images(trial.spec)]
     for prefix in (WHOLE, SAMPLE):
         wanted = trials(*(prefix + name for name in names if prefix + name in PLANS))
-        found = tuple(trial for trial in records if plain(trial.spec) in wanted)
-        if found:
+        result = tuple(trial for trial in records if plain(trial.spec) in wanted)
+        if result:
             break
     chosen = results.selection
     if prefix == WHOLE and chosen == PUBLISHED_RULE:
         chosen = replace(PUBLISHED_RULE, warmup=_WARMUP)
-    return Faces(replace(results, records=found, selection=chosen), sample=prefix == SAMPLE)
+    return Faces(replace(results, records=result, selection=chosen), sample=prefix == SAMPLE)
 
 
 def alike(granularity: str, last: int = 0) -> Figure:
@@ -116,13 +116,13 @@ def paired_table(name: str, plans: str) -> Callable[[Results], Reproduction]:
     """A table of AP and fairness of DRAlign and FairReg (Tables 5 and 6)."""
 
     def make(results: Results) -> Reproduction:
-        paper, found = printed(name), faces(results, plans)
+        paper, result = printed(name), faces(results, plans)
         columns = [(DP, w) for w in paper["dp_weights"]] + [(EO, w) for w in paper["eo_weights"]]
         lines = []
         for method in ("dralign", "gap"):
             for label, key, figure in _FIGURES[: None if plans == "resnet18" else 3]:
                 ours = [
-                    found.values(figure, method, gap=gap, fairness_weight=w) for gap, w in columns
+                    result.values(figure, method, gap=gap, fairness_weight=w) for gap, w in columns
                 ]
                 if key:
                     values = [f"{value:.4f}" for value in paper[f"{method}_{key}"]]
@@ -130,7 +130,7 @@ def paired_table(name: str, plans: str) -> Callable[[Results], Reproduction]:
                 lines.append((method, label, "ours", *(shown(v, 4) for v in ours)))
         heads = [f"{'DP' if gap == DP else 'EO'} {w:g}" for gap, w in columns]
         constant = _CONSTANT if plans == "resnet18" else ""
-        note = f"The paper prints minus the gap. {constant}{found.note}"
+        note = f"The paper prints minus the gap. {constant}{result.note}"
         return Reproduction(("method", "figure", "", *heads), tuple(lines), note)
 
     return make
@@ -152,9 +152,9 @@ _FIGURES: tuple[tuple[str, str, Figure], ...] = (
 def table9(results: Results) -> Reproduction:
     """Training times; those on a sample are of short runs made for this."""
     whole = faces(results, "dp", "eo")
-    found = faces(results, "times") if whole.sample else whole
-    made = times(found.results, "table9", "celeba", more=(("adversarial", None), ("mixup", MIXED)))
-    return replace(made, note=f"{made.note} {found.note}")
+    result = faces(results, "times") if whole.sample else whole
+    made = times(result.results, "table9", "celeba", more=(("adversarial", None), ("mixup", MIXED)))
+    return replace(made, note=f"{made.note} {result.note}")
 
 
 MIXED = "features"  # the output of AlexNet's convolutions, of the second Fair Mixup
@@ -162,12 +162,12 @@ MIXED = "features"  # the output of AlexNet's convolutions, of the second Fair M
 
 def table13(results: Results) -> Reproduction:
     """P-values that FairReg and DRAlign have the same gap at equal lambda."""
-    paper, found = printed("table13"), faces(results, "dp")
+    paper, result = printed("table13"), faces(results, "dp")
     lines = []
     for weight, value in zip(paper["weights"], paper["p_value"], strict=True):
         for form, figure in (("soft", soft), ("hard", hard)):
             gap, aligned = (
-                found.values(figure, name, fairness_weight=weight, **_beta(name))
+                result.values(figure, name, fairness_weight=weight, **_beta(name))
                 for name in ("gap", "dralign")
             )
             p = p_values(aligned, gap)
@@ -175,25 +175,25 @@ def table13(results: Results) -> Reproduction:
             line = (f"{weight:g}", form, f"{value:g}", *tests, shown(gap), shown(aligned))
             lines.append(line)
     header = ("lambda", "form", "paper p", "paired t", "Welch t", "gap", "dralign")
-    return Reproduction(header, tuple(lines), found.note)
+    return Reproduction(header, tuple(lines), result.note)
 
 
 def beta(results: Results) -> Reproduction:
     """What A.1 says of beta on CelebA, beside FairReg (beta 0) and DRAlign at lambda 0.5."""
     said = dict(zip(BETAS, ("close to FairReg", "chosen", _FIRST), strict=True))
-    found = faces(results, "dp", "beta")
+    result = faces(results, "dp", "beta")
     lines = []
     for weight in (0.0, *BETAS):
         method = "dralign" if weight else "gap"
         ours = [
-            found.values(figure, method, fairness_weight=0.5, alignment_weight=weight)
+            result.values(figure, method, fairness_weight=0.5, alignment_weight=weight)
             for figure in (precision, soft, hard, alike("unit"))
         ]
         cells = (shown(values) for values in ours)
         lines.append((f"{weight:g}", method, said.get(weight, "–"), *cells))
     header = ("beta", "method", "paper", "AP", "soft gap", "hard gap", "similarity")
     note = (
-        f"Lambda is assumed (0.5). {found.note} The similarity is that of units on the validation "
+        f"Lambda is assumed (0.5). {result.note} The similarity is that of units on the validation "
         f"rows, added up over layers. {_settings()}"
     )
     return Reproduction(header, tuple(lines), note)

@@ -92,10 +92,10 @@ def _decided(
     if words := claim.get("contradiction"):
         own = (Part("the paper's own numbers", "contradicts itself", words),)
     if check in CELEBA_CHECKS:
-        found = faces(by_reading[PUBLISHED_READING], *CELEBA_CHECKS[check][0])
-        if not found.results.records:
+        result = faces(by_reading[PUBLISHED_READING], *CELEBA_CHECKS[check][0])
+        if not result.results.records:
             return [("", (*own, Part("", "not run", "no trials on CelebA")))]
-        if found.sample:
+        if result.sample:
             return [("", (*own, Part("", "not comparable", "a sample of CelebA")))]
     (name, counts), *others = _readings(check, by_reading)
     return [

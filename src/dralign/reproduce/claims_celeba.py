@@ -83,31 +83,31 @@ def significant_on_faces(found: Faces) -> Outcome:
 
 
 def _at_each_weight(
-    found: Faces, *, precision: bool = False, among: tuple[float, ...] = ()
+    result: Faces, *, precision: bool = False, among: tuple[float, ...] = ()
 ) -> Outcome:
     """DRAlign against FairReg at the lambdas that both have."""
     parts = []
     for gap in (DP,) if among else (DP, EO):
-        for weight in found.weights(gap):
+        for weight in result.weights(gap):
             if among and weight not in among:
                 continue
             same = {"gap": gap, "fairness_weight": weight}
             label = f"{_SHORT[gap]}, lambda {weight:g}"
-            ours = found.gaps("dralign", alignment_weight=BETA, **same)
-            parts.append(less(label, ours, found.gaps("gap", **same)))
+            ours = result.gaps("dralign", alignment_weight=BETA, **same)
+            parts.append(less(label, ours, result.gaps("gap", **same)))
             if precision:
-                sides = [found.precisions(name, **same) for name in ("dralign", "gap")]
+                sides = [result.precisions(name, **same) for name in ("dralign", "gap")]
                 parts.append(more(f"AP, {label}", *sides))
     return tuple(parts) or (Part("", "not run", "no lambda has both"),)
 
 
-def _at(found: Faces, figure: Callable[..., float] | None, beta: float) -> Values:
+def _at(result: Faces, figure: Callable[..., float] | None, beta: float) -> Values:
     """A figure, or the gap, at lambda 0.5 and this beta; FairReg at beta 0."""
     method = "dralign" if beta else "gap"
     settings = {"fairness_weight": 0.5, "alignment_weight": beta}
     if figure is None:
-        return found.gaps(method, **settings)
-    return found.values(figure, method, **settings)
+        return result.gaps(method, **settings)
+    return result.values(figure, method, **settings)
 
 
 # With the short names of the plans that a check reads.

@@ -76,11 +76,11 @@ def _trend(similarity: list[Values], parity: list[Values]) -> Values:
     """The rank correlation of minus the first with the second over a series, by seed."""
     every = [*similarity, *parity]
     shared = set.intersection(*({*values} for values in every))
-    found = {
+    result = {
         seed: rank_correlation([-v[seed] for v in similarity], [v[seed] for v in parity])
         for seed in sorted(shared)
     }
-    return {seed: value for seed, value in found.items() if not math.isnan(value)}
+    return {seed: value for seed, value in result.items() if not math.isnan(value)}
 
 
 def narrow_reach_the_top(results: Results, form: str) -> Outcome:

@@ -161,9 +161,9 @@ def _run(results: Results) -> str:
 
 def _provenance(results: Results) -> str:
     """What the trials were run with, by key; several values where they differ."""
-    found: dict[str, set[str]] = {}
+    result: dict[str, set[str]] = {}
     for record in results.records:
         for key, value in record.environment.items():
-            found.setdefault(key, set()).add(value)
-    text = "; ".join(f"{key} {', '.join(sorted(found[key]))}" for key in sorted(found))
+            result.setdefault(key, set()).add(value)
+    text = "; ".join(f"{key} {', '.join(sorted(result[key]))}" for key in sorted(result))
     return f"\nRun with: {text or 'nothing yet'}."

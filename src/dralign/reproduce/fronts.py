@@ -42,9 +42,9 @@ def by_seed(first: Course, second: Course) -> dict[int, tuple[list[Point], list[
         for course, weights in zip((first, second), kept, strict=True)
     ]
     each = [*points[0], *points[1]]
-    seeds = set.intersection(*({*found} for found in each)) if each else set()
+    seeds = set.intersection(*({*result} for result in each)) if each else set()
     return {
-        seed: ([found[seed] for found in points[0]], [found[seed] for found in points[1]])
+        seed: ([result[seed] for result in points[0]], [result[seed] for result in points[1]])
         for seed in sorted(seeds)
     }
 

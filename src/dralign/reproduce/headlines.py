@@ -45,9 +45,9 @@ def _headline(entry: dict[str, str], readings: Sequence[Judged]) -> Headline:
     first, *others = readings
     part = _part(first, entry["part"]) or first.parts[-1]
     other = [
-        f"{one.reading}: {found.verdict}"
+        f"{one.reading}: {result.verdict}"
         for one in others
-        if (found := _part(one, entry["part"])) and found.verdict != part.verdict
+        if (result := _part(one, entry["part"])) and result.verdict != part.verdict
     ]
     if other:
         hangs_on = f"{len(other)} of {len(others)} other readings; {'; '.join(other)}"

@@ -75,7 +75,7 @@ def needed(
 def absent(specs: Iterable[TrialSpec]) -> set[str]:
     """The names of the datasets of these trials that are not on this machine."""
     homes = {(spec.data.name, spec.data.data_home) for spec in specs}
-    return {name for name, home in homes if catalogue.entry(name).place(home) == "missing"}
+    return {name for name, home in homes if catalogue.entry(name).location(home) == "missing"}
 
 
 def reduced(specs: Iterable[TrialSpec]) -> list[TrialSpec]:
@@ -114,8 +114,8 @@ def suited(
     several = list(specs)
     whole = False
     if any(of_images(spec) for spec in several):
-        found = celeba.read_faces((), data_home=data_home or None)
-        whole = len(found.files.names) == celeba.ROWS
+        result = celeba.read_faces((), data_home=data_home or None)
+        whole = len(result.files.names) == celeba.ROWS
     return [
         spec
         for spec in several

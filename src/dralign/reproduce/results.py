@@ -108,23 +108,23 @@ class Results:
             trials: only these, with readings or without; None for all.
         """
         wanted = None if trials is None else {plain(spec) for spec in trials}
-        found: dict[TrialSpec, TrialRecord] = {}
+        result: dict[TrialSpec, TrialRecord] = {}
         for record in sorted(records, key=lambda record: (record.spec.readings, record.hash)):
             spec = plain(record.spec)
             if record.status == "done" and (wanted is None or spec in wanted):
-                found[spec] = record
-        return cls(tuple(found.values()))
+                result[spec] = record
+        return cls(tuple(result.values()))
 
     @cached_property
     def _chosen(self) -> Mapping[_Key, list[tuple[TrialRecord, EpochRecord]]]:
         """The trials with their epochs, by data, gap and method."""
-        found: dict[_Key, list[tuple[TrialRecord, EpochRecord]]] = {}
+        result: dict[_Key, list[tuple[TrialRecord, EpochRecord]]] = {}
         for trial in self.records:
             spec = trial.spec
             if self.has_form(spec):
                 key = spec.data.name, spec.gap, spec.method
-                found.setdefault(key, []).append((trial, self.chosen(trial)))
-        return found
+                result.setdefault(key, []).append((trial, self.chosen(trial)))
+        return result
 
     def of_method(self, data: str, gap: str, method: str) -> list[tuple[TrialRecord, EpochRecord]]:
         """The trials of a method with their epochs."""
@@ -159,11 +159,11 @@ class Results:
             (NaN) are left out.
         """
         wanted = {"hidden": 200, "penalty": "gap", **settings}
-        found: dict[int, list[float]] = {}
+        result: dict[int, list[float]] = {}
         for trial, epoch in self._chosen.get((data, gap, method), ()):
             if _matches(trial.spec, wanted) and not math.isnan(value := figure(trial, epoch)):
-                found.setdefault(trial.spec.seed, []).append(value)
-        return {seed: math.fsum(several) / len(several) for seed, several in sorted(found.items())}
+                result.setdefault(trial.spec.seed, []).append(value)
+        return {seed: math.fsum(several) / len(several) for seed, several in sorted(result.items())}
 
     def gaps(self, method: str, **settings: Any) -> Values:  # noqa: ANN401
         """The absolute gap on the test rows in this measure, by seed; settings as of ``values``."""

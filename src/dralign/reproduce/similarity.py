@@ -108,4 +108,4 @@ def _points(
 ) -> tuple[tuple[float, float], ...]:
     """The means at the weights that have trials."""
     values = [(w, at(results, form, layer, method, w, hidden=width)) for w in SHOWN_WEIGHTS]
-    return tuple((weight, mean(found)) for weight, found in values if found)
+    return tuple((weight, mean(result)) for weight, result in values if result)

@@ -47,9 +47,9 @@ def best_parity_reading(results: Results) -> str:
             return -math.inf, -math.inf
         return rank_correlation(ours, paper), -_log_distance(ours, paper)
 
-    found = {name: fit(name) for name in D_F}
-    name = max(D_F, key=lambda one: found[one])
-    return (name if found[name][0] > -math.inf else D_F[1]).removeprefix("d_F, ")
+    result = {name: fit(name) for name in D_F}
+    name = max(D_F, key=lambda one: result[one])
+    return (name if result[name][0] > -math.inf else D_F[1]).removeprefix("d_F, ")
 
 
 def best_similarity_form(results: Results) -> str:
@@ -64,9 +64,9 @@ def best_similarity_form(results: Results) -> str:
         apart = sum(abs(a + b) for a, b in zip(ours, paper, strict=True))
         return math.inf if math.isnan(apart) else apart
 
-    found = {name: distance(name) for name in APPROXIMATION}
-    name = min(APPROXIMATION, key=lambda one: found[one])
-    name = name if found[name] < math.inf else APPROXIMATION[1]
+    result = {name: distance(name) for name in APPROXIMATION}
+    name = min(APPROXIMATION, key=lambda one: result[one])
+    name = name if result[name] < math.inf else APPROXIMATION[1]
     return name.removeprefix("similarity, ").removesuffix(", total")
 
 

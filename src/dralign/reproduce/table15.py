@@ -12,7 +12,7 @@ def table15(results: Results) -> Reproduction:
     lines = []
     for short, gap in (("dp", "demographic_parity"), ("eo", "equalized_odds")):
         for method in METHODS:
-            for place, weight in enumerate(weights(method, short)):
+            for index, weight in enumerate(weights(method, short)):
                 ours = [
                     results.values(figure, method, data="compas", gap=gap, fairness_weight=weight)
                     for figure in (precision, soft, hard)
@@ -22,9 +22,9 @@ def table15(results: Results) -> Reproduction:
                         short.upper(),
                         method,
                         f"{weight:g}",
-                        f"{paper[f'{method}_{short}_ap'][place]:g}",
+                        f"{paper[f'{method}_{short}_ap'][index]:g}",
                         shown(ours[0]),
-                        f"{paper[f'{method}_{short}'][place]:g}",
+                        f"{paper[f'{method}_{short}'][index]:g}",
                         *(shown({s: -v for s, v in values.items()}) for values in ours[1:]),
                     )
                 )
@@ -37,8 +37,8 @@ def weights(method: str, short: str) -> list[float]:
     if method in {"erm", "oversample"}:
         return [0.0]
     paper = printed("table15")
-    found: list[float] = paper.get(f"{method}_{short}_weights", paper[f"{short}_weights"])
-    return found
+    result: list[float] = paper.get(f"{method}_{short}_weights", paper[f"{short}_weights"])
+    return result
 
 
 _SIZES = (

@@ -125,12 +125,12 @@ def more(label: str, first: Values, second: Values, *, margin: float = AP_MARGIN
 
 def above(label: str, values: Values, bound: float, *, margin: float) -> Part:
     """Whether the mean of a figure is above a bound."""
-    found = Interval.of(values.values())
-    if not found.n:
+    result = Interval.of(values.values())
+    if not result.n:
         return Part(label, "not run", "no trial")
-    off = Interval(bound - found.mean, found.half_width, found.n)
-    text = f"{interval_text(found)} beside {bound:g}"
-    return Part(label, level_of(off, margin), text, found.n)
+    off = Interval(bound - result.mean, result.half_width, result.n)
+    text = f"{interval_text(result)} beside {bound:g}"
+    return Part(label, level_of(off, margin), text, result.n)
 
 
 def below(label: str, values: Values, bound: float, *, margin: float) -> Part:
@@ -147,20 +147,20 @@ def near(label: str, values: Values, printed: float, *, margin: float | None = N
     Between them undecided where the interval includes all that is within the margin, else it leans
     to the side of its mean.
     """
-    found = Interval.of(values.values())
-    if not found.n:
+    result = Interval.of(values.values())
+    if not result.n:
         return Part(label, "not run", "no trial")
     reach = MARGIN * abs(printed) if margin is None else margin
-    text = f"{interval_text(found)}, printed {printed:g}"
-    return Part(label, _level_of_size(found, printed, reach), text, found.n)
+    text = f"{interval_text(result)}, printed {printed:g}"
+    return Part(label, _level_of_size(result, printed, reach), text, result.n)
 
 
-def _level_of_size(found: Interval, printed: float, reach: float) -> Level:
+def _level_of_size(result: Interval, printed: float, reach: float) -> Level:
     """The level of "it is the printed number"."""
-    few = level_of(found, reach)
+    few = level_of(result, reach)
     if few == "too few seeds":
         return few
-    off, width = abs(found.mean - printed), found.half_width
+    off, width = abs(result.mean - printed), result.half_width
     if off + width <= reach:
         return "borne out"
     if off - width > reach:

@@ -39,9 +39,9 @@ def collect(rows: Tensor) -> list[Tensor]:
     longest = int(torch.cat(sizes).max())
     padded = rows.new_zeros((longest, *rows.shape[1:]))
     padded[: len(rows)] = rows.detach()
-    found = [torch.empty_like(padded) for _ in sizes]
-    dist.all_gather(found, padded)
-    return [part[: int(size)] for part, size in zip(found, sizes, strict=True)]
+    result = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(result, padded)
+    return [part[: int(size)] for part, size in zip(result, sizes, strict=True)]
 
 
 def require_same(layout: Tensor) -> None:

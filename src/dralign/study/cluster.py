@@ -100,23 +100,23 @@ class _Workers(Pool):
         return self._free_seat() is not None
 
     def hand_out(self, digest: str, call: Call, *arguments: object) -> None:
-        found = self._free_seat()
-        assert found is not None
-        place, seat = found
-        flight = Flight(digest, f"worker {place}")
+        result = self._free_seat()
+        assert result is not None
+        index, seat = result
+        flight = Flight(digest, f"worker {index}")
         self.flights[digest] = seat.flight = flight
-        self._submit(place, seat, flight, call, *arguments)
+        self._submit(index, seat, flight, call, *arguments)
 
     def take_back(self, digest: str) -> None:
         flight = self.flights.pop(digest)
-        place, seat = next(found for found in self._seats.items() if found[1].flight is flight)
+        index, seat = next(result for result in self._seats.items() if result[1].flight is flight)
         # When it is next seen it is asked again whether it answers.
-        del self._seats[place]
+        del self._seats[index]
         _aside(seat.future.cancel)
         if self.own is not None:
-            self._kill(place)
+            self._kill(index)
         elif seat.quiet < QUIET_SECONDS:  # it listens
-            _aside(self.client.run, _leave, workers=[place], on_error="ignore")
+            _aside(self.client.run, _leave, workers=[index], on_error="ignore")
 
     def stop(self) -> None:
         """Forgets everything; the block that opened the cluster closes it."""
@@ -133,12 +133,12 @@ class _Workers(Pool):
 
     def _age(self, step: float) -> None:
         super()._age(step)
-        for place, seat in list(self._seats.items()):
+        for index, seat in list(self._seats.items()):
             seat.quiet += step
             seat.asked += step
             if not seat.ready and seat.asked > PATIENCE_SECONDS:
                 _aside(seat.future.cancel)
-                del self._seats[place]  # it is asked again, if it is still there
+                del self._seats[index]  # it is asked again, if it is still there
         there = any(seat.ready for seat in self._seats.values())
         self._without = 0.0 if there else self._without + step
         self._unseen += step
@@ -158,13 +158,13 @@ class _Workers(Pool):
     def _free_seat(self) -> tuple[str, _Seat] | None:
         """A worker without a trial of ours, and if possible without one of others."""
         free = [
-            (bool(seat.sight.executes), place, seat)
-            for place, seat in self._seats.items()
-            if seat.flight is None and seat.quiet < QUIET_SECONDS and self._can_begin(place, seat)
+            (bool(seat.sight.executes), index, seat)
+            for index, seat in self._seats.items()
+            if seat.flight is None and seat.quiet < QUIET_SECONDS and self._can_begin(index, seat)
         ]
         return min(free, key=lambda entry: entry[0])[1:] if free else None
 
-    def _can_begin(self, place: str, seat: _Seat) -> bool:
+    def _can_begin(self, index: str, seat: _Seat) -> bool:
         """Whether a worker is ready, and so is what starts it again.
 
         A nanny whose worker dies before it has heard of its start may never start another one
@@ -173,13 +173,13 @@ class _Workers(Pool):
         if self.own is None:
             return seat.ready and seat.asked > SETTLE_SECONDS
         return seat.ready and any(
-            nanny.worker_address == place and nanny.process.status.name == "running"
+            nanny.worker_address == index and nanny.process.status.name == "running"
             for nanny in self.own.workers.values()
             if nanny.process is not None
         )
 
     def _submit(
-        self, place: str, seat: _Seat, flight: Flight | None, call: object, *arguments: object
+        self, index: str, seat: _Seat, flight: Flight | None, call: object, *arguments: object
     ) -> None:
         """Lets one worker make a call, under a name of its own: no late answer is another's.
 
@@ -191,7 +191,7 @@ class _Workers(Pool):
                 call,
                 *arguments,
                 key=f"dralign-{uuid.uuid4().hex}",
-                workers=[place],
+                workers=[index],
                 allow_other_workers=False,
                 pure=False,
             )
@@ -207,7 +207,7 @@ class _Workers(Pool):
                 result, error = future.result(), None
             except BaseException as raised:  # noqa: BLE001 - told to the coordinator
                 result, error = None, raised
-            self._mail.put(lambda: self._answered(place, seat, flight, result, error))
+            self._mail.put(lambda: self._answered(index, seat, flight, result, error))
 
         # The result comes from the worker, which may be gone or stopped by now: nobody but this
         # thread waits for it.
@@ -215,7 +215,7 @@ class _Workers(Pool):
 
     def _answered(
         self,
-        place: str,
+        index: str,
         seat: _Seat,
         flight: Flight | None,
         result: object,
@@ -226,12 +226,12 @@ class _Workers(Pool):
         Raises:
             StudyError: if the study can't go on.
         """
-        if self._seats.get(place) is not seat or seat.flight is not flight:
+        if self._seats.get(index) is not seat or seat.flight is not flight:
             return []
         if error is not None:
             if not self._is_loss(error):
                 self._refuse(error)
-            del self._seats[place]  # when it is next seen, if ever, it is asked again
+            del self._seats[index]  # when it is next seen, if ever, it is asked again
         seat.flight = seat.future = None
         if flight is None:  # that was the question whether it has this version
             if error is None:
@@ -269,32 +269,32 @@ class _Workers(Pool):
             f"a worker can't run trials: {type(error).__name__}: {one_line(str(error))}{advice}"
         ) from error
 
-    def _kill(self, place: str) -> None:
+    def _kill(self, index: str) -> None:
         """Kills a worker of our own cluster, which then starts another."""
         for nanny in self.own.workers.values():
-            if nanny.worker_address == place:
+            if nanny.worker_address == index:
                 kill(nanny)
 
     def _look_came(self, event: tuple[float, dict[str, list[Any]]]) -> None:
         """Takes what the scheduler reports, in the client's thread."""
-        sights = {place: _Sight(*sight) for place, sight in event[1].items()}
+        sights = {index: _Sight(*sight) for index, sight in event[1].items()}
         self._mail.put(lambda: self._see(sights))
 
     def _see(self, sights: dict[str, _Sight]) -> list[Ended]:
         """Takes a look of the scheduler: who is new, who is alive, who is gone."""
         self._unseen = 0.0
         lost = list[Ended]()
-        for place, seat in list(self._seats.items()):
-            if place not in sights or sights[place].identity != seat.sight.identity:
-                del self._seats[place]
+        for index, seat in list(self._seats.items()):
+            if index not in sights or sights[index].identity != seat.sight.identity:
+                del self._seats[index]
                 if seat.flight is not None:
                     del self.flights[seat.flight.digest]
                     lost.append((seat.flight.digest, None))
-        for place, sight in sights.items():
-            if place not in self._seats:
-                self._seats[place] = seat = _Seat(sight)
-                self._submit(place, seat, None, question(imports=True))
-            self._alive(self._seats[place], sight)
+        for index, sight in sights.items():
+            if index not in self._seats:
+                self._seats[index] = seat = _Seat(sight)
+                self._submit(index, seat, None, question(imports=True))
+            self._alive(self._seats[index], sight)
         if self.own is not None and len(sights) < len(self.own.worker_spec):
             self.own.scale(len(self.own.worker_spec))  # those that were given up
         if not self._warned and any(sight.threads > 1 for sight in sights.values()):
@@ -332,13 +332,13 @@ def _reports(topic: str, client: str) -> Callable[..., Awaitable[None]]:
 
         while client in dask_scheduler.clients:
             seen = {
-                place: [
+                index: [
                     worker.server_id,
                     worker.last_seen,
                     worker.nthreads,
                     [str(task.key) for task in worker.executing],
                 ]
-                for place, worker in dask_scheduler.workers.items()
+                for index, worker in dask_scheduler.workers.items()
             }
             dask_scheduler.log_event(topic, seen)
             await asyncio.sleep(pause)

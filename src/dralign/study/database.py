@@ -61,7 +61,7 @@ class Database:
     def __init__(self, path: Path, *, write: bool, timeout: float) -> None:
         self.path = path
         self._given = path.absolute()
-        self._place = Path(os.path.realpath(path))  # beside which SQLite puts its journal
+        self._path = Path(os.path.realpath(path))  # beside which SQLite puts its journal
         self._steps = 0
         with self.refusals("opened"):
             if write:
@@ -114,7 +114,7 @@ class Database:
         """Connects and checks; nothing stays open if that fails."""
         # Without isolation level the module opens no transactions of its own.
         self._connection = sqlite3.connect(
-            f"{self._place.as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None
+            f"{self._path.as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None
         )
         try:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST)
@@ -169,11 +169,11 @@ class Database:
             StudyError: if SQLite would wait for one without end, or remove other files.
         """
         for ending in ("", *_BESIDE):
-            part = f"{self._place}{ending}"
+            part = f"{self._path}{ending}"
             with suppress(FileNotFoundError):  # a journal may go at any moment
                 if not stat.S_ISREG(Path(part).stat().st_mode):
                     raise StudyError(f"{part}: not a regular file, and no part of a study")
-        journal = Path(f"{self._place}{_JOURNAL}")
+        journal = Path(f"{self._path}{_JOURNAL}")
         with suppress(FileNotFoundError), journal.open("rb") as file:
             file.seek(-min(os.fstat(file.fileno()).st_size, len(_NAMES_ANOTHER)), os.SEEK_END)
             if file.read() == _NAMES_ANOTHER:
@@ -187,7 +187,7 @@ class Database:
 
     def _run(self, sql: str, values: tuple[object, ...] = ()) -> Rows:
         """As ``query``, with what SQLite raises."""
-        self._steps = _STEPS + _size(self._place) + _size(f"{self._place}{_LOG}")
+        self._steps = _STEPS + _size(self._path) + _size(f"{self._path}{_LOG}")
         return self._connection.execute(sql, values).fetchall()
 
     def _is_endless(self) -> bool:
@@ -197,7 +197,7 @@ class Database:
 
     def _is_held_beside(self) -> bool:
         """Whether a file beside this one may hold what this one lacks."""
-        return any(_size(f"{self._place}{ending}") for ending in (_JOURNAL, _LOG))
+        return any(_size(f"{self._path}{ending}") for ending in (_JOURNAL, _LOG))
 
     @contextmanager
     def refusals(self, done: str) -> Iterator[None]:
@@ -235,8 +235,8 @@ class Database:
 
 def _identity(path: Path) -> tuple[int, int]:
     """What tells a file from every other one that is there."""
-    found = path.stat()
-    return found.st_dev, found.st_ino
+    result = path.stat()
+    return result.st_dev, result.st_ino
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -49,5 +49,5 @@ def _revision(git: Path) -> dict[str, str]:
         packed = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return {}
-    found = [line[:12] for line in packed if line.endswith(f" {branch}")]
-    return {"revision": found[0]} if found else {}
+    result = [line[:12] for line in packed if line.endswith(f" {branch}")]
+    return {"revision": result[0]} if result else {}

@@ -117,9 +117,9 @@ class Ledger:
         rows = self._database.query("SELECT hash, status, record FROM trial ORDER BY hash")
         with _nothing_collected():
             return [
-                self._decode(digest, found, blob)
-                for digest, found, blob in rows
-                if (hashes is None or digest in hashes) and status in {None, found}
+                self._decode(digest, result, blob)
+                for digest, result, blob in rows
+                if (hashes is None or digest in hashes) and status in {None, result}
             ]
 
     def _decode(self, digest: object, status: object, blob: object) -> TrialRecord:

@@ -85,13 +85,13 @@ def train_network(
     rule, begun = rule or Selection(), _begun_with(pretrained)
     if threshold != THRESHOLD:
         _check_threshold(threshold, spec, spec.data.load(spec.seed).n_classes)
-    with joined(find_device(device) if isinstance(device, str) else device) as place:
+    with joined(find_device(device) if isinstance(device, str) else device) as index:
         first = rank() == 0
         fingerprint = _fingerprint(spec) if first else ""
         dataset, architecture, run = train_trial(
             spec,
             on_epoch=on_epoch if first else None,
-            device=place,
+            device=index,
             keep=rule,
             checkpoints=None if checkpoints is None else Checkpoints(checkpoints),
             pretrained=pretrained,
@@ -102,15 +102,15 @@ def train_network(
     model, bound = run.model.cpu(), spec.gap_bound
     chosen = run.restore(rule, spec.gap)
     decided = _decided(model, dataset, spec, threshold)
-    found = cautions(run.history, rule, spec.gap, names=dataset.group_names)
+    result = cautions(run.history, rule, spec.gap, names=dataset.group_names)
     if decided.threshold != THRESHOLD:  # the records decide at 0.5
         cells = {} if decided.test.cells is None else {"test": decided.test.cells}
         at = replace(chosen, test=decided.test.figures, cells=cells)
-        found = [
-            *(one for one in found if one.kind == "epoch"),
+        result = [
+            *(one for one in result if one.kind == "epoch"),
             *cautions((at,), rule, spec.gap, names=dataset.group_names),
         ]
-    notes = tuple(one.text for one in found)
+    notes = tuple(one.text for one in result)
     trained = {
         "trial": spec.to_dict(),
         "fingerprint": fingerprint,

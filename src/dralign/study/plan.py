@@ -125,8 +125,8 @@ def _plan(form: Mapping[str, Any], file: Path, data_home: str, max_trials: int) 
         raise OptionError(f"name: expected a text that can name a folder, got {name!r}")
     defaults = _checked("defaults", form.get("defaults", {}))
     grids = {
-        f"trials {place}": _grid(f"trials {place}", table, defaults)
-        for place, table in enumerate(tables, start=1)
+        f"trials {index}": _grid(f"trials {index}", table, defaults)
+        for index, table in enumerate(tables, start=1)
     }
     if (asked := sum(map(_count, grids.values()))) > max_trials:
         raise OptionError(
@@ -288,15 +288,15 @@ def _methods(names: list[str], settings: Settings) -> list[str]:
         OptionError: if one is unknown.
     """
     gap = settings.get("gap", "demographic_parity")
-    found: list[str] = []
+    result: list[str] = []
     for name in names:
         if name == "all":
-            found += [kind.name for kind in method_types() if gap in kind.supported_gaps()]
+            result += [kind.name for kind in method_types() if gap in kind.supported_gaps()]
         elif name in method_names():
-            found.append(name)
+            result.append(name)
         else:
             raise OptionError(unknown("method", name, ("all", *method_names())))
-    return found
+    return result
 
 
 def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:

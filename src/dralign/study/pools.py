@@ -33,7 +33,7 @@ class Flight:
 
     Attributes:
         digest: its hash.
-        place: the worker, in words.
+        worker: which one, in words.
         begun: whether the worker is known to have begun with it.
         running: seconds since then.
         silent: seconds without a sign that it is being worked on.
@@ -41,7 +41,7 @@ class Flight:
     """
 
     digest: str
-    place: str
+    worker: str
     begun: bool = False
     running: float = 0.0
     silent: float = 0.0

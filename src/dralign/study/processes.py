@@ -110,7 +110,7 @@ class _Processes(Pool):
             return []
         flight.silent, flight.told = 0.0, False
         flight.begun = flight.begun or kind == "begun"
-        flight.place = f"process {worker.pid}"
+        flight.worker = f"process {worker.pid}"
         if kind == "raised":
             error, text = value
             raise error(text)

@@ -68,11 +68,11 @@ class TrialRecord:
                 out of range, or its parts do not belong together.
         """
         form = Form(content, "trial record", error=StudyError)
-        if (found := form.content.get("format")) != RECORD_FORMAT:
-            older = isinstance(found, int) and 0 < found < RECORD_FORMAT
+        if (result := form.content.get("format")) != RECORD_FORMAT:
+            older = isinstance(result, int) and 0 < result < RECORD_FORMAT
             what = "; it is of an older dralign: run the study again, in another folder"
             raise StudyError(
-                f"trial record: expected format {RECORD_FORMAT}, got {found!r:.50}"
+                f"trial record: expected format {RECORD_FORMAT}, got {result!r:.50}"
                 f"{what if older else ''}"
             )
         form.only("format", *_ENTRIES)
@@ -84,8 +84,8 @@ class TrialRecord:
             status=_status(form),
             error=form.text("error"),
             history=tuple(
-                EpochRecord.from_dict(epoch, f"trial record, epoch {place}", error=StudyError)
-                for place, epoch in enumerate(form.entries("history"))
+                EpochRecord.from_dict(epoch, f"trial record, epoch {index}", error=StudyError)
+                for index, epoch in enumerate(form.entries("history"))
             ),
             seconds=form.amount("seconds"),
             warnings=form.texts("warnings"),
@@ -109,13 +109,13 @@ class TrialRecord:
         gap = self.spec.gap
         judged = {gap_measure(name).key(gap) for name in (DEFAULT, PUBLISHED)}
         needed = {"average_precision", *judged}
-        for place, epoch in enumerate(self.history):
-            if epoch.epoch != place:
-                raise StudyError(f"trial record, epoch {place}: 'epoch' must be {place}")
+        for index, epoch in enumerate(self.history):
+            if epoch.epoch != index:
+                raise StudyError(f"trial record, epoch {index}: 'epoch' must be {index}")
             if not (needed <= epoch.validation.keys() and needed <= epoch.test.keys()):
-                raise StudyError(f"trial record, epoch {place}: expected figures of {gap}")
+                raise StudyError(f"trial record, epoch {index}: expected figures of {gap}")
             if len(epoch.similarity) < 2:
-                raise StudyError(f"trial record, epoch {place}: expected similarities")
+                raise StudyError(f"trial record, epoch {index}: expected similarities")
 
 
 _ENTRIES: Final = tuple(entry.name for entry in fields(TrialRecord))

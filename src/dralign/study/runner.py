@@ -247,7 +247,7 @@ def _tell(flight: Flight, spec: TrialSpec) -> None:
     flight.told = True
     warnings.warn(
         f"the trial {spec.method}, seed {spec.seed} ({flight.digest[:12]}) has given no sign of "
-        f"life for {flight.silent:.0f} s ({flight.place} is stopped, or the machine swaps); after "
+        f"life for {flight.silent:.0f} s ({flight.worker} is stopped, or the machine swaps); after "
         f"{PATIENCE_SECONDS:.0f} s it is tried again elsewhere",
         DralignWarning,
         stacklevel=2,

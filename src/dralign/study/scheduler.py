@@ -78,10 +78,10 @@ def connect(distributed: Any, jobs: int, address: str, stack: ExitStack) -> tupl
             f"no Dask scheduler answers at {address}; start one with 'dask scheduler', or use local"
         ) from error
     try:
-        found = within(START_SECONDS, lambda: client.run_on_scheduler(question()))
+        result = within(START_SECONDS, lambda: client.run_on_scheduler(question()))
     except Exception as error:  # it went away again
         raise StudyError(f"the Dask scheduler at {address} does not answer") from error
-    require_version(address, found)
+    require_version(address, result)
     return client, own
 
 
@@ -177,12 +177,12 @@ def question(*, imports: bool = False) -> Callable[[], str]:
         from importlib import import_module, metadata
 
         try:
-            found = metadata.version("dralign")
+            result = metadata.version("dralign")
         except metadata.PackageNotFoundError:
             return ""
-        if imports and found == own:
+        if imports and result == own:
             import_module("dralign.study.attempt")
-        return found
+        return result
 
     return installed
 

@@ -206,10 +206,10 @@ class Trial:
         """
         name = self.spec.data.name
         try:
-            found = self.spec.data.fingerprint()
+            result = self.spec.data.fingerprint()
         except DralignError as error:
             raise StudyError(f"{error}; it could be read when the study began") from error
-        if found != self.fingerprint:
+        if result != self.fingerprint:
             raise StudyError(
                 f"{name}: the file changed while the study ran (or is another one where a worker "
                 "runs); what is recorded is of the old one, the same command begins anew"

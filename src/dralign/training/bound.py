@@ -65,5 +65,5 @@ class DualAscent:
 
 def _thinned(group: Tensor, n_groups: int) -> Tensor:
     """Every k-th row number of a group that has more than ``MOST_ROWS``, and all of the others."""
-    places = [(group == code).nonzero()[:, 0] for code in range(n_groups)]
-    return torch.cat([rows[:: max(-(-len(rows) // MOST_ROWS), 1)] for rows in places])
+    indices = [(group == code).nonzero()[:, 0] for code in range(n_groups)]
+    return torch.cat([rows[:: max(-(-len(rows) // MOST_ROWS), 1)] for rows in indices])

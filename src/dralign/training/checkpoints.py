@@ -75,14 +75,14 @@ class Checkpoints:
             OutputError: if nothing can be written there.
         """
         folder = Path(self.folder)
-        try_output(self._place(0))
+        try_output(self._file_of(0))
         with locked(folder / f"process-{rank()}.lock") as mine:
             if not mine:
                 raise OptionError(
                     f"checkpoints: another run is using {folder}; wait for it, or choose another "
                     "folder"
                 )
-            remove_left(folder, self._place("*").name)
+            remove_left(folder, self._file_of("*").name)
             yield
 
     def save(self, run: Run) -> None:
@@ -91,7 +91,7 @@ class Checkpoints:
         Raises:
             OutputError: if it can't be written.
         """
-        write_atomically(self._place(run.steps), lambda new: _write(new, run))
+        write_atomically(self._file_of(run.steps), lambda new: _write(new, run))
         # A later one is left from before the run went back to an earlier one.
         self._thin_out(run.steps, later=True)
 
@@ -103,35 +103,35 @@ class Checkpoints:
         Raises:
             OptionError: if the checkpoints are of another run, or of another version of dralign.
         """
-        at, found = self._newest(run, _LAST)
+        at, result = self._newest(run, _LAST)
         # No process may be ahead of the others; all go round as often.
         while min(reached := _of_all(at, run.loss.device)) < max(reached):
-            at, found = self._newest(run, min(reached))
-        if found is not None:
-            found.restore(run)
+            at, result = self._newest(run, min(reached))
+        if result is not None:
+            result.restore(run)
             self._thin_out(at)  # it may have been stopped before it was done with that
 
     def _thin_out(self, step: int, *, later: bool = False) -> None:
         """Removes all but the last checkpoints up to a step, and ``later`` ones only if asked."""
-        found = self._found()
-        kept = sorted(at for at in found if at <= step)[-self.last :]
-        for at, paths in found.items():
+        result = self._found()
+        kept = sorted(at for at in result if at <= step)[-self.last :]
+        for at, paths in result.items():
             for path in paths if at < kept[0] or (later and at > step) else ():
                 with suppress(OSError):  # one more does no harm
                     path.unlink()
 
-    def _place(self, step: int | str) -> Path:
+    def _file_of(self, step: int | str) -> Path:
         """The file of this process after so many steps."""
         return Path(self.folder) / f"step-{step}-process-{rank()}.safetensors"
 
     def _found(self) -> dict[int, list[Path]]:
         """The files of this process by step."""
-        found: dict[int, list[Path]] = {}
+        result: dict[int, list[Path]] = {}
         for path in sorted(Path(self.folder).glob("step-*")):
             named = _NAME.fullmatch(path.name)
             if named and int(named["rank"]) == rank() and path.is_file():  # no pipe, no folder
-                found.setdefault(int(named["step"]), []).append(path)
-        return found
+                result.setdefault(int(named["step"]), []).append(path)
+        return result
 
     def _newest(self, run: Run, limit: int) -> tuple[int, Snapshot | None]:
         """The newest whole checkpoint up to a step; 0 and None if there is none.
@@ -170,13 +170,13 @@ class Checkpoints:
             raise ArtifactError("its checksum is another")
         there = header.form("identity")
         for name, own in run.identity.items():
-            if (found := there.content.get(name)) != own:
+            if (result := there.content.get(name)) != own:
                 raise OptionError(
                     f"checkpoints: {self.folder} holds those of another run ({name}: "
-                    f"{str(found)[:200]} there, {own} here); choose another folder"
+                    f"{str(result)[:200]} there, {own} here); choose another folder"
                 )
         snapshot = Snapshot.checked(tensors, header.form("run"), run)
-        if snapshot.epochs * run.settings.iterations + snapshot.place != step:
+        if snapshot.epochs * run.settings.iterations + snapshot.step_of_epoch != step:
             raise ArtifactError("its name says another step")
         return snapshot
 
@@ -221,10 +221,10 @@ def _content(path: Path) -> tuple[State, dict[str, Any]]:
 def _checksum(tensors: State, header: Mapping[str, Any]) -> str:
     """The SHA-256 of all tensors and of the header but for its checksum."""
     rest = {key: value for key, value in header.items() if key != _CHECKSUM}
-    found = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
+    result = hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode())
     for name in sorted(tensors):
-        add_content(found, name, tensors[name])
-    return found.hexdigest()
+        add_content(result, name, tensors[name])
+    return result.hexdigest()
 
 
 def _of_all(number: int, device: torch.device) -> list[int]:

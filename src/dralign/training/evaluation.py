@@ -135,12 +135,12 @@ def rationale_similarity(
     with torch.no_grad():
         for granularity in GRANULARITIES:
             scores = figures.setdefault(granularity, {})
-            for place, layer in enumerate(layers):
+            for index, layer in enumerate(layers):
                 weight = layer.part(layer.weight(named))
                 scores[layer.name] = 0.0
                 for stratum in cells:
                     grads = [
-                        g for cell in stratum if cell is not None and (g := cell[place]) is not None
+                        g for cell in stratum if cell is not None and (g := cell[index]) is not None
                     ]
                     if len(grads) > 1:
                         rationales = [

@@ -40,7 +40,7 @@ class _Failure(NamedTuple):
     """What is known of a process that stopped; of several the least one is told."""
 
     follows: bool  # another's failure, of which this one only tells
-    place: int
+    rank: int
     code: int
     line: str
 
@@ -96,8 +96,8 @@ def launch(arguments: Sequence[str], n: int) -> tuple[int, str]:
     folder = tempfile.TemporaryDirectory(prefix="dralign-", ignore_cleanup_errors=True)
     with folder as name, _terminations_raised():
         try:
-            for place in range(n):
-                told = _environment(place, n, name)
+            for rank in range(n):
+                told = _environment(rank, n, name)
                 ranks.append(_start(_command(arguments), told))
             return _wait(ranks, Path(name))
         except _Terminated as asked:
@@ -123,7 +123,7 @@ def _command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "dralign", *arguments]
 
 
-def _environment(place: int, n: int, folder: str) -> dict[str, str]:
+def _environment(rank: int, n: int, folder: str) -> dict[str, str]:
     """What a process is told: who it is, where the others are found, and to stay on this machine.
 
     Modules are found where this process finds them. A process with a thread for every core would
@@ -135,8 +135,8 @@ def _environment(place: int, n: int, folder: str) -> dict[str, str]:
         "OMP_NUM_THREADS": str(max((os.cpu_count() or 1) // n, 1)),
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
-        "RANK": str(place),
-        "LOCAL_RANK": str(place),
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
         "WORLD_SIZE": str(n),
         RUN_FOLDER: folder,
         _PARENT: str(os.getpid()),
@@ -161,7 +161,7 @@ def _wait(ranks: Sequence[subprocess.Popen[bytes]], folder: Path) -> tuple[int, 
     looks = [0] * len(ranks)
     while True:
         codes = [rank.poll() for rank in ranks]
-        failures = [_failure(place, code, folder) for place, code in enumerate(codes) if code]
+        failures = [_failure(index, code, folder) for index, code in enumerate(codes) if code]
         if failures:
             seen = time.monotonic() if seen is None else seen
             told = min(failures)
@@ -170,11 +170,11 @@ def _wait(ranks: Sequence[subprocess.Popen[bytes]], folder: Path) -> tuple[int, 
                 return told.code, told.line
         elif None not in codes:
             return 0, ""
-        for place, rank in enumerate(ranks):
-            looks[place] = looks[place] + 1 if _is_stopped(rank) else 0
-            if looks[place] == _STOPPED_LOOKS:
+        for index, rank in enumerate(ranks):
+            looks[index] = looks[index] + 1 if _is_stopped(rank) else 0
+            if looks[index] == _STOPPED_LOOKS:
                 warnings.warn(
-                    f"process {place} is stopped and the others wait for it; "
+                    f"process {index} is stopped and the others wait for it; "
                     f"'kill -CONT {rank.pid}' lets it go on",
                     DralignWarning,
                     stacklevel=3,
@@ -182,17 +182,17 @@ def _wait(ranks: Sequence[subprocess.Popen[bytes]], folder: Path) -> tuple[int, 
         time.sleep(_LOOK_SECONDS)
 
 
-def _failure(place: int, code: int, folder: Path) -> _Failure:
+def _failure(rank: int, code: int, folder: Path) -> _Failure:
     """What a process that ended with an exit code has told, or how it ended."""
     line = ""
     with suppress(OSError, UnicodeDecodeError):  # it may have had no time to tell
-        line = line_of(folder, place).read_text(encoding="utf-8")
+        line = line_of(folder, rank).read_text(encoding="utf-8")
     if not line:
         how = f"exit code {code}"
         with suppress(ValueError):
             how = signal.Signals(-code).name if code < 0 else how
-        line = f"process {place} stopped ({how}); the others were ended"
-    return _Failure(PEER_LOST in line, place, max(code, 1), line)
+        line = f"process {rank} stopped ({how}); the others were ended"
+    return _Failure(PEER_LOST in line, rank, max(code, 1), line)
 
 
 def _is_stopped(rank: subprocess.Popen[bytes]) -> bool:

@@ -115,13 +115,13 @@ def train(
         if checkpoints is not None:
             run.identity = identity(model, dataset, method, settings, keep)
             checkpoints.resume(run)
-        if (len(run.history), run.place) > (settings.epochs, 0):
+        if (len(run.history), run.step_of_epoch) > (settings.epochs, 0):
             raise OptionError(
                 f"epochs: {settings.epochs} asked for, and the checkpoints are beyond; choose "
                 "another folder"
             )
         # An epoch that was begun is finished, also if it is not asked for any more.
-        while run.place or not _finished(run, keep, method.gap.name):
+        while run.step_of_epoch or not _finished(run, keep, method.gap.name):
             _epoch(run, dataset, method, checkpoints)
             start = time.perf_counter()
             with _advice(run, method):
@@ -235,8 +235,8 @@ def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints 
     interval = max(settings.iterations // MEASUREMENTS, 1)
     own, blocks = part_of(run.sampler.blocks, rank(), n_processes())
     start = time.perf_counter()
-    while run.place < settings.iterations:
-        if ascent is not None and run.place % interval == 0:
+    while run.step_of_epoch < settings.iterations:
+        if ascent is not None and run.step_of_epoch % interval == 0:
             with _advice(run, method):
                 ascent.multiplier = from_first(lambda: _observed(model, ascent))
         x, y, group = rows.at(run.sampler.draw()[own])
@@ -250,8 +250,8 @@ def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints 
         scaler.update()
         run.loss += result.loss
         run.skipped += result.skipped
-        run.place += 1
-        within = run.place < settings.iterations
+        run.step_of_epoch += 1
+        within = run.step_of_epoch < settings.iterations
         if within and checkpoints is not None and checkpoints.due(run.steps):
             run.seconds += time.perf_counter() - start
             checkpoints.save(run)

@@ -42,7 +42,7 @@ class Run:
         identity: what tells the run from others; empty where that is never asked.
         history: the records of finished epochs.
         kept: the weights after those epochs whose weights are kept.
-        place: how many steps of the running epoch are done.
+        step_of_epoch: how many steps of the running epoch are done.
         loss: the sum of their losses.
         skipped: the groups or cells that were absent from their batches.
         seconds: the time they took.
@@ -61,14 +61,14 @@ class Run:
     identity: dict[str, str] = field(default_factory=dict)
     history: list[EpochRecord] = field(default_factory=list)
     kept: dict[int, State] = field(default_factory=dict)
-    place: int = 0
+    step_of_epoch: int = 0
     skipped: int = 0
     seconds: float = 0.0
 
     @property
     def steps(self) -> int:
         """How many steps are done in all."""
-        return len(self.history) * self.settings.iterations + self.place
+        return len(self.history) * self.settings.iterations + self.step_of_epoch
 
     def close_epoch(self, record: EpochRecord, keep: Keep, gap: str) -> None:
         """Adds a record, keeps the weights as they are if they are asked for, and counts anew.
@@ -82,7 +82,7 @@ class Run:
         elif keep == "all":
             self.kept[record.epoch] = weights(self.model)
         self.loss = torch.zeros_like(self.loss)
-        self.place, self.skipped, self.seconds = 0, 0, 0.0
+        self.step_of_epoch, self.skipped, self.seconds = 0, 0, 0.0
 
 
 def weights(model: nn.Module) -> State:

@@ -105,8 +105,8 @@ class Selection:
         gaps = np.array([record.validation[key] for record in records])
         kept = gaps <= self.bound if self.bound is not None else np.zeros_like(gaps, dtype=bool)
         if kept.any():
-            places = np.flatnonzero(kept)
-            return records[int(places[_first_best(-precision[places])])]
+            indices = np.flatnonzero(kept)
+            return records[int(indices[_first_best(-precision[indices])])]
         return records[_first_best(gaps)]
 
 

@@ -45,7 +45,7 @@ class Snapshot:
         multiplier: lambda under a gap bound; None without one.
         history: the records of finished epochs.
         kept: the epochs whose weights are kept.
-        place: how many steps of the running epoch are done.
+        step_of_epoch: how many steps of the running epoch are done.
         skipped: the groups or cells that were absent from their batches.
         seconds: the time they took.
     """
@@ -56,7 +56,7 @@ class Snapshot:
     multiplier: float | None
     history: History
     kept: tuple[int, ...]
-    place: int
+    step_of_epoch: int
     skipped: int
     seconds: float
 
@@ -77,7 +77,7 @@ class Snapshot:
             multiplier=None if run.ascent is None else run.ascent.multiplier,
             history=tuple(run.history),
             kept=tuple(run.kept),
-            place=run.place,
+            step_of_epoch=run.step_of_epoch,
             skipped=run.skipped,
             seconds=run.seconds,
         )
@@ -100,21 +100,21 @@ class Snapshot:
         history = tuple(
             _record(entry, epoch, rest) for epoch, entry in enumerate(rest.entries("history"))
         )
-        found = cls(
+        result = cls(
             tensors=tensors,
             draws=rest.form("draws").content,
             scaler=rest.form("scaler").content,
             multiplier=_multiplier(rest, run),
             history=history,
             kept=_kept(rest, len(history)),
-            place=rest.integer("place", 0, run.settings.iterations - 1),
+            step_of_epoch=rest.integer("step_of_epoch", 0, run.settings.iterations - 1),
             skipped=rest.integer("skipped"),
             seconds=rest.amount("seconds"),
         )
-        _check_draws(found.draws, run)
+        _check_draws(result.draws, run)
         _check_scaler(rest.form("scaler"), run)
-        _check_tensors(found, run)
-        return found
+        _check_tensors(result, run)
+        return result
 
     @property
     def epochs(self) -> int:
@@ -145,7 +145,7 @@ class Snapshot:
             epoch: {name: x.clone() for name, x in only(f"kept/{epoch}", tensors).items()}
             for epoch in self.kept
         }
-        run.place, run.skipped, run.seconds = self.place, self.skipped, self.seconds
+        run.step_of_epoch, run.skipped, run.seconds = self.step_of_epoch, self.skipped, self.seconds
 
 
 def _state_of(run: Run) -> State:
@@ -248,17 +248,17 @@ def _check_scaler(form: Form, run: Run) -> None:
     form.amount("scale")
 
 
-def _check_tensors(found: Snapshot, run: Run) -> None:
+def _check_tensors(result: Snapshot, run: Run) -> None:
     """Checks names, shapes and types of all tensors, and tries those of generators and step.
 
     Raises:
         ArtifactError: if they are not those of this run.
     """
-    tensors, own = found.tensors, weights(run.model)
+    tensors, own = result.tensors, weights(run.model)
     wanted = {
         "model": own,
         "random": _random(run),
-        **{f"kept/{epoch}": own for epoch in found.kept},
+        **{f"kept/{epoch}": own for epoch in result.kept},
     }
     parts = {name: only(name, tensors) for name in (*wanted, "optimiser", "step")}
     single: State = {name: tensors[name] for name in _SINGLE if name in tensors}

@@ -34,13 +34,13 @@ def tensorboard_log(folder: str | Path) -> Callable[[EpochRecord], None]:
 
 def scalars(record: EpochRecord) -> dict[str, float]:
     """The numbers of a record by the names under which TensorBoard shows them."""
-    found: dict[str, float] = {"loss": record.loss, "skipped": record.skipped}
+    result: dict[str, float] = {"loss": record.loss, "skipped": record.skipped}
     if record.found_weight is not None:
-        found["found_weight"] = record.found_weight
-    found |= {"seconds/steps": record.seconds, "seconds/evaluation": record.evaluation_seconds}
+        result["found_weight"] = record.found_weight
+    result |= {"seconds/steps": record.seconds, "seconds/evaluation": record.evaluation_seconds}
     for split in ("validation", "test"):
-        found |= {f"{split}/{name}": value for name, value in getattr(record, split).items()}
+        result |= {f"{split}/{name}": value for name, value in getattr(record, split).items()}
     for granularity, layers in record.similarity.items():
-        found |= {f"similarity/{granularity}/{name}": value for name, value in layers.items()}
-        found[f"similarity/{granularity}/total"] = record.similarity_total(granularity)
-    return found
+        result |= {f"similarity/{granularity}/{name}": value for name, value in layers.items()}
+        result[f"similarity/{granularity}/total"] = record.similarity_total(granularity)
+    return result
