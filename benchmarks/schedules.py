@@ -1,6 +1,6 @@
 """How often to align: every schedule of a ledger against gap regularisation and the exact term.
 
-    dralign sweep plans/speed_screen.toml --out screen
+    dralign sweep experiments/speed_screen.toml --out screen
     python benchmarks/schedules.py screen
 
 The ledgers behind docs/speed.md were written before records had every measure; version control has

@@ -1,20 +1,34 @@
-"""Copies a ledger for version control: score quantiles stay at the epochs that rules pick.
+"""Copies the trials of a study for version control, or back, so that a sweep goes on from there.
 
-    python experiments/keep.py studies/settle_adult results/settle_adult.sqlite
+    python experiments/keep.py studies/settle_adult results/settle_adult.jsonl.gz
+    python experiments/keep.py results/settle_adult.jsonl.gz studies/settle_adult
 
-All figures of all epochs stay, and so does every hash: a sweep goes on from the copy as from the
-ledger. Quantiles are three quarters of its bytes, and are kept for the last epoch and for those of
-the smallest soft and base-rate gap. An older copy is replaced.
+The copy has a line of JSON for each trial: its settings, hash, versions and machine, and every
+figure of every epoch in six digits. Score quantiles, three quarters of the bytes of a ledger, stay
+for the epochs that one of `RULES` picks. `zcat` shows it.
 """
 
 import argparse
+import gzip
+import json
 from dataclasses import replace
 from pathlib import Path
 
-from dralign.study import Ledger, ledger_path
+from dralign.forms import to_json
+from dralign.study import Ledger, TrialRecord, ledger_path
 from dralign.training import PUBLISHED_RULE, Selection
 
-RULES = (Selection("last"), PUBLISHED_RULE, Selection())
+RULES = (Selection("last"), Selection("highest_ap"), PUBLISHED_RULE, Selection())
+ENDING = ".jsonl.gz"
+
+
+def records_of(path):
+    """The records of a study, or of a copy of one."""
+    if path.name.endswith(ENDING):
+        with gzip.open(path, "rt", encoding="utf-8") as file:
+            return [TrialRecord.from_dict(json.loads(line)) for line in file]
+    with Ledger(ledger_path(path), create=False) as ledger:
+        return ledger.records()
 
 
 def slim(record):
@@ -31,18 +45,46 @@ def slim(record):
     return replace(record, history=history)
 
 
+def rounded(value):
+    """A JSON form with its figures in six digits."""
+    if isinstance(value, dict):
+        return {key: rounded(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [rounded(entry) for entry in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def line_of(record):
+    """The record as a line; its settings stay as they are, as the hash is theirs."""
+    form = slim(record).to_dict()
+    return to_json({**rounded(form), "spec": form["spec"]})
+
+
+def copied(records, path):
+    """Writes the copy; the same records give the same bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        path.open("wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as file,
+    ):
+        for record in records:
+            file.write(line_of(record).encode() + b"\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("study", type=Path)
-    parser.add_argument("copy", type=Path)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
     given = parser.parse_args()
-    with Ledger(ledger_path(given.study), create=False) as ledger:
-        records = ledger.records()
-    given.copy.unlink(missing_ok=True)
-    with Ledger(given.copy) as copy:
+    records = records_of(given.source)
+    if given.target.name.endswith(ENDING):
+        copied(records, given.target)
+        print(f"{given.target}: {len(records)} trials, {given.target.stat().st_size / 1e6:.1f} MB")
+        return
+    with Ledger(ledger_path(given.target)) as ledger:
         for record in records:
-            copy.add(slim(record))
-    print(f"{given.copy}: {len(records)} trials, {given.copy.stat().st_size / 1e6:.1f} MB")
+            ledger.add(record)
+    print(f"{ledger.path}: {len(records)} trials")
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+from keep import records_of
 
 from dralign.analysis import Interval, hypervolume
 from dralign.metrics import gap_measure
 from dralign.metrics.recalibrated import recalibrated_gap
 from dralign.reproduce.fronts import matched_ratio
 from dralign.reproduce.levels import finding
-from dralign.study import Ledger, ledger_path
 from dralign.training import PUBLISHED_RULE, Selection
 
 LAST = Selection("last", 0)
@@ -45,11 +45,10 @@ def arm(spec):
 
 
 class Study:
-    """The finished trials of one ledger, by arm, learning rate and seed."""
+    """The finished trials of a study or of its copy, by arm, learning rate and seed."""
 
     def __init__(self, path):
-        with Ledger(ledger_path(path), create=False) as ledger:
-            records = [record for record in ledger.records() if record.status == "done"]
+        records = [record for record in records_of(path) if record.status == "done"]
         self.data = records[0].spec.data.name
         self.trials = defaultdict(lambda: defaultdict(list))
         for record in records:

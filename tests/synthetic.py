@@ -1,8 +1,10 @@
-"""Small data sets for tests, with a label that depends on the group."""
+"""Small networks, rows and data sets for tests."""
 
 import torch
+from torch import Tensor, nn
 
 from dralign.data.dataset import Dataset, Split
+from dralign.models import mlp
 
 
 def split(n: int, *, n_groups: int = 2, n_inputs: int = 6, seed: int = 0) -> Split:
@@ -31,3 +33,23 @@ def dataset(*, n_groups: int = 2, n_inputs: int = 6, n: int = 300) -> Dataset:
         label="label",
         positive="1",
     )
+
+
+def perceptron(seed: int = 0, *, n_outputs: int = 1) -> nn.Sequential:
+    """A small network for these data sets, the same for the same seed."""
+    torch.manual_seed(seed)
+    return mlp(6, hidden=8, n_outputs=n_outputs)
+
+
+def crossed_rows(
+    n: int = 24,
+    n_inputs: int = 4,
+    *,
+    n_groups: int = 2,
+    seed: int = 1,
+    dtype: torch.dtype = torch.float64,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Inputs, labels and groups in which every cell has rows; the inputs mean nothing."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, n_inputs, generator=generator, dtype=dtype)
+    return x, torch.arange(n) // n_groups % 2, torch.arange(n) % n_groups

@@ -20,24 +20,19 @@ from dralign.rationale import (
     per_sample_loss,
     select_layers,
 )
+from synthetic import crossed_rows
 
 WORDS = 7
 
 
-def rows(n: int = 24) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(n, 4, generator=generator, dtype=torch.float64)
-    return x, torch.arange(n) // 2 % 2, torch.arange(n) % 2
-
-
 def term_of(model: nn.Module, **options) -> Tensor:
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     strata = group_losses(per_sample_loss(model(x), y), group, n_groups=2)
     return RationaleAlignment(model, **options).align(strata)
 
 
 def step(model: nn.Module, **options) -> Tensor:
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     return aligned_backward(
         model, x, label=y, group=group, n_groups=2,
         alignment=RationaleAlignment(model, **options), alignment_weight=0.1,
@@ -45,12 +40,12 @@ def step(model: nn.Module, **options) -> Tensor:
 
 
 def taylor(model: nn.Module, **options):
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     return parity_scores(model, x, label=y, group=group, method="taylor", **options)
 
 
 def audited(model: nn.Module, **options):
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     few = {"n_splits": 20, "n_bootstrap": 20, "min_group_size": 1}
     return audit(model, x, label=y, group=group, **few, **options)
 
@@ -241,7 +236,7 @@ def test_weights_that_are_never_used_are_skipped_without_a_word(door):
 
 
 def test_a_layer_is_tried_once_not_at_every_step():
-    model, (x, y, group) = hidden("never used"), rows()
+    model, (x, y, group) = hidden("never used"), crossed_rows()
     term, calls = RationaleAlignment(model), []
     model.register_forward_hook(lambda *_: calls.append(1))
     counts = []
@@ -266,7 +261,7 @@ def test_a_used_layer_that_no_compared_row_reaches_is_no_error():
             return out + self.expert(x) if bool((x[:, 0] > 0).any()) else out
 
     torch.manual_seed(0)
-    model, (x, y, group) = Expert().double(), rows()
+    model, (x, y, group) = Expert().double(), crossed_rows()
     x[:, 0] = torch.where(y == 0, 1.0, -1.0)
     aligned_backward(
         model, x, label=y, group=group, n_groups=2, gap="equal_opportunity",
@@ -364,7 +359,7 @@ def test_the_fast_step_chooses_kernels_that_have_second_derivatives():
     fast = step(model)
     gradient = model.into.weight.grad.clone()
     model.zero_grad()
-    x, y, _ = rows()
+    x, y, _ = crossed_rows()
     with sdpa_kernel(SDPBackend.MATH):
         (per_sample_loss(model(x), y).mean() + 0.1 * term_of(model)).backward()
     assert torch.isfinite(fast)
@@ -422,7 +417,7 @@ def test_recurrent_weights_have_rationales_and_the_fast_step_equals_the_plain(
     step(model, granularity=granularity)
     found = [p.grad.clone() for p in model.parameters()]
     model.zero_grad()
-    x, y, _ = rows()
+    x, y, _ = crossed_rows()
     loss = per_sample_loss(model(x), y).mean()
     (loss + 0.1 * term_of(model, granularity=granularity)).backward()
     for one, parameter in zip(found, model.parameters(), strict=True):
@@ -466,7 +461,7 @@ def test_a_weight_of_columns_has_the_rationale_of_its_transpose(granularity):
 
 def test_exact_scores_and_audit_take_a_weight_of_columns():
     columns, linear = twins()
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     one, other = (
         parity_scores(model, x, label=y, group=group, engine="plain") for model in (columns, linear)
     )

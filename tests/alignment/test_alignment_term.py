@@ -15,6 +15,7 @@ from dralign.alignment import RationaleAlignment
 from dralign.errors import DataError, ModelError, OptionError
 from dralign.models import mlp
 from dralign.rationale import group_losses, per_sample_loss
+from synthetic import crossed_rows
 
 
 def smooth_mlp(n_inputs: int = 4, hidden: int = 5, *, seed: int = 0) -> nn.Sequential:
@@ -27,15 +28,6 @@ def smooth_mlp(n_inputs: int = 4, hidden: int = 5, *, seed: int = 0) -> nn.Seque
         nn.Tanh(),
         nn.Linear(hidden, 1),
     ).double()
-
-
-def rows(
-    n: int = 24, n_inputs: int = 4, *, n_groups: int = 2, seed: int = 1
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Inputs, labels and groups in which every cell has rows."""
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(n, n_inputs, generator=generator, dtype=torch.float64)
-    return x, torch.arange(n) // n_groups % 2, torch.arange(n) % n_groups
 
 
 def strata_of(model, x, y, group, *, n_groups=2, by_label=False, **params):
@@ -93,7 +85,7 @@ def naive_term(model, x, y, group, *, n_groups, by_label, granularity) -> float:
 @pytest.mark.parametrize("n_groups", [2, 3])
 def test_term_equals_the_formula_spelled_out(granularity, by_label, n_groups):
     model = smooth_mlp()
-    x, y, group = rows(n_groups=n_groups)
+    x, y, group = crossed_rows(n_groups=n_groups)
     term = RationaleAlignment(model, granularity=granularity)
     value = term.align(strata_of(model, x, y, group, n_groups=n_groups, by_label=by_label))
     expected = naive_term(
@@ -106,7 +98,7 @@ def test_term_equals_the_formula_spelled_out(granularity, by_label, n_groups):
 @pytest.mark.parametrize("by_label", [False, True], ids=["dp", "eo"])
 def test_first_and_second_derivatives_are_right(granularity, by_label):
     model = smooth_mlp(2, 3)
-    x, y, group = rows(12, 2)
+    x, y, group = crossed_rows(12, 2)
     term = RationaleAlignment(model, granularity=granularity)
     names = [name for name, _ in model.named_parameters()]
 
@@ -129,7 +121,7 @@ def test_first_and_second_derivatives_are_right(granularity, by_label):
 )
 def test_swapping_groups_changes_nothing_and_the_range_holds(hidden, seed, scale, granularity):
     model = smooth_mlp(3, hidden, seed=seed)
-    x, y, group = rows(16, 3, seed=seed)
+    x, y, group = crossed_rows(16, 3, seed=seed)
     term = RationaleAlignment(model, granularity=granularity)
     one = term.align(strata_of(model, x * scale, y, group)).item()
     other = term.align(strata_of(model, x * scale, y, 1 - group)).item()
@@ -144,7 +136,7 @@ def test_permuting_hidden_units_changes_nothing():
         permuted[0].weight.copy_(model[0].weight[order])
         permuted[0].bias.copy_(model[0].bias[order])
         permuted[2].weight.copy_(model[2].weight[:, order])
-    data = rows()
+    data = crossed_rows()
     for granularity in ("unit", "parameter"):
         one, other = (
             RationaleAlignment(m, granularity=granularity).align(strata_of(m, *data)).item()
@@ -190,7 +182,9 @@ def zero_weights() -> nn.Sequential:
 @pytest.mark.parametrize("granularity", ["unit", "parameter"])
 def test_degenerate_layers_give_finite_values_and_gradients(make, granularity):
     model = make()
-    value = RationaleAlignment(model, granularity=granularity).align(strata_of(model, *rows()))
+    value = RationaleAlignment(model, granularity=granularity).align(
+        strata_of(model, *crossed_rows())
+    )
     value.backward()
     assert torch.isfinite(value)
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in model.parameters())
@@ -199,7 +193,7 @@ def test_degenerate_layers_give_finite_values_and_gradients(make, granularity):
 def test_zero_norm_rationale_has_similarity_zero_and_no_gradient():
     model = zero_weights()
     term = RationaleAlignment(model, layers=["2"])
-    value = term.align(strata_of(model, *rows()))
+    value = term.align(strata_of(model, *crossed_rows()))
     value.backward()
     assert value.item() == 0
     assert not model[2].weight.grad.any()
@@ -208,7 +202,7 @@ def test_zero_norm_rationale_has_similarity_zero_and_no_gradient():
 def test_tiny_gradients_keep_their_direction():
     """Norms of 1e-12 are compared as they are: no epsilon switches the term off."""
     model = smooth_mlp().float()
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     values = []
     for scale in (1.0, 1e-12):
         losses = per_sample_loss(model(x.float()), y) * scale
@@ -221,7 +215,7 @@ def test_tiny_gradients_keep_their_direction():
 
 def test_absent_group_leaves_its_pairs_out():
     model = smooth_mlp()
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     (stratum,) = strata_of(model, x, y, group)
     term = RationaleAlignment(model)
     both = term.align([stratum]).item()
@@ -235,7 +229,7 @@ def test_absent_group_leaves_its_pairs_out():
 def test_nothing_to_compare_is_zero_with_a_zero_gradient(present, dtype):
     """As the gaps are: a batch of one group alone can go backward, also by itself."""
     model = smooth_mlp().to(dtype)
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     (stratum,) = strata_of(model, x.to(dtype), y, group)
     value = RationaleAlignment(model).align([[*stratum[:present], None], [None, None]])
     value.backward()
@@ -248,7 +242,7 @@ def test_nothing_to_compare_is_zero_with_a_zero_gradient(present, dtype):
 @pytest.mark.parametrize("granularity", ["unit", "parameter"])
 def test_losses_that_are_not_finite_give_nan_and_not_a_good_similarity(granularity, spoil):
     model = smooth_mlp()
-    ((first, second),) = strata_of(model, *rows())
+    ((first, second),) = strata_of(model, *crossed_rows())
     value = RationaleAlignment(model, granularity=granularity).align([[first, second * spoil]])
     assert value.isnan()
     value.backward()
@@ -261,7 +255,7 @@ def test_frozen_weights_are_skipped():
     model[0].weight.requires_grad_(requires_grad=False)
     assert whole.layers == ("2", "4")
     chosen = RationaleAlignment(model, layers=["2", "4"])
-    data = rows()
+    data = crossed_rows()
     assert whole.align(strata_of(model, *data)) == chosen.align(strata_of(model, *data))
 
 
@@ -277,7 +271,7 @@ def test_nothing_left_to_align_is_an_error():
 
 def test_weights_frozen_after_the_term_was_made_are_an_error_when_none_is_left():
     model = smooth_mlp()
-    term, strata = RationaleAlignment(model), strata_of(model, *rows())
+    term, strata = RationaleAlignment(model), strata_of(model, *crossed_rows())
     model.requires_grad_(requires_grad=False)
     with pytest.raises(ModelError, match="every chosen layer is frozen"):
         term.align(strata)
@@ -308,7 +302,7 @@ def test_never_used_weights_are_skipped():
         def forward(self, x: Tensor) -> Tensor:
             return self.used(x)
 
-    model, data = Spare(), rows()
+    model, data = Spare(), crossed_rows()
     value = RationaleAlignment(model).align(strata_of(model, *data))
     assert value == RationaleAlignment(model.used).align(strata_of(model.used, *data))
     with pytest.raises(ModelError, match="no chosen layer is reached"):
@@ -320,7 +314,7 @@ def test_tied_weight_counts_once_with_its_whole_gradient():
     model[2].weight = model[0].weight
     term = RationaleAlignment(model)
     assert term.layers == ("0", "4")
-    value = term.align(strata_of(model, *rows(n_inputs=5)))
+    value = term.align(strata_of(model, *crossed_rows(n_inputs=5)))
     assert -2 <= value.item() < 0
 
 
@@ -360,7 +354,7 @@ def test_parametrised_weight_counts_through_its_leaf():
     )
     model = model.double().eval()
     prune.random_unstructured(model[2], "weight", amount=1)
-    value = RationaleAlignment(model).align(strata_of(model, *rows()))
+    value = RationaleAlignment(model).align(strata_of(model, *crossed_rows()))
     value.backward()
     assert model[0].parametrizations.weight.original.grad is not None
     assert model[2].weight_orig.grad is not None
@@ -379,7 +373,7 @@ def test_weight_of_several_leaves_is_refused_unless_left_out(norm):
 def test_functional_call_takes_the_given_parameters():
     model = smooth_mlp()
     params = {name: (p * 1.5).detach().requires_grad_() for name, p in model.named_parameters()}
-    data = rows()
+    data = crossed_rows()
     value = RationaleAlignment(model).align(strata_of(model, *data, params=params), params=params)
     scaled = smooth_mlp()
     scaled.load_state_dict(params)
@@ -396,7 +390,7 @@ def test_compiled_model_is_refused_with_a_way_out():
 
 def test_bfloat16_autocast_stays_near_the_full_precision_term():
     model = smooth_mlp(8, 16).float()
-    x, y, group = rows(64, 8)
+    x, y, group = crossed_rows(64, 8)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = per_sample_loss(model(x.float()), y)
         value = RationaleAlignment(model).align(group_losses(losses, group, n_groups=2))
@@ -408,7 +402,7 @@ def test_bfloat16_autocast_stays_near_the_full_precision_term():
 
 
 def test_checkpointed_model_gives_the_same_term_and_gradient():
-    model, data = smooth_mlp(), rows()
+    model, data = smooth_mlp(), crossed_rows()
 
     class Checkpointed(nn.Module):
         def __init__(self) -> None:
@@ -434,7 +428,7 @@ def test_convolution_units_are_its_filters():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv1d(1, 3, 2), nn.Tanh(), nn.ConvTranspose1d(3, 4, 2, groups=1))
     model = nn.Sequential(*model, nn.Flatten(), nn.Linear(24, 1)).double()
-    x, y, group = rows(12, 6)
+    x, y, group = crossed_rows(12, 6)
     strata = strata_of(model, x.unsqueeze(1), y, group)
     value = RationaleAlignment(model, layers=["2"]).align(strata)
     grads = [torch.autograd.grad(loss, model[2].weight, retain_graph=True)[0] for loss in strata[0]]
@@ -464,7 +458,7 @@ def test_last_k_layers_are_the_last_registered():
 
 
 def test_labels_of_another_length_are_refused():
-    x, y, group = rows()
+    x, y, group = crossed_rows()
     losses = per_sample_loss(smooth_mlp()(x), y)
     with pytest.raises(DataError, match=r"label: expected shape \(24,\), got \(3,\)"):
         group_losses(losses, group, n_groups=2, label=y[:3])
@@ -473,7 +467,7 @@ def test_labels_of_another_length_are_refused():
 def test_losses_without_a_graph_are_refused():
     model = smooth_mlp()
     with torch.no_grad():
-        strata = strata_of(model, *rows())
+        strata = strata_of(model, *crossed_rows())
     with pytest.raises(ModelError, match=r"no graph to the weights; was it computed under"):
         RationaleAlignment(model).align(strata)
 
@@ -481,7 +475,7 @@ def test_losses_without_a_graph_are_refused():
 def test_term_leaves_the_model_as_it_was():
     model = smooth_mlp()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    RationaleAlignment(model).align(strata_of(model, *rows()))
+    RationaleAlignment(model).align(strata_of(model, *crossed_rows()))
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(p.grad is None and p.requires_grad for p in model.parameters())
     assert not any(module._forward_hooks for module in model.modules())

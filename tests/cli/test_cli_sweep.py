@@ -16,7 +16,10 @@ from dralign.cli import main
 from dralign.study import Ledger, ledger_path, load_plan, only_writer
 from dralign.training import Selection
 
-PLANS = sorted((Path(__file__).resolve().parents[2] / "plans").glob("*.toml"))
+ROOT = Path(__file__).resolve().parents[2]
+PLANS = sorted(
+    path for folder in ("examples", "experiments") for path in (ROOT / folder).glob("*.toml")
+)
 PLAN = """
 name = "small"
 assumed = ["all of it"]

@@ -21,7 +21,7 @@ KEYS = (
     "network", "classifier_width", "hidden", "depth", "epochs", "iterations", "batch_size",
     "learning_rate", "micro_batch", "precision", "patience", "readings", "alignment_share", "seeds",
 )  # fmt: skip
-PLANS = Path(__file__).parents[2] / "plans"
+PLANS = Path(__file__).parents[2] / "examples"
 TEXT = """
 name = "small"
 assumed = ["all of it"]

@@ -45,7 +45,16 @@ import torch  # noqa: F401
 ROOT = Path(__file__).resolve().parents[2]
 LIST = Path(__file__).with_name("mutants.toml")
 PACKAGE = "src/dralign"
-COPIED = ("src", "tests", "plans", "results", "docs", "pyproject.toml", "README.md")
+COPIED = (
+    "src",
+    "tests",
+    "examples",
+    "experiments",
+    "results",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+)
 LONGEST = 1800.0  # seconds that one run of tests may take at all
 FAILED = {1, 2}  # pytest: a test failed, or a test file could not be imported
 

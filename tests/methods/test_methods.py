@@ -17,12 +17,11 @@ from dralign.methods import (
     used_options,
     users_of,
 )
-from dralign.models import mlp
 from dralign.rationale import per_sample_loss
 from dralign.step import Batch, Sampler
 from dralign.training import TrainingSettings, train
 from switched_off import method_of
-from synthetic import dataset
+from synthetic import dataset, perceptron
 
 DP, EO = "demographic_parity", "equalized_odds"
 
@@ -42,13 +41,8 @@ def one_batch(balance: str, *, n_groups: int = 2) -> Batch:
     return Batch(rows.x[drawn].double(), rows.y[drawn], rows.group[drawn], sampler.blocks)
 
 
-def network(seed: int = 0) -> torch.nn.Module:
-    torch.manual_seed(seed)
-    return mlp(6, hidden=8)
-
-
 def gradients(method, batch: Batch) -> list[torch.Tensor]:
-    model = network().double()
+    model = perceptron().double()
     step = method.begin(model, n_groups=2, generator=torch.Generator())
     step(batch)
     return [parameter.grad for parameter in model.parameters()]
@@ -56,7 +50,7 @@ def gradients(method, batch: Batch) -> list[torch.Tensor]:
 
 def formula(batch: Batch, gap: str, lam: float, beta: float, loss: str, granularity: str):
     """L_cls + lambda * gap + beta * L_dF of Algorithms 1 and 2, written out for two groups."""
-    model = network().double()
+    model = perceptron().double()
     cells = [(g, y) for y in (0, 1) for g in (0, 1)] if gap == EO else [(0, None), (1, None)]
     mean, score, count = {}, {}, {}
     for g, y in cells:
@@ -108,7 +102,7 @@ def test_gradient_is_that_of_the_formula(name, lam, beta, gap, loss, granularity
 
 def test_erm_takes_the_mean_over_a_uniform_batch():
     batch = one_batch("uniform")
-    model = network().double()
+    model = perceptron().double()
     per_sample_loss(model(batch.x), batch.y).mean().backward()
     for found, parameter in zip(
         gradients(method_of("erm"), batch), model.parameters(), strict=True
@@ -120,7 +114,7 @@ def test_erm_takes_the_mean_over_a_uniform_batch():
 def test_zero_weights_make_three_methods_bit_identical(gap):
     data, weights = dataset(), []
     for name in ("oversample", "gap", "dralign"):
-        model = network()
+        model = perceptron()
         method = method_of(name, gap=gap)
         train(model, data, method, TrainingSettings(epochs=1, iterations=20, batch_size=30))
         weights.append(torch.cat([p.flatten() for p in model.parameters()]))
@@ -138,7 +132,7 @@ def test_only_the_last_layers_are_aligned_when_asked():
 def test_alignment_every_third_step_has_three_times_its_weight():
     batch = one_batch("group")
     sparse = {"fairness_weight": 0.3, "alignment_weight": 0.1, "alignment_every": 3}
-    model = network().double()
+    model = perceptron().double()
     step = method_of("dralign", **sparse).begin(model, n_groups=2, generator=torch.Generator())
     aligned = gradients(method_of("dralign", fairness_weight=0.3, alignment_weight=0.3), batch)
     between = gradients(method_of("gap", fairness_weight=0.3), batch)
@@ -162,7 +156,7 @@ def test_every_method_trains_for_every_gap_and_number_of_groups(name, gap, n_gro
         alignment_weight=0.01 if name == "dralign" else 0,
     )
     result = train(
-        network(),
+        perceptron(),
         dataset(n_groups=n_groups),
         method,
         TrainingSettings(epochs=1, iterations=3, batch_size=20),

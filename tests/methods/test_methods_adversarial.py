@@ -12,7 +12,7 @@ from dralign.models import mlp
 from dralign.step import Batch, Block
 from dralign.training import TrainingSettings, predict_probability, train
 from switched_off import method_of
-from synthetic import dataset, split
+from synthetic import dataset, perceptron, split
 
 DP, EO, EOP = "demographic_parity", "equalized_odds", "equal_opportunity"
 
@@ -25,14 +25,9 @@ def one_batch(*, n_groups: int = 2, missing: bool = False) -> Batch:
     return Batch(rows.x, rows.y, group, (Block(0, 80),))
 
 
-def network() -> nn.Module:
-    torch.manual_seed(0)
-    return mlp(6, hidden=8)
-
-
 def formula(batch: Batch, gap: str, n_groups: int, alpha: float) -> list[torch.Tensor]:
     """Eq. 18 written out with numpy's Frobenius product, for a fresh network and adversary."""
-    model = network()
+    model = perceptron()
     generator = torch.Generator().manual_seed(1)
     adversary = Adversary(n_groups, sees_label=gap == EO, generator=generator)
     logits = model(batch.x)[:, 0]
@@ -61,7 +56,7 @@ def formula(batch: Batch, gap: str, n_groups: int, alpha: float) -> list[torch.T
 @pytest.mark.parametrize("gap", [DP, EO, EOP])
 def test_the_gradient_is_that_of_the_formula(gap, n_groups, missing):
     batch = one_batch(n_groups=n_groups, missing=missing)
-    model, alpha = network(), 0.7
+    model, alpha = perceptron(), 0.7
     method = method_of("adversarial", gap=gap, fairness_weight=alpha)
     step = method.begin(model, n_groups=n_groups, generator=torch.Generator().manual_seed(1))
     step(batch)
@@ -95,7 +90,7 @@ def test_without_an_adversary_gradient_the_task_gradient_stays():
 def test_a_batch_without_rows_for_the_adversary_trains_the_task_loss(gap):
     batch = one_batch()
     nobody = Batch(batch.x, batch.y, torch.full_like(batch.group, -1), batch.blocks)
-    model, plain = network(), network()
+    model, plain = perceptron(), perceptron()
     method = method_of("adversarial", gap=gap, fairness_weight=1.0)
     found = method.begin(model, n_groups=2, generator=torch.Generator())(nobody)
     wanted = method_of("erm").begin(plain, n_groups=2, generator=torch.Generator())(nobody)
@@ -107,7 +102,7 @@ def test_a_batch_without_rows_for_the_adversary_trains_the_task_loss(gap):
 def test_the_seed_draws_the_adversary_and_gives_another_network():
     batch, weights = one_batch(), []
     for seed in (0, 0, 1):
-        model = network()
+        model = perceptron()
         optimiser = torch.optim.Adam(model.parameters())
         step = method_of("adversarial", fairness_weight=1.0).begin(
             model, n_groups=2, generator=torch.Generator().manual_seed(seed)
@@ -125,7 +120,7 @@ def test_begin_leaves_the_global_generator_alone():
     state = torch.random.get_rng_state()
     method = method_of("adversarial", fairness_weight=1.0)
     method.begin(mlp(6, hidden=8).to("meta"), n_groups=2, generator=torch.Generator())
-    model = network()
+    model = perceptron()
     state = torch.random.get_rng_state()
     method.begin(model, n_groups=2, generator=torch.Generator())
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -133,7 +128,7 @@ def test_begin_leaves_the_global_generator_alone():
 
 def test_the_adversary_learns_from_step_to_step():
     """With the network held still the adversary's loss falls, and with it the total's penalty."""
-    batch, model = one_batch(), network()
+    batch, model = one_batch(), perceptron()
     method = method_of("adversarial", fairness_weight=1.0)
     step = method.begin(model, n_groups=2, generator=torch.Generator().manual_seed(0))
     values = [float(step(batch).loss) for _ in range(60)]
@@ -143,7 +138,7 @@ def test_the_adversary_learns_from_step_to_step():
 def test_different_training_seeds_give_different_networks():
     weights = []
     for seed in (0, 1):
-        model = network()
+        model = perceptron()
         settings = TrainingSettings(1, 5, 20, seed=seed)
         train(model, dataset(), method_of("adversarial", fairness_weight=1.0), settings)
         weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))

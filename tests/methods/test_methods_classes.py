@@ -26,7 +26,7 @@ from dralign.training import TrainingSettings, train
 from path_penalty import path_penalty
 from sealed import edit
 from switched_off import method_of
-from synthetic import dataset, split
+from synthetic import dataset, perceptron, split
 
 DP, EO = "demographic_parity", "equalized_odds"
 QUICK = ["--epochs", "2", "--iterations", "10", "--hidden", "8", "--batch-size", "10"]
@@ -37,11 +37,6 @@ def three(rows: Split) -> Split:
     """The same rows with a label of three classes that leans on the group too."""
     score = rows.x[:, 0] + 0.6 * rows.group
     return replace(rows, y=(score > -0.2).long() + (score > 0.8).long())
-
-
-def network(n_outputs: int = 3) -> torch.nn.Module:
-    torch.manual_seed(0)
-    return mlp(6, hidden=8, n_outputs=n_outputs)
 
 
 def batch(gap: str, n: int = 120) -> Batch:
@@ -56,7 +51,7 @@ def batch(gap: str, n: int = 120) -> Batch:
 @pytest.mark.parametrize(("name", "beta"), [("gap", 0.0), ("dralign", 0.05)])
 def test_gradient_is_that_of_the_formula(name, beta, gap):
     """Cross-entropy, the gap of Eq. 23, and the cosines within each label's stratum."""
-    rows, lam, model = batch(gap), 0.4, network().double()
+    rows, lam, model = batch(gap), 0.4, perceptron(n_outputs=3).double()
     logits = model(rows.x)
     losses = F.cross_entropy(logits, rows.y, reduction="none")
     total, f = losses.mean(), logits.softmax(1)
@@ -71,7 +66,7 @@ def test_gradient_is_that_of_the_formula(name, beta, gap):
             total = total - beta * (c[0] @ c[1]) / (c[0].norm() * c[1].norm())
     expected = torch.autograd.grad(total, list(model.parameters()))
     method = method_of(name, gap=gap, fairness_weight=lam, alignment_weight=beta, n_classes=3)
-    trained = network().double()
+    trained = perceptron(n_outputs=3).double()
     method.begin(trained, n_groups=2, generator=torch.Generator())(rows)
     for parameter, wanted in zip(trained.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, wanted, rtol=1e-9, atol=1e-12)
@@ -79,7 +74,7 @@ def test_gradient_is_that_of_the_formula(name, beta, gap):
 
 @pytest.mark.parametrize("gap", [DP, EO])
 def test_mixup_is_the_largest_slope_over_the_classes(gap):
-    rows, model = batch(gap), network().double()
+    rows, model = batch(gap), perceptron(n_outputs=3).double()
     penalty = PathPenalty(resolve_gap(gap, n_classes=3))
     value, skipped = path_penalty(penalty, model, rows, generator=torch.Generator().manual_seed(3))
     generator, expected, h = torch.Generator().manual_seed(3), 0.0, 1e-5
@@ -108,7 +103,7 @@ def test_every_other_method_trains(name, gap):
         n_classes=3,
     )
     settings = TrainingSettings(epochs=1, iterations=3, batch_size=20)
-    (record,) = train(network(), data, method, settings).history
+    (record,) = train(perceptron(n_outputs=3), data, method, settings).history
     assert {f"soft_{DP}", f"hard_{EO}", "average_precision"} <= set(record.test)
     assert 0 < record.similarity_total("unit") <= (3 if gap == DP else 9) + 1e-6
 

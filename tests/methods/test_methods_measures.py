@@ -10,13 +10,12 @@ from torch.nn import functional as F
 
 from dralign.data import Split
 from dralign.gaps import resolve_gap
-from dralign.models import mlp
 from dralign.rationale import select_layers
 from dralign.step import Batch, Sampler, batch_in_blocks
 from dralign.training import EpochRecord, Selection
 from dralign.training.evaluation import rationale_similarity
 from switched_off import method_of
-from synthetic import split
+from synthetic import perceptron, split
 
 EOP, PP, PRINTED = "equal_opportunity", "predictive_parity", "printed_predictive_parity"
 every_gap = pytest.mark.parametrize("gap", [EOP, PP, PRINTED])
@@ -39,11 +38,6 @@ def drawn(gap: str) -> Batch:
     return Batch(rows.x[at].double(), rows.y[at], rows.group[at], sampler.blocks)
 
 
-def network() -> torch.nn.Module:
-    torch.manual_seed(0)
-    return mlp(6, hidden=8).double()
-
-
 def gap_term(gap: str, f: Tensor, group: Tensor, y: Tensor) -> Tensor:
     """The regularisers of A.11 with an absolute value, written out for two groups."""
     rates = []
@@ -63,7 +57,7 @@ def gap_term(gap: str, f: Tensor, group: Tensor, y: Tensor) -> Tensor:
 @pytest.mark.parametrize(("name", "beta"), [("gap", 0.0), ("dralign", 0.05)])
 def test_gradient_is_that_of_the_formula(name, beta, gap):
     """The gap of the batch, and the cosines of the groups' rationales within the labels of A.11."""
-    batch, lam, model = drawn(gap), 0.3, network()
+    batch, lam, model = drawn(gap), 0.3, perceptron().double()
     logits = model(batch.x)[:, 0]
     losses = F.binary_cross_entropy_with_logits(logits, batch.y.double(), reduction="none")
     total = losses.mean() + lam * gap_term(gap, torch.sigmoid(logits), batch.group, batch.y)
@@ -77,7 +71,7 @@ def test_gradient_is_that_of_the_formula(name, beta, gap):
             total = total - beta * (c[0] @ c[1]) / (c[0].norm() * c[1].norm())
     expected = torch.autograd.grad(total, list(model.parameters()))
     method = method_of(name, gap=gap, fairness_weight=lam, alignment_weight=beta)
-    trained = network()
+    trained = perceptron().double()
     result = method.begin(trained, n_groups=2, generator=torch.Generator())(batch)
     assert result.loss.item() == pytest.approx(total.item())
     assert result.skipped == 0
@@ -96,7 +90,7 @@ def test_batches_have_as_many_rows_of_every_cell(gap):
 def test_groups_with_the_same_rows_reach_the_top(gap, top):
     rows = split(40)
     twice = Split(rows.x.repeat(2, 1), rows.y.repeat(2), torch.arange(2).repeat_interleave(40))
-    model = network().float()
+    model = perceptron().double().float()
     figures = rationale_similarity(
         model, twice, layers=select_layers(model), gap=resolve_gap(gap), n_groups=2
     )
@@ -128,7 +122,7 @@ def test_an_absent_cell_is_skipped_and_counted(name, beta, gap, absent, skipped)
         by_label=resolve_gap(gap).conditions_on_label,
     )
     method = method_of(name, gap=gap, fairness_weight=0.3, alignment_weight=beta)
-    model = network().float()
+    model = perceptron().double().float()
     result = method.begin(model, n_groups=2, generator=torch.Generator())(batch)
     assert result.skipped == skipped
     assert torch.isfinite(result.loss)

@@ -14,19 +14,14 @@ from dralign.step import Batch, batch_in_blocks
 from dralign.training import TrainingSettings, train
 from path_penalty import path_penalty
 from switched_off import method_of
-from synthetic import dataset, split
+from synthetic import dataset, perceptron, split
 
 DP, EO = "demographic_parity", "equalized_odds"
 LAMBDA, BETA = 0.4, 0.05
 
 
-def network() -> torch.nn.Module:
-    torch.manual_seed(0)
-    return mlp(6, hidden=8).double()
-
-
 def gradients(method, batch: Batch, *multiplier: float) -> list[torch.Tensor]:
-    model = network()
+    model = perceptron().double()
     step = method.begin(model, n_groups=2, generator=torch.Generator().manual_seed(1))
     step(batch, *multiplier)
     return [parameter.grad for parameter in model.parameters()]
@@ -66,7 +61,7 @@ def test_multiplier_scales_the_weights_of_a_step_and_one_changes_nothing(name, p
 
 def formula(batch: Batch, name: str, gap: str, loss: str) -> list[torch.Tensor]:
     """The task loss of all rows; gap, penalty and similarity of those with a group alone."""
-    model = network()
+    model = perceptron().double()
     logits, y = model(batch.x)[:, 0], batch.y.double()
     losses = binary_cross_entropy_with_logits(logits, y, reduction="none")
     total = losses.mean()

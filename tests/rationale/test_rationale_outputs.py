@@ -14,27 +14,23 @@ from dralign.errors import DataError, DralignWarning, GroupError, ModelError
 from dralign.methods import build_method
 from dralign.rationale import group_losses, logits, logits_in, parity_scores, per_sample_loss
 from dralign.training import TrainingSettings, train
-
-
-def rows(n: int = 24) -> tuple[Tensor, Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return torch.randn(n, 4, generator=generator), torch.arange(n) // 2 % 2, torch.arange(n) % 2
+from synthetic import crossed_rows
 
 
 def dataset(*, label: int = 0, group: int = 0) -> Dataset:
-    x, y, a = rows()
+    x, y, a = crossed_rows(dtype=torch.float32)
     split = Split(x, y + label, a + group)
     return Dataset("toy", "none", split, split, split, ("a", "b"), ("g",), "y", "1")
 
 
 def through_term(model: nn.Module) -> None:
-    x, y, group = rows()
+    x, y, group = crossed_rows(dtype=torch.float32)
     losses = per_sample_loss(logits(model, x), y)
     RationaleAlignment(model).align(group_losses(losses, group, n_groups=2))
 
 
 def through_step(model: nn.Module) -> None:
-    x, y, group = rows()
+    x, y, group = crossed_rows(dtype=torch.float32)
     aligned_backward(
         model, x, label=y, group=group, n_groups=2,
         alignment=RationaleAlignment(model), alignment_weight=0.1,
@@ -42,12 +38,12 @@ def through_step(model: nn.Module) -> None:
 
 
 def through_scores(model: nn.Module) -> None:
-    x, y, group = rows()
+    x, y, group = crossed_rows(dtype=torch.float32)
     parity_scores(model, x, label=y, group=group)
 
 
 def through_audit(model: nn.Module) -> None:
-    x, y, group = rows()
+    x, y, group = crossed_rows(dtype=torch.float32)
     audit(model, x, label=y, group=group, n_splits=20, n_bootstrap=20, min_group_size=0)
 
 
@@ -100,14 +96,14 @@ def test_squashing_elsewhere_and_log_softmax_are_no_reason_for_a_warning(door):
         warnings.simplefilter("error", DralignWarning)
         door(hidden)
         door(log)
-    x, y, _ = rows()
+    x, y, _ = crossed_rows(dtype=torch.float32)
     torch.testing.assert_close(per_sample_loss(log(x), y), per_sample_loss(log[0](x), y))
 
 
 def test_the_term_says_nothing_where_the_losses_are_of_probabilities():
     """Whoever takes the cross-entropy of probabilities gives the term the right losses."""
     torch.manual_seed(0)
-    model, (x, y, group) = SQUASHED["Sigmoid"](), rows()
+    model, (x, y, group) = SQUASHED["Sigmoid"](), crossed_rows(dtype=torch.float32)
     losses = nn.functional.binary_cross_entropy(model(x)[:, 0], y.float(), reduction="none")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -172,7 +168,7 @@ def test_whatever_the_network_raises_is_one_line(error):
 def test_an_embedding_bag_gets_its_codes_as_whole_numbers():
     torch.manual_seed(0)
     model = nn.Sequential(nn.EmbeddingBag(9, 3), nn.Linear(3, 8))
-    _, y, group = rows()
+    _, y, group = crossed_rows(dtype=torch.float32)
     scores = parity_scores(
         model, torch.randint(9, (24, 4)).numpy(), label=y, group=group, layers=["1"]
     )

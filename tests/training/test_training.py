@@ -13,7 +13,6 @@ from dralign.data import Split
 from dralign.errors import GroupError, ModelError, OptionError, UndefinedMetricWarning
 from dralign.methods import method_names
 from dralign.metrics import average_precision, soft_demographic_parity_difference
-from dralign.models import mlp
 from dralign.training import (
     EpochRecord,
     Selection,
@@ -26,20 +25,15 @@ from dralign.training import (
 )
 from dralign.training.tensorboard import scalars
 from switched_off import method_of
-from synthetic import dataset
+from synthetic import dataset, perceptron
 
 SHORT = TrainingSettings(epochs=3, iterations=5, batch_size=20)
 METHOD = method_of("dralign", fairness_weight=0.2, alignment_weight=0.02)
 
 
-def network(seed: int = 0) -> nn.Module:
-    with seeded(seed):
-        return mlp(6, hidden=8)
-
-
 def test_same_seed_gives_the_same_weights_and_another_seed_does_not():
     def run(seed: int) -> torch.Tensor:
-        model = network()
+        model = perceptron()
         train(model, dataset(), METHOD, replace(SHORT, seed=seed))
         return torch.cat([p.detach().flatten() for p in model.parameters()])
 
@@ -62,7 +56,7 @@ def test_dropout_repeats_with_the_seed_and_global_randomness_is_left_alone():
 
 
 def test_records_are_the_figures_of_the_kept_weights():
-    data, model = dataset(), network()
+    data, model = dataset(), perceptron()
     seen = []
     result = train(model, data, METHOD, SHORT, on_epoch=seen.append)
     assert tuple(seen) == result.history
@@ -100,7 +94,7 @@ class Watched:
 
 def test_the_recorded_loss_is_the_mean_over_the_steps_of_its_epoch():
     method = Watched(method_of("gap", fairness_weight=0.5))
-    history = train(network(), dataset(), method, SHORT).history
+    history = train(perceptron(), dataset(), method, SHORT).history
     assert len(method.losses) == 3 * 5
     for epoch, record in enumerate(history):
         own = method.losses[5 * epoch : 5 * epoch + 5]
@@ -108,7 +102,7 @@ def test_the_recorded_loss_is_the_mean_over_the_steps_of_its_epoch():
 
 
 def test_recorded_similarity_is_that_of_whole_validation_gradients():
-    data, model = dataset(), network()
+    data, model = dataset(), perceptron()
     record = train(model, data, METHOD, replace(SHORT, epochs=1)).history[0]
     rows, vectors = data.validation, []
     for g in (0, 1):
@@ -129,12 +123,12 @@ def test_recorded_similarity_is_that_of_whole_validation_gradients():
 def test_record_survives_the_way_through_json():
     import json
 
-    record = train(network(), dataset(), METHOD, replace(SHORT, epochs=1)).history[0]
+    record = train(perceptron(), dataset(), METHOD, replace(SHORT, epochs=1)).history[0]
     assert EpochRecord.from_dict(json.loads(json.dumps(record.to_dict()))) == record
 
 
 def test_another_selection_restores_its_own_weights_without_training():
-    data, model = dataset(), network()
+    data, model = dataset(), perceptron()
     result = train(model, data, METHOD, SHORT)
     for rule in ("smallest_gap", "highest_ap", "last"):
         record = result.restore(Selection(rule), METHOD.gap.name)
@@ -147,22 +141,22 @@ def test_loss_that_stops_being_finite_is_an_error():
     """Whatever setting can be why is named."""
     told = "smaller learning rate than 1e+30, or a smaller fairness weight than 0.2, or a smaller"
     with pytest.raises(ModelError, match="not finite in epoch 0; try a ") as raised:
-        train(network(), dataset(), METHOD, replace(SHORT, learning_rate=1e30))
+        train(perceptron(), dataset(), METHOD, replace(SHORT, learning_rate=1e30))
     assert str(raised.value).endswith(f"{told} alignment weight than 0.02")
     bounded, method = replace(SHORT, learning_rate=1e30, gap_bound=0.1), method_of("erm")
     with pytest.raises(ModelError, match=r"in epoch 0.*1e\+30, or a larger gap bound than 0.1$"):
-        train(network(), dataset(), method, bounded)
+        train(perceptron(), dataset(), method, bounded)
 
 
 def test_weights_that_stop_being_finite_in_the_last_step_are_an_error():
     """The loss of an epoch is that before its last step."""
     once = replace(SHORT, iterations=1, learning_rate=1e39)
     with pytest.raises(ModelError, match=r"the weights '0.weight' are not finite in epoch 0; try"):
-        train(network(), dataset(), method_of("erm"), once)
+        train(perceptron(), dataset(), method_of("erm"), once)
 
 
 def test_a_network_without_a_probability_for_a_row_is_an_error():
-    model, x = network(), torch.ones(3, 6)
+    model, x = perceptron(), torch.ones(3, 6)
     x[1] = 3e38
     with torch.no_grad():
         model[0].weight.fill_(3e38)
@@ -187,7 +181,7 @@ def with_train(**columns):
 def test_group_missing_from_training_is_an_error():
     data = with_train(group=torch.zeros_like(dataset().train.group))
     with pytest.raises(GroupError, match="group 'b' has no training rows"):
-        train(network(), data, METHOD, SHORT)
+        train(perceptron(), data, METHOD, SHORT)
 
 
 def test_without_any_groups_a_method_that_needs_none_trains_and_others_refuse():
@@ -196,7 +190,7 @@ def test_without_any_groups_a_method_that_needs_none_trains_and_others_refuse():
         name: replace(getattr(data, name), group=torch.full((300,), -1))
         for name in ("train", "validation", "test")
     }
-    data, model = replace(data, group_names=(), **parts), network()
+    data, model = replace(data, group_names=(), **parts), perceptron()
     before = model[0].weight.detach().clone()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -207,7 +201,7 @@ def test_without_any_groups_a_method_that_needs_none_trains_and_others_refuse():
     assert math.isnan(record.test["soft_demographic_parity"])
     for name in set(method_names()) - {"erm"}:
         with pytest.raises(GroupError, match="at least two are needed"):
-            train(network(), data, method_of(name), SHORT)
+            train(perceptron(), data, method_of(name), SHORT)
 
 
 def test_group_without_positives_is_an_error_only_if_the_gap_conditions_on_the_label():
@@ -215,9 +209,9 @@ def test_group_without_positives_is_an_error_only_if_the_gap_conditions_on_the_l
     data = with_train(y=torch.where(rows.group == 0, 0, rows.y))
     for gap in ("equalized_odds", "equal_opportunity", "predictive_parity"):
         with pytest.raises(GroupError, match="'a' has no training rows with label 1"):
-            train(network(), data, method_of("erm", gap=gap), SHORT)
+            train(perceptron(), data, method_of("erm", gap=gap), SHORT)
     with pytest.warns(UndefinedMetricWarning, match="'a' has no training rows with label 1"):
-        train(network(), data, METHOD, SHORT)
+        train(perceptron(), data, METHOD, SHORT)
 
 
 def test_undefined_figure_in_a_split_is_nan_and_announced():
@@ -225,7 +219,7 @@ def test_undefined_figure_in_a_split_is_nan_and_announced():
     rows = data.test
     data = replace(data, test=Split(rows.x, torch.where(rows.group == 0, 0, rows.y), rows.group))
     with pytest.warns(UndefinedMetricWarning, match="'a' has no test rows with label 1"):
-        record = train(network(), data, METHOD, SHORT).history[-1]
+        record = train(perceptron(), data, METHOD, SHORT).history[-1]
     assert math.isnan(record.test["soft_equal_opportunity"])
     assert not math.isnan(record.test["soft_demographic_parity"])
     assert not math.isnan(record.validation["soft_equal_opportunity"])
@@ -261,13 +255,13 @@ def test_seeds_of_a_run_differ_from_each_other_and_from_other_runs():
 def test_training_warns_of_nothing_on_whole_data():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        train(network(), dataset(), METHOD, replace(SHORT, epochs=1))
+        train(perceptron(), dataset(), METHOD, replace(SHORT, epochs=1))
 
 
 def test_thresholds_change_the_hard_figures_alone():
     data = dataset(n=600)
     histories = [
-        train(network(), data, method_of(name), SHORT).history for name in ("erm", "thresholds")
+        train(perceptron(), data, method_of(name), SHORT).history for name in ("erm", "thresholds")
     ]
     for erm, cut in zip(*histories, strict=True):
         for name, value in erm.test.items():
@@ -281,7 +275,7 @@ def test_thresholds_change_the_hard_figures_alone():
 
 
 def test_scalars_of_a_record_are_its_figures_by_name():
-    record = train(network(), dataset(), METHOD, replace(SHORT, epochs=1)).history[0]
+    record = train(perceptron(), dataset(), METHOD, replace(SHORT, epochs=1)).history[0]
     shown = scalars(record)
     assert shown["loss"] == record.loss
     assert shown["test/average_precision"] == record.test["average_precision"]
@@ -296,7 +290,7 @@ def test_tensorboard_log_holds_every_epoch(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     log = tensorboard_log(tmp_path)
-    history = train(network(), dataset(), METHOD, SHORT, on_epoch=log).history
+    history = train(perceptron(), dataset(), METHOD, SHORT, on_epoch=log).history
     events = EventAccumulator(str(tmp_path)).Reload()
     assert set(events.Tags()["scalars"]) == set(scalars(history[0]))
     seen = [(event.step, event.value) for event in events.Scalars("loss")]

@@ -8,22 +8,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 
 from dralign.errors import OptionError
-from dralign.models import mlp
-from dralign.training import RULES, EpochRecord, Selection, TrainingSettings, seeded, train
+from dralign.training import RULES, EpochRecord, Selection, TrainingSettings, train
 from switched_off import method_of
-from synthetic import dataset
+from synthetic import dataset, perceptron
 
 METHOD = method_of("gap", fairness_weight=0.2)
 SHORT = TrainingSettings(epochs=3, iterations=5, batch_size=20)
 LONG = replace(SHORT, epochs=12, learning_rate=0.1)
-
-
-def network() -> nn.Module:
-    with seeded(0):
-        return mlp(6, hidden=8)
 
 
 def record(epoch: int, ap: float, gap: float) -> EpochRecord:
@@ -116,8 +109,8 @@ def test_choosing_from_an_empty_history_is_refused():
 @pytest.mark.parametrize("rule", [Selection(), Selection("highest_ap", 0), Selection("last")])
 def test_with_a_selection_only_the_weights_that_it_picks_are_kept(rule):
     settings = replace(SHORT, epochs=6)
-    every = train(network(), dataset(), METHOD, settings)
-    one = train(network(), dataset(), METHOD, settings, keep=rule)
+    every = train(perceptron(), dataset(), METHOD, settings)
+    one = train(perceptron(), dataset(), METHOD, settings, keep=rule)
     chosen = rule.choose(every.history, METHOD.gap.name).epoch
     assert [epoch for epoch, state in enumerate(one.states) if state is not None] == [chosen]
     assert one.restore(rule, METHOD.gap.name).epoch == chosen
@@ -126,7 +119,7 @@ def test_with_a_selection_only_the_weights_that_it_picks_are_kept(rule):
 
 
 def test_an_epoch_that_was_not_kept_is_not_restored():
-    result = train(network(), dataset(), METHOD, SHORT, keep="none")
+    result = train(perceptron(), dataset(), METHOD, SHORT, keep="none")
     assert result.states == (None,) * 3
     before = [p.detach().clone() for p in result.model.parameters()]
     with pytest.raises(OptionError, match="last epoch picks epoch 2, whose weights were not kept"):
@@ -138,10 +131,12 @@ def test_an_epoch_that_was_not_kept_is_not_restored():
 @pytest.mark.parametrize("patience", [1, 3])
 def test_patience_ends_a_run_where_the_choice_has_stood_for_so_long(rule, patience):
     keep, settings = Selection(rule), LONG
-    whole = train(network(), dataset(), METHOD, settings, keep=keep).history
+    whole = train(perceptron(), dataset(), METHOD, settings, keep=keep).history
     choices = [keep.choose(whole[:n], METHOD.gap.name).epoch for n in range(1, 13)]
     stood = [epoch for epoch in range(12) if epoch - choices[epoch] >= patience]
-    stopped = train(network(), dataset(), METHOD, replace(settings, patience=patience), keep=keep)
+    stopped = train(
+        perceptron(), dataset(), METHOD, replace(settings, patience=patience), keep=keep
+    )
     assert bool(stood) == (rule != "last")
     assert len(stopped.history) == (stood[0] + 1 if stood else 12)
     assert [record.test for record in stopped.history] == [
@@ -151,7 +146,7 @@ def test_patience_ends_a_run_where_the_choice_has_stood_for_so_long(rule, patien
 
 def test_patience_without_a_selection_is_that_of_the_published_rule():
     settings = replace(LONG, patience=2)
-    runs = [train(network(), dataset(), METHOD, settings, keep=keep) for keep in ("all", "none")]
-    expected = train(network(), dataset(), METHOD, settings, keep=Selection())
+    runs = [train(perceptron(), dataset(), METHOD, settings, keep=keep) for keep in ("all", "none")]
+    expected = train(perceptron(), dataset(), METHOD, settings, keep=Selection())
     assert len(expected.history) < 12
     assert {len(run.history) for run in runs} == {len(expected.history)}

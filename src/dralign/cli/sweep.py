@@ -41,7 +41,7 @@ def sweep(
     Every finished trial is kept; the same command continues where an interrupted one stopped, and
     a plan that has grown runs only what is new.
 
-    Example: `dralign sweep plans/adult.toml --out studies/adult`, then
+    Example: `dralign sweep examples/adult.toml --out studies/adult`, then
     `dralign report studies/adult`.
     """
     from dralign.cli.progress import run_trials
