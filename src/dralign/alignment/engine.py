@@ -323,6 +323,7 @@ class _Step:
         gradients = {}
         for key in passes[0].gradients:
             first, *more = (p.gradients[key].detach() for p in passes)
+            # A group's rows may lie in several parts of a batch: its gradient is the sum over them.
             gradients[key] = sum(more, start=first)
             if self.scale != 1 or n_processes() > 1:  # else no copy is needed
                 gradients[key] = gradients[key] / self.scale
@@ -342,10 +343,12 @@ class _Step:
                     layer, leaf.detach(), whole, self.granularity
                 )
                 similarity = similarity + value
+                # Processes add up their .grad later; what all of them know is counted by one.
                 if rank() == 0:
                     leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
                     layer.part(leaf.grad).add_(direct, alpha=weight * self.scale)
                 for key, cotangent in zip(keys, per_group, strict=True):
+                    # Layers that are rows of one weight (in_proj) share its cotangent.
                     if key not in cotangents and layer.rows is None:
                         cotangents[key] = cotangent.mul_(weight)
                         continue

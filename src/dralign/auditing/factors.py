@@ -64,6 +64,8 @@ class Factors:
 
     def mean(self, sets: Tensor) -> list[Tensor]:
         """For each layer delta^T a over the rows of each set, divided by their number."""
+        # The gradient of a Linear weight is a sum over rows of delta times input: with both held,
+        # another set of rows costs a matrix product and no pass through the network.
         return [
             torch.einsum("sru,srf->suf", delta[sets], a[sets]) / sets.shape[1]
             for a, delta in zip(self.inputs, self.deltas, strict=True)

@@ -97,7 +97,10 @@ def similarity_tests(
 def _rest_of(
     pooled: Sequence[Tensor], means: Sequence[Sequence[Tensor]], sizes: Sequence[int], rest: int
 ) -> list[Tensor]:
-    """For each layer the mean gradients of the rows that the other groups leave."""
+    """For each layer the mean gradients of the rows that the other groups leave.
+
+    The rows of a split add up to all rows, whose mean is known: one group less to gather.
+    """
     others = [code for code in range(len(sizes)) if code != rest]
     return [
         (sum(sizes) * whole - sum(sizes[code] * means[code][index] for code in others))
@@ -184,6 +187,7 @@ def _similarity_test(name: str, observed: float, null: Floats, drawn: Floats) ->
         similarity=estimate(observed, np.round(drawn, DIGITS)),
         null=np.sort(null).tolist(),
         noise_floor=floor,
+        # The observed split counts among the random ones, so that no p-value is 0.
         p_value=float((1 + np.sum(null <= observed)) / (1 + len(null))),
         within_noise=observed >= floor,
     )

@@ -330,6 +330,8 @@ def _by_kernel(arrays: _Arrays, block: _Block, depth: int) -> NDArray[np.float64
     if logits.shape[1] == 1:  # one logit is two classes, the first with logit 0
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
         last = torch.cat([torch.zeros_like(last), last])
+    # The loss is a function of the margins alone, log(1 + sum exp(margin)): without a shift of all
+    # logits nothing cancels, and the kernels need no logarithm of a sum over all classes.
     others = [c for c in range(logits.shape[1]) if c != label]
     scale = (last[others] - last[label]).T  # (I, C')
     margins = logits[:, others] - logits[:, label : label + 1]  # (n, C')
@@ -343,6 +345,8 @@ def _by_kernel(arrays: _Arrays, block: _Block, depth: int) -> NDArray[np.float64
     else:
         next_z, next_weight = block.outputs[depth + 1], arrays.weights[depth + 1]
         gate = torch.where(next_z > 0, next_z.new_tensor(1.0), next_z.new_tensor(later[0]))
+        # How margins change with a unit of this layer where no unit of the next crosses its kink:
+        # the kernel then corrects only for those that do, which are few.
         gradient = torch.einsum("ic,ni,ij->njc", scale, gate, next_weight)
         nexts = (_packed(next_z), _packed(next_weight.T), _packed(gradient))
         kernels.two_before_last(x, z, weight, slope, *nexts, later[0], *ends, total)
