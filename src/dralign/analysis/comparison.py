@@ -12,6 +12,7 @@ from dralign.analysis.significance import PValues, holm
 from dralign.errors import OptionError
 from dralign.gaps import gap_type, judged_by
 from dralign.methods import BASELINES, PLAIN, method_settings, method_type
+from dralign.methods.shared import GAP
 from dralign.metrics import gap_measure
 from dralign.study.record import TrialRecord
 from dralign.study.spec import TrialSpec
@@ -246,7 +247,7 @@ def _comparable(
         shared = tuple(
             (name, value)
             for name, value in spec.values
-            if name not in {"gap", *OWN_SETTINGS, *method_settings()}
+            if name not in {GAP.name, *OWN_SETTINGS, *method_settings()}
         )
         together = (spec.data, judged_by(spec.gap), shared, fingerprint)
         groups.setdefault(together, []).append(_Side(spec, fingerprint, points))
