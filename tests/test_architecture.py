@@ -53,7 +53,7 @@ HEAVY = {
 FILES = sorted(SOURCE.rglob("*.py"))
 
 
-def place(path: Path) -> str:
+def layer_of(path: Path) -> str:
     """The layer a file belongs to."""
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
@@ -84,9 +84,19 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
+def imported_names(path: Path, module: str) -> set[str]:
+    """What a file imports from a module, by its own name."""
+    return {
+        alias.name
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+    }
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_go_down(path):
-    own = place(path)
+    own = layer_of(path)
     if own == "__init__":
         return
     assert own in LEVEL, f"{own} has no place in the layer table"
@@ -97,14 +107,35 @@ def test_imports_go_down(path):
             assert other == own or LEVEL[other] > LEVEL[own], f"{path.name} imports {name}"
 
 
+def test_no_module_imports_itself_by_a_way_round():
+    """Imports inside of functions count too; what is imported for types alone does not."""
+    modules = {
+        ".".join(("dralign", *path.relative_to(SOURCE).with_suffix("").parts)): path
+        for path in FILES
+    }
+    needs = {
+        name: {
+            target
+            for entry, _ in imports(path)
+            for target in (entry, *(f"{entry}.{part}" for part in imported_names(path, entry)))
+            if target in modules and target != name
+        }
+        for name, path in modules.items()
+        if path.name != "__init__.py"
+    }
+    while leaves := {name for name, targets in needs.items() if not targets & needs.keys()}:
+        needs = {name: targets for name, targets in needs.items() if name not in leaves}
+    assert not needs, f"a circle among: {sorted(needs)}"
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_heavy_packages_are_imported_only_where_they_are_used(path):
     for name, top in imports(path):
         package = name.split(".")[0]
         if package in HEAVY:
             allowed = HEAVY[package]
-            assert allowed is None or place(path) in allowed, f"{path.name} imports {name}"
-            late = not top or place(path) in {"cli", "estimator"} or path.name == "kernels.py"
+            assert allowed is None or layer_of(path) in allowed, f"{path.name} imports {name}"
+            late = not top or layer_of(path) in {"cli", "estimator"} or path.name == "kernels.py"
             assert late, f"{path.name} imports {name} at its top"
 
 
@@ -162,7 +193,7 @@ def compared_texts(path: Path) -> set[str]:
 
 # What is reproduced is about the methods and gaps of the paper. "gap" is also a figure.
 OTHER = {"report/contrasts.py": {"gap"}}
-FREE = [path for path in FILES if place(path) != "reproduce"]
+FREE = [path for path in FILES if layer_of(path) != "reproduce"]
 
 
 @pytest.mark.parametrize("path", FREE, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -171,9 +202,9 @@ def test_no_name_of_a_method_or_gap_is_compared_where_it_is_not_declared(path):
     from dralign.methods import method_names
 
     names = set()
-    if place(path) != "methods":
+    if layer_of(path) != "methods":
         names |= set(method_names())
-    if place(path) != "gaps":
+    if layer_of(path) != "gaps":
         names |= set(gap_names())
     others = OTHER.get(path.relative_to(SOURCE).as_posix(), set())
     assert not names & compared_texts(path) - others

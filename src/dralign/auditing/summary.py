@@ -3,10 +3,12 @@
 import math
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dralign.auditing.records import Audit, Estimate, JointRemoval, Outcomes
 from dralign.metrics import gap_measure, level_note
+
+if TYPE_CHECKING:  # whose text this is; records import it
+    from dralign.auditing.records import Audit, Estimate, JointRemoval, Outcomes
 
 WIDTH = 96
 FIGURES: Final = {
@@ -22,12 +24,12 @@ FOUR_FIFTHS: Final = 0.8
 GAPS: Final = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity")
 
 
-def findings(audit: Audit) -> list[str]:
+def findings(audit: "Audit") -> list[str]:
     """The result in sentences, careful about what the figures can't tell."""
     return [*_decisions(audit), *_rationales(audit), *_parts(audit), *_trust(audit)]
 
 
-def terminal_summary(audit: Audit) -> str:
+def terminal_summary(audit: "Audit") -> str:
     """Everything that fits a terminal: group figures, gaps, similarity, top units, findings."""
     rows = ", ".join(f"{name} {n:,}" for name, n in audit.groups.items())
     lines = [f"Audit of {sum(audit.groups.values()):,} rows ({rows})", ""]
@@ -40,7 +42,7 @@ def terminal_summary(audit: Audit) -> str:
     return "\n".join(lines)
 
 
-def _decisions(audit: Audit) -> Iterator[str]:
+def _decisions(audit: "Audit") -> Iterator[str]:
     """What the network decides."""
     if audit.outcomes is None:
         return
@@ -71,7 +73,7 @@ def _decisions(audit: Audit) -> Iterator[str]:
         )
 
 
-def _level(outcomes: Outcomes) -> Iterator[str]:
+def _level(outcomes: "Outcomes") -> Iterator[str]:
     """What the order of the scores says alone, and whether their level is off."""
     gap = outcomes.gaps["base_rate_demographic_parity"]
     ratio = outcomes.selection_ratio
@@ -90,7 +92,7 @@ def _level(outcomes: Outcomes) -> Iterator[str]:
         yield f"The mean score is {mean:.3f}, label 1 makes up {share:.3f}: {note}."
 
 
-def _rationales(audit: Audit) -> Iterator[str]:
+def _rationales(audit: "Audit") -> Iterator[str]:
     """Whether the rationales differ by more than chance."""
     units, weights = audit.similarity["unit"], audit.similarity["parameter"]
     total, n_layers = units.total, len(units.layers)
@@ -121,7 +123,7 @@ def _rationales(audit: Audit) -> Iterator[str]:
         )
 
 
-def _sizes(audit: Audit) -> str:
+def _sizes(audit: "Audit") -> str:
     """Whether the sizes of the influences differ by more than chance."""
     test, layers = audit.similarity["unit"].parity_total, audit.similarity["parameter"].parity
     times = f"{test.score / test.noise_ceiling:.2g} times" if test.noise_ceiling > 0 else "above"
@@ -145,7 +147,7 @@ def _sizes(audit: Audit) -> str:
     return text
 
 
-def _parts(audit: Audit) -> Iterator[str]:
+def _parts(audit: "Audit") -> Iterator[str]:
     """The units that stand out, and the network without them."""
     names = list(audit.groups)
     if audit.influence.units and audit.influence.units[0].score > 0:
@@ -170,7 +172,7 @@ def _parts(audit: Audit) -> Iterator[str]:
         )
 
 
-def _trust(audit: Audit) -> Iterator[str]:
+def _trust(audit: "Audit") -> Iterator[str]:
     """How far the approximations behind rationales hold here."""
     known = [
         one.correlation
@@ -193,7 +195,7 @@ def _trust(audit: Audit) -> Iterator[str]:
         )
 
 
-def _group_table(audit: Audit) -> list[str]:
+def _group_table(audit: "Audit") -> list[str]:
     """The figures of each group, and the gaps."""
     if audit.outcomes is None:
         return []
@@ -219,7 +221,7 @@ def _group_table(audit: Audit) -> list[str]:
     return [*lines, ""]
 
 
-def _similarity_table(audit: Audit) -> list[str]:
+def _similarity_table(audit: "Audit") -> list[str]:
     """The similarity of each layer against its noise floor."""
     result = audit.similarity["unit"]
     lines = ["layer".ljust(22) + "similarity".ljust(26) + "noise floor     p"]
@@ -235,7 +237,7 @@ def _similarity_table(audit: Audit) -> list[str]:
     return [*lines, ""]
 
 
-def _unit_table(audit: Audit) -> list[str]:
+def _unit_table(audit: "Audit") -> list[str]:
     """The units with the highest parity scores."""
     lines = ["unit".ljust(22) + "parity score".ljust(16) + "influence on each group"]
     for one in audit.influence.units[:5]:
@@ -246,19 +248,19 @@ def _unit_table(audit: Audit) -> list[str]:
     return [*lines, ""] if len(lines) > 1 else []
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: "Estimate") -> str:
     """A figure with its interval."""
     if not _known(estimate.value):
         return "undefined"
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
 
 
-def _share(estimate: Estimate) -> str:
+def _share(estimate: "Estimate") -> str:
     """A rate in per cent."""
     return f"{100 * estimate.value:.1f} %"
 
 
-def _ratio(one: JointRemoval) -> str:
+def _ratio(one: "JointRemoval") -> str:
     """The median ratio with its quartiles."""
     low, middle, high = one.influence_ratio
     return f"{middle:.2f} [{low:.2f}, {high:.2f}]"
