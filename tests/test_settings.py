@@ -96,6 +96,15 @@ def test_a_value_of_another_kind_is_refused(name, value, message):
         DECLARED[name].checked(value)
 
 
+@pytest.mark.parametrize("kind", ["number", "count", "choice", "texts", "layers", "flag"])
+def test_a_foreign_value_of_any_length_is_a_short_line(kind):
+    setting = Setting("hidden", "Units.", kind, choices=("a",))
+    value = {"b" * 10_000: 1} if kind in {"texts", "layers"} else "b" * 10_000
+    with pytest.raises(OptionError, match=r"b\.\.\.") as caught:
+        setting.checked(value)
+    assert len(str(caught.value)) < 150
+
+
 def test_a_default_may_depend_on_the_settings_before_it():
     first = Setting("first", "One.", "number", default=2.0)
     second = Setting("second", "Half.", "number", default=lambda given: given["first"] / 2, off=0.0)

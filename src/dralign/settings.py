@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
-from dralign.errors import OptionError, unknown
+from dralign.errors import OptionError, quoted, unknown
 
 Layers = Literal["all"] | int | tuple[str, ...]
 Kind = Literal["number", "count", "choice", "text", "texts", "layers", "flag", "own"]
@@ -117,7 +117,7 @@ def resolved(settings: Sequence[Setting], given: Mapping[str, Any]) -> dict[str,
         if setting.when is not None and not setting.when(own) and own[setting.name] != setting.off:
             raise OptionError(
                 f"{setting.name}: means nothing beside the other settings, got "
-                f"{own[setting.name]!r}"
+                f"{quoted(own[setting.name])}"
             )
     return own
 
@@ -133,9 +133,9 @@ def _number(setting: Setting, value: object) -> float:
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     number = float(cast("float", value)) + 0.0 if real else math.nan
     if not math.isfinite(number) or number < setting.least or (setting.positive and number <= 0):
-        raise OptionError(f"{setting.name}: expected {wanted}, got {value!r}")
+        raise OptionError(f"{setting.name}: expected {wanted}, got {quoted(value)}")
     if number > setting.most:
-        raise OptionError(f"{setting.name}: expected {setting.most:g} at most, got {value!r}")
+        raise OptionError(f"{setting.name}: expected {setting.most:g} at most, got {quoted(value)}")
     return number
 
 
@@ -151,7 +151,8 @@ def _count(setting: Setting, value: Any) -> int:  # noqa: ANN401 - that is what 
         count = None
     if count is None or not setting.least <= count < 2**63:  # what a column of a table can hold
         raise OptionError(
-            f"{setting.name}: expected a whole number from {setting.least:g} up, got {value!r}"
+            f"{setting.name}: expected a whole number from {setting.least:g} up, "
+            f"got {quoted(value)}"
         )
     return count
 
@@ -174,7 +175,7 @@ def _text(setting: Setting, value: object) -> str:
         OptionError: if it is none.
     """
     if not isinstance(value, str):
-        raise OptionError(f"{setting.name}: expected a text, got {value!r}")
+        raise OptionError(f"{setting.name}: expected a text, got {quoted(value)}")
     return value
 
 
@@ -186,9 +187,9 @@ def _texts(setting: Setting, value: object) -> tuple[str, ...]:
     """
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
-        raise OptionError(f"{setting.name}: expected texts, got {value!r}")
+        raise OptionError(f"{setting.name}: expected texts, got {quoted(value)}")
     if twice := [text for index, text in enumerate(texts) if text in texts[:index]]:
-        raise OptionError(f"{setting.name}: {twice[0]!r} is given twice")
+        raise OptionError(f"{setting.name}: {quoted(twice[0])} is given twice")
     return tuple(texts)
 
 
@@ -199,7 +200,7 @@ def _flag(setting: Setting, value: object) -> bool:
         OptionError: if it is neither.
     """
     if not isinstance(value, bool):
-        raise OptionError(f"{setting.name}: expected true or false, got {value!r}")
+        raise OptionError(f"{setting.name}: expected true or false, got {quoted(value)}")
     return value
 
 
@@ -213,7 +214,7 @@ def _layers(setting: Setting, value: object) -> Layers:
         return value
     if isinstance(value, Sequence) and all(isinstance(name, str) for name in value):
         return (value,) if isinstance(value, str) else tuple(value)
-    raise OptionError(f"{setting.name}: expected 'all', a count or names, got {value!r}")
+    raise OptionError(f"{setting.name}: expected 'all', a count or names, got {quoted(value)}")
 
 
 def _layers_of(text: str) -> str | int | tuple[str, ...]:

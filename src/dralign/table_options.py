@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from dralign.errors import OptionError, unknown
+from dralign.errors import OptionError, quoted, unknown
 from dralign.settings import Setting
 
 SEPARATOR_NAMES: Final = {"tab": "\t", "space": " "}
@@ -23,10 +23,10 @@ def _encoding(value: Any) -> str:  # noqa: ANN401 - that is what is tried
         known = codecs.lookup(value) if value else None
     except (LookupError, TypeError, ValueError) as error:
         raise OptionError(
-            f"encoding: expected a name such as latin-1, cp1252 or utf-16, got {value!r}"
+            f"encoding: expected a name such as latin-1, cp1252 or utf-16, got {quoted(value)}"
         ) from error
     if known is not None and not getattr(known, "_is_text_encoding", True):
-        raise OptionError(f"encoding: {value!r} is not an encoding of text")
+        raise OptionError(f"encoding: {quoted(value)} is not an encoding of text")
     return "" if known is None or known.name == "utf-8" else known.name
 
 
@@ -39,7 +39,7 @@ def _separator(value: Any) -> str:  # noqa: ANN401 - that is what is tried
     mark = SEPARATOR_NAMES.get(value, value) if isinstance(value, str) else None
     if mark is None or len(mark) > 1 or mark in {'"', "\n", "\r", "\x00"}:
         raise OptionError(
-            f"sep: expected one character, or {' or '.join(SEPARATOR_NAMES)}, got {value!r}"
+            f"sep: expected one character, or {' or '.join(SEPARATOR_NAMES)}, got {quoted(value)}"
         )
     return mark
 
@@ -57,7 +57,7 @@ def edges(text: str) -> tuple[str, tuple[float, ...]]:
         result = ()
     rising = all(low < high for low, high in pairwise(result))
     if not (name and equals and result and rising and all(map(math.isfinite, result))):
-        raise OptionError(f"bin: expected column=edge,edge with rising edges, got {text!r}")
+        raise OptionError(f"bin: expected column=edge,edge with rising edges, got {quoted(text)}")
     return name, result
 
 
@@ -69,11 +69,11 @@ def _bins(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - that is what is trie
     """
     texts = (value,) if isinstance(value, str) else value
     if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
-        raise OptionError(f"bin: expected texts such as age=25,60, got {value!r}")
+        raise OptionError(f"bin: expected texts such as age=25,60, got {quoted(value)}")
     parsed = [edges(text) for text in texts]
     names = [name for name, _ in parsed]
     if twice := [name for index, name in enumerate(names) if name in names[:index]]:
-        raise OptionError(f"bin: {twice[0]!r} has bins twice")
+        raise OptionError(f"bin: {quoted(twice[0])} has bins twice")
     return tuple(f"{name}={','.join(f'{edge!r}' for edge in result)}" for name, result in parsed)
 
 
@@ -199,9 +199,9 @@ class TableOptions:
         for setting in TABLE:
             object.__setattr__(self, setting.name, setting.checked(getattr(self, setting.name)))
         if both := sorted({*self.drop} & {*self.keep_columns}):
-            raise OptionError(f"drop and keep_columns: both name {both[0]!r}")
+            raise OptionError(f"drop and keep_columns: both name {quoted(both[0])}")
         if both := sorted({*self.categorical} & {edges(text)[0] for text in self.bin}):
-            raise OptionError(f"categorical and bin: both name {both[0]!r}")
+            raise OptionError(f"categorical and bin: both name {quoted(both[0])}")
         if self.test and self.split_column:
             raise OptionError("test and split_column: give one or the other")
 

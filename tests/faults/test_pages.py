@@ -170,7 +170,7 @@ def test_no_text_of_others_runs_links_or_hides_anything(tmp_path, write):
     hostile, console = shown(write, PAYLOADS, tmp_path / "hostile")
     assert "data-ran" not in hostile.root
     assert console == []
-    assert int(hostile.root["data-touched"]) > 5  # marks of charts told what they are
+    assert int(hostile.root["data-touched"]) > 10  # marks of charts told what they are
     assert hostile.kinds == harmless.kinds
     assert not [name for _, *names in hostile.kinds for name in names if name.startswith("on")]
     assert (hostile.n_scripts, hostile.links) == (harmless.n_scripts, harmless.links)

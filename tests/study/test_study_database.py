@@ -161,6 +161,16 @@ def test_a_write_that_was_cut_off_is_undone_by_whoever_opens_it_next(path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_a_damaged_journal_by_which_the_ledger_would_be_emptied_is_refused(path):
+    pages = struct.pack(">I", path.stat().st_size // PAGE)
+    cut_off(path)
+    journal = Path(f"{path}-journal")
+    content = journal.read_bytes()
+    assert content[16:20] == pages  # those that the file had before the write
+    journal.write_bytes(content[:16] + bytes(4) + content[20:])
+    refused(path, r"study\.sqlite-journal: damaged; SQLite would empty the study by it")
+
+
 @pytest.mark.parametrize("linked", [False, True])
 def test_a_journal_that_would_have_another_file_removed_is_refused(path, tmp_path, linked):
     victim = tmp_path / "thesis.txt"

@@ -13,7 +13,7 @@ from dralign.data.inspection import Inspection, inspect_table
 from dralign.data.limits import within_memory
 from dralign.data.raw import both_fingerprint
 from dralign.data.registry import dataset_names, dataset_type
-from dralign.errors import DataError, OptionError
+from dralign.errors import DataError, OptionError, quoted
 from dralign.files import is_folder
 from dralign.forms import Form
 from dralign.table_options import BY_NAME, TableOptions
@@ -94,7 +94,7 @@ class DataSource(TableOptions):
         elif self.preparation not in {"", "standard"}:
             self._require_a_file()
             raise OptionError(
-                f"preparation {self.preparation!r}: files of your own have 'standard' only"
+                f"preparation {quoted(self.preparation)}: files of your own have 'standard' only"
             )
         else:
             of_images = bool(self.labels) or is_folder(self.name)
@@ -232,8 +232,8 @@ class DataSource(TableOptions):
             there = False
         if not there and not Path(self.name).suffix:
             raise OptionError(
-                f"unknown dataset {self.name!r}; known: {', '.join(dataset_names())}, or the path "
-                "of a CSV or Parquet file or of a folder of images"
+                f"unknown dataset {quoted(self.name)}; known: {', '.join(dataset_names())}, or the "
+                "path of a CSV or Parquet file or of a folder of images"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from dralign.errors import OptionError, unknown
+from dralign.errors import OptionError, quoted, unknown
 from dralign.gaps import resolve_gap
 from dralign.methods.base import Method
 from dralign.methods.registry import MethodType, method_settings, method_type, method_types
@@ -37,7 +37,9 @@ def method_options(
         if name not in known:
             raise OptionError(unknown("setting", name, known))
         if known[name].checked(value) != known[name].off:
-            raise OptionError(f"{name}: the method {kind.name!r} does not use it, got {value!r}")
+            raise OptionError(
+                f"{name}: the method {kind.name!r} does not use it, got {quoted(value)}"
+            )
     result: dict[str, float] = {}
     if gap_bound is not None:
         if not kind.scaled:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
-from dralign.errors import OptionError, unknown
+from dralign.errors import OptionError, quoted, unknown
 
 
 @runtime_checkable
@@ -73,7 +73,7 @@ def schedule_of(value: Any) -> Schedule:  # noqa: ANN401 - that is what is found
         return SCHEDULES[name](rest)
     if isinstance(value, str) and SCHEDULES:
         raise OptionError(unknown("schedule", value, ("a number k", *SCHEDULES)))
-    raise OptionError(f"alignment_every: expected a whole number from 1 up, got {value!r}")
+    raise OptionError(f"alignment_every: expected a whole number from 1 up, got {quoted(value)}")
 
 
 def written_schedule(value: Any) -> int | str:  # noqa: ANN401 - as above
@@ -88,5 +88,7 @@ def written_schedule(value: Any) -> int | str:  # noqa: ANN401 - as above
         return schedule.k
     text = str(schedule)
     if schedule_of(text) != schedule:
-        raise OptionError(f"schedule: {text!r} is not one that was registered; pass it to DRAlign")
+        raise OptionError(
+            f"schedule: {quoted(text)} is not one that was registered; pass it to DRAlign"
+        )
     return text

@@ -8,6 +8,7 @@ a write-ahead log, in which records may stand that the file alone lacks.
 import os
 import sqlite3
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,8 +35,12 @@ _OBJECTS: Final = [
 _JOURNAL: Final = "-journal"
 _LOG: Final = "-wal"
 _BESIDE: Final = (_JOURNAL, _LOG, "-shm")
-# The end of a journal that names another one, which SQLite may then remove. Ours name none.
-_NAMES_ANOTHER: Final = bytes.fromhex("d9d505f920a163d7")
+# A journal begins with it. One that names another one, which SQLite may then remove, also ends with
+# it; ours name none.
+_MAGIC: Final = bytes.fromhex("d9d505f920a163d7")
+# The head of a journal: the magic, two numbers, the pages that the file had before, and the sizes
+# of a sector, which the head fills, and of a page.
+_HEAD: Final = struct.Struct(">8s8xIII")
 # Steps of SQLite's virtual machine that a statement may take, besides one for each byte of the
 # file: a check of everything takes 14 for a row, which has over 150 bytes.
 _STEPS: Final = 1_000_000
@@ -175,8 +180,13 @@ class Database:
                     raise StudyError(f"{part}: not a regular file, and no part of a study")
         journal = Path(f"{self._path}{_JOURNAL}")
         with suppress(FileNotFoundError), journal.open("rb") as file:
-            file.seek(-min(os.fstat(file.fileno()).st_size, len(_NAMES_ANOTHER)), os.SEEK_END)
-            if file.read() == _NAMES_ANOTHER:
+            size = os.fstat(file.fileno()).st_size
+            if _empties(file.read(_HEAD.size), size):
+                raise StudyError(
+                    f"{journal}: damaged; SQLite would empty the study by it; restore a copy"
+                )
+            file.seek(-min(size, len(_MAGIC)), os.SEEK_END)
+            if file.read() == _MAGIC:
                 raise StudyError(
                     f"{journal}: not written by dralign; SQLite would remove files by it"
                 )
@@ -231,6 +241,14 @@ class Database:
             ) from error
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
             raise StudyError(f"{failed}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _empties(head: bytes, size: int) -> bool:
+    """Whether a journal of ``size`` bytes says that the file had no page, but holds one."""
+    if len(head) < _HEAD.size:
+        return False
+    magic, pages, sector, page = _HEAD.unpack(head)
+    return bool(magic == _MAGIC and pages == 0 and size > sector + page)
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from types import UnionType
 from typing import Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from dralign.data import DataSource, dataset_names
-from dralign.errors import DralignError, OptionError, StudyError, unknown
+from dralign.errors import DralignError, OptionError, StudyError, quoted, unknown
 from dralign.files import is_file, is_folder, read_whole
 from dralign.forms import shown
 from dralign.methods import method_names, method_settings, method_type, method_types, used_options
@@ -122,7 +122,7 @@ def _plan(form: Mapping[str, Any], file: Path, data_home: str, max_trials: int) 
     name = form.get("name", file.stem)
     # It names the folder of the study, which should not be put just anywhere.
     if not isinstance(name, str) or name in {"", ".."} or name != shown(Path(name).name):
-        raise OptionError(f"name: expected a text that can name a folder, got {name!r}")
+        raise OptionError(f"name: expected a text that can name a folder, got {quoted(name)}")
     defaults = _checked("defaults", form.get("defaults", {}))
     grids = {
         f"trials {index}": _grid(f"trials {index}", table, defaults)
@@ -187,7 +187,7 @@ def _checked(where: str, table: object) -> Settings:
         OptionError: if a key is unknown or a value is of another type than the key takes.
     """
     if not isinstance(table, dict):
-        raise OptionError(f"{where}: expected a table, got {table!r}")
+        raise OptionError(f"{where}: expected a table, got {quoted(table)}")
     try:
         _only_known(table, keys())
         return {key: _values(key, value) for key, value in table.items()}
@@ -204,7 +204,7 @@ def _only_known(table: Mapping[str, Any], keys: tuple[str, ...]) -> None:
     for key in table:
         if key not in keys:
             near = get_close_matches(key, keys, n=1)
-            hint = f"unknown key {key!r}; did you mean {near[0]!r}?" if near else ""
+            hint = f"unknown key {quoted(key)}; did you mean {near[0]!r}?" if near else ""
             raise OptionError(hint or unknown("key", key, keys))
 
 
@@ -226,7 +226,7 @@ def _values(key: str, value: object) -> Sequence[Any]:
         if declared is not None:
             declared.checked(entry)
         elif not _fits(entry, _TYPES[key]):
-            raise OptionError(f"{key}: can't be {entry!r}")
+            raise OptionError(f"{key}: can't be {quoted(entry)}")
     return values
 
 
@@ -251,7 +251,7 @@ def _seeds(value: object) -> Sequence[int]:
         return range(value)
     if isinstance(value, list) and value and all(_fits(seed, int) for seed in value):
         return value
-    raise OptionError(f"seeds: expected a count from 1 up or a list of seeds, got {value!r}")
+    raise OptionError(f"seeds: expected a count from 1 up or a list of seeds, got {quoted(value)}")
 
 
 def _fits(value: object, kind: object) -> bool:
@@ -311,8 +311,8 @@ def _data(settings: Settings, folder: Path, data_home: str) -> DataSource:
         if not Path(name).suffix and not is_folder(folder / name):
             known = ", ".join(dataset_names())
             raise OptionError(
-                f"unknown dataset {name!r}; known: {known}, or the path of a CSV or Parquet file "
-                "or of a folder of images"
+                f"unknown dataset {quoted(name)}; known: {known}, or the path of a CSV or Parquet "
+                "file or of a folder of images"
             )
         name = str((folder / name).absolute())
     for key in ("labels", "partition", "test"):
