@@ -29,6 +29,7 @@ ITS_OWN = {
     "validation_fraction",
     "random_state",
     "device",
+    "checkpoints",
 }
 
 

@@ -509,3 +509,15 @@ def test_gap_regularisation_narrows_the_gap_on_real_rows():
         _, narrowed = figures("gap", seed, fairness_weight=1.0)
         assert precision > 0.6
         assert narrowed < gap / 2
+
+
+def test_a_fit_goes_on_from_its_checkpoints_to_the_same_end(tmp_path):
+    whole = tiny(epochs=3).fit(X, Y, sensitive_features=A)
+    folder = tmp_path / "run"
+    tiny(epochs=2, checkpoints=folder).fit(X, Y, sensitive_features=A)  # as if it was stopped
+    parts = tiny(epochs=3, checkpoints=folder).fit(X, Y, sensitive_features=A)
+    np.testing.assert_array_equal(parts.predict_proba(X), whole.predict_proba(X))
+    assert len(parts.history_) == 3
+    assert DRAlignClassifier.load(parts.save(tmp_path / "net")).checkpoints is None
+    with pytest.raises(OptionError, match="checkpoints"):
+        parts.fit(X[:100], Y[:100], sensitive_features=A[:100])

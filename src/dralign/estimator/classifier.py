@@ -31,6 +31,7 @@ from dralign.metrics.decisions import BASE_RATE, base_rate_threshold
 from dralign.rationale import Granularity, LayerChoice
 from dralign.step import LossConvention
 from dralign.training import (
+    Checkpoints,
     EpochRecord,
     Precision,
     Rule,
@@ -104,6 +105,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         random_state: of the split, the initial weights and the batches; the same integer gives the
             same network on the CPU.
         device: where to train and predict.
+        checkpoints: a folder where ``fit`` saves the run as it goes; the same ``fit`` goes on from
+            there, to the same end as without a stop. For one fit: another one is refused there.
 
     Attributes:
         classes_: (C,) the labels; the second of two is the positive one.
@@ -164,6 +167,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         validation_fraction: float = 0.2,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
+        checkpoints: str | Path | None = None,
     ) -> None:
         self.method = method
         self.gap = gap
@@ -195,6 +199,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.device = device
+        self.checkpoints = checkpoints
 
     def fit(self, X: object, y: object, *, sensitive_features: object = None) -> Self:  # noqa: N803
         """Trains on the rows of ``X`` and restores the chosen epoch.
@@ -209,8 +214,10 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             DataError: if X, y or the sensitive features can't be used.
             GroupError: if there is one group only, or a group or needed cell has no training rows.
-            OptionError: if a parameter is unknown or not in range.
+            OptionError: if a parameter is unknown or not in range, or the checkpoints are of
+                another fit.
             ModelError: if the network doesn't fit the inputs, or its loss stops being finite.
+            OutputError: if a checkpoint can't be written.
         """
         parameters = self.get_params(deep=False)
         check_numbers(parameters)
@@ -340,7 +347,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             warnings.filterwarnings("ignore", ".* has no test rows", UndefinedMetricWarning)
             bound = self.gap_bound if data.group_names else None
             settings = training_settings(self.get_params(deep=False), seed, gap_bound=bound)
-            result = train(self.module_, data, method, settings, keep=selection)
+            folder = None if self.checkpoints is None else Checkpoints(self.checkpoints)
+            result = train(self.module_, data, method, settings, keep=selection, checkpoints=folder)
         chosen = result.restore(selection, method.gap.name)
         self.chosen_epoch_ = chosen.epoch
         self.bound_met_ = (

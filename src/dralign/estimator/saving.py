@@ -31,7 +31,8 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
             "a network given as module can't be saved, because an artifact holds no code; "
             "keep module_.state_dict() beside the code that makes the module"
         )
-    parameters = {name: _plain(value) for name, value in fitted.get_params(deep=False).items()}
+    own = {**fitted.get_params(deep=False), "checkpoints": None}  # a folder of this machine
+    parameters = {name: _plain(value) for name, value in own.items()}
     chosen = fitted.history_[fitted.chosen_epoch_]
     several = len(fitted.classes_) > 2
     names = getattr(fitted, "feature_names_in_", None)
