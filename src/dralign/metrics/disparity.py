@@ -1,11 +1,12 @@
 """How far apart groups are: ``disparity(y_true, y_pred, *, sensitive_features)``.
 
-Arguments and undefined values are as the package says.
+Arguments and undefined values are as the package says. A name that fairlearn has too means what it
+means there; the paper's form has a name of its own.
 """
 
 import warnings
 from collections.abc import Callable
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +27,7 @@ from dralign.metrics.rates import (
     sum_of_spreads,
 )
 
-Agg = Literal["sum", "worst_case"]
-
-_AGGREGATES: Final = {"sum": sum_of_spreads, "worst_case": largest_spread}
+Agg = Literal["worst_case", "mean"]
 
 
 class _Rates(NamedTuple):
@@ -46,25 +45,68 @@ def demographic_parity_difference(
     return _disparity("demographic_parity_difference", rates)
 
 
-def equalized_odds_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object, agg: Agg = "sum"
+def demographic_parity_ratio(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
 ) -> float:
-    """The spreads of false and true positive rates (Eq. 2, hard); 0 is parity.
+    """The smallest of the groups' selection rates over the largest, in [0, 1]; 1 is parity."""
+    rates = _hard_rates("demographic_parity", y_true, y_pred, sensitive_features)
+    return _disparity("demographic_parity_ratio", rates, _smallest_over_largest)
+
+
+def equalized_odds_difference(
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    agg: Agg = "worst_case",
+) -> float:
+    """The larger of the spreads of false and true positive rates, in [0, 1]; 0 is parity.
+
+    The paper adds the two: ``equalized_odds_sum``.
 
     Args:
         y_true: labels.
         y_pred: decisions or probabilities.
         sensitive_features: what makes the groups.
-        agg: ``"sum"`` adds the two spreads as in Eq. 2, in [0, 2]; ``"worst_case"`` takes the
-            larger as fairlearn does, in [0, 1].
+        agg: ``"worst_case"`` takes the larger spread, ``"mean"`` the mean of both.
 
     Raises:
         OptionError: if ``agg`` is unknown.
     """
-    if agg not in _AGGREGATES:
-        raise OptionError(unknown("agg", agg, _AGGREGATES))
     rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features)
-    return _disparity("equalized_odds_difference", rates, _AGGREGATES[agg])
+    return _disparity("equalized_odds_difference", rates, _over_labels(agg, largest_spread))
+
+
+def equalized_odds_sum(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+) -> float:
+    """The spreads of false and true positive rates, added (Eq. 2, hard), in [0, 2]; 0 is parity."""
+    rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features)
+    return _disparity("equalized_odds_sum", rates)
+
+
+def equalized_odds_ratio(
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    agg: Agg = "worst_case",
+) -> float:
+    """Of false and of true positive rates the groups' smallest over the largest, in [0, 1].
+
+    1 is parity. Undefined where it would divide by 0.
+
+    Args:
+        y_true: labels.
+        y_pred: decisions or probabilities.
+        sensitive_features: what makes the groups.
+        agg: ``"worst_case"`` takes the smaller ratio, ``"mean"`` the mean of both.
+
+    Raises:
+        OptionError: if ``agg`` is unknown.
+    """
+    rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features)
+    return _disparity("equalized_odds_ratio", rates, _over_labels(agg, _smallest_ratio))
 
 
 def equal_opportunity_difference(
@@ -78,14 +120,25 @@ def equal_opportunity_difference(
 def equal_opportunity_ratio(
     y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
 ) -> float:
-    """The ratio of the groups' true positive rates (EOP of A.11), at least 0; 1 is parity.
+    """The smallest of the groups' true positive rates over the largest, in [0, 1]; 1 is parity.
 
-    With two groups it is TPR_{a=0} / TPR_{a=1}, the first in sorted order over the second, and may
-    exceed 1 (fairlearn's is the smaller over the larger). With more groups it is the smallest over
-    the largest. Undefined where it would divide by 0.
+    Undefined where it would divide by 0. The paper's has a direction:
+    ``printed_equal_opportunity_ratio``.
     """
     rates = _hard_rates("equal_opportunity", y_true, y_pred, sensitive_features)
-    return _disparity("equal_opportunity_ratio", rates, _ratio)
+    return _disparity("equal_opportunity_ratio", rates, _smallest_over_largest)
+
+
+def printed_equal_opportunity_ratio(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+) -> float:
+    """TPR_{a=0} / TPR_{a=1} of two groups (EOP of A.11), at least 0; 1 is parity.
+
+    The first group in sorted order over the second; it may exceed 1. With more groups, of which the
+    paper says nothing, it is the smallest over the largest. Undefined where it would divide by 0.
+    """
+    rates = _hard_rates("equal_opportunity", y_true, y_pred, sensitive_features)
+    return _disparity("printed_equal_opportunity_ratio", rates, _printed_ratio)
 
 
 def predictive_parity_difference(
@@ -172,14 +225,41 @@ def _soft_rates(
     return _Rates(gap_rates(gap, y, f, codes, len(names)), names)
 
 
-def _ratio(rates: tuple[Floats, ...]) -> float:
-    """The first of two values over the second, or the smallest of more over the largest."""
+def _over_labels(
+    agg: str, worst: Callable[[tuple[Floats, ...]], float]
+) -> Callable[[tuple[Floats, ...]], float]:
+    """How the figures of the labels become one.
+
+    Raises:
+        OptionError: if ``agg`` is unknown.
+    """
+    if agg not in get_args(Agg):
+        raise OptionError(unknown("agg", agg, get_args(Agg)))
+    if agg == "worst_case":
+        return worst
+    return lambda rates: float(np.mean([worst((values,)) for values in rates]))
+
+
+def _smallest_over_largest(rates: tuple[Floats, ...]) -> float:
+    """The smallest of one rate over the largest; NaN with fewer than two, or all 0."""
     (values,) = rates
     defined = values[~np.isnan(values)]
-    if len(defined) < 2:
+    if len(defined) < 2 or not defined.max() > 0:
         return np.nan
-    over, under = defined if len(values) == 2 else (defined.min(), defined.max())
-    return float(over / under) if under > 0 else np.nan
+    return float(defined.min() / defined.max())
+
+
+def _smallest_ratio(rates: tuple[Floats, ...]) -> float:
+    """The smallest of the rates' ratios; NaN if one is."""
+    return float(np.min([_smallest_over_largest((values,)) for values in rates]))
+
+
+def _printed_ratio(rates: tuple[Floats, ...]) -> float:
+    """The first of two values over the second, or the smallest of more over the largest."""
+    (values,) = rates
+    if len(values) != 2 or np.isnan(values).any():
+        return _smallest_over_largest(rates)
+    return float(values[0] / values[1]) if values[1] > 0 else np.nan
 
 
 def _disparity(
