@@ -5,7 +5,7 @@
 
 The copy has a line of JSON for each trial: its settings, hash, versions and machine, and every
 figure of every epoch in six digits. Score quantiles, three quarters of the bytes of a ledger, stay
-for the epochs that one of `RULES` picks. `zcat` shows it.
+for the epochs that one of `RULES` picks, of data that may be passed on. `zcat` shows it.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from dralign.data import catalogue
 from dralign.forms import to_json
 from dralign.study import Ledger, TrialRecord, ledger_path
 from dralign.training import PUBLISHED_RULE, Selection
@@ -32,8 +33,10 @@ def records_of(path):
 
 
 def slim(record):
-    """The record without the quantiles of other epochs."""
-    kept = {rule.choose(record.history, record.spec.gap).epoch for rule in RULES if record.history}
+    """The record without the quantiles of other epochs; all of them for data we may not pass on."""
+    free = record.spec.data.name in {one.name for one in catalogue.ENTRIES if one.embedded}
+    rules = RULES if record.history and free else ()
+    kept = {rule.choose(record.history, record.spec.gap).epoch for rule in rules}
     history = tuple(
         epoch
         if epoch.epoch in kept

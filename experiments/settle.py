@@ -7,6 +7,7 @@ rule is on that page; it was written before the trials were looked at.
 """
 
 import argparse
+import math
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -112,7 +113,9 @@ def point(trial, rule, measure, split):
 
 
 def recalibrated(epoch):
-    """The soft gap under demographic parity after Platt scaling on validation rows."""
+    """The soft DP gap after Platt scaling on validation rows; NaN where no quantiles were kept."""
+    if not all(cells.quantiles for cells in epoch.cells.values()):
+        return math.nan
     return recalibrated_gap(epoch.cells["validation"], epoch.cells["test"], "demographic_parity")
 
 

@@ -37,9 +37,11 @@ def gap_in(measure: str) -> Figure:
 
 def _recalibrated(trial: TrialRecord, epoch: EpochRecord) -> float:
     """The soft gap after Platt scaling on validation rows; NaN where no quantiles were kept."""
-    if not all(split in epoch.cells for split in ("validation", "test")):
+    cells = [epoch.cells.get(split) for split in ("validation", "test")]
+    validation, test = (one if one is not None and one.quantiles else None for one in cells)
+    if validation is None or test is None:
         return math.nan
-    return recalibrated_gap(epoch.cells["validation"], epoch.cells["test"], trial.spec.gap)
+    return recalibrated_gap(validation, test, trial.spec.gap)
 
 
 def rate_ratio(_trial: TrialRecord, epoch: EpochRecord) -> float:
