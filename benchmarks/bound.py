@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dralign.data import load
-from dralign.methods import bounded_weights, build_method
+from dralign.methods import build_method
 from dralign.models import mlp
 from dralign.training import Selection, TrainingSettings, seeded, spawn_seeds, train
 
@@ -23,12 +23,14 @@ ROWS = 250  # of a group: batches of 1000, as in the paper's runs with two group
 def chosen_epoch(method: str, seed: int):
     """The record of the epoch that is chosen under the bound."""
     data = load("adult", sensitive=("sex", "race"), seed=seed)
-    lam, beta = bounded_weights(method, 0.0, 0.0)
-    built = build_method(method, gap=GAP, fairness_weight=lam, alignment_weight=beta)
-    settings = TrainingSettings(epochs=EPOCHS, batch_size=ROWS, gap_bound=BOUND, seed=seed)
+    built = build_method(method, gap=GAP, gap_bound=BOUND)
+    settings = TrainingSettings(
+        epochs=EPOCHS, batch_size=ROWS, gap_bound=BOUND, bound_measure="soft", seed=seed
+    )
     with seeded(spawn_seeds(seed).initialisation):
         model = mlp(data.n_inputs)
-    return train(model, data, built, settings).restore(Selection.of(gap_bound=BOUND), GAP)
+    rule = Selection.of(gap_bound=BOUND, measure="soft")
+    return train(model, data, built, settings).restore(rule, GAP)
 
 
 @pytest.mark.parametrize("method", ["gap", "dralign"])

@@ -27,8 +27,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from dralign.alignment.cotangents import similarity_and_cotangents
 from dralign.data import DataSource
 from dralign.gaps import resolve_gap
-from dralign.methods import GapRegularisation, Method, Step, StepResult, build_method
+from dralign.methods import Method, Step, StepResult, build_method
 from dralign.methods.dralign import DRAlign
+from dralign.methods.gap import GapRegularisation
 from dralign.models import mlp
 from dralign.networks import probability
 from dralign.rationale import per_sample_loss, select_layers

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from dralign.data.images import Images, normalised
-from dralign.data.images_cache import ImageFiles, decode, decoded, list_files
+from dralign.data.images_cache import ImageFiles, decoded, list_files, picture
 
 Image = pytest.importorskip("PIL.Image", reason="images need pillow")
 PICTURES, BATCH, SIZE, ROUNDS = 512, 64, 64, 7
@@ -41,7 +41,8 @@ def images(files, tmp_path_factory) -> Images:
 
 def from_files(files: ImageFiles, rows: torch.Tensor) -> torch.Tensor:
     """A batch as a loader without a cache makes it."""
-    chosen = [decode(files.folder / files.names[row], SIZE) for row in rows.tolist()]
+    paths = [files.folder / files.names[row] for row in rows.tolist()]
+    chosen = [picture(path, path.read_bytes(), SIZE) for path in paths]
     return normalised(np.stack(chosen))
 
 
