@@ -8,16 +8,21 @@ short trials that keep a core busy; the two sides are run in turn. Needs idle co
 import itertools
 import time
 
+import numpy as np
 import pytest
 import torch
 
 from dralign.data import DataSource
+from dralign.metrics import evaluate
 from dralign.study import Ledger, TrialSpec, run_study
 from dralign.training import EpochRecord
 
 ADULT = DataSource("adult")
 FRESH = itertools.count()  # seeds that were not used before
-FIGURES = {f"figure_{place}": 0.1 * place for place in range(15)}
+DRAWN = np.random.default_rng(0)
+FIGURES = evaluate(
+    DRAWN.integers(0, 2, 400), DRAWN.random(400), DRAWN.integers(0, 2, 400), n_groups=2
+)
 LAYERS = {name: {"0": 0.5, "2": 0.3, "4": 0.2} for name in ("unit", "parameter")}
 
 
