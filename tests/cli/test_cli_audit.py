@@ -97,6 +97,9 @@ def test_an_artifact_is_audited_on_a_table_with_its_own_label_and_groups(net, ca
     shown = capsys.readouterr()
     assert "north" in shown.out
     assert "Findings" in shown.out
+    stages = ["group figures", "similarity", "exact influences", "independence", "what-if"]
+    told = [line for line in shown.err.splitlines() if line.startswith("audit: ")]
+    assert [line for line in told if "%" not in line] == [f"audit: {stage}" for stage in stages]
     assert "written: audit.html" in shown.err
     page = Path("audit.html").read_text()
     assert "Audit of net on people.csv" in page

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from torch import Tensor, nn
 
 from dralign.auditing.factors import gradient_source
 from dralign.auditing.influence import Exact, agreements, exact_influences, ranked, top_units
@@ -20,12 +18,13 @@ from dralign.auditing.records import Audit, JointRemoval, Outcomes, WhatIf
 from dralign.auditing.removal import Network, independence, what_if
 from dralign.auditing.small import large_enough, withheld_line
 from dralign.auditing.summary import findings
-from dralign.errors import DataError, DralignWarning, GroupError, GroupTypeError, OptionError
-from dralign.groups import GroupCodes, encode_groups
+from dralign.errors import DralignWarning, OptionError
+from dralign.groups import named_codes
 from dralign.metrics.decisions import decisions, same_decision
 from dralign.rationale import LayerChoice, coverage_of, logits, original, select_layers
 from dralign.rationale.coverage import warn_of_low_coverage
 from dralign.rationale.fast_ablation import linear_stack
+from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode
 from dralign.rationale.rows import check_rows, random_state_kept, require_finite_loss
 from dralign.rationale.usage import notice_probabilities, require_gradients
@@ -50,11 +49,12 @@ LEAST = {
 
 
 def audit(
-    model: nn.Module,
-    x: Tensor | ArrayLike,
+    model: object,
+    x: object,
+    label: object,
     *,
-    label: Tensor | ArrayLike,
-    group: object,
+    group: object = None,
+    sensitive_features: object = None,
     group_names: Sequence[str] | None = None,
     layers: LayerChoice = "all",
     n_splits: int = 200,
@@ -82,12 +82,15 @@ def audit(
     Args:
         model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C, or an
             object with them as ``.logits``. Of a compiled one the module it was made from is taken.
-        x: (n, ...) inputs.
-        label: (n,) labels 0/1, or 0..C-1. With more than two classes the group figures and the
-            network without its top units are left out.
+            Or a fitted estimator that holds one as ``module_``, as ``DRAlignClassifier`` does, also
+            as the last step of a pipeline, or found by a search.
+        x: (n, ...) inputs; X of an estimator.
+        label: (n,) labels 0/1, or 0..C-1; y of an estimator. With more than two classes the group
+            figures and the network without its top units are left out.
         group: (n,) int64 codes 0..G-1, -1 where missing, as a tensor or numpy array; or columns of
             any type that ``encode_groups`` takes (text, Series, DataFrame, dict, list). Rows of no
             group take no part. At least 2 rows a group.
+        sensitive_features: the same, under the name that scikit-learn users know; one of the two.
         group_names: the name of code 0, 1, ...; for columns the order in which they are numbered.
         layers: ``"all"``, the last ``k``, or names of layers.
         n_splits: random splits for the noise floor, at least 20; 200 and more are reliable.
@@ -107,12 +110,14 @@ def audit(
     Raises:
         OptionError: if an option is out of range.
         GroupTypeError: if a tensor or array of numbers for ``group`` is not int64.
-        GroupError: if a group that is shown has fewer than 2 rows, or there is only one.
+        GroupError: if a group that is shown has fewer than 2 rows, there is only one, or they are
+            given under both names or none.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
-        ModelError: if no weight takes part, a layer is unknown, the output has another shape, or
-            a layer that is used gets no gradient.
+        ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
+            output has another shape, or a layer that is used gets no gradient.
     """
+    model, x, label = opened(model, x, label)
     if batch_rows is None:
         size = math.prod(np.shape(x)[1:])
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
@@ -128,7 +133,7 @@ def audit(
     chosen = select_layers(model, layers)
     covered = coverage_of(model, chosen)
     warn_of_low_coverage(covered, layers, stacklevel=2)
-    codes, names = _groups(group, group_names)
+    codes, names = named_codes(given_groups(group, sensitive_features), group_names)
     left_out = int((codes < 0).sum())
     codes, names, withheld = large_enough(codes, names, min_group_size)
     parameters = dict(model.named_parameters(remove_duplicate=False))
@@ -355,32 +360,6 @@ def _n_classes(network: Network) -> int:
     with torch.no_grad():
         output = logits(network.model, network.rows.x[:2])
     return 2 if output.numel() == 2 else int(output.shape[-1])
-
-
-def _groups(group: object, names: Sequence[str] | None) -> tuple[Tensor, tuple[str, ...]]:
-    """Codes, and a name for each; the codes themselves where there are no names.
-
-    Raises:
-        GroupTypeError: if a tensor or array of numbers is not int64.
-        GroupError: if there is not a name for each code.
-        DataError: if an array is not a vector.
-    """
-    if isinstance(group, np.ndarray) and group.dtype.kind in "biuf":
-        group = torch.from_numpy(np.ascontiguousarray(group))
-    if not isinstance(group, Tensor):
-        coded: GroupCodes = encode_groups(group, names=names)
-        return coded.codes, coded.names
-    if group.dtype != torch.int64:
-        raise GroupTypeError(
-            f"group: expected an int64 tensor of codes, got {group.dtype}; use encode_groups"
-        )
-    if group.ndim != 1:
-        raise DataError(f"group: expected one code per row, got shape {(*group.shape,)}")
-    n_groups = int(group.max()) + 1 if len(group) else 0
-    names = tuple(names or map(str, range(n_groups)))
-    if len(names) != n_groups:
-        raise GroupError(f"group_names: expected {n_groups} names, one per code, got {len(names)}")
-    return group.detach(), names
 
 
 def _check_options(**given: int) -> None:

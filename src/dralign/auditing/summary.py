@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from dralign.gaps import figure_names, gap_type
 from dralign.metrics import gap_measure, level_note
 
 if TYPE_CHECKING:  # whose text this is; records import it
@@ -21,7 +22,6 @@ FIGURES: Final = {
 }
 SHOWN: Final = ("base_rate", "soft", "hard")  # measures of gaps
 FOUR_FIFTHS: Final = 0.8
-GAPS: Final = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity")
 
 
 def findings(audit: "Audit") -> list[str]:
@@ -211,11 +211,13 @@ def _group_table(audit: "Audit") -> list[str]:
         for name in audit.withheld
     ]
     shown = [gap_measure(name) for name in SHOWN]
-    lines += ["", "gap".ljust(20) + "".join(known.words.ljust(26) for known in shown)]
-    for gap in GAPS:
+    names = {name: gap_type(name).words for name in figure_names()}
+    width = max(map(len, names.values())) + 2
+    lines += ["", "gap".ljust(width) + "".join(known.words.ljust(26) for known in shown)]
+    for gap, words in names.items():
         result = [audit.outcomes.gaps.get(known.key(gap)) for known in shown]
         texts = ["–" if one is None else _interval(one) for one in result]
-        lines.append(gap.replace("_", " ").ljust(20) + "".join(t.ljust(26) for t in texts).rstrip())
+        lines.append(words.ljust(width) + "".join(t.ljust(26) for t in texts).rstrip())
     ratio = audit.outcomes.selection_ratio
     lines.append(f"smallest over largest selection rate: {_interval(ratio)} (four fifths: .8)")
     return [*lines, ""]

@@ -25,7 +25,7 @@ from dralign.study.trial import check_trials
 DEFAULT_WEIGHTS = "0.2,0.4"
 
 
-@working(interrupted=KEPT)
+@working(interrupted=KEPT, called={"fairness_weight": "weights"})
 @with_trial_options
 def compare(
     data: options.Data,

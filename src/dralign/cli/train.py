@@ -225,7 +225,9 @@ def _observer(gap: str, tensorboard: Path | None) -> Callable[[EpochRecord], Non
 def _show_chosen(trained: TrainedNetwork, rule: Selection, spec: TrialSpec) -> None:
     """What became of the training."""
     chosen, bound = trained.chosen, spec.gap_bound
-    say(f"chosen: epoch {chosen.epoch} ({rule})")
+    left_out = chosen.epoch < rule.warmup  # where there are no others
+    why = f"the last; a warm-up of {rule.warmup} leaves no other" if left_out else rule
+    say(f"chosen: epoch {chosen.epoch} ({why})")
     _show(replace(chosen, test=trained.artifact.training["test"]), spec.gap, split="test")
     if trained.artifact.threshold != THRESHOLD:
         say(f"decisions: positive from a probability of {trained.artifact.threshold:.4f} on")
@@ -262,6 +264,6 @@ def _show(record: EpochRecord, gap: str, *, split: str = "validation") -> None:
         if measure.column
     )
     say(
-        f"epoch {record.epoch}: loss {record.loss:.4f}, {split}: {text}, similarity "
+        f"epoch {record.epoch}: objective {record.loss:.4f}, {split}: {text}, similarity "
         f"{record.similarity_total('unit'):.3f}"
     )

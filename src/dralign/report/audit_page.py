@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dralign.gaps import figure_names, gap_type
 from dralign.metrics import gap_measure
 from dralign.report.audit_charts import (
     MOST_COLUMNS,
@@ -22,12 +23,6 @@ if TYPE_CHECKING:
 
 Form = Mapping[str, Any]
 SHOWN = ("base_rate", "all_cutoffs", "soft", "hard")  # measures of gaps
-_GAPS = {
-    "demographic_parity": "demographic parity",
-    "equalized_odds": "equalized odds (sum over labels)",
-    "equal_opportunity": "equal opportunity",
-    "predictive_parity": "predictive parity",
-}
 _FORMS = {"sum": "summed over its weights", "joint": "of the whole unit, removed at once"}
 
 
@@ -129,7 +124,7 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     body += [[escape(name), few, *["withheld"] * len(RATES)] for name in audit["withheld"]]
     gaps = [
         [name, *(_defined(outcomes["gaps"].get(known.key(gap))) for known in measures)]
-        for gap, name in _GAPS.items()
+        for gap, name in _gaps().items()
     ]
     return (
         "<section><h2>What the network decides</h2>"
@@ -141,7 +136,8 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
         f"<h3>Gaps between groups (0 is parity)</h3>"
         f"{scrolled(table(gap_head, gaps), 'Gaps between groups')}"
         "<p>Base-rate and all-cut-offs gaps are decided by the order of the scores alone; soft and "
-        "hard ones get smaller where all scores do. Smallest over largest selection rate: "
+        "hard ones get smaller where all scores do. Equalized odds adds the labels up. Smallest over "
+        "largest selection rate: "
         f"{_estimate(outcomes['selection_ratio'])} (a rule of thumb asks for .8 or more).</p>"
         "</section>"
     )
@@ -259,19 +255,24 @@ def _parts(parts: Sequence[Form], groups: Sequence[str], index: str) -> str:
     return scrolled(table(head, body), "Highest parity scores")
 
 
+def _gaps() -> dict[str, str]:
+    """The gaps that there are figures of, in words, by name."""
+    return {name: gap_type(name).words for name in figure_names()}
+
+
 def _what_if(steps: Sequence[Form], charts: "Mapping[str, go.Figure]") -> str:
     """The network without its top units."""
-    keys = ["average_precision", *(f"{form}_{gap}" for gap in _GAPS for form in ("soft", "hard"))]
+    keys = ["average_precision", *(f"{form}_{gap}" for gap in _gaps() for form in ("soft", "hard"))]
     names = [
         "average precision",
-        *(f"{f} {g.replace('_', ' ')}" for g in _GAPS for f in ("soft", "hard")),
+        *(f"{form} {words}" for words in _gaps().values() for form in ("soft", "hard")),
     ]
     body = [
         [
             str(step["k"]),
             *(
-                _number(step["figures"][key])
-                + (f"<small>random {_number(step['random'][key])}</small>" if step["k"] else "")
+                _number(step["figures"].get(key))
+                + (f"<small>random {_number(step['random'].get(key))}</small>" if step["k"] else "")
                 for key in keys
             ),
         ]
