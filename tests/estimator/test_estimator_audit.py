@@ -78,15 +78,15 @@ def test_of_a_pipeline_and_a_search_the_network_within_is_taken(people, fitted):
 def test_what_can_not_be_looked_into_is_one_line(people, fitted):
     x, y, region = people
     forest = LogisticRegression().fit(x[["pay"]], y)
-    with pytest.raises(ModelError, match="holds one as module_, got LogisticRegression$"):
+    with pytest.raises(ModelError, match=r"holds one as module_, got LogisticRegression$"):
         dralign.audit(forest, x[["pay"]], y, sensitive_features=region)
-    with pytest.raises(ModelError, match="got DRAlignClassifier$"):
+    with pytest.raises(ModelError, match=r"got DRAlignClassifier$"):
         dralign.audit(dralign.DRAlignClassifier(), x, y, sensitive_features=region)
-    with pytest.raises(DataError, match="label: 'maybe' is not among .* training: 'no', 'yes'$"):
+    with pytest.raises(DataError, match=r"label: 'maybe' is not among .* training: 'no', 'yes'$"):
         dralign.parity_scores(fitted, x, y.replace("no", "maybe"), sensitive_features=region)
     with pytest.raises(GroupError, match="give either group or sensitive_features"):
         dralign.audit(fitted, x, y)
     with pytest.raises(GroupError, match="give either group or sensitive_features"):
         dralign.parity_scores(fitted, x, y, group=region, sensitive_features=region)
-    with pytest.raises(DataError, match="^x: expected an array of numbers, got object"):
+    with pytest.raises(DataError, match=r"^x: expected an array of numbers, got object"):
         dralign.parity_scores(fitted.module_, x, (y == "yes").astype(int), group=region)

@@ -46,9 +46,9 @@ def test_text_can_be_read_on_every_ground(text, ground):
 
 
 def test_a_table_has_as_many_marks_as_rows():
-    made = page.table(["a"], [["1"], ["2"]], marks=['class="x"', ""], caption="below")
+    made = page.table(["a"], [["1"], ["2"]], marks=['class="x"', ""])
     assert made == (
-        '<table><caption>below</caption><thead><tr><th scope="col">a</th></tr></thead>'
+        '<table><thead><tr><th scope="col">a</th></tr></thead>'
         '<tbody><tr class="x"><td>1</td></tr><tr><td>2</td></tr></tbody></table>'
     )
     with pytest.raises(ValueError, match="argument 2 is longer"):

@@ -14,10 +14,10 @@ from dralign.auditing.factors import gradient_source
 from dralign.auditing.influence import Exact, agreements, exact_influences, ranked, top_units
 from dralign.auditing.noise import similarity_tests
 from dralign.auditing.outcomes import outcomes
-from dralign.auditing.records import Audit, JointRemoval, Outcomes, WhatIf
+from dralign.auditing.records import Audit, JointRemoval, Meaning, Outcomes, WhatIf
 from dralign.auditing.removal import Network, independence, what_if
 from dralign.auditing.small import large_enough, withheld_line
-from dralign.auditing.summary import findings
+from dralign.auditing.summary import details, findings
 from dralign.errors import DralignWarning, OptionError
 from dralign.groups import named_codes
 from dralign.metrics.decisions import decisions, same_decision
@@ -64,6 +64,7 @@ def audit(
     seed: int = 0,
     batch_rows: int | None = None,
     min_group_size: int = 10,
+    meaning: Meaning | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """What a trained network does to each group, which parts do it, and how sure that is.
@@ -105,6 +106,8 @@ def audit(
         min_group_size: rows that a group must have: figures of a few people would tell their
             labels. A smaller group is named, and its rows take no part; where only one of its
             labels has fewer rows, its rates at that label are withheld. 0 withholds nothing.
+        meaning: what labels, inputs and rows are, which sentences and pages then tell; of an
+            estimator its labels and inputs are known.
         progress: called with the stage and the part of it that is done.
 
     Raises:
@@ -117,7 +120,8 @@ def audit(
         ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
             output has another shape, or a layer that is used gets no gradient.
     """
-    model, x, label = opened(model, x, label)
+    model, x, label, *known = opened(model, x, label)
+    meaning = meaning or Meaning(positive=known[0], inputs=known[1])
     if batch_rows is None:
         size = math.prod(np.shape(x)[1:])
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
@@ -152,6 +156,7 @@ def audit(
             names,
             plan,
             clock,
+            _named_inputs(meaning, network),
             {
                 "n_splits": n_splits,
                 "n_bootstrap": n_bootstrap,
@@ -166,7 +171,7 @@ def audit(
     complete = replace(
         result, notes=[*notes, *result.notes], withheld=withheld, provenance=provenance
     )
-    return replace(complete, findings=findings(complete))
+    return replace(complete, findings=findings(complete), details=details(complete))
 
 
 @dataclass(frozen=True)
@@ -205,13 +210,18 @@ def _assess(
     names: Sequence[str],
     plan: _Plan,
     clock: _Clock,
+    meaning: Meaning,
     options: Mapping[str, int],
 ) -> Audit:
     """All parts of the audit; each draws from a stream of its own, so none changes another."""
     streams = np.random.SeedSequence(options["seed"]).spawn(4)
     rngs = [np.random.default_rng(stream) for stream in streams]
     binary = _n_classes(network) == 2
-    decided = _decided(network, names, options["n_bootstrap"], rngs[0], clock) if binary else None
+    decided = (
+        _decided(network, names, options["n_bootstrap"], rngs[0], clock, meaning.favourable)
+        if binary
+        else None
+    )
     source = gradient_source(
         network.model, network.rows, network.layers, batch_rows=network.batch_rows
     )
@@ -245,6 +255,7 @@ def _assess(
         independence=_together(network, names, plan, rngs[2], clock),
         what_if=_without(network, exact, rngs[3], clock) if binary else [],
         findings=(),
+        meaning=meaning,
         notes=_notes(plan, binary, options["n_splits"]),
         provenance={
             **options,
@@ -264,6 +275,7 @@ def _decided(
     n_bootstrap: int,
     rng: np.random.Generator,
     clock: _Clock,
+    favourable: bool | None,
 ) -> Outcomes:
     """The group figures."""
     rows = network.rows
@@ -276,7 +288,17 @@ def _decided(
             n_bootstrap=n_bootstrap,
             rng=rng,
             cells=network.cells,
+            favourable=favourable,
         )
+
+
+def _named_inputs(meaning: Meaning, network: Network) -> Meaning:
+    """The meaning, with inputs only if it is the first of the layers that takes them."""
+    layer = network.layers[0]
+    named = dict(network.model.named_parameters(remove_duplicate=False))
+    width = layer.by_unit(layer.part(layer.weight(named))).shape[1]
+    first = network.stack and layer.name == select_layers(network.model, "all")[0].name
+    return meaning if first and width == len(meaning.inputs) else replace(meaning, inputs=())
 
 
 def _together(

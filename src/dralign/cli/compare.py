@@ -10,7 +10,7 @@ from dralign.analysis import Row, summarise
 from dralign.cli import options
 from dralign.cli.console import print_table, say, tell_outcome
 from dralign.cli.lines import print_json
-from dralign.cli.overview import shown_overview
+from dralign.cli.overview import keep_overview, shown_overview
 from dralign.cli.progress import run_trials
 from dralign.cli.stdin import table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
@@ -61,11 +61,14 @@ def compare(
     check_trials(specs)
     with Ledger(folder / "study.sqlite") as ledger:
         overview = shown_overview(source)
+        keep_overview(folder, overview)
         records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
     failed = tell_outcome(records)
     rows = summarise(records, selection=rule)
     formats = ("md", "png", "html")
-    written = write_study(folder, records, selection=rule, formats=formats, rows=rows)
+    written = write_study(
+        folder, records, selection=rule, formats=formats, rows=rows, overview=overview
+    )
     files = {name: str(path) for name, path in written.items()}
     if json:
         told = {"rows": [_row(row) for row in rows], "failed": len(failed), "files": files}

@@ -15,11 +15,15 @@ class Opened(NamedTuple):
         model: the network.
         x: (n, ...) inputs.
         label: (n,) labels 0/1, or 0..C-1.
+        positive: how label 1 is written, where that is known and there are two.
+        inputs: the names of the inputs, where they are known.
     """
 
     model: nn.Module
     x: Any
     label: Any
+    positive: str = "1"
+    inputs: tuple[str, ...] = ()
 
 
 def opened(model: object, x: object, label: object) -> Opened:
@@ -52,7 +56,11 @@ def opened(model: object, x: object, label: object) -> Opened:
         )
     inputs = fitted.network_inputs(x) if hasattr(fitted, "network_inputs") else x
     classes = getattr(fitted, "classes_", None)
-    return Opened(network, inputs, label if classes is None else _codes(label, classes))
+    if classes is None:
+        return Opened(network, inputs, label)
+    positive = str(classes[1]) if len(classes) == 2 else "1"
+    names = tuple(getattr(getattr(fitted, "encoder_", None), "feature_names", ()))
+    return Opened(network, inputs, _codes(label, classes), positive, names)
 
 
 def given_groups(group: object, sensitive_features: object) -> object:

@@ -1,10 +1,11 @@
 """One page for an audit: a single HTML file that needs no network, from ``Audit.to_dict()``."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dralign.forms import shown
 from dralign.gaps import figure_names, gap_type
 from dralign.metrics import gap_measure
 from dralign.report.audit_charts import (
@@ -16,7 +17,16 @@ from dralign.report.audit_charts import (
     rates_chart,
     what_if_chart,
 )
-from dralign.report.page import chart, definitions, listed, scrolled, table, write_page
+from dralign.report.page import (
+    chart,
+    definitions,
+    folded,
+    listed,
+    overview_section,
+    scrolled,
+    table,
+    write_page,
+)
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,12 +60,20 @@ def write_audit_page(path: Path | str, audit: Form, *, title: str = "Audit") -> 
         title=title,
         facts=_facts(audit),
         findings=listed(list(map(escape, audit["findings"])), "findings"),
+        details=_details(audit["details"]),
+        data=overview_section(audit["meaning"]["data"]),
         notes=listed([f"Note: {escape(text)}" for text in audit["notes"]], "findings note"),
         sections="".join(_sections(audit, charts)),
         settings=definitions(_settings(audit)),
         environment=definitions(audit["provenance"]["environment"]),
         charts=charts,
     )
+
+
+def _details(sentences: Sequence[str]) -> str:
+    """What is found in the terms of the paper, folded."""
+    told = listed(list(map(escape, sentences)), "findings")
+    return folded("In detail, in the terms of the paper", told)
 
 
 def _charts(audit: Form) -> "dict[str, go.Figure]":
@@ -87,8 +105,7 @@ def _facts(audit: Form) -> list[tuple[str, str]]:
             f"{_number(total['similarity']['value'], digits=2)} / {len(layers)}",
             "similarity of rationales",
         ),
-        (_number(total["p_value"]), "p, against random splits"),
-        (f"{audit['influence']['total']:.2e}", "parity score of all weights"),
+        (_number(total["p_value"]), "p: as different by chance"),
     ]
     if audit["outcomes"] is not None:
         gaps, overall = audit["outcomes"]["gaps"], audit["outcomes"]["overall"]
@@ -136,8 +153,8 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
         f"<h3>Gaps between groups (0 is parity)</h3>"
         f"{scrolled(table(gap_head, gaps), 'Gaps between groups')}"
         "<p>Base-rate and all-cut-offs gaps are decided by the order of the scores alone; soft and "
-        "hard ones get smaller where all scores do. Equalized odds adds the labels up. Smallest over "
-        "largest selection rate: "
+        "hard ones get smaller where all scores do. Equalized odds adds the labels up. Smallest "
+        "over largest selection rate: "
         f"{_estimate(outcomes['selection_ratio'])} (a rule of thumb asks for .8 or more).</p>"
         "</section>"
     )
@@ -232,21 +249,39 @@ def _influence(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
         f"{''.join(maps)}"
         '<div class="pair">'
         "<div><h3>Units with the highest scores</h3>"
-        f"{_parts(result['units'], groups, 'unit')}</div>"
+        f"{_parts(result['units'], groups, _unit)}</div>"
         "<div><h3>Weights with the highest scores</h3>"
-        f"{_parts(result['parameters'], groups, 'index')}</div></div>"
+        f"{_parts(result['parameters'], groups, _weight_of(audit))}</div></div>"
         '<p class="note">A layer\'s only unit has no peer and is not ranked among units.</p>'
         "</section>"
     )
 
 
-def _parts(parts: Sequence[Form], groups: Sequence[str], index: str) -> str:
+def _unit(part: Form) -> str:
+    """A unit by its number."""
+    return f"unit {part['unit']}"
+
+
+def _weight_of(audit: Form) -> Callable[[Form], str]:
+    """How a weight is told: by its indices, in the first layer by its unit and input."""
+    inputs, first = audit["meaning"]["inputs"], audit["influence"]["layers"][0]["layer"]
+
+    def told(part: Form) -> str:
+        if inputs and part["layer"] == first:
+            unit, column = part["index"]
+            return f"unit {unit}, input {escape(shown(inputs[column]))}"
+        return ", ".join(map(str, part["index"]))
+
+    return told
+
+
+def _parts(parts: Sequence[Form], groups: Sequence[str], told: Callable[[Form], str]) -> str:
     """A table of units or weights."""
-    head = ["layer", index, "d", *(f"c, {escape(name)}" for name in groups)]
+    head = ["layer", "which", "d", *(f"c, {escape(name)}" for name in groups)]
     body = [
         [
             escape(one["layer"]),
-            str(one["unit"]) if index == "unit" else ", ".join(map(str, one["index"])),
+            told(one),
             f"{one['score']:.2e}",
             *(f"{value:.2e}" for value in one["influences"]),
         ]

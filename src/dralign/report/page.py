@@ -5,6 +5,7 @@ Parts take and give HTML: what comes from data is escaped by whoever calls them.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -50,6 +51,7 @@ def write_page(
 
     page = Template(_piece("page.html")).substitute(
         title=escape(title),
+        date=datetime.now().astimezone().date().isoformat(),
         style=style_variables() + _piece("page.css") + _piece(f"{kind}.css"),
         facts="".join(
             f"<div><strong>{escape(value)}</strong><span>{escape(name)}</span></div>"
@@ -82,7 +84,6 @@ def table(
     body: Iterable[Iterable[str]],
     *,
     marks: Iterable[str] | None = None,
-    caption: str = "",
 ) -> str:
     """A table.
 
@@ -90,14 +91,12 @@ def table(
         head: the cells above.
         body: the rows of cells.
         marks: the attributes of each row; None for none.
-        caption: below it; empty for none.
     """
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     rows = ["".join(f"<td>{cell}</td>" for cell in cells) for cells in body]
     given = [""] * len(rows) if marks is None else [f" {mark}" if mark else "" for mark in marks]
     lines = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(given, rows, strict=True))
-    below = f"<caption>{caption}</caption>" if caption else ""
-    return f"<table>{below}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
 
 
 def scrolled(content: str, label: str) -> str:
@@ -106,6 +105,18 @@ def scrolled(content: str, label: str) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
         f"{content}</div>"
     )
+
+
+def folded(name: str, content: str) -> str:
+    """Content behind a line that opens it; on paper it is open. The name is text."""
+    return f"<details><summary>{escape(name)}</summary>{content}</details>" if content else ""
+
+
+def overview_section(lines: Sequence[str], findings: Sequence[str] = ()) -> str:
+    """What is known of the data, as text: lines, and doubts below them."""
+    told = listed([escape(shown(line)) for line in lines], "findings")
+    doubts = listed([f"Look at: {escape(shown(line))}" for line in findings], "findings doubts")
+    return f"<section><h2>The data</h2>{told}{doubts}</section>" if told else ""
 
 
 def listed(sentences: Sequence[str], kind: str = "") -> str:
