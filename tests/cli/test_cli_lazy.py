@@ -51,6 +51,26 @@ def test_the_line_of_a_command_in_the_list_is_the_first_of_its_own_help(name):
     assert " ".join(first.split()) == COMMANDS[name]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("dralign au", ["audit"]),
+        ("dralign audit --fav", ["--favourable"]),
+        ("dralign data ins", ["inspect"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options_of_commands_that_are_loaded_late(
+    words, expected, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "argv", ["dralign"])
+    monkeypatch.setenv("_DRALIGN_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    assert capsys.readouterr().out.split() == expected
+
+
 def functions(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]

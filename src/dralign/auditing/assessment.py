@@ -120,10 +120,10 @@ def audit(
         ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
             output has another shape, or a layer that is used gets no gradient.
     """
-    model, x, label, *known = opened(model, x, label)
-    meaning = meaning or Meaning(positive=known[0], inputs=known[1])
+    given = opened(model, x, label)
+    meaning = meaning or Meaning(positive=given.positive, inputs=given.inputs)
     if batch_rows is None:
-        size = math.prod(np.shape(x)[1:])
+        size = math.prod(np.shape(given.x)[1:])
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
     _check_options(
         n_splits=n_splits,
@@ -133,22 +133,22 @@ def audit(
         seed=seed,
         min_group_size=min_group_size,
     )
-    model = original(model)
-    chosen = select_layers(model, layers)
-    covered = coverage_of(model, chosen)
+    inner = original(given.model)
+    chosen = select_layers(inner, layers)
+    covered = coverage_of(inner, chosen)
     warn_of_low_coverage(covered, layers, stacklevel=2)
     codes, names = named_codes(given_groups(group, sensitive_features), group_names)
     left_out = int((codes < 0).sum())
     codes, names, withheld = large_enough(codes, names, min_group_size)
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parameters = dict(inner.named_parameters(remove_duplicate=False))
     device = chosen[0].weight(parameters).device
-    with evaluation_mode(model), random_state_kept(device):
-        rows = check_rows(model, x, label, codes)
-        require_finite_loss(model, rows, batch_rows)
-        notice_probabilities(model, rows.x, chosen, stacklevel=2)
-        require_gradients(model, rows, chosen)
-        stack = linear_stack(model, rows.x) is not None
-        network = Network(model, rows, chosen, stack, batch_rows, min_group_size)
+    with evaluation_mode(inner), random_state_kept(device):
+        rows = check_rows(inner, given.x, given.label, codes)
+        require_finite_loss(inner, rows, batch_rows)
+        notice_probabilities(inner, rows.x, chosen, stacklevel=2)
+        require_gradients(inner, rows, chosen)
+        stack = linear_stack(inner, rows.x) is not None
+        network = Network(inner, rows, chosen, stack, batch_rows, min_group_size)
         clock = _Clock(progress)
         plan = _plan(network, sample)
         result = _assess(

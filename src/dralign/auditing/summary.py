@@ -11,7 +11,7 @@ from dralign.metrics import gap_measure, level_note
 if TYPE_CHECKING:  # whose text this is; records import it
     from dralign.auditing.records import Audit, Estimate, JointRemoval, Meaning, Outcomes
 
-WIDTH = 96
+WIDTH = 80
 FIGURES: Final = {
     "base_rate": "base rate",
     "selection_rate": "selected",
@@ -20,10 +20,9 @@ FIGURES: Final = {
     "accuracy": "accuracy",
     "average_precision": "AP",
 }
-SHOWN: Final = ("base_rate", "soft", "hard")  # measures of gaps
+SHOWN: Final = ("base_rate", "hard")  # measures of gaps; the page has more
 FOUR_FIFTHS: Final = 0.8
 MOST_FINDINGS: Final = 5
-SELECTED: Final = "selection rate"
 
 
 def findings(audit: "Audit") -> list[str]:
@@ -91,15 +90,19 @@ def _positive(meaning: "Meaning") -> str:
     return f"decided {meaning.positive!r}{against}"
 
 
+def _rate_in_ratio(meaning: "Meaning") -> str:
+    """What the rule of four fifths compares."""
+    return "rate of the favourable decision" if meaning.favourable is False else "selection rate"
+
+
 def _level(outcomes: "Outcomes", meaning: "Meaning") -> Iterator[str]:
     """Four fifths, the order of the scores, errors, and whether the level is off."""
     gap = outcomes.gaps["base_rate_demographic_parity"]
     odds, ratio = outcomes.gaps["hard_equalized_odds"], outcomes.selection_ratio
     if _known(ratio.value) and ratio.value < FOUR_FIFTHS:
-        rate = "rate of the favourable decision" if meaning.favourable is False else SELECTED
         yield (
-            f"The smallest {rate} is {_interval(ratio)} of the largest, less than four fifths, "
-            "where a rule of thumb begins to look closer."
+            f"The smallest {_rate_in_ratio(meaning)} is {_interval(ratio)} of the largest, less "
+            "than four fifths, where a rule of thumb begins to look closer."
         )
     if _known(gap.value):
         yield (
@@ -233,9 +236,9 @@ def _group_table(audit: "Audit") -> list[str]:
         return []
     width = max(map(len, ("group", *audit.groups, *audit.withheld))) + 2
     head = "group".ljust(width) + "rows".rjust(8)
-    lines = [head + "".join(text.rjust(11) for text in FIGURES.values())]
+    lines = [head + "".join(text.rjust(10) for text in FIGURES.values())]
     for one in audit.outcomes.groups:
-        cells = "".join(f"{one.figures[name].value:11.3f}" for name in FIGURES)
+        cells = "".join(f"{one.figures[name].value:10.3f}" for name in FIGURES)
         lines.append(one.group.ljust(width) + f"{one.n:8,}" + cells)
     least = audit.provenance["min_group_size"]
     lines += [
@@ -245,27 +248,29 @@ def _group_table(audit: "Audit") -> list[str]:
     shown = [gap_measure(name) for name in SHOWN]
     names = {name: gap_type(name).words for name in figure_names()}
     width = max(map(len, names.values())) + 2
-    lines += ["", "gap".ljust(width) + "".join(known.words.ljust(26) for known in shown)]
+    heads = "".join(known.words.ljust(26) for known in shown)
+    lines += ["", ("gap".ljust(width) + heads).rstrip()]
     for gap, words in names.items():
         result = [audit.outcomes.gaps.get(known.key(gap)) for known in shown]
         texts = ["–" if one is None else _interval(one) for one in result]
         lines.append(words.ljust(width) + "".join(t.ljust(26) for t in texts).rstrip())
     ratio = audit.outcomes.selection_ratio
-    lines.append(f"smallest over largest selection rate: {_interval(ratio)} (four fifths: .8)")
+    rate = _rate_in_ratio(audit.meaning)
+    lines.append(f"smallest over largest {rate}: {_interval(ratio)} (four fifths: .8)")
     return [*lines, ""]
 
 
 def _similarity_table(audit: "Audit") -> list[str]:
     """The similarity of each layer against its noise floor."""
     result = audit.similarity["unit"]
-    lines = ["layer".ljust(22) + "similarity".ljust(26) + "noise floor     p"]
+    lines = ["layer".ljust(18) + "similarity".ljust(24) + "noise floor     p"]
     for one in [*result.layers, result.total]:
         state = "" if one.within_noise else "   below noise"
         if one.constant:
-            state = "   constant, tells nothing"
+            state = "   constant"
         lines.append(
-            one.layer.ljust(22)
-            + _interval(one.similarity).ljust(26)
+            one.layer.ljust(18)
+            + _interval(one.similarity).ljust(24)
             + f"{one.noise_floor:11.3f} {one.p_value:5.3f}{state}"
         )
     return [*lines, ""]
@@ -273,13 +278,13 @@ def _similarity_table(audit: "Audit") -> list[str]:
 
 def _unit_table(audit: "Audit") -> list[str]:
     """The units with the highest parity scores."""
-    lines = ["unit".ljust(22) + "parity score".ljust(16) + "influence on each group"]
+    lines = ["unit".ljust(18) + "parity score".ljust(14) + "influence on each group"]
     for one in audit.influence.units[:5]:
         influences = ", ".join(
             f"{name!r} {value:.2e}"
             for name, value in zip(audit.groups, one.influences, strict=True)
         )
-        lines.append(f"{one.layer}, unit {one.unit}".ljust(22) + f"{one.score:<16.2e}" + influences)
+        lines.append(f"{one.layer}, unit {one.unit}".ljust(18) + f"{one.score:<14.2e}" + influences)
     return [*lines, ""] if len(lines) > 1 else []
 
 
@@ -292,8 +297,8 @@ def _interval(estimate: "Estimate") -> str:
 
 def _bullets(sentences: Sequence[str]) -> list[str]:
     """Sentences as a list, each wrapped."""
-    marks = {"initial_indent": "- ", "subsequent_indent": "  "}
-    return [line for text in sentences for line in textwrap.wrap(text, WIDTH, **marks)]
+    wrapper = textwrap.TextWrapper(WIDTH, initial_indent="- ", subsequent_indent="  ")
+    return [line for text in sentences for line in wrapper.wrap(text)]
 
 
 def _share(estimate: "Estimate") -> str:

@@ -39,7 +39,6 @@ _ACCOUNTS: tuple[tuple[type[BaseException], Callable[[Any], str], int], ...] = (
 
 app = typer.Typer(
     cls=CommandLine,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -37,7 +37,9 @@ def compare(
         str | None, typer.Option(help="Fairness weights, with commas; 0.2,0.4 if not given.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... for every setting.")] = 3,
-    out: Annotated[Path | None, typer.Option(help="Folder of the study.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the study; studies/NAME-GAP if not given.")
+    ] = None,
     jobs: options.Jobs = None,
     trial_timeout: options.TrialTimeout = None,
     trial: TrialOptions,

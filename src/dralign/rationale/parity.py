@@ -137,29 +137,29 @@ def parity_scores(
     """
     _check_options(method, granularity, unit_form, engine)
     _check_counts(method, sample, batch_rows)
-    model, x, label = opened(model, x, label)
-    model = original(model)
-    chosen = select_layers(model, layers)
-    covered = coverage_of(model, chosen)
+    given = opened(model, x, label)
+    network = original(given.model)
+    chosen = select_layers(network, layers)
+    covered = coverage_of(network, chosen)
     codes, names = named_codes(given_groups(group, sensitive_features))
     warn_of_low_coverage(covered, layers, stacklevel=2)
     joint = granularity == "unit" and unit_form == "joint"
-    named = dict(model.named_parameters(remove_duplicate=False))
+    named = dict(network.named_parameters(remove_duplicate=False))
     weights = [layer.weight(named) for layer in chosen]
-    with evaluation_mode(model), random_state_kept(weights[0].device):
-        rows = check_rows(model, x, label, codes)
-        used = _engine_for(model, rows, method, engine)
-        require_finite_loss(model, rows, batch_rows)
-        notice_probabilities(model, rows.x, chosen, stacklevel=2)
+    with evaluation_mode(network), random_state_kept(weights[0].device):
+        rows = check_rows(network, given.x, given.label, codes)
+        used = _engine_for(network, rows, method, engine)
+        require_finite_loss(network, rows, batch_rows)
+        notice_probabilities(network, rows.x, chosen, stacklevel=2)
         measured = _measured(chosen, weights, granularity, sample, seed)
         if method == "taylor":
-            require_gradients(model, rows, chosen)
-            vectors = _taylor(model, rows, measured, weights, joint, batch_rows)
+            require_gradients(network, rows, chosen)
+            vectors = _taylor(network, rows, measured, weights, joint, batch_rows)
         else:
             run = fast_ablation if used == "fast" else plain_ablation
             targets = [one.target(joint) for one in measured]
             with _reporting(progress) as report:
-                changes = run(model, rows, targets, batch_rows=batch_rows, report=report)
+                changes = run(network, rows, targets, batch_rows=batch_rows, report=report)
             vectors = [np.square(change) for change in changes]
     vectors = [one.per_entry(vector) for one, vector in zip(measured, vectors, strict=True)]
     scores = _summary(measured, vectors, method, granularity, unit_form, used, covered.share)

@@ -133,6 +133,8 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     n_bootstrap, few = made["n_bootstrap"], f"fewer than {made['min_group_size']}"
     head = ["group", "rows", *RATES.values()]
     measures = [gap_measure(name) for name in SHOWN]
+    good = audit["meaning"]["favourable"] is not False
+    rate = "selection rate" if good else "rate of the favourable decision"
     gap_head = ["gap", *(known.words for known in measures)]
     body = [
         [escape(one["group"]), f"{one['n']:,}", *(_estimate(one["figures"][k]) for k in RATES)]
@@ -154,8 +156,8 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
         f"{scrolled(table(gap_head, gaps), 'Gaps between groups')}"
         "<p>Base-rate and all-cut-offs gaps are decided by the order of the scores alone; soft and "
         "hard ones get smaller where all scores do. Equalized odds adds the labels up. Smallest "
-        "over largest selection rate: "
-        f"{_estimate(outcomes['selection_ratio'])} (a rule of thumb asks for .8 or more).</p>"
+        f"over largest {rate}: "
+        f"{_in_text(outcomes['selection_ratio'])}; a rule of thumb asks for .8 or more.</p>"
         "</section>"
     )
 
@@ -270,7 +272,8 @@ def _weight_of(audit: Form) -> Callable[[Form], str]:
         if inputs and part["layer"] == first:
             unit, column = part["index"]
             return f"unit {unit}, input {escape(shown(inputs[column]))}"
-        return ", ".join(map(str, part["index"]))
+        unit, *rest = map(str, part["index"])
+        return f"unit {unit}, weight {', '.join(rest)}"
 
     return told
 
@@ -385,6 +388,14 @@ def _estimate(one: Form) -> str:
     if one["low"] is None:
         return _number(one["value"])
     return f"{_number(one['value'])}<small>{_number(one['low'])} to {_number(one['high'])}</small>"
+
+
+def _in_text(one: Form) -> str:
+    """A figure with its interval, in a sentence."""
+    if one["value"] is None or one["low"] is None:
+        return _estimate(one)
+    low, high = _number(one["low"]), _number(one["high"])
+    return f"{_number(one['value'])} ({low} to {high})"
 
 
 def _number(value: float | None, *, digits: int = 3) -> str:

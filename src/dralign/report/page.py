@@ -10,7 +10,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dralign.files import write_atomically
 from dralign.forms import shown
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Kind = Literal["study", "audit"]
+PANEL_WIDTH: Final = 260  # pixels, at least, of each of several panels beside each other
 
 
 def write_page(
@@ -68,15 +69,22 @@ def write_page(
 def chart(key: str, figure: "go.Figure", label: str) -> str:
     """The division that a chart is drawn in, as high as the chart.
 
+    Several panels beside each other, and buttons, stay legible: a narrow window scrolls them.
+
     Args:
         key: the name of the chart in this page.
         figure: the chart.
         label: what it shows, as text, for those who don't see it.
     """
-    return (
+    starts = {axis.domain[0] for axis in figure.select_xaxes() if axis.domain}
+    panels = 2 if figure.layout.updatemenus else len(starts)  # buttons take as much room as two
+    wide = PANEL_WIDTH * panels if panels > 1 else 0
+    drawn = (
         f'<div class="chart" id="{key}" role="figure" aria-label="{escape(label)}" '
-        f'style="height:{figure.layout.height}px"></div>'
+        f'style="height:{figure.layout.height}px;min-width:{wide}px"></div>'
     )
+    named = f'tabindex="0" role="region" aria-label="{escape(label)}"'
+    return f'<div class="pan" {named}>{drawn}</div>' if wide else drawn
 
 
 def table(
