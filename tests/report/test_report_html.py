@@ -86,7 +86,9 @@ def test_the_title_names_data_and_gap_and_the_day(tmp_path):
 
 
 def test_the_page_tells_what_the_data_hold_and_what_is_doubtful(tmp_path):
-    overview = Overview(("p.csv: 9 rows", "<b>split</b>"), ("gives the label away: 'a'",))
+    overview = Overview(
+        ("p.csv: 9 rows", "<b>split</b>"), ("gives the label away: 'a'",), ("women", "men")
+    )
     _, text, _ = written(tmp_path, overview=overview)
     page = Page(text)
     assert "The data" in page.text

@@ -13,19 +13,17 @@ from dralign.artifact import check_target, save_or_rescue
 from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import complain, print_json
-from dralign.cli.overview import shown_overview
+from dralign.cli.overview import group_line, shown_overview
 from dralign.cli.stdin import STDIN, table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import working
 from dralign.data import Dataset
 from dralign.data.source import Overview
 from dralign.errors import DralignWarning, OptionError
-from dralign.forms import shown
 from dralign.methods import method_names
 from dralign.metrics import all_measures
 from dralign.metrics.arrays import THRESHOLD
 from dralign.study import TrainedNetwork, TrialSpec, train_network
-from dralign.study.network import FEWEST_SHOWN
 from dralign.study.trial import check_trial
 from dralign.training import (
     EpochRecord,
@@ -232,27 +230,10 @@ def _show_chosen(trained: TrainedNetwork, rule: Selection, spec: TrialSpec) -> N
     if trained.artifact.threshold != THRESHOLD:
         say(f"decisions: positive from a probability of {trained.artifact.threshold:.4f} on")
     for group in trained.artifact.training["groups"]:
-        say(_group_line(group))
+        say(group_line(group))
     if bound is not None:
         met = "met" if chosen.keeps(bound, spec.gap, spec.bound_measure) else "NOT met"
         say(f"gap bound {bound:g} on the validation rows: {met}, λ {chosen.found_weight:.3f}")
-
-
-def _group_line(group: Mapping[str, Any]) -> str:
-    """A group of the test rows in one line."""
-    name = shown(group["group"])
-    if group["rows"] is None:
-        return f"group {name}: fewer than {FEWEST_SHOWN} test rows, no figures"
-    rates = ", ".join(
-        f"{words} {group[key]:.3f}"
-        for words, key in (
-            ("mean score", "mean_score"),
-            ("selected", "selection_rate"),
-            ("true positive rate", "true_positive_rate"),
-            ("false positive rate", "false_positive_rate"),
-        )
-    )
-    return f"group {name}: {group['rows']:,} test rows, {group['positives']:,} positive; {rates}"
 
 
 def _show(record: EpochRecord, gap: str, *, split: str = "validation") -> None:

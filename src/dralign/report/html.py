@@ -1,10 +1,11 @@
 """One page for a study: a single HTML file that needs no network."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dralign.analysis import Comparison, Row, learning_curves
 from dralign.data.source import Overview
@@ -35,8 +36,9 @@ from dralign.report.page import (
     write_page,
 )
 from dralign.report.tables import ResultTable, caution_lines, result_table
-from dralign.report.verdict import verdicts
+from dralign.report.verdict import groups_of, row_name, smallest_gap, verdicts
 from dralign.study import TrialRecord
+from dralign.study.network import FEWEST_SHOWN
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -48,6 +50,13 @@ _TRADEOFF = (
     "gap."
 )
 MOST_IN_TITLE: Final = 3
+_GROUP_FIGURES: Final = {
+    "positives": "positive",
+    "mean_score": "mean score",
+    "selection_rate": "selected",
+    "true_positive_rate": "true positive rate",
+    "false_positive_rate": "false positive rate",
+}
 _BATCH: Final = "that of the data, else 500 rows of each group or cell"
 _STATISTICS: Final = "Differences between methods, with intervals and p-values"
 _LEARNING = (
@@ -101,7 +110,7 @@ def write_report(
         panels=sections,
         table=_result_table(result, rows),
         statistics=folded(_STATISTICS, _statistics(result, comparisons, rows)),
-        summary=_summary(result, rows),
+        summary=_summary(result, rows) + _best(result, records, overview),
         data=overview_section(*overview) if overview else "",
         problems=_problems(records),
         settings=definitions(_settings(rows)),
@@ -237,6 +246,32 @@ def _summary(result: Sequence[Panel], rows: Sequence[Row]) -> str:
     if cares:
         parts += ["<h3>Read with care</h3>", listed([escape(line) for line in cares])]
     return f"<section><h2>In short</h2>{''.join(parts)}</section>" if parts else ""
+
+
+def _best(
+    result: Sequence[Panel], records: Sequence[TrialRecord], overview: Overview | None
+) -> str:
+    """The groups of the test rows under the setting of each verdict, if their names are known."""
+    parts = []
+    for panel in result:
+        row = smallest_gap(panel)
+        groups = groups_of(row, records, overview.groups) if row and overview else []
+        if row and groups:
+            head = ["group", "test rows", *_GROUP_FIGURES.values()]
+            body = [[escape(shown(one["group"])), *_rates(one)] for one in groups]
+            name = f"The groups at {row_name(row, panel)}, seed {row.spec.seed}"
+            cells = scrolled(table(head, body), name)
+            parts.append(f"<section><h2>{escape(name)}</h2>{cells}</section>")
+    return "".join(parts)
+
+
+def _rates(group: Mapping[str, Any]) -> list[str]:
+    """The cells of a group: its rows and rates; of a small one that it is small."""
+    if group["rows"] is None:
+        return [f"fewer than {FEWEST_SHOWN}", *["withheld"] * len(_GROUP_FIGURES)]
+    cells = [f"{group['rows']:,}", f"{group['positives']:,}"]
+    rates = [group[key] for key in list(_GROUP_FIGURES)[1:]]
+    return [*cells, *("–" if math.isnan(rate) else f"{rate:.3f}" for rate in rates)]
 
 
 def _problems(records: Iterable[TrialRecord]) -> str:
