@@ -111,7 +111,7 @@ def write_report(
         table=_result_table(result, rows),
         statistics=folded(_STATISTICS, _statistics(result, comparisons, rows)),
         summary=_summary(result, rows) + _best(result, records, overview),
-        data=overview_section(*overview) if overview else "",
+        data=overview_section(overview.lines, overview.findings) if overview else "",
         problems=_problems(records),
         settings=definitions(_settings(rows)),
         environment=definitions(_environment(records)),
