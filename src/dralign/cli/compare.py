@@ -16,6 +16,7 @@ from dralign.cli.progress import run_trials
 from dralign.cli.stdin import table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import KEPT, working
+from dralign.data.raw import parsed_once
 from dralign.data.source import Overview
 from dralign.errors import OptionError
 from dralign.report import caution_lines, result_table, write_study
@@ -60,14 +61,16 @@ def compare(
     folder = options.study_folder(out, Path("studies") / f"{Path(data).stem}-{trial.gap}")
     fairness = _weights(weights, trial.gap_bound)
     names = methods.split(",")
-    if methods == "all":
-        names = methods_for(trial.gap, n_classes=source.load(0).n_classes)
-    specs = compared_trials(source, names, weights=fairness, seeds=seeds, settings=trial.given)
-    check_trials(specs)
-    with Ledger(folder / "study.sqlite") as ledger:
-        overview = shown_overview(source)
-        keep_overview(folder, overview)
-        records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
+    with parsed_once() as forget:
+        if methods == "all":
+            names = methods_for(trial.gap, n_classes=source.load(0).n_classes)
+        specs = compared_trials(source, names, weights=fairness, seeds=seeds, settings=trial.given)
+        check_trials(specs)
+        with Ledger(folder / "study.sqlite") as ledger:
+            overview = shown_overview(source)
+            keep_overview(folder, overview)
+            forget()
+            records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
     failed = tell_outcome(records)
     rows = summarise(records, selection=rule)
     formats = ("md", "png", "html")

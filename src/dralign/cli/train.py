@@ -18,6 +18,7 @@ from dralign.cli.stdin import STDIN, table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import working
 from dralign.data import Dataset
+from dralign.data.raw import parsed_once
 from dralign.data.source import Overview
 from dralign.errors import DralignWarning, OptionError
 from dralign.methods import method_names
@@ -110,17 +111,18 @@ def train(
     if not first:
         warnings.simplefilter("ignore")  # the first process gives them
     overview: list[Overview] = []
-    trained = train_network(
-        spec,
-        rule=rule,
-        threshold=_threshold(threshold),
-        device=index,
-        on_epoch=_observer(gap, tensorboard) if first else None,
-        checkpoints=checkpoints,
-        pretrained=pretrained,
-        on_data=_opening(spec, overview),
-        remember_rows=not forget_rows,
-    )
+    with parsed_once() as forget:
+        trained = train_network(
+            spec,
+            rule=rule,
+            threshold=_threshold(threshold),
+            device=index,
+            on_epoch=_observer(gap, tensorboard) if first else None,
+            checkpoints=checkpoints,
+            pretrained=pretrained,
+            on_data=_opening(spec, overview, forget),
+            remember_rows=not forget_rows,
+        )
     if trained is not None:
         _keep(trained, overview[0], out, rule=rule, spec=spec, json=json)
 
@@ -170,13 +172,16 @@ def _table(data: str, nproc: int) -> str:
     return table_path(data)
 
 
-def _opening(spec: TrialSpec, told: list[Overview]) -> Callable[[Dataset], None]:
+def _opening(
+    spec: TrialSpec, told: list[Overview], forget: Callable[[], None]
+) -> Callable[[Dataset], None]:
     """What is done once the data are there: they are checked, and summed up into the list."""
 
     def begin(dataset: Dataset) -> None:
         if not launched():  # else every process finds out by itself
             check_trial(spec, dataset)
         told.append(shown_overview(spec.data, spec.seed, dataset=dataset))
+        forget()
 
     return begin
 
