@@ -1,7 +1,14 @@
-"""What the documents promise exists."""
+"""What the documents promise exists, and their code runs as it stands."""
 
 import re
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import records as made_up
+from dralign.study import Ledger
 
 ROOT = Path(__file__).resolve().parents[1]
 CITED = re.compile(r"Eq(?:s)?\. (\d+)(?:(?:-| and |, )(\d+))?")
@@ -35,3 +42,32 @@ def test_no_document_or_source_names_a_private_place():
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")]:
         text = path.read_text(encoding="utf-8")
         assert not [word for word in words if word in text], path.name
+
+
+@pytest.fixture
+def a_folder_to_work_in(tmp_path, monkeypatch):
+    """The current folder, with the files that the pages speak of."""
+    monkeypatch.chdir(tmp_path)
+    draw = np.random.default_rng(0)
+    people = pd.DataFrame(
+        {"pay": draw.normal(40, 9, 600), "job": draw.choice(["cook", "nurse"], 600)}
+    )
+    people["region"] = draw.choice(["n", "s"], 600)
+    signal = people["pay"] + draw.normal(0, 9, 600)
+    people["loan"] = np.where(signal > 40, "granted", "refused")
+    people.to_csv("people.csv", index=False)
+    people.drop(columns="loan")[:50].to_csv("newcomers.csv", index=False)
+    with Ledger("studies/adult/study.sqlite") as ledger:
+        for record in made_up.records():
+            ledger.add(record)
+
+
+# Those of measures.md and extending.md are run by tests of their own.
+@pytest.mark.parametrize("page", ["data.md", "studies.md", "training.md"])
+@pytest.mark.filterwarnings("ignore::dralign.errors.DralignWarning")
+def test_code_blocks_of_a_page_run_in_order(page, a_folder_to_work_in):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(block, page, "exec"), names)
+    assert names

@@ -80,6 +80,35 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
     return GroupCodes(torch.from_numpy(codes), tuple(order))
 
 
+def named_codes(group: object, names: Sequence[str] | None = None) -> GroupCodes:
+    """Codes as they are, in a tensor or numpy array, or those of columns of any type.
+
+    Args:
+        group: (n,) int64 codes, -1 where missing; or what ``encode_groups`` takes.
+        names: of the codes, which are their own names if not given; of columns, as there.
+
+    Raises:
+        GroupTypeError: if a tensor or array of numbers is not int64.
+        GroupError: if there is not a name for each code.
+        DataError: if an array is not a vector.
+    """
+    if isinstance(group, np.ndarray) and group.dtype.kind in "biuf":
+        group = torch.from_numpy(np.ascontiguousarray(group))
+    if not isinstance(group, Tensor):
+        return encode_groups(group, names=names)
+    if group.dtype != torch.int64:
+        raise GroupTypeError(
+            f"group: expected an int64 tensor of codes, got {group.dtype}; use encode_groups"
+        )
+    if group.ndim != 1:
+        raise DataError(f"group: expected one code per row, got shape {(*group.shape,)}")
+    n_groups = int(group.max()) + 1 if len(group) else 0
+    names = tuple(names or map(str, range(n_groups)))
+    if len(names) != n_groups:
+        raise GroupError(f"group_names: expected {n_groups} names, one per code, got {len(names)}")
+    return GroupCodes(group.detach(), names)
+
+
 def check_group(group: Tensor, *, n_rows: int, n_groups: int) -> None:
     """Checks that ``group`` is a vector of int64 codes below ``n_groups`` for ``n_rows`` rows.
 

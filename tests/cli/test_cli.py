@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,9 @@ from dralign.cli import main
 from dralign.methods import method_names
 
 QUICK = ["--epochs", "2", "--iterations", "10", "--hidden", "8", "--batch-size", "20"]
+
+
+NAMES = ["islands", "north", "south"]
 
 
 def table(n: int = 240) -> pd.DataFrame:
@@ -84,6 +89,28 @@ def test_compare_on_a_users_table_ends_in_table_figure_and_report(people, tmp_pa
         ("dralign", 0.6),
     ]
     assert all(row["figures"]["average_precision"]["n"] == 2 for row in result["rows"])
+
+
+def test_compare_says_how_to_train_the_setting_it_names_and_how_groups_fare(
+    people, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    command = ["compare", *own(people), "--out", "study", "--seeds=1", "--jobs", "1", *QUICK]
+    command += ["--methods", "erm,dralign", "--weights", "0.3", "--layers", "1"]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    [line] = [line for line in shown.err.splitlines() if line.startswith("to train and keep it: ")]
+    told = [line.strip() for line in shown.err.splitlines() if line.startswith("  group ")]
+    assert [line.split(":")[0] for line in told] == [f"group {g}" for g in sorted(NAMES)]
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert re.search(r"<h2>The groups at (erm|dralign λ 0.3, β 0.03), seed 0</h2>", page)
+    assert main([*command, "--json"]) == 0
+    [best] = json.loads(capsys.readouterr().out)["best"]
+    words = shlex.split(best["command"])
+    assert line.endswith(best["command"])
+    assert ("--layers" in words) == (best["spec"]["method"] == "dralign")
+    assert main([*words[1:], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["groups"] == best["groups"]
 
 
 @pytest.mark.parametrize(
@@ -208,19 +235,27 @@ BAD_OPTIONS = {
     "method": (["--methods", "erm,magic"], "unknown method 'magic'; known: erm, oversample, gap"),
     "gap": (["--gap", "parity"], "unknown gap 'parity'; known: demographic_parity"),
     "weights": (["--weights", "0.1,x"], "--weights: expected numbers with commas, got '0.1,x'"),
-    "negative weight": (["--weights", "-1"], "fairness_weight: expected a number from 0 up"),
-    "epochs": (["--epochs", "-3"], "epochs: expected a whole number from 1 up, got -3"),
-    "seeds": (["--seeds", "0"], "seeds: expected at least 1, got 0"),
-    "jobs": (["--jobs", "-2"], "jobs: expected at least 1, got -2"),
+    "negative weight": (["--weights", "-1"], "--weights: expected a number from 0 up"),
+    "epochs": (["--epochs", "-3"], "--epochs: expected a whole number from 1 up, got -3"),
+    "seeds": (["--seeds", "0"], "--seeds: expected at least 1, got 0"),
+    "jobs": (["--jobs", "-2"], "--jobs: expected at least 1, got -2"),
     "seeds of text": (["--seeds", "many"], "--seeds"),
     "no such option": (["--bogus"], "--bogus"),
     "rule": (["--select", "best"], "unknown selection rule 'best'"),
-    "bound": (["--bound", "0.1"], "bound: needed by the rule"),
+    "bound": (["--bound", "0.1"], "--bound: needed by the rule"),
     "weights beside a bound": (
         ["--gap-bound", "0.1", "--weights", "0.2"],
         "--weights: --gap-bound finds the weight",
     ),
-    "gap bound": (["--gap-bound", "0"], "gap_bound: expected a positive number, got 0"),
+    "gap bound": (["--gap-bound", "0"], "--gap-bound: expected a positive number, got 0"),
+    "several values with a space": (
+        ["--weights", "0.1", "0.2"],
+        "extra argument(s) (0.2); several values of an option take commas without spaces",
+    ),
+    "two options": (
+        ["--drop", "job", "--keep-columns", "job"],
+        "--drop and --keep-columns: both name 'job'",
+    ),
     "penalty": (["--penalty", "cutmix"], "unknown penalty 'cutmix'; known: gap, mixup"),
     "mixup layer": (
         ["--penalty", "mixup", "--mixup-layer", "z"],

@@ -97,9 +97,43 @@ def test_an_artifact_is_audited_on_a_table_with_its_own_label_and_groups(net, ca
     shown = capsys.readouterr()
     assert "north" in shown.out
     assert "Findings" in shown.out
+    stages = ["group figures", "similarity", "exact influences", "independence", "what-if"]
+    told = [line for line in shown.err.splitlines() if line.startswith("audit: ")]
+    assert [line for line in told if "%" not in line] == [f"audit: {stage}" for stage in stages]
     assert "written: audit.html" in shown.err
     page = Path("audit.html").read_text()
     assert "Audit of net on people.csv" in page
+
+
+def test_a_label_that_is_no_good_for_people_is_told_so(net, capsys):
+    assert main(["audit", net, "people.csv", "--favourable", "refused", "--json", *FEW]) == 0
+    form = json.loads(capsys.readouterr().out)
+    assert form["meaning"]["positive"] == "granted"
+    assert form["meaning"]["favourable"] is False
+    assert "is decided 'granted', which is unfavourable, most often" in form["findings"][0]
+    rates = [1 - one["figures"]["selection_rate"]["value"] for one in form["outcomes"]["groups"]]
+    ratio = form["outcomes"]["selection_ratio"]["value"]
+    assert ratio == pytest.approx(min(rates) / max(rates))
+    assert main(["audit", net, "people.csv", "--favourable", "granted", *FEW]) == 0
+    assert "is decided 'granted' most often" in capsys.readouterr().out
+    assert main(["audit", net, "people.csv", "--favourable", "given", *FEW]) == 2
+    line = "label 'loan': no value 'given'; it has 'granted' and 'refused'"
+    assert line in capsys.readouterr().err
+
+
+def test_the_page_of_an_audit_tells_which_rows_and_names_inputs(net, capsys):
+    assert main(["audit", net, "people.csv", "--out", "audit.html", "--json", *FEW]) == 0
+    form = json.loads(capsys.readouterr().out)
+    page = Path("audit.html").read_text()
+    audited, trained, *_ = form["meaning"]["data"]
+    assert audited == "audited: the 39 test rows of people.csv; the network was not trained on them"
+    assert trained.startswith("trained on people.csv: 200 rows, 5 columns: ")
+    assert audited in page
+    assert trained in page
+    assert form["meaning"]["inputs"] == ["income", "age", "class"]
+    assert re.search("unit [0-9], input (income|age|class)<", page)
+    assert len(form["findings"]) <= 5
+    assert "In detail, in the terms of the paper</summary>" in page
 
 
 def test_json_is_the_whole_audit(net, capsys):

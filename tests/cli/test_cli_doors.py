@@ -79,7 +79,7 @@ def test_a_network_is_trained_saved_scored_and_audited_as_by_the_commands(table,
     capsys.readouterr()
     few = ["--splits", "20", "--bootstrap", "20", "--rows", "150"]
     assert main(["audit", "theirs", table, "--json", *few]) == 0
-    ours = auditing.artifact_case("ours", table).drawn(150).audit(**FEW)
+    ours = auditing.artifact_case("theirs", table).drawn(150).audit(**FEW)
     assert without_times(ours.to_dict()) == without_times(json.loads(capsys.readouterr().out))
 
 
@@ -95,7 +95,12 @@ def test_a_network_of_ones_own_is_given_the_columns_of_numbers(table):
     assert case.label.tolist() == (frame["loan"] == "granted").astype(int).tolist()
     assert [case.groups.names[code] for code in case.groups.codes] == frame["region"].tolist()
     direct = auditing.audit(
-        model, expected, label=case.label, group=frame["region"].tolist(), **FEW
+        model,
+        expected,
+        label=case.label,
+        group=frame["region"].tolist(),
+        meaning=auditing.Meaning(positive="granted", inputs=("income", "age")),
+        **FEW,
     )
     assert without_times(case.audit(**FEW).to_dict()) == without_times(direct.to_dict())
 

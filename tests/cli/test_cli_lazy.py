@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,34 @@ def test_help_and_version_load_neither_torch_nor_anything_else_that_is_heavy(arg
 def test_the_line_of_a_command_in_the_list_is_the_first_of_its_own_help(name):
     first = inspect.cleandoc(loaded(name).help).partition("\n\n")[0]
     assert " ".join(first.split()) == COMMANDS[name]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("dralign au", ["audit"]),
+        ("dralign audit --fav", ["--favourable"]),
+        ("dralign data ins", ["inspect"]),
+    ],
+)
+def test_a_shell_completes_commands_and_options_of_commands_that_are_loaded_late(words, expected):
+    asked = {
+        "_DRALIGN_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from dralign import cli; sys.argv = ['dralign']; cli.main()",
+        ],
+        env={**os.environ, **asked},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == expected
 
 
 def functions(path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -61,7 +62,14 @@ def test_a_plan_runs_once_and_what_it_grew_by_later(plan, capsys):
     path = plan.parent / "study" / "study.sqlite"
     line = "small: 4 trials, 4 done (0 of them before), 0 failed; kept in"
     assert printed.out.strip() == f"{line} {path}"
-    assert "4 of 4: gap, seed 1" in printed.err
+    told = [line for line in printed.err.splitlines() if re.match(r"\d of 4: ", line)]
+    assert [line.partition(";")[0] for line in told] == [
+        "1 of 4: erm, seed 0",
+        "2 of 4: gap, λ=0.5, seed 0",
+        "3 of 4: erm, seed 1",
+        "4 of 4: gap, λ=0.5, seed 1",
+    ]
+    assert [bool(re.search(r"; about \d+ (s|min) left$", line)) for line in told] == [1, 1, 1, 0]
     code, printed = sweep(plan, capsys, "--json")
     found = json.loads(printed.out)
     assert (code, found["trials"], found["done"], found["skipped"]) == (0, 4, 4, 4)

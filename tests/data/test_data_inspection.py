@@ -105,9 +105,14 @@ def test_a_few_numbers_with_which_the_label_goes_up_and_down_look_like_codes(sha
     assert bool(codes(pd.Series(values, name="a"), label)) is expected
 
 
+def adult():
+    """Without its sampling weight, of which the inspection asks."""
+    return fetch_adult().frame.drop(columns="fnlwgt")
+
+
 REAL = {
-    "adult": (lambda: fetch_adult().frame, "income", ">50K", ["sex"], {}),
-    "adult, crossed": (lambda: fetch_adult().frame, "income", ">50K", ["sex", "race"], {}),
+    "adult": (adult, "income", ">50K", ["sex"], {}),
+    "adult, crossed": (adult, "income", ">50K", ["sex", "race"], {}),
     "credit": (lambda: fetch_german().frame, "credit", "good", ["age"], {"bin": "age=25"}),
     "compas": (lambda: fetch_compas().frame, "two_year_recid", "1", ["sex"], {}),
 }
@@ -208,7 +213,8 @@ def test_what_can_t_be_looked_at_is_refused():
 
 def test_a_built_in_dataset_is_summed_up_as_it_is_loaded():
     source = DataSource("german", "standard")
-    assert source.overview() == (source.load(0).summary(), ())
+    dataset = source.load(0)
+    assert source.overview() == (dataset.summary(), (), dataset.group_names)
 
 
 def test_the_labels_of_a_tiny_group_are_not_told():
@@ -226,3 +232,23 @@ def test_an_inspection_leaves_the_table_alone():
     assert result.reading == ("numbers with a decimal comma: 'pay'",)
     assert frame.equals(before)
     assert frame.attrs == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("weight", True),
+        ("Sample Weight", True),
+        ("fnlwgt", True),
+        ("pwgtp", True),
+        ("birth_weight", False),
+        ("weight_kg", False),
+        ("income", False),
+    ],
+)
+def test_a_column_that_may_be_weights_of_rows_is_named(name, found):
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({name: draw.uniform(1, 900, 200), "sex": draw.choice(["f", "m"], 200)})
+    findings = inspect_table(frame, sensitive="sex").findings
+    line = f"may be weights of rows: {name!r}; rows are not weighted, and it is an input: --drop "
+    assert any(text.startswith(line) for text in findings) == found

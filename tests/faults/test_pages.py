@@ -16,6 +16,7 @@ from browser import NEEDED, browse
 from dralign import forms
 from dralign.analysis import compare_with_baseline, summarise
 from dralign.data import DataSource
+from dralign.data.source import Overview
 from dralign.report import write_report
 from dralign.report.audit_page import write_audit_page
 from dralign.training import Selection
@@ -128,7 +129,10 @@ def study_page(path, names):
     found += [replace(found[0], status="failed", error=text, history=()) for text in names]
     rows = summarise(found, selection=Selection())
     comparisons = compare_with_baseline(found, selection=Selection())
-    return write_report(path, found, rows, comparisons=comparisons, title=next(name))
+    overview = Overview(tuple(names), tuple(names), (next(name), next(name)))
+    return write_report(
+        path, found, rows, comparisons=comparisons, title=next(name), overview=overview
+    )
 
 
 def audit_page(path, names):
@@ -138,6 +142,8 @@ def audit_page(path, names):
     joined = [" | ".join(names[place :: len(places)]) for place in range(len(places))]
     found = renamed(found, dict(zip(places, joined, strict=True)))
     found["findings"], found["notes"] = list(names), list(reversed(names))
+    found["details"], found["meaning"]["data"] = list(names), list(names)
+    found["meaning"]["inputs"] = (4 * list(names))[:4]
     found["provenance"]["environment"] = dict(zip(names, reversed(names), strict=True))
     return write_audit_page(path, found, title=names[0])
 

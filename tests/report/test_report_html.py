@@ -11,6 +11,7 @@ import records as made_up
 from browser import NEEDED, browse
 from dralign.analysis import compare_with_baseline, summarise
 from dralign.data import DataSource
+from dralign.data.source import Overview
 from dralign.errors import OutputError
 from dralign.report import result_table, write_report
 from dralign.training import Selection
@@ -76,6 +77,31 @@ def test_the_page_loads_nothing_from_elsewhere(tmp_path):
     assert page.tags.count("script") == 3  # the library, the charts' data, drawing and sorting
     assert "@import" not in text.split("</style>")[0]
     assert "default-src 'none'" in text
+
+
+def test_the_title_names_data_and_gap_and_the_day(tmp_path):
+    _, text, _ = written(tmp_path)
+    title = re.search("<title>(.*)</title>", text)[1]
+    assert re.fullmatch(r"adult, paper preparation · demographic parity · \d{4}-\d\d-\d\d", title)
+
+
+def test_the_page_tells_what_the_data_hold_and_what_is_doubtful(tmp_path):
+    overview = Overview(
+        ("p.csv: 9 rows", "<b>split</b>"), ("gives the label away: 'a'",), ("women", "men")
+    )
+    _, text, _ = written(tmp_path, overview=overview)
+    page = Page(text)
+    assert "The data" in page.text
+    for line in (*overview.lines, f"Look at: {overview.findings[0]}"):
+        assert line in page.text
+    assert "The data" not in Page(written(tmp_path)[1]).text
+
+
+def test_settings_that_were_not_given_are_values_or_not_there(tmp_path):
+    _, text, _ = written(tmp_path)
+    made = Page(text).text.partition("How it was made")[2]
+    assert "default" not in made
+    assert "that of the data, else 500 rows of each group or cell" in made
 
 
 def test_the_page_holds_the_table_and_says_how_it_was_made(tmp_path):

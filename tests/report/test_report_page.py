@@ -46,10 +46,22 @@ def test_text_can_be_read_on_every_ground(text, ground):
 
 
 def test_a_table_has_as_many_marks_as_rows():
-    made = page.table(["a"], [["1"], ["2"]], marks=['class="x"', ""], caption="below")
+    made = page.table(["a"], [["1"], ["2"]], marks=['class="x"', ""])
     assert made == (
-        '<table><caption>below</caption><thead><tr><th scope="col">a</th></tr></thead>'
+        '<table><thead><tr><th scope="col">a</th></tr></thead>'
         '<tbody><tr class="x"><td>1</td></tr><tr><td>2</td></tr></tbody></table>'
     )
     with pytest.raises(ValueError, match="argument 2 is longer"):
         page.table(["a"], [["1"], ["2"]], marks=["class"])
+
+
+def test_panels_beside_each_other_scroll_in_a_narrow_window():
+    from plotly.subplots import make_subplots
+
+    one = make_subplots(1, 1).update_layout(height=300)
+    three = make_subplots(2, 3).update_layout(height=300)
+    assert "min-width:0px" in page.chart("key", one, "one")
+    assert 'class="pan"' not in page.chart("key", one, "one")
+    made = page.chart("key", three, "three")
+    assert made.startswith('<div class="pan" tabindex="0" role="region" aria-label="three">')
+    assert f"min-width:{3 * page.PANEL_WIDTH}px" in made

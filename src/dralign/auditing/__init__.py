@@ -7,11 +7,12 @@ require("dralign.auditing", "pandas", "plotly", "scipy")
 from dralign.auditing.assessment import audit
 from dralign.auditing.cases import AuditCase, artifact_case, network_case
 from dralign.auditing.networks import make_network, put_weights
-from dralign.auditing.records import Audit
+from dralign.auditing.records import Audit, Meaning
 
 __all__ = [
     "Audit",
     "AuditCase",
+    "Meaning",
     "artifact_case",
     "audit",
     "make_network",

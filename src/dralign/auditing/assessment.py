@@ -9,23 +9,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
-from torch import Tensor, nn
 
 from dralign.auditing.factors import gradient_source
 from dralign.auditing.influence import Exact, agreements, exact_influences, ranked, top_units
 from dralign.auditing.noise import similarity_tests
 from dralign.auditing.outcomes import outcomes
-from dralign.auditing.records import Audit, JointRemoval, Outcomes, WhatIf
+from dralign.auditing.records import Audit, JointRemoval, Meaning, Outcomes, WhatIf
 from dralign.auditing.removal import Network, independence, what_if
 from dralign.auditing.small import large_enough, withheld_line
-from dralign.auditing.summary import findings
-from dralign.errors import DataError, DralignWarning, GroupError, GroupTypeError, OptionError
-from dralign.groups import GroupCodes, encode_groups
+from dralign.auditing.summary import details, findings
+from dralign.errors import DralignWarning, OptionError
+from dralign.groups import named_codes
 from dralign.metrics.decisions import decisions, same_decision
 from dralign.rationale import LayerChoice, coverage_of, logits, original, select_layers
 from dralign.rationale.coverage import warn_of_low_coverage
 from dralign.rationale.fast_ablation import linear_stack
+from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode
 from dralign.rationale.rows import check_rows, random_state_kept, require_finite_loss
 from dralign.rationale.usage import notice_probabilities, require_gradients
@@ -50,11 +49,12 @@ LEAST = {
 
 
 def audit(
-    model: nn.Module,
-    x: Tensor | ArrayLike,
+    model: object,
+    x: object,
+    label: object,
     *,
-    label: Tensor | ArrayLike,
-    group: object,
+    group: object = None,
+    sensitive_features: object = None,
     group_names: Sequence[str] | None = None,
     layers: LayerChoice = "all",
     n_splits: int = 200,
@@ -64,6 +64,7 @@ def audit(
     seed: int = 0,
     batch_rows: int | None = None,
     min_group_size: int = 10,
+    meaning: Meaning | None = None,
     progress: Progress | None = None,
 ) -> Audit:
     """What a trained network does to each group, which parts do it, and how sure that is.
@@ -82,12 +83,15 @@ def audit(
     Args:
         model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C, or an
             object with them as ``.logits``. Of a compiled one the module it was made from is taken.
-        x: (n, ...) inputs.
-        label: (n,) labels 0/1, or 0..C-1. With more than two classes the group figures and the
-            network without its top units are left out.
+            Or a fitted estimator that holds one as ``module_``, as ``DRAlignClassifier`` does, also
+            as the last step of a pipeline, or found by a search.
+        x: (n, ...) inputs; X of an estimator.
+        label: (n,) labels 0/1, or 0..C-1; y of an estimator. With more than two classes the group
+            figures and the network without its top units are left out.
         group: (n,) int64 codes 0..G-1, -1 where missing, as a tensor or numpy array; or columns of
             any type that ``encode_groups`` takes (text, Series, DataFrame, dict, list). Rows of no
             group take no part. At least 2 rows a group.
+        sensitive_features: the same, under the name that scikit-learn users know; one of the two.
         group_names: the name of code 0, 1, ...; for columns the order in which they are numbered.
         layers: ``"all"``, the last ``k``, or names of layers.
         n_splits: random splits for the noise floor, at least 20; 200 and more are reliable.
@@ -102,19 +106,24 @@ def audit(
         min_group_size: rows that a group must have: figures of a few people would tell their
             labels. A smaller group is named, and its rows take no part; where only one of its
             labels has fewer rows, its rates at that label are withheld. 0 withholds nothing.
+        meaning: what labels, inputs and rows are, which sentences and pages then tell; of an
+            estimator its labels and inputs are known.
         progress: called with the stage and the part of it that is done.
 
     Raises:
         OptionError: if an option is out of range.
         GroupTypeError: if a tensor or array of numbers for ``group`` is not int64.
-        GroupError: if a group that is shown has fewer than 2 rows, or there is only one.
+        GroupError: if a group that is shown has fewer than 2 rows, there is only one, or they are
+            given under both names or none.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
-        ModelError: if no weight takes part, a layer is unknown, the output has another shape, or
-            a layer that is used gets no gradient.
+        ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
+            output has another shape, or a layer that is used gets no gradient.
     """
+    given = opened(model, x, label)
+    meaning = meaning or Meaning(positive=given.positive, inputs=given.inputs)
     if batch_rows is None:
-        size = math.prod(np.shape(x)[1:])
+        size = math.prod(np.shape(given.x)[1:])
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
     _check_options(
         n_splits=n_splits,
@@ -124,22 +133,22 @@ def audit(
         seed=seed,
         min_group_size=min_group_size,
     )
-    model = original(model)
-    chosen = select_layers(model, layers)
-    covered = coverage_of(model, chosen)
+    inner = original(given.model)
+    chosen = select_layers(inner, layers)
+    covered = coverage_of(inner, chosen)
     warn_of_low_coverage(covered, layers, stacklevel=2)
-    codes, names = _groups(group, group_names)
+    codes, names = named_codes(given_groups(group, sensitive_features), group_names)
     left_out = int((codes < 0).sum())
     codes, names, withheld = large_enough(codes, names, min_group_size)
-    parameters = dict(model.named_parameters(remove_duplicate=False))
+    parameters = dict(inner.named_parameters(remove_duplicate=False))
     device = chosen[0].weight(parameters).device
-    with evaluation_mode(model), random_state_kept(device):
-        rows = check_rows(model, x, label, codes)
-        require_finite_loss(model, rows, batch_rows)
-        notice_probabilities(model, rows.x, chosen, stacklevel=2)
-        require_gradients(model, rows, chosen)
-        stack = linear_stack(model, rows.x) is not None
-        network = Network(model, rows, chosen, stack, batch_rows, min_group_size)
+    with evaluation_mode(inner), random_state_kept(device):
+        rows = check_rows(inner, given.x, given.label, codes)
+        require_finite_loss(inner, rows, batch_rows)
+        notice_probabilities(inner, rows.x, chosen, stacklevel=2)
+        require_gradients(inner, rows, chosen)
+        stack = linear_stack(inner, rows.x) is not None
+        network = Network(inner, rows, chosen, stack, batch_rows, min_group_size)
         clock = _Clock(progress)
         plan = _plan(network, sample)
         result = _assess(
@@ -147,6 +156,7 @@ def audit(
             names,
             plan,
             clock,
+            _named_inputs(meaning, network),
             {
                 "n_splits": n_splits,
                 "n_bootstrap": n_bootstrap,
@@ -161,7 +171,7 @@ def audit(
     complete = replace(
         result, notes=[*notes, *result.notes], withheld=withheld, provenance=provenance
     )
-    return replace(complete, findings=findings(complete))
+    return replace(complete, findings=findings(complete), details=details(complete))
 
 
 @dataclass(frozen=True)
@@ -200,13 +210,18 @@ def _assess(
     names: Sequence[str],
     plan: _Plan,
     clock: _Clock,
+    meaning: Meaning,
     options: Mapping[str, int],
 ) -> Audit:
     """All parts of the audit; each draws from a stream of its own, so none changes another."""
     streams = np.random.SeedSequence(options["seed"]).spawn(4)
     rngs = [np.random.default_rng(stream) for stream in streams]
     binary = _n_classes(network) == 2
-    decided = _decided(network, names, options["n_bootstrap"], rngs[0], clock) if binary else None
+    decided = (
+        _decided(network, names, options["n_bootstrap"], rngs[0], clock, meaning.favourable)
+        if binary
+        else None
+    )
     source = gradient_source(
         network.model, network.rows, network.layers, batch_rows=network.batch_rows
     )
@@ -240,6 +255,7 @@ def _assess(
         independence=_together(network, names, plan, rngs[2], clock),
         what_if=_without(network, exact, rngs[3], clock) if binary else [],
         findings=(),
+        meaning=meaning,
         notes=_notes(plan, binary, options["n_splits"]),
         provenance={
             **options,
@@ -259,6 +275,7 @@ def _decided(
     n_bootstrap: int,
     rng: np.random.Generator,
     clock: _Clock,
+    favourable: bool | None,
 ) -> Outcomes:
     """The group figures."""
     rows = network.rows
@@ -271,7 +288,17 @@ def _decided(
             n_bootstrap=n_bootstrap,
             rng=rng,
             cells=network.cells,
+            favourable=favourable,
         )
+
+
+def _named_inputs(meaning: Meaning, network: Network) -> Meaning:
+    """The meaning, with inputs only if it is the first of the layers that takes them."""
+    layer = network.layers[0]
+    named = dict(network.model.named_parameters(remove_duplicate=False))
+    width = layer.by_unit(layer.part(layer.weight(named))).shape[1]
+    first = network.stack and layer.name == select_layers(network.model, "all")[0].name
+    return meaning if first and width == len(meaning.inputs) else replace(meaning, inputs=())
 
 
 def _together(
@@ -355,32 +382,6 @@ def _n_classes(network: Network) -> int:
     with torch.no_grad():
         output = logits(network.model, network.rows.x[:2])
     return 2 if output.numel() == 2 else int(output.shape[-1])
-
-
-def _groups(group: object, names: Sequence[str] | None) -> tuple[Tensor, tuple[str, ...]]:
-    """Codes, and a name for each; the codes themselves where there are no names.
-
-    Raises:
-        GroupTypeError: if a tensor or array of numbers is not int64.
-        GroupError: if there is not a name for each code.
-        DataError: if an array is not a vector.
-    """
-    if isinstance(group, np.ndarray) and group.dtype.kind in "biuf":
-        group = torch.from_numpy(np.ascontiguousarray(group))
-    if not isinstance(group, Tensor):
-        coded: GroupCodes = encode_groups(group, names=names)
-        return coded.codes, coded.names
-    if group.dtype != torch.int64:
-        raise GroupTypeError(
-            f"group: expected an int64 tensor of codes, got {group.dtype}; use encode_groups"
-        )
-    if group.ndim != 1:
-        raise DataError(f"group: expected one code per row, got shape {(*group.shape,)}")
-    n_groups = int(group.max()) + 1 if len(group) else 0
-    names = tuple(names or map(str, range(n_groups)))
-    if len(names) != n_groups:
-        raise GroupError(f"group_names: expected {n_groups} names, one per code, got {len(names)}")
-    return group.detach(), names
 
 
 def _check_options(**given: int) -> None:

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from dralign.artifact import Artifact, load_artifact
 from dralign.auditing.assessment import audit
 from dralign.auditing.held_out import training_data, used_rows
-from dralign.auditing.records import Audit
+from dralign.auditing.records import UNKNOWN, Audit, Meaning
 from dralign.data import Dataset, DataSource, ImageEncoder, ImagePaths, read_table
 from dralign.data.columns import require_columns
 from dralign.data.grouping import table_groups, warn_of_lacking
-from dralign.data.labels import binary_label, class_label, require_values
+from dralign.data.labels import binary_label, class_label, label_values, one_of, require_values
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.groups import GroupCodes
 
@@ -43,6 +43,7 @@ class AuditCase:
         columns: the names of the inputs, where columns of numbers are given to the network as they
             are.
         note: which rows of a table these are, in words; empty if nothing is known about it.
+        meaning: what labels and inputs are, and what the network was trained on.
     """
 
     model: nn.Module
@@ -52,6 +53,7 @@ class AuditCase:
     title: str
     columns: tuple[str, ...] = ()
     note: str = ""
+    meaning: Meaning = UNKNOWN
 
     @property
     def of_images(self) -> bool:
@@ -91,6 +93,8 @@ class AuditCase:
             **options: other options of ``dralign.audit``.
         """
         case = self if isinstance(self.x, Tensor) else self.drawn()
+        audited = (f"audited: {self.note}",) if self.note else ()
+        meaning = replace(self.meaning, data=(*audited, *self.meaning.data))
         return audit(
             case.model,
             cast("Tensor", case.x),
@@ -98,6 +102,7 @@ class AuditCase:
             group=case.groups.codes,
             group_names=case.groups.names,
             sample=IMAGE_SAMPLE if sample is None and case.of_images else sample,
+            meaning=meaning,
             **options,
         )
 
@@ -113,6 +118,7 @@ def artifact_case(
     data_home: str | Path = "",
     partition: str | Path = "",
     all_rows: bool = False,
+    favourable: str = "",
     **reading: Any,  # noqa: ANN401 - as ``Artifact.read`` takes them
 ) -> AuditCase:
     """A network that was saved, and a table, or the test rows of the built-in dataset it is of.
@@ -130,6 +136,7 @@ def artifact_case(
         data_home: the folder of datasets that are not in the package.
         partition: the file that puts the images of CelebA into parts.
         all_rows: whether to take the rows that it was trained on too.
+        favourable: the label value that is good for a person; empty for what training was told.
         **reading: ``sep``, ``decimal``, ``encoding`` and ``na`` of the table.
 
     Raises:
@@ -145,7 +152,8 @@ def artifact_case(
         if label or positive:
             raise OptionError(f"{table}: the label is given; --label is for your own files")
         home = {"data_home": str(data_home), "partition": str(partition)}
-        return _built_in(artifact, str(table), tuple(sensitive), home, title)
+        case = _built_in(artifact, str(table), tuple(sensitive), home, title)
+        return _meaning(case, artifact, favourable, artifact.label, _known_values(artifact))
     target, chosen = label or artifact.label, tuple(sensitive) or artifact.sensitive
     as_trained = target == artifact.label and positive in {"", artifact.positive}
     if as_trained and chosen == artifact.sensitive and not (all_rows or of_images):
@@ -153,18 +161,68 @@ def artifact_case(
         if dataset is not None:
             case = _test_rows(artifact, dataset, title)
             note = f"the {len(case.x):,} test rows of {Path(table).name}; the network was not "
-            return replace(case, note=f"{note}trained on them")
+            case = replace(case, note=f"{note}trained on them")
+            return _meaning(case, artifact, favourable, target, dataset.label_values)
     frame = artifact.prepared(artifact.read(str(table), **reading))
     require_columns(frame, [target, *chosen], where=str(table))
     if artifact.source is not None and artifact.source.drop_missing_label:
         frame = frame[frame[target].notna()]
-    y = _coded(frame[target], artifact, positive)
+    y, shown = _coded(frame[target], artifact, positive)
     x = _inputs(artifact, frame, Path(images) if images else Path(table).parent)
     known = artifact.group_names if chosen == artifact.sensitive else ()
     groups = table_groups(frame, chosen, known=known)
     warn_of_lacking(frame, chosen)
     case = AuditCase(artifact.model, x, torch.from_numpy(y.astype(np.int64)), groups, title)
-    return _not_trained_on(case, used_rows(artifact, x), all_rows=all_rows)
+    case = _not_trained_on(case, used_rows(artifact, x), all_rows=all_rows)
+    return _meaning(case, artifact, favourable, target, label_values(frame[target]), shown)
+
+
+def _meaning(
+    case: AuditCase,
+    artifact: Artifact,
+    favourable: str,
+    label: str,
+    values: Sequence[str],
+    positive: str = "",
+) -> AuditCase:
+    """The case with what its labels and inputs are, and with what the network was trained on.
+
+    Args:
+        case: the case.
+        artifact: the network.
+        favourable: the label value that is good for a person; empty for what training was told.
+        label: the column of the label.
+        values: of the label; none if they are not known.
+        positive: how label 1 is written; empty for that of the training.
+    """
+    if not favourable and artifact.source is not None and label == artifact.label:
+        favourable = artifact.source.favourable
+    overview = artifact.training.get("overview")
+    told = [str(line) for line in overview] if isinstance(overview, list) else []
+    encoder = artifact.encoder
+    meaning = Meaning(
+        positive=positive or artifact.positive or "1",
+        favourable=_is_favourable(favourable, label, values, positive or artifact.positive),
+        inputs=() if encoder is None else tuple(encoder.feature_names),
+        data=(f"trained on {told[0]}", *told[1:]) if told else (),
+    )
+    return replace(case, meaning=meaning)
+
+
+def _is_favourable(given: str, label: str, values: Sequence[str], positive: str) -> bool | None:
+    """Whether label 1 is good for the person it is about; None if nobody said so.
+
+    A value that the label does not have is a DataError.
+    """
+    if not given or not positive:
+        return None
+    return positive == (one_of(label, given, values) if values else given)
+
+
+def _known_values(artifact: Artifact) -> tuple[str, ...]:
+    """The values of the label that training knew."""
+    known = artifact.training.get("label_values")
+    return tuple(map(str, known)) if isinstance(known, list) else ()
 
 
 def _not_trained_on(case: AuditCase, used: np.ndarray | None, *, all_rows: bool) -> AuditCase:
@@ -186,16 +244,15 @@ def _not_trained_on(case: AuditCase, used: np.ndarray | None, *, all_rows: bool)
     return replace(rest, note=f"{note}chosen by them (--all-rows takes them too)")
 
 
-def _coded(values: "pd.Series[Any]", artifact: Artifact, positive: str) -> np.ndarray:
-    """(n,) codes of a label, as the network has them if it is its own."""
+def _coded(values: "pd.Series[Any]", artifact: Artifact, positive: str) -> tuple[np.ndarray, str]:
+    """(n,) codes of a label, as the network has them if it is its own, and how 1 is written."""
     if values.name != artifact.label:
-        return binary_label(values, positive)[0]
+        return binary_label(values, positive)
     if artifact.class_names:
-        return class_label(values, artifact.class_names)
-    known = artifact.training.get("label_values")
-    if isinstance(known, list) and known:
+        return class_label(values, artifact.class_names), ""
+    if known := _known_values(artifact):
         require_values(values, known)
-    return binary_label(values, positive or artifact.positive)[0]
+    return binary_label(values, positive or artifact.positive)
 
 
 def network_case(
@@ -207,6 +264,7 @@ def network_case(
     positive: str = "",
     include_sensitive: bool = False,
     name: str = "",
+    favourable: str = "",
     **reading: Any,  # noqa: ANN401 - as ``read_table`` takes them
 ) -> AuditCase:
     """A network of any kind, and the columns of numbers of a table, in their order, as its inputs.
@@ -219,6 +277,7 @@ def network_case(
         positive: the value of the label that counts as 1.
         include_sensitive: whether the sensitive columns are inputs.
         name: what the network is called; empty for that of its class.
+        favourable: the label value that is good for a person; empty if nobody says so.
         **reading: ``sep``, ``decimal`` and ``encoding`` of the table.
 
     Raises:
@@ -228,11 +287,13 @@ def network_case(
         raise OptionError(f"{table}: which columns? give them with --label and --sensitive")
     frame = read_table(str(table), **reading)
     require_columns(frame, [label, *sensitive], where=str(table))
-    y = _label(frame[label], positive)
+    y, shown = _label(frame[label], positive)
     x, columns = _numbers(frame, [label, *(() if include_sensitive else sensitive)])
     codes = table_groups(frame, sensitive)
     title = f"Audit of {name or type(model).__name__} on {Path(table).name}"
-    return AuditCase(model, torch.from_numpy(x), y, codes, title, columns)
+    good = _is_favourable(favourable, label, label_values(frame[label]), shown)
+    meaning = Meaning(positive=shown or "1", favourable=good, inputs=columns)
+    return AuditCase(model, torch.from_numpy(x), y, codes, title, columns, meaning=meaning)
 
 
 def _built_in(
@@ -288,8 +349,10 @@ def _inputs(artifact: Artifact, frame: "pd.DataFrame", folder: Path) -> Tensor |
     return torch.as_tensor(x, dtype=torch.float32)
 
 
-def _label(values: "pd.Series[Any]", positive: str) -> Tensor:
+def _label(values: "pd.Series[Any]", positive: str) -> tuple[Tensor, str]:
     """Labels 0 and 1, or classes 0..C-1 where whole numbers are given and no positive value.
+
+    The second is how 1 is written; empty with classes.
 
     Raises:
         DataError: if it is not clear what they are.
@@ -297,9 +360,9 @@ def _label(values: "pd.Series[Any]", positive: str) -> Tensor:
     from pandas.api.types import is_integer_dtype
 
     if not positive and is_integer_dtype(values) and values.min() == 0 and values.max() > 1:
-        return torch.from_numpy(values.to_numpy(dtype=np.int64, copy=True))
-    y, _ = binary_label(values, positive)
-    return torch.from_numpy(y.astype(np.int64))
+        return torch.from_numpy(values.to_numpy(dtype=np.int64, copy=True)), ""
+    y, shown = binary_label(values, positive)
+    return torch.from_numpy(y.astype(np.int64)), shown
 
 
 def _numbers(frame: "pd.DataFrame", left_out: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -54,7 +54,10 @@ def put_weights(network: nn.Module, path: str | Path) -> nn.Module:
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror or error}") from error
     except (SafetensorError, KeyError, ValueError) as error:  # KeyError: no type of torch
-        raise ArtifactError(f"{path}: truncated or not a safetensors file ({error})") from error
+        raise ArtifactError(
+            f"{path}: truncated or not a safetensors file ({error}); nothing is unpickled: write "
+            "it with safetensors.torch.save_file(network.state_dict(), path)"
+        ) from error
     own = network.state_dict()
     fitting = {name for name, x in state.items() if name in own and x.shape == own[name].shape}
     state |= {name: as_type_of(own[name], state[name], f"{path}: {name!r}") for name in fitting}

@@ -25,6 +25,7 @@ def outcomes(
     n_bootstrap: int,
     rng: np.random.Generator,
     cells: Codes | None = None,
+    favourable: bool | None = None,
 ) -> Outcomes:
     """Each group's figures and the gaps between groups, with 95 % percentile intervals.
 
@@ -41,6 +42,7 @@ def outcomes(
         rng: what draws.
         cells: (n,) ``group`` with -1 for rows that take no part in rates at a label; None for
             none.
+        favourable: whether label 1 is good for the person it is about; None if that is not known.
     """
     y = label.astype(np.float64)
     cells = group if cells is None else cells
@@ -77,14 +79,15 @@ def outcomes(
         gaps={k: v for k, v in estimates.items() if k not in singles},
         overall={k: v for k, v in estimates.items() if k in singles},
         selection_ratio=estimate(
-            _four_fifths(own["selection_rate"]),
-            np.array([_four_fifths(draw["selection_rate"]) for draw in own_draws]),
+            _four_fifths(own["selection_rate"], favourable),
+            np.array([_four_fifths(draw["selection_rate"], favourable) for draw in own_draws]),
         ),
     )
 
 
-def _four_fifths(rates: Floats) -> float:
-    """The smallest selection rate over the largest; NaN where nobody is selected."""
+def _four_fifths(selected: Floats, favourable: bool | None) -> float:
+    """The smallest rate of the favourable decision over the largest; NaN where nobody gets it."""
+    rates = 1 - selected if favourable is False else selected
     defined = rates[~np.isnan(rates)]
     return (
         float(defined.min() / defined.max()) if len(defined) > 1 and defined.max() > 0 else np.nan

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from dralign.forms import plain
 from dralign.rationale import Granularity
@@ -18,6 +18,26 @@ class Estimate:
     value: float
     low: float
     high: float
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What labels, inputs and rows are in the world; all of it may be unknown.
+
+    Attributes:
+        positive: how label 1 is written.
+        favourable: whether label 1 is good for the person it is about; None if nobody said so.
+        inputs: the names of the network's inputs.
+        data: lines about the rows: which they are, and what the network was trained on.
+    """
+
+    positive: str = "1"
+    favourable: bool | None = None
+    inputs: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+
+
+UNKNOWN: Final = Meaning()
 
 
 @dataclass(frozen=True)
@@ -44,8 +64,9 @@ class Outcomes:
         groups: the figures of each group.
         gaps: ``<measure>_<gap>`` for each measure of gaps; 0 is parity.
         overall: the other measures, over the rows of all groups.
-        selection_ratio: the smallest selection rate of a group over the largest, in [0, 1]; a rule
-            of thumb (of four fifths) asks for .8 or more.
+        selection_ratio: the smallest selection rate of a group over the largest, in [0, 1], or
+            that of decision 0 where label 1 is unfavourable; a rule of thumb (of four fifths) asks
+            for .8 or more.
     """
 
     groups: Sequence[GroupFigures]
@@ -248,10 +269,13 @@ class Audit:
         agreement: of Taylor and ablation.
         independence: the test of A.13.
         what_if: the network without its top units; empty with more than two classes.
-        findings: the result in sentences.
+        findings: the result in at most five plain sentences.
         notes: what was left out or approximated.
         provenance: numbers of rows and repetitions, seed, versions, seconds.
         withheld: the names of groups too small for figures, whose rows took no part.
+        details: what else was found, in the terms of the paper.
+        meaning: what labels, inputs and rows are; inputs are those of the first layer, if it is
+            known that it takes them.
     """
 
     groups: Mapping[str, int]
@@ -265,6 +289,8 @@ class Audit:
     notes: Sequence[str]
     provenance: Mapping[str, Any]
     withheld: Sequence[str] = ()
+    details: Sequence[str] = ()
+    meaning: Meaning = UNKNOWN
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, JSON-ready; undefined figures are None."""

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dralign.errors import GroupError
-from dralign.metrics import evaluate
+from dralign.gaps import figure_names, gap_type
+from dralign.metrics import all_measures, evaluate
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 FEWEST_ROWS = 2  # that gradients and intervals of a group need
-_AT_A_LABEL = ("equalized_odds", "equal_opportunity", "printed_predictive_parity")
 
 
 class Shown(NamedTuple):
@@ -78,8 +78,16 @@ def figures(
     result = evaluate(label, prob, group, n_groups=n_groups)
     if not np.array_equal(cells, group):
         over_cells = evaluate(label, prob, cells, n_groups=n_groups)
-        result |= {name: x for name, x in over_cells.items() if name.endswith(_AT_A_LABEL)}
+        result |= {name: x for name, x in over_cells.items() if name in _at_a_label()}
     return result
+
+
+def _at_a_label() -> set[str]:
+    """The names of the figures of gaps whose rates are those of rows of one label."""
+    kinds = map(gap_type, figure_names())
+    gaps = [kind.name for kind in kinds if kind.of_order and kind.strata_of(2) != (None,)]
+    measures = [known for known in all_measures() if known.of_gap]
+    return {known.key(gap) for known in measures for gap in gaps}
 
 
 def withheld_line(

@@ -5,12 +5,13 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from dralign.gaps import figure_names, gap_type
 from dralign.metrics import gap_measure, level_note
 
 if TYPE_CHECKING:  # whose text this is; records import it
-    from dralign.auditing.records import Audit, Estimate, JointRemoval, Outcomes
+    from dralign.auditing.records import Audit, Estimate, JointRemoval, Meaning, Outcomes
 
-WIDTH = 96
+WIDTH = 80
 FIGURES: Final = {
     "base_rate": "base rate",
     "selection_rate": "selected",
@@ -19,53 +20,98 @@ FIGURES: Final = {
     "accuracy": "accuracy",
     "average_precision": "AP",
 }
-SHOWN: Final = ("base_rate", "soft", "hard")  # measures of gaps
+SHOWN: Final = ("base_rate", "hard")  # measures of gaps; the page has more
 FOUR_FIFTHS: Final = 0.8
-GAPS: Final = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_parity")
+MOST_FINDINGS: Final = 5
 
 
 def findings(audit: "Audit") -> list[str]:
-    """The result in sentences, careful about what the figures can't tell."""
-    return [*_decisions(audit), *_rationales(audit), *_parts(audit), *_trust(audit)]
+    """What matters most, in at most five plain sentences, careful about what they can't tell."""
+    return _ranked(audit)[:MOST_FINDINGS]
+
+
+def details(audit: "Audit") -> list[str]:
+    """What else was found, mostly in the terms of the paper."""
+    rest = _ranked(audit)[MOST_FINDINGS:]
+    return [*rest, *_rationales(audit), *_parts(audit), *_trust(audit)]
+
+
+def _ranked(audit: "Audit") -> list[str]:
+    """The plain sentences, the most important ones first."""
+    plain = [_in_plain_words(audit)]
+    if audit.outcomes is None:
+        return plain
+    decided, *rest = _decisions(audit.outcomes, audit.meaning)
+    return [decided, *plain, *rest]
 
 
 def terminal_summary(audit: "Audit") -> str:
     """Everything that fits a terminal: group figures, gaps, similarity, top units, findings."""
-    rows = ", ".join(f"{name} {n:,}" for name, n in audit.groups.items())
+    rows = ", ".join(f"group {name!r} {n:,}" for name, n in audit.groups.items())
     lines = [f"Audit of {sum(audit.groups.values()):,} rows ({rows})", ""]
     lines += [*_group_table(audit), *_similarity_table(audit), *_unit_table(audit), "Findings"]
-    for sentence in audit.findings:
-        lines += textwrap.wrap(sentence, WIDTH, initial_indent="- ", subsequent_indent="  ")
+    lines += [*_bullets(audit.findings), "", "In detail", *_bullets(audit.details)]
     for note in audit.notes:
         lines += textwrap.wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
     lines += ["", "These figures assess one network on these rows; they certify nothing."]
     return "\n".join(lines)
 
 
-def _decisions(audit: "Audit") -> Iterator[str]:
-    """What the network decides."""
-    if audit.outcomes is None:
-        return
-    gap, base = audit.outcomes.gaps["hard_demographic_parity"], "base_rate"
+def _decisions(outcomes: "Outcomes", meaning: "Meaning") -> Iterator[str]:
+    """What the network decides, and what the order of its scores says alone."""
+    gap = outcomes.gaps["hard_demographic_parity"]
     ordered = sorted(
-        (one for one in audit.outcomes.groups if _known(one.figures["selection_rate"].value)),
+        (one for one in outcomes.groups if _known(one.figures["selection_rate"].value)),
         key=lambda one: one.figures["selection_rate"].value,
     )
     low, high = ordered[0], ordered[-1]
+    positive = _positive(meaning)
+    most, least = (_share(one.figures["selection_rate"]) for one in (high, low))
     spread = (
-        f"Group {high.group!r} is selected most often ({_share(high.figures['selection_rate'])}), "
-        f"{low.group!r} least often ({_share(low.figures['selection_rate'])}); the difference is "
-        f"{_interval(gap)}"
+        f"Group {high.group!r} is {positive} most often ({most}), {low.group!r} least often "
+        f"({least}); the difference is {_interval(gap)}"
         if gap.value > 0
-        else f"All groups are selected equally often ({_share(low.figures['selection_rate'])})"
+        else f"All groups are {positive} equally often ({least})"
     )
+    label = "Label 1" if meaning.positive == "1" else f"The label {meaning.positive!r}"
     yield (
-        f"{spread}, on probabilities {_interval(audit.outcomes.gaps['soft_demographic_parity'])}. "
-        f"Label 1 makes up {_share(high.figures[base])} of the rows of {high.group!r} and "
-        f"{_share(low.figures[base])} of those of {low.group!r}."
+        f"{spread}, on probabilities {_interval(outcomes.gaps['soft_demographic_parity'])}. "
+        f"{label} makes up {_share(high.figures['base_rate'])} of the rows of {high.group!r} and "
+        f"{_share(low.figures['base_rate'])} of those of {low.group!r}."
     )
-    yield from _level(audit.outcomes)
-    odds = audit.outcomes.gaps["hard_equalized_odds"]
+    yield from _level(outcomes, meaning)
+
+
+def _positive(meaning: "Meaning") -> str:
+    """What is said of a row with decision 1."""
+    if meaning.positive == "1" and meaning.favourable is not False:
+        return "selected"
+    against = ", which is unfavourable," if meaning.favourable is False else ""
+    return f"decided {meaning.positive!r}{against}"
+
+
+def _rate_in_ratio(meaning: "Meaning") -> str:
+    """What the rule of four fifths compares."""
+    return "rate of the favourable decision" if meaning.favourable is False else "selection rate"
+
+
+def _level(outcomes: "Outcomes", meaning: "Meaning") -> Iterator[str]:
+    """Four fifths, the order of the scores, errors, and whether the level is off."""
+    gap = outcomes.gaps["base_rate_demographic_parity"]
+    odds, ratio = outcomes.gaps["hard_equalized_odds"], outcomes.selection_ratio
+    if _known(ratio.value) and ratio.value < FOUR_FIFTHS:
+        yield (
+            f"The smallest {_rate_in_ratio(meaning)} is {_interval(ratio)} of the largest, less "
+            "than four fifths, where a rule of thumb begins to look closer."
+        )
+    if _known(gap.value):
+        yield (
+            "If as many rows were selected as have label 1, by the order of the scores, the rates "
+            f"of the groups would differ by {_interval(gap)}: no level of the scores changes that."
+        )
+    mean, share = (outcomes.overall[name].value for name in ("mean_probability", "positive_share"))
+    if note := level_note(mean, share):
+        yield f"The mean score is {mean:.3f}, label 1 makes up {share:.3f}: {note}."
     if odds.value > 0:
         yield (
             f"At the same label the rates still differ by {_interval(odds)} in all "
@@ -73,23 +119,18 @@ def _decisions(audit: "Audit") -> Iterator[str]:
         )
 
 
-def _level(outcomes: "Outcomes") -> Iterator[str]:
-    """What the order of the scores says alone, and whether their level is off."""
-    gap = outcomes.gaps["base_rate_demographic_parity"]
-    ratio = outcomes.selection_ratio
-    if _known(gap.value):
-        yield (
-            "If as many rows were selected as have label 1, by the order of the scores, the rates "
-            f"of the groups would differ by {_interval(gap)}: no level of the scores changes that."
+def _in_plain_words(audit: "Audit") -> str:
+    """Whether the rationales differ by more than chance, without the terms of the paper."""
+    total = audit.similarity["unit"].total
+    if total.within_noise:
+        return (
+            "These rows give no evidence that the network goes by different things for different "
+            f"groups (p = {total.p_value:.3f}), which is not evidence that it goes by the same."
         )
-    if _known(ratio.value) and ratio.value < FOUR_FIFTHS:
-        yield (
-            f"The smallest selection rate is {_interval(ratio)} of the largest, less than four "
-            "fifths, where a rule of thumb begins to look closer."
-        )
-    mean, share = (outcomes.overall[name].value for name in ("mean_probability", "positive_share"))
-    if note := level_note(mean, share):
-        yield f"The mean score is {mean:.3f}, label 1 makes up {share:.3f}: {note}."
+    return (
+        "What the network goes by differs between the groups by more than chance explains "
+        f"(p = {total.p_value:.3f}): their losses rest on different parts of it."
+    )
 
 
 def _rationales(audit: "Audit") -> Iterator[str]:
@@ -102,15 +143,9 @@ def _rationales(audit: "Audit") -> Iterator[str]:
         f"{total.noise_floor:.3f} or more (p = {total.p_value:.3f}). "
     )
     if total.within_noise:
-        yield start + (
-            "That is within noise: these rows give no evidence that the rationales differ by "
-            "group, which is not evidence that they agree."
-        )
+        yield start + "That is within noise."
     else:
-        yield start + (
-            "That is below the noise floor: the groups' losses rest on different parts of the "
-            "network more than chance explains."
-        )
+        yield start + "That is below the noise floor."
     below = [one.layer for one in units.layers if not one.within_noise]
     if below:
         yield f"Layers below their noise floor, each tested by itself: {_names(below)}."
@@ -187,7 +222,7 @@ def _trust(audit: "Audit") -> Iterator[str]:
     if audit.independence:
         size = max(one.size for one in audit.independence)
         last = [one for one in audit.independence if one.size == size]
-        ratios = ", ".join(f"{_ratio(one)} ({one.group})" for one in last)
+        ratios = ", ".join(f"{_ratio(one)} (group {one.group!r})" for one in last)
         yield (
             f"Independence (A.13): sets of {size} random weights, removed together, have an "
             f"influence of {ratios} times the sum of their single influences (median and "
@@ -201,9 +236,9 @@ def _group_table(audit: "Audit") -> list[str]:
         return []
     width = max(map(len, ("group", *audit.groups, *audit.withheld))) + 2
     head = "group".ljust(width) + "rows".rjust(8)
-    lines = [head + "".join(text.rjust(11) for text in FIGURES.values())]
+    lines = [head + "".join(text.rjust(10) for text in FIGURES.values())]
     for one in audit.outcomes.groups:
-        cells = "".join(f"{one.figures[name].value:11.3f}" for name in FIGURES)
+        cells = "".join(f"{one.figures[name].value:10.3f}" for name in FIGURES)
         lines.append(one.group.ljust(width) + f"{one.n:8,}" + cells)
     least = audit.provenance["min_group_size"]
     lines += [
@@ -211,27 +246,31 @@ def _group_table(audit: "Audit") -> list[str]:
         for name in audit.withheld
     ]
     shown = [gap_measure(name) for name in SHOWN]
-    lines += ["", "gap".ljust(20) + "".join(known.words.ljust(26) for known in shown)]
-    for gap in GAPS:
+    names = {name: gap_type(name).words for name in figure_names()}
+    width = max(map(len, names.values())) + 2
+    heads = "".join(known.words.ljust(26) for known in shown)
+    lines += ["", ("gap".ljust(width) + heads).rstrip()]
+    for gap, words in names.items():
         result = [audit.outcomes.gaps.get(known.key(gap)) for known in shown]
         texts = ["–" if one is None else _interval(one) for one in result]
-        lines.append(gap.replace("_", " ").ljust(20) + "".join(t.ljust(26) for t in texts).rstrip())
+        lines.append(words.ljust(width) + "".join(t.ljust(26) for t in texts).rstrip())
     ratio = audit.outcomes.selection_ratio
-    lines.append(f"smallest over largest selection rate: {_interval(ratio)} (four fifths: .8)")
+    rate = _rate_in_ratio(audit.meaning)
+    lines.append(f"smallest over largest {rate}: {_interval(ratio)} (four fifths: .8)")
     return [*lines, ""]
 
 
 def _similarity_table(audit: "Audit") -> list[str]:
     """The similarity of each layer against its noise floor."""
     result = audit.similarity["unit"]
-    lines = ["layer".ljust(22) + "similarity".ljust(26) + "noise floor     p"]
+    lines = ["layer".ljust(18) + "similarity".ljust(24) + "noise floor     p"]
     for one in [*result.layers, result.total]:
         state = "" if one.within_noise else "   below noise"
         if one.constant:
-            state = "   constant, tells nothing"
+            state = "   constant"
         lines.append(
-            one.layer.ljust(22)
-            + _interval(one.similarity).ljust(26)
+            one.layer.ljust(18)
+            + _interval(one.similarity).ljust(24)
             + f"{one.noise_floor:11.3f} {one.p_value:5.3f}{state}"
         )
     return [*lines, ""]
@@ -239,12 +278,13 @@ def _similarity_table(audit: "Audit") -> list[str]:
 
 def _unit_table(audit: "Audit") -> list[str]:
     """The units with the highest parity scores."""
-    lines = ["unit".ljust(22) + "parity score".ljust(16) + "influence on each group"]
+    lines = ["unit".ljust(18) + "parity score".ljust(14) + "influence on each group"]
     for one in audit.influence.units[:5]:
         influences = ", ".join(
-            f"{name} {value:.2e}" for name, value in zip(audit.groups, one.influences, strict=True)
+            f"{name!r} {value:.2e}"
+            for name, value in zip(audit.groups, one.influences, strict=True)
         )
-        lines.append(f"{one.layer}, unit {one.unit}".ljust(22) + f"{one.score:<16.2e}" + influences)
+        lines.append(f"{one.layer}, unit {one.unit}".ljust(18) + f"{one.score:<14.2e}" + influences)
     return [*lines, ""] if len(lines) > 1 else []
 
 
@@ -253,6 +293,12 @@ def _interval(estimate: "Estimate") -> str:
     if not _known(estimate.value):
         return "undefined"
     return f"{estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
+
+
+def _bullets(sentences: Sequence[str]) -> list[str]:
+    """Sentences as a list, each wrapped."""
+    wrapper = textwrap.TextWrapper(WIDTH, initial_indent="- ", subsequent_indent="  ")
+    return [line for text in sentences for line in wrapper.wrap(text)]
 
 
 def _share(estimate: "Estimate") -> str:

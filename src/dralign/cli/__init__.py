@@ -27,7 +27,7 @@ _NO_MEMORY = (
     "failed to map segment",
 )
 _ACCOUNTS: tuple[tuple[type[BaseException], Callable[[Any], str], int], ...] = (
-    (typer.TyperException, lambda error: error.format_message(), 2),
+    (typer.TyperException, lambda error: _hinted(error.format_message()), 2),
     (Interrupted, str, INTERRUPTED),
     (KeyboardInterrupt, lambda _: "interrupted", INTERRUPTED),
     (NotLoadedError, str, 1),
@@ -39,7 +39,6 @@ _ACCOUNTS: tuple[tuple[type[BaseException], Callable[[Any], str], int], ...] = (
 
 app = typer.Typer(
     cls=CommandLine,
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -90,6 +89,13 @@ def _account(error: BaseException) -> tuple[str, int]:
         if isinstance(error, kind):
             return line(error), code
     raise error
+
+
+def _hinted(message: str) -> str:
+    """What typer says of the arguments, with what mostly was meant."""
+    if message.startswith("Got unexpected extra argument"):
+        return f"{message}; several values of an option take commas without spaces: 0.2,0.4"
+    return message
 
 
 def _tell(line: str) -> None:

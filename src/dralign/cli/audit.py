@@ -1,9 +1,10 @@
 """``dralign audit``: what a trained network does to each group, as a page or as JSON."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich.status import Status
@@ -19,9 +20,11 @@ from dralign.files import check_output
 if TYPE_CHECKING:
     from dralign.auditing import AuditCase
 
+BETWEEN_LINES: Final = 30.0  # seconds, where no terminal shows how far it is
+
 
 @working("dralign.auditing", interrupted=NOTHING)
-@options.with_table_options(*options.READING)
+@options.with_table_options(*options.READING, "favourable")
 def audit(
     names: Annotated[
         list[str],
@@ -142,12 +145,33 @@ def _check_numbers(**given: int) -> None:
 
 @contextmanager
 def _status(*, quiet: bool) -> Iterator[Any]:
-    """A line on the terminal that tells the stage."""
-    if quiet or not errors.is_terminal:
+    """A line on the terminal that tells the stage; where it is no terminal, one for each."""
+    if quiet:
         yield None
+        return
+    if not errors.is_terminal:
+        yield _Stages()
         return
     with Status("audit", console=errors) as status:
         yield lambda stage, part: status.update(f"{stage}: {100 * part:.0f} %")
+
+
+class _Stages:
+    """Says in a line when a stage begins, and every half minute how far it is."""
+
+    def __init__(self) -> None:
+        self.stage, self.said = "", 0.0
+
+    def __call__(self, stage: str, part: float) -> None:
+        """The stage that is under way, and the part of it that is done."""
+        now = time.monotonic()
+        if stage != self.stage:
+            say(f"audit: {stage}")
+        elif part < 1 and now - self.said >= BETWEEN_LINES:
+            say(f"audit: {stage}, {100 * part:.0f} %")
+        else:
+            return
+        self.stage, self.said = stage, now
 
 
 def _of_artifact(names: list[str], weights: Path | None, columns: dict[str, Any]) -> "AuditCase":

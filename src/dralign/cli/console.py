@@ -14,7 +14,7 @@ from dralign.forms import shown
 
 if TYPE_CHECKING:
     from dralign.report import ResultTable
-    from dralign.study import TrialRecord
+    from dralign.study import TrialRecord, TrialSpec
 
 errors: Final = Console(stderr=True, highlight=False)
 # Columns that a narrow terminal leaves out, the first of them first.
@@ -38,17 +38,16 @@ def tell_outcome(records: Sequence["TrialRecord"]) -> list["TrialRecord"]:
 def tell_failures(records: Sequence["TrialRecord"]) -> list["TrialRecord"]:
     """Prints why trials failed; those that did."""
     failed = [record for record in records if record.status == "failed"]
+    several = len({(record.spec.data, record.spec.gap) for record in records}) > 1
     for record in failed[:MOST_FAILURES]:
-        say(f"failed: {_named(record, records)}: {shown(record.error)}")
+        say(f"failed: {trial_words(record.spec, several=several)}: {shown(record.error)}")
     if len(failed) > MOST_FAILURES:
         say(f"failed: {len(failed) - MOST_FAILURES} more")
     return failed
 
 
-def _named(record: "TrialRecord", among: Sequence["TrialRecord"]) -> str:
-    """A trial in a few words: its data and gap only where there are several."""
-    spec = record.spec
-    several = len({(other.spec.data, other.spec.gap) for other in among}) > 1
+def trial_words(spec: "TrialSpec", *, several: bool) -> str:
+    """A trial in a few words: method, weight and seed, and of ``several`` its data and gap too."""
     words = [spec.data.name, spec.gap] if several else []
     words.append(spec.method)
     if spec.uses("fairness_weight"):

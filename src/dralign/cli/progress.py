@@ -15,7 +15,7 @@ from rich.progress import (
 from rich.text import Text
 
 from dralign.analysis import Row, summarise
-from dralign.cli.console import errors, say
+from dralign.cli.console import errors, say, trial_words
 from dralign.metrics import gap_measure
 from dralign.study import Ledger, TrialRecord, TrialSpec, identify, run_study
 from dralign.training import Selection
@@ -33,7 +33,8 @@ def run_trials(
     """Runs what is not in the ledger yet, showing progress; the records of all specs."""
     trials = identify(specs)
     records = {record.hash: record for record in ledger.records(trials, status="done")}
-    view = _View(len(trials), records, rule)
+    several = len({(spec.data, spec.gap) for spec in specs}) > 1
+    view = _View(len(trials), records, rule, several=several)
 
     def on_record(record: TrialRecord) -> None:
         records[record.hash] = record
@@ -60,8 +61,11 @@ def run_trials(
 class _View:
     """What a person sees of a running study; ``records`` is filled by the caller."""
 
-    def __init__(self, total: int, records: dict[str, TrialRecord], rule: Selection) -> None:
-        self.total, self.records, self.rule = total, records, rule
+    def __init__(
+        self, total: int, records: dict[str, TrialRecord], rule: Selection, *, several: bool
+    ) -> None:
+        self.total, self.records, self.rule, self.several = total, records, rule, several
+        self.before, self.began = len(records), time.monotonic()
         self.failed = 0
         self.next_front = 0.0
         self.bar = Progress(
@@ -89,8 +93,15 @@ class _View:
         if errors.is_terminal:
             self._renew_front()
         else:
-            spec, how = record.spec, " failed" if record.status == "failed" else ""
-            say(f"{len(self.records)} of {self.total}: {spec.method}, seed {spec.seed}{how}")
+            how = " failed" if record.status == "failed" else ""
+            trial = trial_words(record.spec, several=self.several)
+            say(f"{len(self.records)} of {self.total}: {trial}{how}{self._left()}")
+
+    def _left(self) -> str:
+        """About how long the other trials will take, after the pace of those of this call."""
+        left = self.total - len(self.records)
+        seconds = (time.monotonic() - self.began) / max(len(self.records) - self.before, 1) * left
+        return f"; about {duration(seconds)} left" if left else ""
 
     def _renew_front(self) -> None:
         """Works out the front, at most once a second and a twentieth of the time."""
@@ -100,6 +111,14 @@ class _View:
         self.front.plain = _front(summarise(self.records.values(), selection=self.rule))
         end = time.monotonic()
         self.next_front = end + max(1.0, 20 * (end - start))
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that fits it: seconds, minutes, or hours."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
 
 
 def _front(rows: list[Row]) -> str:

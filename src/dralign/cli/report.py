@@ -11,7 +11,7 @@ from dralign.cli.lines import print_json
 from dralign.cli.work import working
 
 
-@working("dralign.report", interrupted="interrupted")
+@working("dralign.report", "dralign.cli.overview", interrupted="interrupted")
 def report(
     study: Annotated[Path, typer.Argument(help="The folder of a study, or its ledger.")],
     *,
@@ -40,6 +40,7 @@ def report(
     Example: `dralign report studies/adult --out report --select highest_ap`.
     """
     from dralign.analysis import summarise
+    from dralign.cli.overview import kept_overview
     from dralign.report import result_table, write_study
     from dralign.report.labels import panels
     from dralign.report.outputs import FILES
@@ -56,8 +57,8 @@ def report(
         selection=rule,
         formats=tuple(FILES) if formats is None else formats.split(","),
         baseline=baseline,
-        title=f"Study: {path.resolve().parent.name}",
         rows=rows,
+        overview=kept_overview(path.parent),
     )
     failed = [record for record in records if record.status == "failed"]
     if json:

@@ -13,19 +13,18 @@ from dralign.artifact import check_target, save_or_rescue
 from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import complain, print_json
-from dralign.cli.overview import shown_overview
+from dralign.cli.overview import group_line, shown_overview
 from dralign.cli.stdin import STDIN, table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import working
 from dralign.data import Dataset
+from dralign.data.raw import parsed_once
 from dralign.data.source import Overview
 from dralign.errors import DralignWarning, OptionError
-from dralign.forms import shown
 from dralign.methods import method_names
 from dralign.metrics import all_measures
 from dralign.metrics.arrays import THRESHOLD
 from dralign.study import TrainedNetwork, TrialSpec, train_network
-from dralign.study.network import FEWEST_SHOWN
 from dralign.study.trial import check_trial
 from dralign.training import (
     EpochRecord,
@@ -112,17 +111,18 @@ def train(
     if not first:
         warnings.simplefilter("ignore")  # the first process gives them
     overview: list[Overview] = []
-    trained = train_network(
-        spec,
-        rule=rule,
-        threshold=_threshold(threshold),
-        device=index,
-        on_epoch=_observer(gap, tensorboard) if first else None,
-        checkpoints=checkpoints,
-        pretrained=pretrained,
-        on_data=_opening(spec, overview),
-        remember_rows=not forget_rows,
-    )
+    with parsed_once() as forget:
+        trained = train_network(
+            spec,
+            rule=rule,
+            threshold=_threshold(threshold),
+            device=index,
+            on_epoch=_observer(gap, tensorboard) if first else None,
+            checkpoints=checkpoints,
+            pretrained=pretrained,
+            on_data=_opening(spec, overview, forget),
+            remember_rows=not forget_rows,
+        )
     if trained is not None:
         _keep(trained, overview[0], out, rule=rule, spec=spec, json=json)
 
@@ -172,13 +172,16 @@ def _table(data: str, nproc: int) -> str:
     return table_path(data)
 
 
-def _opening(spec: TrialSpec, told: list[Overview]) -> Callable[[Dataset], None]:
+def _opening(
+    spec: TrialSpec, told: list[Overview], forget: Callable[[], None]
+) -> Callable[[Dataset], None]:
     """What is done once the data are there: they are checked, and summed up into the list."""
 
     def begin(dataset: Dataset) -> None:
         if not launched():  # else every process finds out by itself
             check_trial(spec, dataset)
         told.append(shown_overview(spec.data, spec.seed, dataset=dataset))
+        forget()
 
     return begin
 
@@ -225,32 +228,17 @@ def _observer(gap: str, tensorboard: Path | None) -> Callable[[EpochRecord], Non
 def _show_chosen(trained: TrainedNetwork, rule: Selection, spec: TrialSpec) -> None:
     """What became of the training."""
     chosen, bound = trained.chosen, spec.gap_bound
-    say(f"chosen: epoch {chosen.epoch} ({rule})")
+    left_out = chosen.epoch < rule.warmup  # where there are no others
+    why = f"the last; a warm-up of {rule.warmup} leaves no other" if left_out else rule
+    say(f"chosen: epoch {chosen.epoch} ({why})")
     _show(replace(chosen, test=trained.artifact.training["test"]), spec.gap, split="test")
     if trained.artifact.threshold != THRESHOLD:
         say(f"decisions: positive from a probability of {trained.artifact.threshold:.4f} on")
     for group in trained.artifact.training["groups"]:
-        say(_group_line(group))
+        say(group_line(group))
     if bound is not None:
         met = "met" if chosen.keeps(bound, spec.gap, spec.bound_measure) else "NOT met"
         say(f"gap bound {bound:g} on the validation rows: {met}, λ {chosen.found_weight:.3f}")
-
-
-def _group_line(group: Mapping[str, Any]) -> str:
-    """A group of the test rows in one line."""
-    name = shown(group["group"])
-    if group["rows"] is None:
-        return f"group {name}: fewer than {FEWEST_SHOWN} test rows, no figures"
-    rates = ", ".join(
-        f"{words} {group[key]:.3f}"
-        for words, key in (
-            ("mean score", "mean_score"),
-            ("selected", "selection_rate"),
-            ("true positive rate", "true_positive_rate"),
-            ("false positive rate", "false_positive_rate"),
-        )
-    )
-    return f"group {name}: {group['rows']:,} test rows, {group['positives']:,} positive; {rates}"
 
 
 def _show(record: EpochRecord, gap: str, *, split: str = "validation") -> None:
@@ -262,6 +250,6 @@ def _show(record: EpochRecord, gap: str, *, split: str = "validation") -> None:
         if measure.column
     )
     say(
-        f"epoch {record.epoch}: loss {record.loss:.4f}, {split}: {text}, similarity "
+        f"epoch {record.epoch}: objective {record.loss:.4f}, {split}: {text}, similarity "
         f"{record.similarity_total('unit'):.3f}"
     )

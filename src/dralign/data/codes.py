@@ -1,4 +1,4 @@
-"""Numbers that look like codes: a network would take 3 for more than 2."""
+"""Numbers that look like codes (a network would take 3 for more than 2), or like weights."""
 
 import math
 import re
@@ -21,6 +21,23 @@ _NAMES: Final = re.compile(
     r"(?:^|[^a-z])(?:code|id|type|category|zip|zipcode|postcode|postal|sector|industry|region|"
     r"district|branch|occupation)s?$"
 )
+
+
+# Of the many words with weight in them, those that survey data use.
+_WEIGHTS: Final = re.compile(
+    r"(?:(?:sample|sampling|survey|person|case|row|final|design|post|frequency)_?)?weights?|"
+    r"fnlwgt|[a-z]{0,6}wgt[a-z]{0,2}|[pf]?weight"
+)
+
+
+def row_weights(values: "pd.Series[Any]") -> bool:
+    """Whether a column of numbers may say how many people each row stands for, by its name.
+
+    Its numbers are then not negative, and not all the same.
+    """
+    known = values.dropna().to_numpy(dtype=np.float64)
+    name = str(values.name).strip().lower().replace(" ", "_").replace("-", "_")
+    return bool(_WEIGHTS.fullmatch(name) and len(known) and known.min() >= 0 and np.ptp(known) > 0)
 
 
 def codes(values: "pd.Series[Any]", label: np.ndarray | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 import numpy as np
 
-from dralign.data.codes import codes
+from dralign.data.codes import codes, row_weights
 from dralign.data.columns import distinct_texts, noted, text_counts
 from dralign.data.frame import candidates, check_columns, prepared, table_split
 from dralign.data.giveaways import giveaways, option
@@ -310,7 +310,13 @@ def _told(
             f"gives the group away: {noted([*map(str, proxies)])}; to leave out: {dropped}"
         )
     binary = y if len(values) == 1 else None
-    looks = {name: codes(frame[name], binary) for name in inputs if _of_numbers(frame[name])}
+    numeric = [name for name in inputs if _of_numbers(frame[name])]
+    if weights := [name for name in numeric if row_weights(frame[name])]:
+        findings.append(
+            f"may be weights of rows: {noted([*map(repr, weights)])}; rows are not weighted, and "
+            f"it is an input: {option('--drop', weights)}"
+        )
+    looks = {name: codes(frame[name], binary) for name in numeric}
     if looks := {name: text for name, text in looks.items() if text}:
         findings.append(
             f"numbers that look like codes: {noted([*looks.values()])}; if they are: "

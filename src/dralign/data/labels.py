@@ -115,11 +115,19 @@ def label_value(values: "pd.Series[Any]", given: str) -> str:
     Raises:
         DataError: if the label does not have it.
     """
-    result = _sorted(text_counts(values))
-    chosen = _as_read(given, result)
-    if chosen not in result:
-        known = " and ".join(map(repr, result)) if len(result) == 2 else _some(result)
-        raise DataError(f"label {values.name!r}: no value {given!r}; it has {known}")
+    return one_of(str(values.name), given, label_values(values))
+
+
+def one_of(label: str, given: str, known: Sequence[str]) -> str:
+    """The one of the known values of a label that a person means.
+
+    Raises:
+        DataError: if it is none of them.
+    """
+    chosen = _as_read(given, known)
+    if chosen not in known:
+        these = " and ".join(map(repr, known)) if len(known) == 2 else _some(known)
+        raise DataError(f"label {label!r}: no value {given!r}; it has {these}")
     return chosen
 
 

@@ -1,6 +1,9 @@
 """The rows of a table as they came: from a file, from two, or from a DataFrame."""
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,6 +18,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IN_MEMORY: Final = "table"  # what a DataFrame is called
+# What was parsed, by content and by how it is read; None outside of ``parsed_once``.
+_parsed: ContextVar["dict[tuple[str, ...], pd.DataFrame] | None"] = ContextVar("_parsed")
+
+
+@contextmanager
+def parsed_once() -> Iterator[Callable[[], None]]:
+    """Inside of the block content that was parsed is not parsed again in the same way.
+
+    Files are still read, so that a change is seen. The block is given a function that forgets what
+    was parsed until then, which may be large.
+    """
+    kept: dict[tuple[str, ...], pd.DataFrame] = {}
+    token = _parsed.set(kept)
+    try:
+        yield kept.clear
+    finally:
+        _parsed.reset(token)
 
 
 @dataclass(frozen=True)
@@ -47,8 +67,8 @@ def read_raw(table: "str | Path | pd.DataFrame", options: TableOptions) -> RawTa
     """
     if isinstance(table, str | Path):
         content = table_bytes(table)
-        frame = parse_table(table, content, options)
         where, fingerprint = str(table), hashlib.sha256(content).hexdigest()
+        frame = _parse(table, content, fingerprint, options)
         name = Path(table).name
     else:
         require_columns(table, [])
@@ -59,6 +79,17 @@ def read_raw(table: "str | Path | pd.DataFrame", options: TableOptions) -> RawTa
         where, fingerprint, name = "the table", "", IN_MEMORY
     raw = RawTable(frame, name, where, fingerprint, len(frame), frame.attrs.get("separator", ""))
     return _with_test(raw, options) if options.test else raw
+
+
+def _parse(path: str | Path, content: bytes, digest: str, options: TableOptions) -> "pd.DataFrame":
+    """The table of the content; one that was parsed before in the block of ``parsed_once``."""
+    kept = _parsed.get(None)
+    if kept is None:
+        return parse_table(path, content, options)
+    key = (digest, str(path), options.sep, options.decimal, options.encoding)
+    if key not in kept:
+        kept[key] = parse_table(path, content, options)
+    return kept[key].copy(deep=False)
 
 
 def both_fingerprint(own: str, test: str) -> str:
@@ -78,7 +109,7 @@ def _with_test(raw: RawTable, options: TableOptions) -> RawTable:
     digest = hashlib.sha256(content).hexdigest()
     if digest == raw.fingerprint:
         raise DataError(f"{options.test}: the test rows are those of the table itself")
-    frame = parse_table(options.test, content, options)
+    frame = _parse(options.test, content, digest, options)
     require_columns(frame, list(raw.frame.columns), where=options.test)
     both = pd.concat([raw.frame, frame[list(raw.frame.columns)]], ignore_index=True)
     return replace(raw, frame=both, fingerprint=both_fingerprint(raw.fingerprint, digest))

@@ -34,10 +34,12 @@ class Overview(NamedTuple):
     Attributes:
         lines: at most five.
         findings: a line for each doubt.
+        groups: their names, in the order of their codes.
     """
 
     lines: tuple[str, ...]
     findings: tuple[str, ...]
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,11 +162,12 @@ class DataSource(TableOptions):
             DataError: if the data can't be used.
         """
         if self._is_named() or self._is_of_images():
-            return Overview((dataset or self.load(seed)).summary(), ())
+            dataset = dataset or self.load(seed)
+            return Overview(dataset.summary(), (), dataset.group_names)
         result = self.inspect(seed)
         if result.obstacles:
             raise DataError(result.obstacles[0])
-        return Overview(result.lines(), result.findings)
+        return Overview(result.lines(), result.findings, result.groups)
 
     def inspect(self, seed: int = 0) -> Inspection:
         """What a table of one's own holds, as ``inspect_table`` says."""

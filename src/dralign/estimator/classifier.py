@@ -260,10 +260,17 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             DataError: if a column can't be read.
         """
-        check_is_fitted(self)
-        inputs = self.encoder_.transform(self._table(X, reset=False))
-        prob = predict_probability(self.module_, torch.from_numpy(inputs)).numpy()
+        prob = predict_probability(self.module_, torch.from_numpy(self.network_inputs(X))).numpy()
         return np.column_stack([1 - prob, prob]) if prob.ndim == 1 else prob
+
+    def network_inputs(self, X: object) -> np.ndarray:  # noqa: N803
+        """(n, d) float32 inputs of ``module_``, for the rows of X.
+
+        Raises:
+            DataError: if a column can't be read.
+        """
+        check_is_fitted(self)
+        return self.encoder_.transform(self._table(X, reset=False))
 
     def predict(self, X: object) -> np.ndarray:  # noqa: N803
         """(n,) labels: the likeliest; of two the positive one from a probability of ``threshold_``.

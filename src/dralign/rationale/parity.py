@@ -3,18 +3,20 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dralign.errors import ModelError, OptionError, unknown
+from dralign.groups import named_codes
 from dralign.rationale.ablation import Report, Target, plain_ablation
 from dralign.rationale.coverage import coverage_of, warn_of_low_coverage
 from dralign.rationale.fast_ablation import fast_ablation, linear_stack
+from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode, group_gradients, requiring_grad
 from dralign.rationale.layers import Granularity, Layer, LayerChoice, original, select_layers
 from dralign.rationale.rows import Rows, check_rows, random_state_kept, require_finite_loss
@@ -48,6 +50,7 @@ class ParityScores:
         engine: what computed them: ``"plain"``, ``"fast"`` or ``"gradient"``.
         coverage: the share of the network's weights that lie in these layers, in [0, 1]; see
             ``dralign.rationale.Coverage``.
+        group_names: what the group codes stand for.
     """
 
     influences: dict[str, dict[int, Floats]]
@@ -62,14 +65,16 @@ class ParityScores:
     unit_form: UnitForm
     engine: str
     coverage: float
+    group_names: tuple[str, ...] = ()
 
 
 def parity_scores(
-    model: nn.Module,
-    x: Tensor | ArrayLike,
+    model: object,
+    x: object,
+    label: object,
     *,
-    label: Tensor | ArrayLike,
-    group: Tensor | ArrayLike,
+    group: object = None,
+    sensitive_features: object = None,
     method: Method = "ablation",
     granularity: Granularity = "parameter",
     unit_form: UnitForm = "sum",
@@ -97,9 +102,14 @@ def parity_scores(
     Args:
         model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C, or an
             object with them as ``.logits``. Of a compiled one the module it was made from is taken.
-        x: (n, ...) inputs; floating inputs are brought to the network's dtype and device.
-        label: (n,) labels 0/1, or 0..C-1.
-        group: (n,) int64 codes 0..G-1; rows coded -1 take no part. At least 2 rows a group.
+            Or a fitted estimator that holds one as ``module_``, as ``DRAlignClassifier`` does, also
+            as the last step of a pipeline, or found by a search.
+        x: (n, ...) inputs; floating inputs are brought to the network's dtype and device. X of an
+            estimator.
+        label: (n,) labels 0/1, or 0..C-1; y of an estimator.
+        group: (n,) int64 codes 0..G-1 as a tensor or numpy array, where rows coded -1 take no part;
+            or columns of any type that ``encode_groups`` takes. At least 2 rows a group.
+        sensitive_features: the same, under the name that scikit-learn users know; one of the two.
         method: ``"ablation"`` is exact, ``"taylor"`` costs one gradient per group.
         granularity: an entry per weight or per unit (neuron, filter).
         unit_form: what a unit's influence is; used at ``granularity="unit"`` alone.
@@ -116,39 +126,44 @@ def parity_scores(
     Raises:
         OptionError: if an option is unknown or out of range.
         GroupTypeError: if ``group`` is not int64.
-        GroupError: if a group has fewer than 2 rows, or there is only one group.
+        GroupError: if a group has fewer than 2 rows, there is only one, or they are given under
+            both names or none.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
-        ModelError: if no weight takes part, a layer is unknown, the output has another shape,
+        ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
+            output has another shape,
             ``engine="fast"`` can't take the network, or (Taylor) a layer that is used gets no
             gradient.
     """
     _check_options(method, granularity, unit_form, engine)
     _check_counts(method, sample, batch_rows)
-    model = original(model)
-    chosen = select_layers(model, layers)
-    covered = coverage_of(model, chosen)
+    given = opened(model, x, label)
+    network = original(given.model)
+    chosen = select_layers(network, layers)
+    covered = coverage_of(network, chosen)
+    codes, names = named_codes(given_groups(group, sensitive_features))
     warn_of_low_coverage(covered, layers, stacklevel=2)
     joint = granularity == "unit" and unit_form == "joint"
-    named = dict(model.named_parameters(remove_duplicate=False))
+    named = dict(network.named_parameters(remove_duplicate=False))
     weights = [layer.weight(named) for layer in chosen]
-    with evaluation_mode(model), random_state_kept(weights[0].device):
-        rows = check_rows(model, x, label, group)
-        used = _engine_for(model, rows, method, engine)
-        require_finite_loss(model, rows, batch_rows)
-        notice_probabilities(model, rows.x, chosen, stacklevel=2)
+    with evaluation_mode(network), random_state_kept(weights[0].device):
+        rows = check_rows(network, given.x, given.label, codes)
+        used = _engine_for(network, rows, method, engine)
+        require_finite_loss(network, rows, batch_rows)
+        notice_probabilities(network, rows.x, chosen, stacklevel=2)
         measured = _measured(chosen, weights, granularity, sample, seed)
         if method == "taylor":
-            require_gradients(model, rows, chosen)
-            vectors = _taylor(model, rows, measured, weights, joint, batch_rows)
+            require_gradients(network, rows, chosen)
+            vectors = _taylor(network, rows, measured, weights, joint, batch_rows)
         else:
             run = fast_ablation if used == "fast" else plain_ablation
             targets = [one.target(joint) for one in measured]
             with _reporting(progress) as report:
-                changes = run(model, rows, targets, batch_rows=batch_rows, report=report)
+                changes = run(network, rows, targets, batch_rows=batch_rows, report=report)
             vectors = [np.square(change) for change in changes]
     vectors = [one.per_entry(vector) for one, vector in zip(measured, vectors, strict=True)]
-    return _summary(measured, vectors, method, granularity, unit_form, used, covered.share)
+    scores = _summary(measured, vectors, method, granularity, unit_form, used, covered.share)
+    return replace(scores, group_names=names)
 
 
 @dataclass(frozen=True)

@@ -37,9 +37,7 @@ class Rows:
         return torch.bincount(self.group, minlength=self.n_groups).double().cpu()
 
 
-def check_rows(
-    model: nn.Module, x: Tensor | ArrayLike, label: Tensor | ArrayLike, group: Tensor | ArrayLike
-) -> Rows:
+def check_rows(model: nn.Module, x: object, label: object, group: Tensor | ArrayLike) -> Rows:
     """The rows of known group, as tensors that fit the model.
 
     Raises:
@@ -47,7 +45,8 @@ def check_rows(
         GroupTypeError: if ``group`` is not int64.
         GroupError: if there are not two groups, or one has fewer than 2 rows.
     """
-    inputs, labels, codes = (_tensor(values) for values in (x, label, group))
+    named = {"x": x, "label": label, "group": group}
+    inputs, labels, codes = (_tensor(values, name) for name, values in named.items())
     n = len(inputs) if inputs.ndim else 0
     if labels.shape != (n,):
         raise DataError(f"label: expected shape ({n},), one per row of x, got {(*labels.shape,)}")
@@ -108,7 +107,7 @@ def random_state_kept(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _tensor(values: Tensor | ArrayLike) -> Tensor:
+def _tensor(values: object, name: str) -> Tensor:
     """Any array as a tensor that needs no gradient.
 
     Raises:
@@ -118,8 +117,8 @@ def _tensor(values: Tensor | ArrayLike) -> Tensor:
         return values.detach()
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
-        raise DataError(f"expected an array of numbers, got {array.dtype}")
-    return torch.from_numpy(np.ascontiguousarray(array))
+        raise DataError(f"{name}: expected an array of numbers, got {array.dtype}")
+    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 
 def _fit(model: nn.Module, x: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dralign.gaps import figure_names, gap_type
 from dralign.metrics import gap_measure
 from dralign.report.audit_charts import (
-    MOST_COLUMNS,
     RATES,
     independence_chart,
     influence_chart,
@@ -15,20 +15,23 @@ from dralign.report.audit_charts import (
     rates_chart,
     what_if_chart,
 )
-from dralign.report.page import chart, definitions, listed, scrolled, table, write_page
+from dralign.report.audit_parts import influence_section
+from dralign.report.page import (
+    chart,
+    definitions,
+    folded,
+    listed,
+    overview_section,
+    scrolled,
+    table,
+    write_page,
+)
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Form = Mapping[str, Any]
 SHOWN = ("base_rate", "all_cutoffs", "soft", "hard")  # measures of gaps
-_GAPS = {
-    "demographic_parity": "demographic parity",
-    "equalized_odds": "equalized odds (sum over labels)",
-    "equal_opportunity": "equal opportunity",
-    "predictive_parity": "predictive parity",
-}
-_FORMS = {"sum": "summed over its weights", "joint": "of the whole unit, removed at once"}
 
 
 def write_audit_page(path: Path | str, audit: Form, *, title: str = "Audit") -> Path:
@@ -55,12 +58,20 @@ def write_audit_page(path: Path | str, audit: Form, *, title: str = "Audit") -> 
         title=title,
         facts=_facts(audit),
         findings=listed(list(map(escape, audit["findings"])), "findings"),
+        details=_details(audit["details"]),
+        data=overview_section(audit["meaning"]["data"]),
         notes=listed([f"Note: {escape(text)}" for text in audit["notes"]], "findings note"),
         sections="".join(_sections(audit, charts)),
         settings=definitions(_settings(audit)),
         environment=definitions(audit["provenance"]["environment"]),
         charts=charts,
     )
+
+
+def _details(sentences: Sequence[str]) -> str:
+    """What is found in the terms of the paper, folded."""
+    told = listed(list(map(escape, sentences)), "findings")
+    return folded("In detail, in the terms of the paper", told)
 
 
 def _charts(audit: Form) -> "dict[str, go.Figure]":
@@ -92,8 +103,7 @@ def _facts(audit: Form) -> list[tuple[str, str]]:
             f"{_number(total['similarity']['value'], digits=2)} / {len(layers)}",
             "similarity of rationales",
         ),
-        (_number(total["p_value"]), "p, against random splits"),
-        (f"{audit['influence']['total']:.2e}", "parity score of all weights"),
+        (_number(total["p_value"]), "p: as different by chance"),
     ]
     if audit["outcomes"] is not None:
         gaps, overall = audit["outcomes"]["gaps"], audit["outcomes"]["overall"]
@@ -109,7 +119,7 @@ def _sections(audit: Form, charts: "Mapping[str, go.Figure]") -> Iterator[str]:
     if "rates" in charts:
         yield _outcomes(audit, charts)
     yield _similarity(audit["similarity"], charts)
-    yield _influence(audit, charts)
+    yield influence_section(audit, charts)
     if "what-if" in charts:
         yield _what_if(audit["what_if"], charts)
     yield _trust(audit, charts)
@@ -121,6 +131,8 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     n_bootstrap, few = made["n_bootstrap"], f"fewer than {made['min_group_size']}"
     head = ["group", "rows", *RATES.values()]
     measures = [gap_measure(name) for name in SHOWN]
+    good = audit["meaning"]["favourable"] is not False
+    rate = "selection rate" if good else "rate of the favourable decision"
     gap_head = ["gap", *(known.words for known in measures)]
     body = [
         [escape(one["group"]), f"{one['n']:,}", *(_estimate(one["figures"][k]) for k in RATES)]
@@ -129,7 +141,7 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     body += [[escape(name), few, *["withheld"] * len(RATES)] for name in audit["withheld"]]
     gaps = [
         [name, *(_defined(outcomes["gaps"].get(known.key(gap))) for known in measures)]
-        for gap, name in _GAPS.items()
+        for gap, name in _gaps().items()
     ]
     return (
         "<section><h2>What the network decides</h2>"
@@ -141,8 +153,9 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
         f"<h3>Gaps between groups (0 is parity)</h3>"
         f"{scrolled(table(gap_head, gaps), 'Gaps between groups')}"
         "<p>Base-rate and all-cut-offs gaps are decided by the order of the scores alone; soft and "
-        "hard ones get smaller where all scores do. Smallest over largest selection rate: "
-        f"{_estimate(outcomes['selection_ratio'])} (a rule of thumb asks for .8 or more).</p>"
+        "hard ones get smaller where all scores do. Equalized odds adds the labels up. Smallest "
+        f"over largest {rate}: "
+        f"{_in_text(outcomes['selection_ratio'])}; a rule of thumb asks for .8 or more.</p>"
         "</section>"
     )
 
@@ -212,66 +225,24 @@ def _parity(similarity: Form) -> str:
     return scrolled(table(head, body), "Parity scores against their noise ceiling")
 
 
-def _influence(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
-    """Heat maps and the highest parity scores."""
-    result, groups = audit["influence"], list(audit["groups"])
-    maps = []
-    for index, layer in enumerate(result["layers"]):
-        n_units = len(layer["scores"])
-        about = f"{n_units} unit{'s' if n_units != 1 else ''} of {layer['fan_in']} weights"
-        if n_units > MOST_COLUMNS:
-            about += f"; the {MOST_COLUMNS} with the highest scores"
-        head = f"<h3>Layer {escape(layer['layer'])} <span class=note>{about}</span></h3>"
-        if (key := f"map-{index}") in charts:
-            maps.append(head + chart(key, charts[key], f"Influences of layer {layer['layer']}"))
-    error = result["standard_error"]
-    spread = f" (standard error {error:.1e}, from a sample)" if error else ""
-    return (
-        "<section><h2>Which parts matter to whom</h2>"
-        "<p>The exact influence of a weight on a group is the squared change of the group's mean "
-        "loss when the weight is set to zero (Eq. 4); that of a unit is "
-        f"{_FORMS[result['unit_form']]}. Colours are divided by the largest value of the layer, so "
-        "they compare units within a layer only. The parity score d is the squared difference "
-        f"between groups (Eq. 5); over all weights it adds up to {result['total']:.3e}{spread}.</p>"
-        f"{''.join(maps)}"
-        '<div class="pair">'
-        "<div><h3>Units with the highest scores</h3>"
-        f"{_parts(result['units'], groups, 'unit')}</div>"
-        "<div><h3>Weights with the highest scores</h3>"
-        f"{_parts(result['parameters'], groups, 'index')}</div></div>"
-        '<p class="note">A layer\'s only unit has no peer and is not ranked among units.</p>'
-        "</section>"
-    )
-
-
-def _parts(parts: Sequence[Form], groups: Sequence[str], index: str) -> str:
-    """A table of units or weights."""
-    head = ["layer", index, "d", *(f"c, {escape(name)}" for name in groups)]
-    body = [
-        [
-            escape(one["layer"]),
-            str(one["unit"]) if index == "unit" else ", ".join(map(str, one["index"])),
-            f"{one['score']:.2e}",
-            *(f"{value:.2e}" for value in one["influences"]),
-        ]
-        for one in parts
-    ]
-    return scrolled(table(head, body), "Highest parity scores")
+def _gaps() -> dict[str, str]:
+    """The gaps that there are figures of, in words, by name."""
+    return {name: gap_type(name).words for name in figure_names()}
 
 
 def _what_if(steps: Sequence[Form], charts: "Mapping[str, go.Figure]") -> str:
     """The network without its top units."""
-    keys = ["average_precision", *(f"{form}_{gap}" for gap in _GAPS for form in ("soft", "hard"))]
+    keys = ["average_precision", *(f"{form}_{gap}" for gap in _gaps() for form in ("soft", "hard"))]
     names = [
         "average precision",
-        *(f"{f} {g.replace('_', ' ')}" for g in _GAPS for f in ("soft", "hard")),
+        *(f"{form} {words}" for words in _gaps().values() for form in ("soft", "hard")),
     ]
     body = [
         [
             str(step["k"]),
             *(
-                _number(step["figures"][key])
-                + (f"<small>random {_number(step['random'][key])}</small>" if step["k"] else "")
+                _number(step["figures"].get(key))
+                + (f"<small>random {_number(step['random'].get(key))}</small>" if step["k"] else "")
                 for key in keys
             ),
         ]
@@ -349,6 +320,14 @@ def _estimate(one: Form) -> str:
     if one["low"] is None:
         return _number(one["value"])
     return f"{_number(one['value'])}<small>{_number(one['low'])} to {_number(one['high'])}</small>"
+
+
+def _in_text(one: Form) -> str:
+    """A figure with its interval, in a sentence."""
+    if one["value"] is None or one["low"] is None:
+        return _estimate(one)
+    low, high = _number(one["low"]), _number(one["high"])
+    return f"{_number(one['value'])} ({low} to {high})"
 
 
 def _number(value: float | None, *, digits: int = 3) -> str:

@@ -1,12 +1,14 @@
 """One page for a study: a single HTML file that needs no network."""
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from dralign.analysis import Comparison, Row, learning_curves
+from dralign.data.source import Overview
 from dralign.forms import shown
 from dralign.gaps import gap_type
 from dralign.methods import method_names
@@ -23,10 +25,20 @@ from dralign.report.labels import (
     setting_text,
     varying_settings,
 )
-from dralign.report.page import chart, definitions, listed, scrolled, table, write_page
+from dralign.report.page import (
+    chart,
+    definitions,
+    folded,
+    listed,
+    overview_section,
+    scrolled,
+    table,
+    write_page,
+)
 from dralign.report.tables import ResultTable, caution_lines, result_table
-from dralign.report.verdict import verdicts
+from dralign.report.verdict import groups_of, row_name, smallest_gap, verdicts
 from dralign.study import TrialRecord
+from dralign.study.network import FEWEST_SHOWN
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -37,6 +49,16 @@ _TRADEOFF = (
     "at a mark for its settings; click a name to hide it. The buttons change the measure of the "
     "gap."
 )
+MOST_IN_TITLE: Final = 3
+_GROUP_FIGURES: Final = {
+    "positives": "positive",
+    "mean_score": "mean score",
+    "selection_rate": "selected",
+    "true_positive_rate": "true positive rate",
+    "false_positive_rate": "false positive rate",
+}
+_BATCH: Final = "that of the data, else 500 rows of each group or cell"
+_STATISTICS: Final = "Differences between methods, with intervals and p-values"
 _LEARNING = (
     "Means over seeds on the validation split, after each epoch: a line for each method and "
     "weight, fainter where the weights are smaller."
@@ -54,7 +76,8 @@ def write_report(
     rows: Sequence[Row],
     *,
     comparisons: Sequence[Comparison] = (),
-    title: str = "Study report",
+    title: str = "",
+    overview: Overview | None = None,
 ) -> Path:
     """Writes the page: results, trade-off, similarity, learning curves, statistics, provenance.
 
@@ -66,7 +89,8 @@ def write_report(
         records: the trials, failed ones too.
         rows: what ``summarise`` made of them.
         comparisons: what ``compare_with_baseline`` made of them.
-        title: the heading.
+        title: the heading; empty for the data and the gap.
+        overview: what the data hold, where that is known.
 
     Returns:
         The path of the file.
@@ -79,18 +103,26 @@ def write_report(
     return write_page(
         path,
         "study",
-        title=title,
+        title=title or _title(result),
         facts=_facts(records, rows),
         charts=charts,
         filters=_filters(result),
         panels=sections,
-        table=scrolled(_result_table(result, rows), "Results"),
-        statistics=_statistics(result, comparisons, rows),
-        summary=_summary(result, rows),
+        table=_result_table(result, rows),
+        statistics=folded(_STATISTICS, _statistics(result, comparisons, rows)),
+        summary=_summary(result, rows) + _best(result, records, overview),
+        data=overview_section(overview.lines, overview.findings) if overview else "",
         problems=_problems(records),
         settings=definitions(_settings(rows)),
         environment=definitions(_environment(records)),
     )
+
+
+def _title(result: Sequence[Panel]) -> str:
+    """The data and the gap, of each of a few panels."""
+    if not 0 < len(result) <= MOST_IN_TITLE:
+        return f"Study of {len(result)} data sets and gaps" if result else "Study"
+    return "; ".join(map(_panel_name, result))
 
 
 def _facts(records: Sequence[TrialRecord], rows: Sequence[Row]) -> list[tuple[str, str]]:
@@ -175,7 +207,7 @@ def _result_table(result: Sequence[Panel], rows: Sequence[Row]) -> str:
         f'data-panel="{indices[row.setting]}"'
         for row in rows
     ]
-    return _table(result_table(rows), marks)
+    return _table(result_table(rows), marks, "Results")
 
 
 def _statistics(
@@ -191,18 +223,20 @@ def _statistics(
         if own:
             name = _panel_name(panel)
             marks = [f'data-method="{one.first.method}"' for one in own for _ in one.contrasts]
-            cells = _table(replace(contrast_table(own, panel.rows), caption=""), marks)
-            parts.append(
-                f'<div data-panel="{index}"><h3>{escape(name)}</h3>'
-                f"{scrolled(cells, f'Statistics: {name}')}</div>"
-            )
+            given = replace(contrast_table(own, panel.rows), caption="")
+            cells = _table(given, marks, f"Statistics: {name}")
+            parts.append(f'<div data-panel="{index}"><h3>{escape(name)}</h3>{cells}</div>')
     return "".join(parts)
 
 
-def _table(given: ResultTable, marks: Sequence[str]) -> str:
-    """A table of texts with the attributes of its rows."""
+def _table(given: ResultTable, marks: Sequence[str], label: str) -> str:
+    """A table of texts with the attributes of its rows, in a frame that scrolls, and its caption.
+
+    The caption is below the frame: within, a narrow window would cut it off.
+    """
     head, body = map(escape, given.header), (map(escape, cells) for cells in given.cells)
-    return table(head, body, marks=marks, caption=escape(given.caption))
+    below = f'<p class="caption">{escape(given.caption)}</p>' if given.caption else ""
+    return scrolled(table(head, body, marks=marks), label) + below
 
 
 def _summary(result: Sequence[Panel], rows: Sequence[Row]) -> str:
@@ -212,6 +246,32 @@ def _summary(result: Sequence[Panel], rows: Sequence[Row]) -> str:
     if cares:
         parts += ["<h3>Read with care</h3>", listed([escape(line) for line in cares])]
     return f"<section><h2>In short</h2>{''.join(parts)}</section>" if parts else ""
+
+
+def _best(
+    result: Sequence[Panel], records: Sequence[TrialRecord], overview: Overview | None
+) -> str:
+    """The groups of the test rows under the setting of each verdict, if their names are known."""
+    parts = []
+    for panel in result:
+        row = smallest_gap(panel)
+        groups = groups_of(row, records, overview.groups) if row and overview else []
+        if row and groups:
+            head = ["group", "test rows", *_GROUP_FIGURES.values()]
+            body = [[escape(shown(one["group"])), *_rates(one)] for one in groups]
+            name = f"The groups at {row_name(row, panel)}, seed {row.spec.seed}"
+            cells = scrolled(table(head, body), name)
+            parts.append(f"<section><h2>{escape(name)}</h2>{cells}</section>")
+    return "".join(parts)
+
+
+def _rates(group: Mapping[str, Any]) -> list[str]:
+    """The cells of a group: its rows and rates; of a small one that it is small."""
+    if group["rows"] is None:
+        return [f"fewer than {FEWEST_SHOWN}", *["withheld"] * len(_GROUP_FIGURES)]
+    cells = [f"{group['rows']:,}", f"{group['positives']:,}"]
+    rates = [group[key] for key in list(_GROUP_FIGURES)[1:]]
+    return [*cells, *("–" if math.isnan(rate) else f"{rate:.3f}" for rate in rates)]
 
 
 def _problems(records: Iterable[TrialRecord]) -> str:
@@ -240,10 +300,12 @@ def _settings(rows: Sequence[Row]) -> dict[str, str]:
     specs = [row.spec for row in rows]
     varying = {*varying_settings(specs), *OWN_PLACE}
     shared = {
-        name.replace("_", " "): setting_text(value)
+        name.replace("_", " "): _BATCH
+        if name == "batch_size" and not value
+        else setting_text(value)
         for spec in specs
         for name, value in spec.values
-        if name not in varying
+        if name not in varying and (value is not None or name == "batch_size")
     }
     seeds = sorted({seed for row in rows for seed in row.seeds})
     versions = sorted(

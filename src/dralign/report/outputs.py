@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from dralign.analysis import Row, compare_with_baseline, summarise
+from dralign.data.source import Overview
 from dralign.errors import OptionError, unknown
 from dralign.files import write_atomically
 from dralign.report.contrasts import contrasts_as_csv, contrasts_as_json
@@ -33,7 +34,8 @@ def write_study(
     formats: Sequence[str] = tuple(FILES),
     baseline: str | None = None,
     measure: str | None = None,
-    title: str = "Study report",
+    title: str = "",
+    overview: Overview | None = None,
     rows: Sequence[Row] | None = None,
 ) -> dict[str, Path]:
     """Writes page, figures, tables and statistics of a study; trials may be missing or failed.
@@ -47,7 +49,8 @@ def write_study(
             ``compare_with_baseline``.
         measure: in which measure of the gap fronts and statistics are; that of the selection if
             not given. Tables show several.
-        title: the heading of the page.
+        title: the heading of the page; empty for the data and the gap.
+        overview: what the data hold, which the page then tells.
         rows: what ``summarise`` makes of the records under the selection, where that is known.
 
     Returns:
@@ -75,7 +78,7 @@ def write_study(
     table = result_table(rows)
     writers: dict[str, Callable[[Path], Path]] = {
         "html": lambda path: write_report(
-            path, records, rows, comparisons=comparisons, title=title
+            path, records, rows, comparisons=comparisons, title=title, overview=overview
         ),
         "png": lambda path: tradeoff_figure(rows, path),
         "svg": lambda path: tradeoff_figure(rows, path),

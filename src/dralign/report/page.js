@@ -66,7 +66,10 @@ charts.forEach((chart) => near.observe(chart));
 charts.forEach((chart) => {
   if (chart.checkVisibility() && chart.getBoundingClientRect().top < innerHeight + 400) draw(chart);
 });
-window.addEventListener("beforeprint", () => charts.forEach(draw));
+window.addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((part) => (part.open = true));
+  charts.forEach(draw);
+});
 if (filters) {
   filters.addEventListener("change", filter);
   filters.addEventListener("submit", (event) => event.preventDefault());

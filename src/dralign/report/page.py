@@ -5,11 +5,12 @@ Parts take and give HTML: what comes from data is escaped by whoever calls them.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dralign.files import write_atomically
 from dralign.forms import shown
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 Kind = Literal["study", "audit"]
+PANEL_WIDTH: Final = 260  # pixels, at least, of each of several panels beside each other
 
 
 def write_page(
@@ -50,6 +52,7 @@ def write_page(
 
     page = Template(_piece("page.html")).substitute(
         title=escape(title),
+        date=datetime.now().astimezone().date().isoformat(),
         style=style_variables() + _piece("page.css") + _piece(f"{kind}.css"),
         facts="".join(
             f"<div><strong>{escape(value)}</strong><span>{escape(name)}</span></div>"
@@ -66,15 +69,22 @@ def write_page(
 def chart(key: str, figure: "go.Figure", label: str) -> str:
     """The division that a chart is drawn in, as high as the chart.
 
+    Several panels beside each other, and buttons, stay legible: a narrow window scrolls them.
+
     Args:
         key: the name of the chart in this page.
         figure: the chart.
         label: what it shows, as text, for those who don't see it.
     """
-    return (
+    starts = {axis.domain[0] for axis in figure.select_xaxes() if axis.domain}
+    panels = 2 if figure.layout.updatemenus else len(starts)  # buttons take as much room as two
+    wide = PANEL_WIDTH * panels if panels > 1 else 0
+    drawn = (
         f'<div class="chart" id="{key}" role="figure" aria-label="{escape(label)}" '
-        f'style="height:{figure.layout.height}px"></div>'
+        f'style="height:{figure.layout.height}px;min-width:{wide}px"></div>'
     )
+    named = f'tabindex="0" role="region" aria-label="{escape(label)}"'
+    return f'<div class="pan" {named}>{drawn}</div>' if wide else drawn
 
 
 def table(
@@ -82,7 +92,6 @@ def table(
     body: Iterable[Iterable[str]],
     *,
     marks: Iterable[str] | None = None,
-    caption: str = "",
 ) -> str:
     """A table.
 
@@ -90,14 +99,12 @@ def table(
         head: the cells above.
         body: the rows of cells.
         marks: the attributes of each row; None for none.
-        caption: below it; empty for none.
     """
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     rows = ["".join(f"<td>{cell}</td>" for cell in cells) for cells in body]
     given = [""] * len(rows) if marks is None else [f" {mark}" if mark else "" for mark in marks]
     lines = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(given, rows, strict=True))
-    below = f"<caption>{caption}</caption>" if caption else ""
-    return f"<table>{below}<thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
 
 
 def scrolled(content: str, label: str) -> str:
@@ -106,6 +113,18 @@ def scrolled(content: str, label: str) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
         f"{content}</div>"
     )
+
+
+def folded(name: str, content: str) -> str:
+    """Content behind a line that opens it; on paper it is open. The name is text."""
+    return f"<details><summary>{escape(name)}</summary>{content}</details>" if content else ""
+
+
+def overview_section(lines: Sequence[str], findings: Sequence[str] = ()) -> str:
+    """What is known of the data, as text: lines, and doubts below them."""
+    told = listed([escape(shown(line)) for line in lines], "findings")
+    doubts = listed([f"Look at: {escape(shown(line))}" for line in findings], "findings doubts")
+    return f"<section><h2>The data</h2>{told}{doubts}</section>" if told else ""
 
 
 def listed(sentences: Sequence[str], kind: str = "") -> str:

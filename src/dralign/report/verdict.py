@@ -2,14 +2,30 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from dralign.analysis import Row
 from dralign.methods import PLAIN
 from dralign.metrics import gap_measure
 from dralign.report.labels import Panel, curve_label, weight_text
+from dralign.study import TrialRecord
+from dralign.study.network import told_groups
 
 LOSS: Final = 0.005  # of average precision, against erm, that a setting may have
+
+
+def smallest_gap(panel: Panel) -> Row | None:
+    """The row of the smallest gap at nearly the precision of ``erm``; None without it or others."""
+    plain = [row for row in panel.rows if row.spec.method == PLAIN]
+    if not plain or len(panel.rows) == len(plain) or not _known(plain[0]):
+        return None
+    return min(_near(panel, plain[0]), key=lambda row: row.gap.mean)
+
+
+def _near(panel: Panel, erm: Row) -> list[Row]:
+    """The rows of nearly the precision of ``erm``, itself among them."""
+    least = erm.average_precision.mean - LOSS
+    return [row for row in panel.rows if row.average_precision.mean >= least and _known(row)]
 
 
 def verdict(panel: Panel) -> str:
@@ -18,24 +34,19 @@ def verdict(panel: Panel) -> str:
     A setting is told apart from another where their 95 % intervals over seeds do not overlap; that
     is stricter than a test of the difference, and needs no pairing.
     """
-    plain = [row for row in panel.rows if row.spec.method == PLAIN]
-    if not plain or len(panel.rows) == len(plain):
+    best = smallest_gap(panel)
+    if best is None:
         return ""
-    erm = plain[0]
+    erm = next(row for row in panel.rows if row.spec.method == PLAIN)
     words = gap_measure(panel.measure).words
-    least = erm.average_precision.mean - LOSS
-    near = [row for row in panel.rows if row.average_precision.mean >= least and _known(row)]
-    if not near or not _known(erm):
-        return ""
-    best = min(near, key=lambda row: row.gap.mean)
     start = f"At an AP within {LOSS:g} of {PLAIN}'s {erm.average_precision.mean:.3f}"
     if best is erm:
         text = f"{start}, no setting has a smaller {words} than {PLAIN} itself ({_figure(erm)})"
         return f"{text}{_next(panel, erm)}."
-    others = [row for row in near if row is not best]
-    open_against = [_name(row, panel) for row in others if _overlap(row, best)]
+    others = [row for row in _near(panel, erm) if row is not best]
+    open_against = [row_name(row, panel) for row in others if _overlap(row, best)]
     text = (
-        f"{start}, the smallest {words} has {_name(best, panel)}: {_figure(best)} against "
+        f"{start}, the smallest {words} has {row_name(best, panel)}: {_figure(best)} against "
         f"{_figure(erm)} of {PLAIN}, {best.n} seed{'s' if best.n > 1 else ''}"
     )
     if best.n < 2:
@@ -52,10 +63,10 @@ def _next(panel: Panel, erm: Row) -> str:
         return ""
     nearest = max(smaller, key=lambda row: row.average_precision.mean)
     lost = erm.average_precision.mean - nearest.average_precision.mean
-    return f"; the next is {_name(nearest, panel)}: {_figure(nearest)} at an AP {lost:.3f} lower"
+    return f"; the next is {row_name(nearest, panel)}: {_figure(nearest)} at an AP {lost:.3f} lower"
 
 
-def _name(row: Row, panel: Panel) -> str:
+def row_name(row: Row, panel: Panel) -> str:
     """A setting in a few words."""
     return f"{curve_label(row.spec, panel.varying)} {weight_text(row.spec)}".strip()
 
@@ -75,6 +86,27 @@ def _overlap(row: Row, best: Row) -> bool:
     """Whether the intervals of two gaps meet; one without an interval may meet any."""
     apart = row.gap.mean - row.gap.half_width > best.gap.mean + best.gap.half_width
     return not apart
+
+
+def groups_of(
+    row: Row, records: Sequence[TrialRecord], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The groups of the test rows under the first seed of a setting, at its chosen epoch.
+
+    Sizes and rates as ``told_groups`` gives them; nothing where the record has none.
+
+    Args:
+        row: the setting.
+        records: the trials.
+        names: of the groups, in the order of their codes.
+    """
+    for record in records:
+        own = (record.spec, record.fingerprint, record.status)
+        if own == (row.spec, row.fingerprint, "done"):
+            cells = row.selection.choose(record.history, row.spec.gap).cells.get("test")
+            known = cells is not None and cells.n_groups == len(names)
+            return told_groups(cells, names) if cells is not None and known else []
+    return []
 
 
 def verdicts(panels: Sequence[Panel]) -> list[str]:

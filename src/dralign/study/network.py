@@ -13,6 +13,7 @@ from dralign.artifact import Artifact
 from dralign.data import Dataset
 from dralign.data.marks import RowMarks
 from dralign.errors import DralignError, ModelError, OptionError
+from dralign.metrics import Cells
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
 from dralign.step import rank
@@ -178,13 +179,16 @@ class _Decided:
     test: SplitFigures
 
     def groups(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """The groups with their sizes and rates; of small ones nothing but that they are."""
-        if self.test.cells is None:
-            return []
-        return [
-            asdict(row) if row.rows >= FEWEST_SHOWN else {"group": row.group, "rows": None}
-            for row in self.test.cells.group_rows(names)
-        ]
+        """The groups with their sizes and rates."""
+        return [] if self.test.cells is None else told_groups(self.test.cells, names)
+
+
+def told_groups(cells: Cells, names: Sequence[str]) -> list[dict[str, Any]]:
+    """The groups with their sizes and rates; of small ones nothing but that they are."""
+    return [
+        asdict(row) if row.rows >= FEWEST_SHOWN else {"group": row.group, "rows": None}
+        for row in cells.group_rows(names)
+    ]
 
 
 def _check_threshold(threshold: float | str, spec: TrialSpec, n_classes: int) -> None:
