@@ -210,7 +210,7 @@ DAMAGE = {
     "no table": (lambda _: None, {"labels": ""}, "give the table that tells what is on them"),
     "too small": (lambda _: None, {"image_size": "62"}, "alexnet takes images of 63 x 63 pixels"),
     "network of tables": (lambda _: None, {"network": "mlp"}, "mlp does not take the rows of"),
-    "option of tables": (lambda _: None, {"hidden": "8"}, "hidden and depth: of mlp"),
+    "option of tables": (lambda _: None, {"hidden": "8"}, "--hidden and --depth: of mlp"),
 }
 
 

@@ -260,7 +260,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             DataError: if a column can't be read.
         """
-        prob = predict_probability(self.module_, torch.from_numpy(self.network_inputs(X))).numpy()
+        inputs = torch.from_numpy(self.network_inputs(X))  # first, as it asks for a fit
+        prob = predict_probability(self.module_, inputs).numpy()
         return np.column_stack([1 - prob, prob]) if prob.ndim == 1 else prob
 
     def network_inputs(self, X: object) -> np.ndarray:  # noqa: N803
