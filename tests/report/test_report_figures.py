@@ -10,10 +10,10 @@ from matplotlib import image
 from matplotlib.figure import Figure
 
 import records as made_up
-from dralign.analysis import summarise
+from dralign.analysis import Interval, summarise
 from dralign.errors import OutputError
 from dralign.report import tradeoff_figure
-from dralign.report.labels import panels
+from dralign.report.labels import axis_range, panels
 from dralign.training import Selection
 
 
@@ -138,3 +138,9 @@ def test_forms_of_one_gap_share_a_panel_and_are_told_apart():
     )
     others = panels(rows([*made_up.specs(seeds=[0]), *made_up.specs(gap="equalized_odds")]))
     assert [one.gap for one in others] == ["demographic_parity", "equalized_odds"]
+
+
+def test_an_axis_of_means_that_are_equal_but_for_rounding_has_room():
+    means = (0.036, float(np.nextafter(0.036, 1)))
+    low, high = axis_range([Interval(mean, 0.283, 2) for mean in means])
+    assert (low, high) == pytest.approx((-0.014, 0.086))

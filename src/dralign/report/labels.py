@@ -17,6 +17,7 @@ from dralign.study import TrialSpec
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
 _NO_FIGURE = 1e100
+_EQUAL = 1e-6
 _CROWDED = 16  # rows of a panel
 _SIDES = ("top right", "bottom right", "top left", "bottom right")
 
@@ -205,7 +206,8 @@ def axis_range(intervals: Sequence[Interval]) -> tuple[float, float] | None:
     widths = sorted(one.half_width for one in intervals if one.half_width < _NO_FIGURE)
     spread = max(means) - min(means)
     usual = widths[len(widths) // 2] if widths else 0.0
-    margin = 0.12 * spread + min(usual, 0.5 * spread) or 0.05
+    margin = 0.12 * spread + min(usual, 0.5 * spread)
+    margin = margin if margin > _EQUAL else 0.05  # means that differ by rounding alone are one
     return min(means) - margin, max(means) + margin
 
 
