@@ -28,7 +28,7 @@ print(json.dumps([code, sorted(name.partition(".")[0] for name in sys.modules)])
 LIGHT = [
     ["--help"],
     ["--version"],
-    *([name, "--help"] for name in COMMANDS if name not in {"compare", "train"}),
+    *([name, "--help"] for name in COMMANDS if name not in {"compare", "front", "train"}),
     ["data", "list", "--help"],
 ]
 

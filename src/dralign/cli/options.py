@@ -142,6 +142,21 @@ TrialTimeout = Annotated[
     float | None,
     typer.Option(help="Seconds after which a trial is ended and recorded as failed; else none."),
 ]
+Threshold = Annotated[
+    str,
+    typer.Option(
+        help="Probability from which on the decision is positive: a number, or base-rate, "
+        "which selects as many validation rows as are positive."
+    ),
+]
+ForgetRows = Annotated[
+    bool,
+    typer.Option(
+        "--forget-rows",
+        help="Keep no hashes of the rows with the network; an audit then can't tell whether it "
+        "was trained on rows of another file.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -254,6 +269,14 @@ def selection_of(
     }
     gap_bound, own = bounds.pop() if len(bounds) == 1 else (None, None)
     return selection(rule, warmup, bound, measure or own, gap_bound)
+
+
+def threshold(text: str) -> float | str:
+    """The number that the option stands for, or the text, which is checked later."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def numbers(name: str, text: str) -> list[float]:

@@ -72,21 +72,8 @@ def train(
         Path | None,
         typer.Option(help="File of weights (safetensors or torch) that the network begins with."),
     ] = None,
-    threshold: Annotated[
-        str,
-        typer.Option(
-            help="Probability from which on the decision is positive: a number, or base-rate, "
-            "which selects as many validation rows as are positive."
-        ),
-    ] = "0.5",
-    forget_rows: Annotated[
-        bool,
-        typer.Option(
-            "--forget-rows",
-            help="Keep no hashes of the rows with the network; an audit then can't tell whether it "
-            "was trained on rows of another file.",
-        ),
-    ] = False,
+    threshold: options.Threshold = "0.5",
+    forget_rows: options.ForgetRows = False,
     trial: TrialOptions,
     json: options.Json = False,
 ) -> None:
@@ -115,7 +102,7 @@ def train(
         trained = train_network(
             spec,
             rule=rule,
-            threshold=_threshold(threshold),
+            threshold=options.threshold(threshold),
             device=index,
             on_epoch=_observer(gap, tensorboard) if first else None,
             checkpoints=checkpoints,
@@ -184,14 +171,6 @@ def _opening(
         forget()
 
     return begin
-
-
-def _threshold(text: str) -> float | str:
-    """The number that the option stands for, or the text."""
-    try:
-        return float(text)
-    except ValueError:
-        return text  # which is checked later
 
 
 def _there(name: str | Path | None) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dralign.analysis import Interval, Row
 from dralign.files import write_atomically
@@ -20,6 +20,16 @@ from dralign.report.look import FAINT, LINE, SOFT
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LOOK: Final[dict[Any, Any]] = {
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": SOFT,
+    "axes.grid": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+}
 _LINE_STYLES = ("-", "--", ":", "-.")
 _COLUMNS = 3  # of panels; more go below
 
@@ -43,17 +53,7 @@ def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    look: dict[Any, Any] = {
-        "font.size": 9.5,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.edgecolor": SOFT,
-        "axes.grid": True,
-        "grid.color": LINE,
-        "grid.linewidth": 0.7,
-        "axes.axisbelow": True,
-    }
-    with rc_context(look):
+    with rc_context(LOOK):
         result = panels(rows)
         columns = min(max(len(result), 1), _COLUMNS)
         lines = -(-max(len(result), 1) // columns)

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from dralign.analysis import Row
 from dralign.methods import PLAIN
 from dralign.metrics import gap_measure
+from dralign.metrics.measures import AP_LOSS
 from dralign.report.labels import Panel, curve_label, weight_text
 from dralign.study import TrialRecord
 from dralign.study.network import told_groups
-
-LOSS: Final = 0.005  # of average precision, against erm, that a setting may have
 
 
 def smallest_gap(panel: Panel) -> Row | None:
@@ -24,7 +23,7 @@ def smallest_gap(panel: Panel) -> Row | None:
 
 def _near(panel: Panel, erm: Row) -> list[Row]:
     """The rows of nearly the precision of ``erm``, itself among them."""
-    least = erm.average_precision.mean - LOSS
+    least = erm.average_precision.mean - AP_LOSS
     return [row for row in panel.rows if row.average_precision.mean >= least and _known(row)]
 
 
@@ -39,7 +38,7 @@ def verdict(panel: Panel) -> str:
         return ""
     erm = next(row for row in panel.rows if row.spec.method == PLAIN)
     words = gap_measure(panel.measure).words
-    start = f"At an AP within {LOSS:g} of {PLAIN}'s {erm.average_precision.mean:.3f}"
+    start = f"At an AP within {AP_LOSS:g} of {PLAIN}'s {erm.average_precision.mean:.3f}"
     if best is erm:
         text = f"{start}, no setting has a smaller {words} than {PLAIN} itself ({_figure(erm)})"
         return f"{text}{_next(panel, erm)}."

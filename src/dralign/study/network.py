@@ -1,7 +1,7 @@
 """A trial whose network is kept: trained, chosen among its epochs, and described."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +19,11 @@ from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_thre
 from dralign.step import rank
 from dralign.study.environment import environment
 from dralign.study.spec import TrialSpec
-from dralign.study.trial import train_trial
+from dralign.study.trial import Architecture, train_trial
 from dralign.training import (
     Checkpoints,
     EpochRecord,
+    History,
     Selection,
     cautions,
     find_device,
@@ -85,10 +86,10 @@ def train_network(
     """
     rule, begun = rule or Selection(), _begun_with(pretrained)
     if threshold != THRESHOLD:
-        _check_threshold(threshold, spec, spec.data.load(spec.seed).n_classes)
+        check_network_threshold(threshold, spec, spec.data.load(spec.seed).n_classes)
     with joined(find_device(device) if isinstance(device, str) else device) as index:
         first = rank() == 0
-        fingerprint = _fingerprint(spec) if first else ""
+        fingerprint = fingerprint_before(spec) if first else ""
         dataset, architecture, run = train_trial(
             spec,
             on_epoch=on_epoch if first else None,
@@ -100,10 +101,55 @@ def train_network(
         )
     if not first:
         return None
-    model, bound = run.model.cpu(), spec.gap_bound
+    model = run.model.cpu()
     chosen = run.restore(rule, spec.gap)
+    return described(
+        model,
+        dataset,
+        architecture,
+        spec=spec,
+        rule=rule,
+        history=run.history,
+        chosen=chosen,
+        threshold=threshold,
+        fingerprint=fingerprint,
+        remember_rows=remember_rows,
+        begun=begun,
+    )
+
+
+def described(
+    model: nn.Module,
+    dataset: Dataset,
+    architecture: Architecture,
+    *,
+    spec: TrialSpec,
+    rule: Selection,
+    history: History,
+    chosen: EpochRecord,
+    threshold: float | str,
+    fingerprint: str,
+    remember_rows: bool,
+    begun: Mapping[str, Any],
+) -> TrainedNetwork:
+    """A trained network with all that is to be saved of it.
+
+    Args:
+        model: the network with the weights of the chosen epoch, on the CPU.
+        dataset: what it was trained on.
+        architecture: for ``dralign.models.build``.
+        spec: the settings.
+        rule: by which the epoch was chosen.
+        history: the records it was chosen among.
+        chosen: that of the epoch.
+        threshold: as ``train_network`` takes it.
+        fingerprint: of the data.
+        remember_rows: whether the network keeps hashes of its rows.
+        begun: what the record says of how training began.
+    """
+    bound = spec.gap_bound
     decided = _decided(model, dataset, spec, threshold)
-    result = cautions(run.history, rule, spec.gap, names=dataset.group_names)
+    result = cautions(history, rule, spec.gap, names=dataset.group_names)
     if decided.threshold != THRESHOLD:  # the records decide at 0.5
         cells = {} if decided.test.cells is None else {"test": decided.test.cells}
         at = replace(chosen, test=decided.test.figures, cells=cells)
@@ -146,7 +192,7 @@ def train_network(
     return TrainedNetwork(artifact, chosen, notes)
 
 
-def _fingerprint(spec: TrialSpec) -> str:
+def fingerprint_before(spec: TrialSpec) -> str:
     """The fingerprint of the data, before they are read; empty where they can't be."""
     try:
         return spec.data.fingerprint()
@@ -191,7 +237,7 @@ def told_groups(cells: Cells, names: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def _check_threshold(threshold: float | str, spec: TrialSpec, n_classes: int) -> None:
+def check_network_threshold(threshold: float | str, spec: TrialSpec, n_classes: int) -> None:
     """Checks, before anything is trained, that a network can decide so.
 
     Raises:

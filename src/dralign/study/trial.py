@@ -61,6 +61,32 @@ def train_trial(
     Raises:
         DataError: if other data than those expected were read.
     """
+    dataset, architecture, model = begin_trial(
+        spec, device=device, pretrained=pretrained, fingerprint=fingerprint, on_data=on_data
+    )
+    settings = spec.training_settings()
+    method = spec.build_method(dataset.n_classes)
+    result = train(
+        model, dataset, method, settings, on_epoch=on_epoch, keep=keep, checkpoints=checkpoints
+    )
+    return dataset, architecture, result
+
+
+def begin_trial(
+    spec: TrialSpec,
+    *,
+    device: torch.device | str = "cpu",
+    pretrained: Path | None = None,
+    fingerprint: str = "",
+    on_data: Callable[[Dataset], None] | None = None,
+) -> tuple[Dataset, Architecture, nn.Module]:
+    """The data of a trial, the architecture of its network, and the network before its first step.
+
+    Arguments as ``train_trial``.
+
+    Raises:
+        DataError: if other data than those expected were read.
+    """
     with first_before_others():  # images are decoded into a file once
         dataset = spec.data.load(spec.seed)
     if fingerprint and dataset.fingerprint != fingerprint:
@@ -73,12 +99,7 @@ def train_trial(
     if pretrained is not None:
         _begin_with(model, pretrained)
     model.to(device)
-    settings = spec.training_settings()
-    method = spec.build_method(dataset.n_classes)
-    result = train(
-        model, dataset, method, settings, on_epoch=on_epoch, keep=keep, checkpoints=checkpoints
-    )
-    return dataset, architecture, result
+    return dataset, architecture, model
 
 
 def check_trial(spec: TrialSpec, dataset: Dataset) -> None:

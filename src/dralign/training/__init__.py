@@ -12,6 +12,7 @@ from dralign.training.distributed import (
     joined,
 )
 from dralign.training.evaluation import group_thresholds, predict_probability
+from dralign.training.front import FrontPoint, choose_point, train_front
 from dralign.training.history import EpochRecord, History
 from dralign.training.launcher import is_first, launch, launched
 from dralign.training.loop import Training, check_groups, train
@@ -27,6 +28,7 @@ __all__ = [
     "Caution",
     "Checkpoints",
     "EpochRecord",
+    "FrontPoint",
     "History",
     "Keep",
     "Precision",
@@ -36,6 +38,7 @@ __all__ = [
     "TrainingSettings",
     "cautions",
     "check_groups",
+    "choose_point",
     "find_device",
     "first_before_others",
     "group_thresholds",
@@ -48,4 +51,5 @@ __all__ = [
     "spawn_seeds",
     "tensorboard_log",
     "train",
+    "train_front",
 ]

@@ -1,0 +1,154 @@
+"""The front of one training: its table, its figure, and the point that is recommended."""
+
+from pathlib import Path
+from typing import Any
+
+from dralign.analysis import front
+from dralign.files import write_atomically
+from dralign.metrics import all_measures, gap_measure
+from dralign.metrics.measures import AP_LOSS
+from dralign.report.figures import LOOK
+from dralign.report.labels import data_label, method_style
+from dralign.report.look import FAINT, SOFT
+from dralign.report.tables import ResultTable
+from dralign.study.front import Interval, TrainedFront
+
+CHOSEN = "*"
+
+
+def front_table(trained: TrainedFront, chosen: int) -> ResultTable:
+    """The points, from the smallest weight on, with figures of the test rows."""
+    measure, gap = gap_measure(trained.rule.measure), trained.spec.gap
+    others = [one for one in all_measures() if one.column and one.name not in _judged(trained)]
+    header = ("λ", "AP", measure.words, *(one.words for one in others))
+    cells = []
+    for index, point in enumerate(trained.points):
+        figures, intervals = point.record.test, trained.intervals[index]
+        mark = f" {CHOSEN}" if index == chosen else ""
+        judged = (
+            _with_interval(figures["average_precision"], intervals["average_precision"]),
+            _with_interval(measure.of(figures, gap), intervals[measure.name]),
+        )
+        rest = (f"{one.of(figures, gap):.3f}" for one in others)
+        cells.append((f"{point.weight:g}{mark}", *judged, *rest))
+    caption = (
+        f"{data_label(trained.spec)}. {trained.spec.method} at {len(cells)} weights, one training. "
+        f"Figures of the test rows, with 95 % intervals over rows drawn anew "
+        f"(one split, one seed: {trained.spec.seed}), at the epoch chosen on the validation rows "
+        f"by: {trained.rule}. {CHOSEN} recommended, by validation figures alone."
+    )
+    return ResultTable(header, tuple(cells), caption)
+
+
+def recommendation(trained: TrainedFront, chosen: int, max_gap: float | None) -> str:
+    """The recommended point in a sentence or two, with its intervals."""
+    measure, gap = gap_measure(trained.rule.measure), trained.spec.gap
+    point, first = trained.points[chosen], trained.points[0]
+    if max_gap is None:
+        why = (
+            f"the smallest {measure.words} on the validation rows at an AP within "
+            f"{AP_LOSS:g} of λ {first.weight:g}"
+        )
+    elif measure.of(point.record.validation, gap) <= max_gap:
+        why = f"the highest AP with a {measure.words} of at most {max_gap:g} on the validation rows"
+    else:
+        why = (
+            f"NO weight keeps the {measure.words} at {max_gap:g} on the validation rows, this one "
+            "comes nearest"
+        )
+    text = f"Recommended: λ {point.weight:g}, {why}. On the test rows {_figures(trained, chosen)}"
+    if chosen:
+        text = f"{text}; at λ {first.weight:g} {_figures(trained, 0)}"
+    return f"{text}."
+
+
+def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
+    """Draws average precision against the gap on the test rows, the recommended point ringed.
+
+    Args:
+        trained: the front.
+        chosen: the number of the recommended point.
+        path: the file; its ending tells the format (png, svg, pdf).
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        OutputError: if the file can't be written.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    measure, gap = gap_measure(trained.rule.measure), trained.spec.gap
+    style = method_style(trained.spec.method)
+    figures = [point.record.test for point in trained.points]
+    points = [(one["average_precision"], measure.of(one, gap)) for one in figures]
+    with rc_context(LOOK):
+        figure = Figure(figsize=(6.4, 4.6), dpi=200, layout="constrained")
+        ax: Any = figure.subplots()
+        reached = front(points)
+        if len(reached) > 1:
+            ax.plot(*zip(*reached, strict=True), drawstyle="steps-pre", color=FAINT, lw=4, zorder=1)
+        ax.errorbar(
+            *zip(*points, strict=True),
+            xerr=_bars(points, trained, 0, "average_precision"),
+            yerr=_bars(points, trained, 1, measure.name),
+            color=style.colour,
+            marker="o",
+            ecolor=f"{style.colour}50",
+            elinewidth=0.8,
+            markeredgecolor="white",
+            label=trained.spec.method,
+        )
+        ax.plot(*points[chosen], "o", ms=15, mfc="none", mec=style.colour, mew=1.6, zorder=4)
+        for point, at in zip(trained.points, points, strict=True):
+            ax.annotate(
+                f"λ={point.weight:g}", at, xytext=(7, -12), textcoords="offset points", fontsize=7.5
+            )
+        ax.set_xlabel("average precision (test)")
+        ax.set_ylabel(f"{measure.words} (test)")
+        ax.set_ylim(bottom=0)
+        ax.set_title(
+            f"{data_label(trained.spec)}\n".replace("$", r"\$"), loc="left", fontweight="bold"
+        )
+        ax.text(
+            0,
+            1.02,
+            "one training; bars: 95 % over rows drawn anew; ring: recommended",
+            transform=ax.transAxes,
+            color=SOFT,
+            fontsize=8,
+        )
+        return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+
+
+def _judged(trained: TrainedFront) -> tuple[str, str]:
+    """The measures of the two axes."""
+    return "average_precision", trained.rule.measure
+
+
+def _figures(trained: TrainedFront, index: int) -> str:
+    """Gap and average precision of a point on the test rows."""
+    measure, figures = gap_measure(trained.rule.measure), trained.points[index].record.test
+    gap = _with_interval(
+        measure.of(figures, trained.spec.gap), trained.intervals[index][measure.name]
+    )
+    precision = _with_interval(
+        figures["average_precision"], trained.intervals[index]["average_precision"]
+    )
+    return f"{measure.words} {gap}, AP {precision}"
+
+
+def _with_interval(value: float, interval: Interval) -> str:
+    """A figure and its interval."""
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
+
+
+def _bars(
+    points: list[tuple[float, float]], trained: TrainedFront, axis: int, name: str
+) -> list[list[float]]:
+    """How far the intervals reach below and above the points."""
+    ends = [intervals[name] for intervals in trained.intervals]
+    low = [max(at[axis] - end[0], 0.0) for at, end in zip(points, ends, strict=True)]
+    high = [max(end[1] - at[axis], 0.0) for at, end in zip(points, ends, strict=True)]
+    return [low, high]

@@ -1,0 +1,153 @@
+"""The front of a method from one training: its points, and the network of one of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from dralign.data import Dataset
+from dralign.errors import OptionError
+from dralign.gaps import judged_by
+from dralign.metrics import gap_measure, measure, scored
+from dralign.metrics.measures import DEFAULT
+from dralign.metrics.resampling import bootstrap_intervals
+from dralign.study.network import TrainedNetwork, described, fingerprint_before
+from dralign.study.spec import TrialSpec
+from dralign.study.trial import Architecture, begin_trial
+from dralign.training import (
+    EpochRecord,
+    FrontPoint,
+    Selection,
+    choose_point,
+    predict_probability,
+    train_front,
+)
+from dralign.training.front import check_unbound, checked_weights
+
+DRAWS = 200
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class TrainedFront:
+    """The networks of one training, from the smallest weight to the largest.
+
+    Attributes:
+        spec: the settings, those of the smallest weight.
+        points: a network for each weight.
+        rule: by which the epoch of each was chosen.
+        intervals: for each point the 95 % interval of average precision and gap on the test rows,
+            over rows drawn anew.
+    """
+
+    spec: TrialSpec
+    points: tuple[FrontPoint, ...]
+    rule: Selection
+    intervals: tuple[dict[str, Interval], ...]
+    _dataset: Dataset = field(repr=False)
+    _architecture: Architecture = field(repr=False)
+    _model: nn.Module = field(repr=False)
+    _fingerprint: str = field(repr=False)
+
+    def choose(self, max_gap: float | None = None) -> int:
+        """The number of the point that is recommended, by validation figures alone.
+
+        Arguments and rule as ``dralign.training.choose_point``.
+        """
+        chosen = choose_point(
+            self.points, self.spec.gap, max_gap=max_gap, measure=self.rule.measure
+        )
+        return self.points.index(chosen)
+
+    def network(self, index: int, *, threshold: float | str, remember_rows: bool) -> TrainedNetwork:
+        """The network of a point, to be saved; arguments as ``train_network``."""
+        point = self.points[index]
+        self._model.load_state_dict(point.state)
+        front: dict[str, Any] = {"weights": [one.weight for one in self.points]}
+        return described(
+            self._model.cpu(),
+            self._dataset,
+            self._architecture,
+            spec=self.spec.but(fairness_weight=point.weight),
+            rule=self.rule,
+            history=point.history,
+            chosen=point.record,
+            threshold=threshold,
+            fingerprint=self._fingerprint,
+            remember_rows=remember_rows,
+            begun={"front": front},
+        )
+
+
+def train_trial_front(
+    spec: TrialSpec,
+    weights: Sequence[float],
+    *,
+    rule: Selection | None = None,
+    device: torch.device | str = "cpu",
+    on_epoch: Callable[[float, EpochRecord], None] | None = None,
+    on_data: Callable[[Dataset], None] | None = None,
+) -> TrainedFront:
+    """Trains a front as ``dralign.training.train_front`` does, with the settings of a trial.
+
+    Args:
+        spec: the settings; of a method with a fairness weight, which is replaced.
+        weights: lambda, different and not negative.
+        rule: how the epoch of each weight is chosen; None for ``Selection()``.
+        device: to train on.
+        on_epoch: called with the weight and each record as it is made.
+        on_data: called with the data before anything is trained.
+
+    Raises:
+        OptionError: if the method has no fairness weight.
+        DralignError: as ``train_front`` does, or if the data can't be read.
+    """
+    check_front(spec, weights)
+    rule = rule or Selection(measure=DEFAULT)
+    fingerprint = fingerprint_before(spec)
+    dataset, architecture, model = begin_trial(spec, device=device, on_data=on_data)
+    points = train_front(
+        model,
+        dataset,
+        lambda weight: spec.but(fairness_weight=weight).build_method(dataset.n_classes),
+        spec.training_settings(),
+        weights=weights,
+        rule=rule,
+        on_epoch=on_epoch,
+    )
+    intervals = tuple(_intervals(model, dataset, point, spec, rule) for point in points)
+    own = (dataset, architecture, model, fingerprint)
+    return TrainedFront(spec.but(fairness_weight=points[0].weight), points, rule, intervals, *own)
+
+
+def check_front(spec: TrialSpec, weights: Sequence[float]) -> None:
+    """Finds out, without data, what makes no front.
+
+    Raises:
+        OptionError: if the method has no fairness weight, there is a gap bound, or the weights are
+            none, not different or negative.
+    """
+    if not spec.uses("fairness_weight"):
+        raise OptionError(f"method: {spec.method} has no fairness weight, so it has no front")
+    checked_weights(weights)
+    check_unbound(spec.training_settings())
+
+
+def _intervals(
+    model: nn.Module, dataset: Dataset, point: FrontPoint, spec: TrialSpec, rule: Selection
+) -> dict[str, Interval]:
+    """The intervals of a point."""
+    model.load_state_dict(point.state)
+    rows = dataset.test
+    test = scored(
+        rows.y.numpy(),
+        predict_probability(model, rows.x).numpy(),
+        rows.group.numpy(),
+        n_groups=dataset.n_groups,
+    )
+    measures = (measure("average_precision"), gap_measure(rule.measure))
+    rng = np.random.default_rng(spec.seed)
+    return bootstrap_intervals(test, measures, judged_by(spec.gap), draws=DRAWS, rng=rng)

@@ -1,0 +1,172 @@
+"""One training, a whole front: where the network of one weight ends, that of the next begins."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from torch import nn
+
+from dralign.data import Dataset
+from dralign.errors import OptionError
+from dralign.methods import Method
+from dralign.methods.state import State
+from dralign.metrics import gap_measure
+from dralign.metrics.measures import AP_LOSS, DEFAULT
+from dralign.training.history import EpochRecord, History
+from dralign.training.loop import train
+from dralign.training.selection import Selection
+from dralign.training.settings import TrainingSettings
+
+WEIGHTS: Final = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5)
+# What a further weight takes of the epochs of the first, and of its learning rate: chosen among
+# four schedules on validation rows (experiments/path.py).
+FURTHER_EPOCHS: Final = 0.2
+FURTHER_RATE: Final = 0.25
+
+
+@dataclass(frozen=True)
+class FrontPoint:
+    """The network of one weight.
+
+    Attributes:
+        weight: lambda.
+        history: the records of the epochs at this weight.
+        record: that of the chosen one.
+        state: the network's weights after it, on the CPU.
+    """
+
+    weight: float
+    history: History
+    record: EpochRecord
+    state: State = field(repr=False)
+
+
+def train_front(
+    model: nn.Module,
+    dataset: Dataset,
+    method_of: Callable[[float], Method],
+    settings: TrainingSettings,
+    *,
+    weights: Sequence[float] = WEIGHTS,
+    rule: Selection | None = None,
+    on_epoch: Callable[[float, EpochRecord], None] | None = None,
+) -> tuple[FrontPoint, ...]:
+    """Trains a network at the smallest weight, and goes on from there to each larger one.
+
+    The first weight takes all epochs of the settings, each further one a fifth of them at a quarter
+    of the learning rate, with a fresh Adam: ten weights take 2.8 times the steps of one.
+
+    Args:
+        model: the network, trained in place; it ends with the weights of the last epoch.
+        dataset: the rows to train on, to select by and to report on.
+        method_of: the way to train at a weight.
+        settings: how long and how fast at the first weight.
+        weights: lambda, different and not negative, in any order.
+        rule: how the epoch of each weight is chosen; None for ``Selection()``. Its warm-up is that
+            of the first weight alone.
+        on_epoch: called with the weight and each record as it is made.
+
+    Returns:
+        A point for each weight, from the smallest on.
+
+    Raises:
+        OptionError: if there are no weights, two are equal or one is negative, or the settings have
+            a gap bound.
+        DralignError: as ``train`` does.
+    """
+    ordered = checked_weights(weights)
+    if settings.gap_bound is not None:
+        raise OptionError(
+            "gap_bound: finds one weight, and a front has many; give one or the other"
+        )
+    further = replace(
+        settings,
+        epochs=max(round(FURTHER_EPOCHS * settings.epochs), 1),
+        learning_rate=FURTHER_RATE * settings.learning_rate,
+    )
+    first_rule = rule or Selection()
+    points: list[FrontPoint] = []
+    for weight in ordered:
+        own_rule = replace(first_rule, warmup=0) if points else first_rule
+        run = train(
+            model,
+            dataset,
+            method_of(weight),
+            further if points else settings,
+            on_epoch=None if on_epoch is None else partial(on_epoch, weight),
+            keep=own_rule,
+        )
+        record = own_rule.choose(run.history, method_of(weight).gap.name)
+        state = run.states[record.epoch]
+        assert state is not None  # it was the one to keep
+        points.append(FrontPoint(weight, run.history, record, state))
+    return tuple(points)
+
+
+def choose_point(
+    points: Sequence[FrontPoint], gap: str, *, max_gap: float | None = None, measure: str = DEFAULT
+) -> FrontPoint:
+    """The operating point that is recommended; validation figures alone decide.
+
+    With a largest gap: the highest average precision among the points that keep it; if none does,
+    the smallest gap. Without: the smallest gap among the points whose average precision lies within
+    ``AP_LOSS`` of that of the smallest weight.
+
+    Args:
+        points: of ``train_front``.
+        gap: the gap they were trained for.
+        max_gap: the largest gap; None for none.
+        measure: in which gaps are measured.
+
+    Raises:
+        OptionError: if the largest gap is negative or not a number, or the records do not have the
+            measure.
+    """
+    check_max_gap(max_gap)
+    key = gap_measure(measure).key(gap)
+    if any(key not in point.record.validation for point in points):
+        raise OptionError(f"measure: the records have no figure {key!r}")
+    precision = {id(point): point.record.validation["average_precision"] for point in points}
+    gaps = {id(point): point.record.validation[key] for point in points}
+    defined = [point for point in points if not math.isnan(gaps[id(point)])]
+    if not defined:
+        return points[0]
+    if max_gap is not None and (kept := [p for p in defined if gaps[id(p)] <= max_gap]):
+        return max(kept, key=lambda point: precision[id(point)])
+    least = -math.inf if max_gap is not None else precision[id(points[0])] - AP_LOSS
+    near = [point for point in defined if precision[id(point)] >= least]
+    return min(near or defined, key=lambda point: gaps[id(point)])
+
+
+def check_unbound(settings: TrainingSettings) -> None:
+    """Checks that the settings leave the weight open.
+
+    Raises:
+        OptionError: if they have a gap bound.
+    """
+    if settings.gap_bound is not None:
+        raise OptionError("gap_bound: finds one weight, and a front has many; use max_gap")
+
+
+def check_max_gap(max_gap: float | None) -> None:
+    """Checks the largest gap of an operating point; None for none.
+
+    Raises:
+        OptionError: if it is negative or not a number.
+    """
+    if max_gap is not None and not max_gap >= 0:
+        raise OptionError(f"max_gap: expected a number from 0 up, got {max_gap:g}")
+
+
+def checked_weights(weights: Sequence[float]) -> tuple[float, ...]:
+    """The weights from the smallest on.
+
+    Raises:
+        OptionError: if there are none, two are equal, or one is negative or not a number.
+    """
+    ordered = tuple(sorted(float(weight) for weight in weights))
+    if not ordered or len(set(ordered)) < len(ordered) or not ordered[0] >= 0:
+        raise OptionError(f"weights: expected different numbers from 0 up, got {list(weights)}")
+    return ordered
