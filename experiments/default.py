@@ -1,0 +1,98 @@
+"""Which method is the default? Applies the rule of docs/methods.md to its finished trials.
+
+python experiments/default.py studies/default_adult studies/default_compas studies/default_credit
+"""
+
+import argparse
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from keep import records_of
+from settle import short
+
+from dralign.metrics import gap_measure
+from dralign.reproduce.fronts import matched_ratio
+from dralign.reproduce.levels import MARGIN, finding
+from dralign.training import Selection
+
+SOFT, RANKS = "demographic_parity", "all_cutoffs_demographic_parity"
+PLAINEST = ("gap", SOFT)
+CANDIDATES = (PLAINEST, ("gap", RANKS), ("dralign", SOFT), ("dralign", RANKS))
+CONTROL = ("placebo", RANKS)
+RULE = Selection()
+MEASURES = ("base_rate", "all_cutoffs", "soft", "hard")
+
+
+def fronts(records, measure):
+    """(average precision, gap) of every weight, by candidate and seed."""
+    found = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        test = RULE.choose(record.history, record.spec.gap).test
+        gap = gap_measure(measure).of(test, record.spec.gap)
+        key = record.spec.method, record.spec.gap
+        found[key][record.spec.seed].append((test["average_precision"], abs(gap)))
+    return found
+
+
+def ratios(records, key, other, measure):
+    """The finding of one candidate over another."""
+    found = fronts(records, measure)
+    seeds = sorted(found[key].keys() & found[other].keys())
+    return finding(matched_ratio(found[key][seed], found[other][seed]) for seed in seeds)
+
+
+def seconds(records, key):
+    """The median time of the training steps of an epoch."""
+    times = [
+        epoch.seconds
+        for record in records
+        if (record.spec.method, record.spec.gap) == key
+        for epoch in record.history
+    ]
+    return float(np.median(times))
+
+
+def decide(studies):
+    """The default by the rule, from ``ratio``, ``level`` and ``cost`` of each candidate."""
+    allowed = {PLAINEST: (1.0, 1.0)}
+    for key in CANDIDATES[1:]:
+        found = [ratios(records, key, PLAINEST, "base_rate") for records in studies]
+        levels = {one.level for one in found}
+        known = [one.ratio for one in found if one.level != "too few seeds"]
+        if "borne out" in levels and not levels & {"contradicted", "leans against"}:
+            mean = math.exp(np.mean(np.log(known)))
+            cost = [seconds(records, key) / seconds(records, PLAINEST) for records in studies]
+            allowed[key] = mean, float(np.mean(cost))
+    if len(allowed) > 1:
+        del allowed[PLAINEST]
+    least = min(mean for mean, _ in allowed.values())
+    near = {key: cost for key, (mean, cost) in allowed.items() if mean <= least * (1 + MARGIN)}
+    return min(near, key=near.get)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("studies", nargs=3, type=Path)
+    given = parser.parse_args()
+    studies = [
+        [record for record in records_of(path) if record.status == "done"] for path in given.studies
+    ]
+    print(f"| data | candidate / gap | {' | '.join(MEASURES)} | level, base rate | cost |")
+    print("| --- | --- |" + " --- |" * (len(MEASURES) + 2))
+    for records in studies:
+        for key in (*CANDIDATES[1:], CONTROL):
+            found = [ratios(records, key, PLAINEST, measure) for measure in MEASURES]
+            cost = seconds(records, key) / seconds(records, PLAINEST)
+            cells = (records[0].spec.data.name, " on ".join(key), *map(short, found))
+            level = f"{found[0].level}, n = {found[0].n}"
+            print(f"| {' | '.join(cells)} | {level} | {cost:.2f} |")
+    print("\nalignment on top of the all-cut-offs gap, over the placebo (base rate):")
+    for records in studies:
+        print(records[0].spec.data.name, ratios(records, CANDIDATES[3], CONTROL, "base_rate"))
+    print("\ndefault by the rule:", " on ".join(decide(studies)))
+
+
+if __name__ == "__main__":
+    main()
