@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-quick test faults coverage check check-lowest format bench lock clean
+.PHONY: help install demo reproduce-quick test faults coverage check check-lowest format bench dist lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,13 @@ format: install ## rewrite the sources in the project's format
 bench: install ## benchmarks: ratios measured side by side in one run
 	$(PY) -m pytest benchmarks --benchmark-disable-gc --benchmark-columns=min,median,max,rounds
 	$(PY) benchmarks/fit.py
+
+dist: install ## wheel and source archive in dist/, whose tests are run from the archive
+	rm -rf dist build/archive
+	$(PY) -m hatchling build
+	mkdir -p build/archive
+	tar -xzf dist/*.tar.gz -C build/archive --strip-components 1
+	cd build/archive && PYTHONPATH=src $(CURDIR)/$(PY) -m pytest -n 2 tests
 
 lock: install ## print what is installed in the form of requirements.lock
 	$(PY) -m pip freeze --exclude-editable | sed 's/+cpu//'
