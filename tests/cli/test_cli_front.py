@@ -1,4 +1,4 @@
-"""``dralign front``: one training, a table, a figure, and the network of the recommended point."""
+"""``dralign front``: the trade-off at once, as a table and a figure, and a network of it."""
 
 import json
 from pathlib import Path

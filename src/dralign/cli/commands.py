@@ -11,7 +11,7 @@ from dralign.cli.work import imported
 # group of functions, that has its name in the module of that name.
 COMMANDS: Final = {
     "compare": "Compare methods on one dataset: table, trade-off figure and HTML report.",
-    "front": "Train once for the whole trade-off, recommend a point of it, and save its network.",
+    "front": "Train the whole trade-off at once, recommend a point of it, and save its network.",
     "sweep": "Run the trials of a plan on all CPUs or on a Dask cluster.",
     "report": "Write the page, figures, tables and statistics of a study.",
     "reproduce": "Run the trials behind a table, figure or claim of the paper, and show it beside "

@@ -1,4 +1,4 @@
-"""``dralign front``: one training, the whole trade-off, and the network of one point of it."""
+"""``dralign front``: the whole trade-off for the price of three runs, and a network of it."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,10 +52,9 @@ def front(
     trial: TrialOptions,
     json: options.Json = False,
 ) -> None:
-    """Train once for the whole trade-off, recommend a point of it, and save its network.
+    """Train the whole trade-off at once, recommend a point of it, and save its network.
 
-    The network of each weight goes on from that of the next smaller one, so that ten weights cost
-    less than three runs.
+    Every weight begins from one early network, so that ten weights cost less than three runs.
 
     Example: `dralign front people.csv --label loan --positive granted --sensitive region
     --max-gap 0.05`.

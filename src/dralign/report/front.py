@@ -1,4 +1,4 @@
-"""The front of one training: its table, its figure, and the point that is recommended."""
+"""A front that was trained at once: its table, its figure, and the point that is recommended."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ def front_table(trained: TrainedFront, chosen: int) -> ResultTable:
         rest = (f"{one.of(figures, gap):.3f}" for one in others)
         cells.append((f"{point.weight:g}{mark}", *judged, *rest))
     caption = (
-        f"{data_label(trained.spec)}. {trained.spec.method} at {len(cells)} weights, one training. "
+        f"{data_label(trained.spec)}. {trained.spec.method} at {len(cells)} weights, trained from "
+        "one beginning. "
         f"Figures of the test rows, with 95 % intervals over rows drawn anew "
         f"(one split, one seed: {trained.spec.seed}), at the epoch chosen on the validation rows "
         f"by: {trained.rule}. {CHOSEN} recommended, by validation figures alone."
@@ -54,7 +55,7 @@ def recommendation(trained: TrainedFront, chosen: int, max_gap: float | None) ->
     else:
         why = (
             f"NO weight keeps the {measure.words} at {max_gap:g} on the validation rows, this one "
-            "comes nearest"
+            "comes nearest (larger weights may)"
         )
     text = f"Recommended: λ {point.weight:g}, {why}. On the test rows {_figures(trained, chosen)}"
     if chosen:
@@ -114,7 +115,7 @@ def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
         ax.text(
             0,
             1.02,
-            "one training; bars: 95 % over rows drawn anew; ring: recommended",
+            "trained from one beginning; bars: 95 % over rows drawn anew; ring: recommended",
             transform=ax.transAxes,
             color=SOFT,
             fontsize=8,

@@ -1,4 +1,4 @@
-"""The front of a method from one training: its points, and the network of one of them."""
+"""The front of a method, trained at once: its points, and the network of one of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,7 +33,7 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class TrainedFront:
-    """The networks of one training, from the smallest weight to the largest.
+    """The networks of a front, from the smallest weight to the largest.
 
     Attributes:
         spec: the settings, those of the smallest weight.
