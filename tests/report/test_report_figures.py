@@ -144,3 +144,11 @@ def test_an_axis_of_means_that_are_equal_but_for_rounding_has_room():
     means = (0.036, float(np.nextafter(0.036, 1)))
     low, high = axis_range([Interval(mean, 0.283, 2) for mean in means])
     assert (low, high) == pytest.approx((-0.014, 0.086))
+
+
+def test_a_small_difference_looks_small_on_an_axis_that_spans_at_least_so_much():
+    near = [Interval(0.973, 0.001, 3), Interval(0.981, 0.001, 3)]
+    low, high = axis_range(near, least=0.05)
+    assert (high - low, (high + low) / 2) == pytest.approx((0.05, 0.977))
+    far = [Interval(0.6, 0.001, 3), Interval(0.9, 0.001, 3)]
+    assert axis_range(far, least=0.05) == axis_range(far)

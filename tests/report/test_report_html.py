@@ -60,7 +60,7 @@ def hostile_records():
     """Markup in every text that comes from data, settings or errors."""
     data = DataSource("<b>people<b>.csv", sensitive=("<b>race</b>", "</script><i>sex"))
     found = made_up.records(made_up.specs(data=data, layers=("<img src=x onerror=alert(1)>",)))
-    similarity = {"unit": {"</script><script>alert(4)": 1.0, "<u>2</u>": 0.5}}
+    similarity = {"unit": {"</script><script>alert(4)": 0.9, "<u>2</u>": 0.5}}
     found = [
         replace(r, history=tuple(replace(e, similarity=similarity) for e in r.history))
         for r in found
@@ -156,6 +156,17 @@ def test_similarity_is_drawn_for_each_layer_against_lambda(tmp_path):
         means = [dict(row.layer_similarity)[layer].mean for row in own]
         assert traces[place]["y"] == pytest.approx(means, rel=5e-5)
     assert traces[3]["y"] == pytest.approx([row.similarity.mean for row in own], rel=5e-5)
+
+
+def test_a_layer_whose_similarity_is_always_one_has_no_field_and_is_named(tmp_path):
+    similarity = {"unit": {"0": 0.7, "2": 0.8, "4": 1.0}}
+    found = [
+        replace(r, history=tuple(replace(e, similarity=similarity) for e in r.history))
+        for r in made_up.records()
+    ]
+    chart = json.loads(Page(written(tmp_path, found)[1]).scripts[1])["chart-0-1"]
+    titles = [one["text"] for one in chart["layout"]["annotations"]]
+    assert titles == ["layer 1 (0)", "layer 2 (2)", "all layers, added up (layer 3: always 1)"]
 
 
 def test_colours_are_of_a_form_that_every_release_of_plotly_takes(tmp_path):

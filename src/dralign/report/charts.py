@@ -8,6 +8,8 @@ from dralign.analysis import Curve, Interval, Row, Setting
 from dralign.forms import shown
 from dralign.metrics import all_measures, gap_measure, gap_measure_names
 from dralign.report.labels import (
+    EQUAL,
+    LEAST_SPAN,
     Panel,
     axis_range,
     chart_text,
@@ -80,7 +82,7 @@ def tradeoff_chart(panel: Panel) -> "go.Figure":
         arrowcolor=SOFT,
         font={"color": SOFT},
     )
-    precision = axis_range([row.average_precision for row in panel.rows])
+    precision = axis_range([row.average_precision for row in panel.rows], least=LEAST_SPAN)
     figure.update_xaxes(title="average precision (test)", range=precision, **GRID)
     figure.update_yaxes(**_gap_axis(panel, names[0]), **GRID)
     if len(names) > 1:
@@ -133,7 +135,7 @@ def _gap_axis(panel: Panel, measure: str) -> dict[str, Any]:
     """Title and range of the axis of the gap."""
     return {
         "title": f"{panel.axis(measure)} (test)",
-        "range": axis_range([row.figures[measure] for row in panel.rows]),
+        "range": axis_range([row.figures[measure] for row in panel.rows], least=LEAST_SPAN),
     }
 
 
@@ -187,19 +189,24 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
 
 
 def layer_chart(panel: Panel) -> "go.Figure":
-    """Similarity of the rationales against lambda, a field for each layer and one for all."""
+    """Similarity of the rationales against lambda, a field for each layer and one for all.
+
+    A layer in which it is 1 for all rows, as it always is with one unit, has no field.
+    """
     from plotly.subplots import make_subplots
 
-    layers = list(dict.fromkeys(name for row in panel.rows for name, _ in row.layer_similarity))
-    titles = [
-        f"layer {index} ({chart_text(shown(name))})" for index, name in enumerate(layers, start=1)
-    ]
+    every = list(dict.fromkeys(name for row in panel.rows for name, _ in row.layer_similarity))
+    numbers = {name: number for number, name in enumerate(every, start=1)}
+    layers = [name for name in every if not _always_one(panel, name)]
+    titles = [f"layer {numbers[name]} ({chart_text(shown(name))})" for name in layers]
+    alike = ", ".join(str(numbers[name]) for name in every if name not in layers)
+    total = f"all layers, added up{f' (layer {alike}: always 1)' if alike else ''}"
     n_rows = -(-(len(layers) + 1) // _COLUMNS)
     height = 110 + 250 * n_rows
     figure = make_subplots(
         rows=n_rows,
         cols=min(_COLUMNS, len(layers) + 1),
-        subplot_titles=[*titles, "all layers, added up"],
+        subplot_titles=[*titles, total],
         horizontal_spacing=0.05,
         vertical_spacing=70 / height,
     )
@@ -214,7 +221,9 @@ def layer_chart(panel: Panel) -> "go.Figure":
                 showlegend=field == len(layers),
                 **_similarity_line(panel, rows, layers[field] if field < len(layers) else None),
             )
-    of_layers = axis_range([one for row in panel.rows for _, one in row.layer_similarity])
+    of_layers = axis_range(
+        [one for row in panel.rows for name, one in row.layer_similarity if name in layers]
+    )
     figure.update_xaxes(title={"text": "λ", "standoff": 2}, **GRID)
     figure.update_yaxes(range=of_layers, **GRID)  # the same for all, so that layers compare
     figure.update_yaxes(
@@ -223,6 +232,13 @@ def layer_chart(panel: Panel) -> "go.Figure":
         col=len(layers) % _COLUMNS + 1,
     )
     return _look(figure, height=height, entries=len(panel.curves()))
+
+
+def _always_one(panel: Panel, layer: str) -> bool:
+    """Whether the similarity of a layer is 1 in all rows that have it."""
+    means = [dict(row.layer_similarity)[layer].mean for row in panel.rows
+             if layer in dict(row.layer_similarity)]  # fmt: skip
+    return all(abs(mean - 1) < EQUAL for mean in means)
 
 
 def _similarity_line(panel: Panel, rows: Sequence[Row], layer: str | None) -> dict[str, Any]:

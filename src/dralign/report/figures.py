@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dralign.analysis import Interval, Row
 from dralign.files import write_atomically
 from dralign.report.labels import (
+    LEAST_SPAN,
     Panel,
     axis_range,
     method_style,
@@ -78,8 +79,8 @@ def _panel(ax: "Axes", panel: Panel) -> None:
         _curve(ax, label, rows, panel.point_labels(rows), _LINE_STYLES[variant % len(_LINE_STYLES)])
     ax.set_xlabel("average precision (test)")
     ax.set_ylabel(f"{panel.axis(panel.measure)} (test)")
-    ax.set_xlim(axis_range([row.average_precision for row in panel.rows]))
-    ax.set_ylim(axis_range([row.gap for row in panel.rows]))
+    ax.set_xlim(axis_range([row.average_precision for row in panel.rows], least=LEAST_SPAN))
+    ax.set_ylim(axis_range([row.gap for row in panel.rows], least=LEAST_SPAN))
     ax.set_ylim(bottom=max(0.0, ax.get_ylim()[0]))
     ax.annotate(
         "better",

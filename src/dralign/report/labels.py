@@ -17,7 +17,8 @@ from dralign.study import TrialSpec
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
 _NO_FIGURE = 1e100
-_EQUAL = 1e-6
+EQUAL = 1e-6
+LEAST_SPAN = 0.05  # of an axis of average precision or of a gap
 _CROWDED = 16  # rows of a panel
 _SIDES = ("top right", "bottom right", "top left", "bottom right")
 
@@ -197,8 +198,13 @@ def seeds_text(rows: Sequence[Row]) -> str:
     return f"mean and 95 % interval over seeds, n = {n}"
 
 
-def axis_range(intervals: Sequence[Interval]) -> tuple[float, float] | None:
-    """An axis that holds all means and most of the bars; the wide ones of few seeds leave it."""
+def axis_range(intervals: Sequence[Interval], *, least: float = 0.0) -> tuple[float, float] | None:
+    """An axis that holds all means and most of the bars; the wide ones of few seeds leave it.
+
+    Args:
+        intervals: what is drawn.
+        least: how much the axis spans at least, so that small differences look small.
+    """
     # A figure beyond all sense, of a forged ledger, would leave no room for the others.
     means = [one.mean for one in intervals if abs(one.mean) < _NO_FIGURE]
     if not means:
@@ -207,7 +213,8 @@ def axis_range(intervals: Sequence[Interval]) -> tuple[float, float] | None:
     spread = max(means) - min(means)
     usual = widths[len(widths) // 2] if widths else 0.0
     margin = 0.12 * spread + min(usual, 0.5 * spread)
-    margin = margin if margin > _EQUAL else 0.05  # means that differ by rounding alone are one
+    margin = margin if margin > EQUAL else 0.05  # means that differ by rounding alone are one
+    margin = max(margin, (least - spread) / 2)
     return min(means) - margin, max(means) + margin
 
 
