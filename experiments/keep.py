@@ -2,6 +2,7 @@
 
     python experiments/keep.py studies/settle_adult results/settle_adult.jsonl.gz
     python experiments/keep.py results/settle_adult.jsonl.gz studies/settle_adult
+    python experiments/keep.py studies/all results/compas.jsonl.gz --plan PLAN.toml    # a part
 
 The copy has a line of JSON for each trial: its settings, hash, versions and machine, and every
 figure of every epoch in six digits. Score quantiles, three quarters of the bytes of a ledger, stay
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from dralign.data import catalogue
 from dralign.forms import to_json
-from dralign.study import Ledger, TrialRecord, ledger_path
+from dralign.study import Ledger, TrialRecord, ledger_path, load_plan
 from dralign.training import PUBLISHED_RULE, Selection
 
 RULES = (Selection("last"), Selection("highest_ap"), PUBLISHED_RULE, Selection())
@@ -78,8 +79,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path)
+    parser.add_argument("--plan", type=Path, help="keep the trials of this plan alone")
     given = parser.parse_args()
     records = records_of(given.source)
+    if given.plan is not None:
+        wanted = {spec.portable() for spec in load_plan(given.plan).trials}
+        records = [record for record in records if record.spec in wanted]
     if given.target.name.endswith(ENDING):
         copied(records, given.target)
         print(f"{given.target}: {len(records)} trials, {given.target.stat().st_size / 1e6:.1f} MB")
