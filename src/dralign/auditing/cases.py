@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from dralign.artifact import Artifact, load_artifact
+from dralign.artifact.held_out import training_data, used_rows
 from dralign.auditing.assessment import audit
-from dralign.auditing.held_out import training_data, used_rows
 from dralign.auditing.records import UNKNOWN, Audit, Meaning
 from dralign.data import Dataset, DataSource, ImageEncoder, ImagePaths, read_table
 from dralign.data.columns import require_columns
@@ -144,6 +144,11 @@ def artifact_case(
             other data than the built-in dataset.
     """
     artifact = load_artifact(folder)
+    if artifact.shifts:
+        raise OptionError(
+            f"{folder}: its scores depend on the group of each row, which is no input of the "
+            "network; audit its predictions: dralign predict, then dralign audit --score"
+        )
     title = f"Audit of {Path(folder).name} on {Path(table).name}"
     of_images = isinstance(artifact.encoder, ImageEncoder)
     if images and not of_images:

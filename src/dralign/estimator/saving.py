@@ -75,6 +75,11 @@ def learned(artifact: Artifact, path: str | Path) -> tuple[dict[str, Any], dict[
     Raises:
         ArtifactError: if it was not written by ``DRAlignClassifier.save``.
     """
+    if artifact.shifts:
+        raise ArtifactError(
+            f"{path}: its scores depend on the group, which this classifier does not ask for; "
+            "dralign.artifact.load_artifact reads it"
+        )
     if KEY not in artifact.training:
         raise ArtifactError(
             f"{path}: not saved by DRAlignClassifier.save; dralign.artifact.load_artifact reads "
