@@ -11,6 +11,7 @@ NAMES = [
     "Audit",
     "DRAlignClassifier",
     "ParityScores",
+    "PluginClassifier",
     "RationaleAlignment",
     "aligned_backward",
     "audit",

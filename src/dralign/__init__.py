@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dralign.alignment import RationaleAlignment, aligned_backward
     from dralign.auditing import Audit, audit
     from dralign.data import fetch_adult, fetch_compas, fetch_german
-    from dralign.estimator import DRAlignClassifier
+    from dralign.estimator import DRAlignClassifier, PluginClassifier
     from dralign.gaps import (
         demographic_parity_gap,
         equal_opportunity_gap,
@@ -24,6 +24,7 @@ __all__ = [
     "Audit",
     "DRAlignClassifier",
     "ParityScores",
+    "PluginClassifier",
     "RationaleAlignment",
     "aligned_backward",
     "audit",
@@ -43,6 +44,7 @@ _HOMES = {
     "Audit": "auditing",
     "DRAlignClassifier": "estimator",
     "ParityScores": "rationale",
+    "PluginClassifier": "estimator",
     "RationaleAlignment": "alignment",
     "aligned_backward": "alignment",
     "audit": "auditing",

@@ -141,7 +141,10 @@ def test_a_gap_that_cannot_be_reached_is_said_not_to_be(capsys):
     ("arguments", "line"),
     [
         (["net", "people.csv"], "expected a largest gap (--max-gap) or a weight (--weight)"),
-        (["net", "people.csv", "--max-gap", "-1"], "--max-gap: expected a number from 0 up, got -1"),
+        (
+            ["net", "people.csv", "--max-gap", "-1"],
+            "--max-gap: expected a number from 0 up, got -1",
+        ),
         (["moved", "people.csv", "--max-gap", "0.1"], "was adjusted already"),
         (["net", "adult", "--max-gap", "0.1"], "adult: no such file, and not the dataset of"),
         (["net", "people.csv", "--weight", "1", "--gap", "predictive_parity"], "can be shifted"),
