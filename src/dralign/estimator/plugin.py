@@ -110,7 +110,9 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         self.group_names_ = groups.names
         parts = _parts(groups.codes.numpy() * 2 + labels, self.validation_fraction, self._seed())
         self._fit_estimator(X, self.classes_[labels], parts.train)
-        self.front_, self.group_estimator_, self.max_gap_met_ = None, None, None
+        self.front_: Front | None = None
+        self.group_estimator_: Any = None
+        self.max_gap_met_: bool | None = None
         self.fairness_weight_, self.mitigated_ = 0.0, bool(groups.names)
         if groups.names:
             self._fit_shift(X, labels, groups, parts)

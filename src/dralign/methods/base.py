@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from dralign.data import Dataset
 from dralign.gaps import Gap
 from dralign.step import (
     WHOLE,
@@ -18,6 +17,9 @@ from dralign.step import (
     Regulariser,
     backward_in_parts,
 )
+
+if TYPE_CHECKING:  # which needs pandas
+    from dralign.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ Adjustment = Callable[[nn.Module, Tensor], nn.Module]
 class Adjusting(Protocol):
     """A method whose networks are judged, and kept, with something put around them."""
 
-    def adjustment(self, dataset: Dataset) -> Adjustment:
+    def adjustment(self, dataset: "Dataset") -> Adjustment:
         """What makes the network that is judged of one that was trained on these data.
 
         It takes the network and its (n,) probabilities of the validation rows, and leaves the

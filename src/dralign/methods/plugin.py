@@ -1,12 +1,11 @@
 """The plug-in: a plainly trained network whose scores are shifted against the gap afterwards."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import torch
 from torch import Tensor, nn
 
-from dralign.data import Dataset
 from dralign.errors import OptionError
 from dralign.gaps import Gap
 from dralign.methods.base import Adjustment, Step
@@ -15,6 +14,9 @@ from dralign.methods.registry import MethodType
 from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.postprocessing import GAPS, CellModel, shift_network
 from dralign.step import Balance, LossConvention
+
+if TYPE_CHECKING:  # which needs pandas
+    from dralign.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Plugin:
         """The step function of one run of ``model``, that of ``erm``."""
         return Erm(self.gap, self.loss).begin(model, n_groups=n_groups, generator=generator)
 
-    def adjustment(self, dataset: Dataset) -> Adjustment:
+    def adjustment(self, dataset: "Dataset") -> Adjustment:
         """What shifts the scores of a network that was trained on these data.
 
         Raises:
