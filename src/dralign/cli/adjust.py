@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dralign.study.adjusting import AdjustedNetwork, Wanted
 
 
-@working("dralign.study.adjusting", interrupted=NOTHING)
+@working("dralign.study.adjusting", "dralign.cli.overview", interrupted=NOTHING)
 @options.with_table_options(*options.READING)
 def adjust(
     artifact: Annotated[Path, typer.Argument(help="A folder that dralign train wrote.")],

@@ -18,7 +18,7 @@ from dralign.errors import OptionError
 from dralign.files import check_output
 
 if TYPE_CHECKING:
-    from dralign.auditing import AuditCase
+    from dralign.auditing import Audit, AuditCase, PredictionAudit
 
 BETWEEN_LINES: Final = 30.0  # seconds, where no terminal shows how far it is
 
@@ -142,12 +142,7 @@ def audit(
             progress=show,
             **drawn,
         )
-    if json:
-        print_json(result.to_dict())
-    else:
-        typer.echo(str(result))
-    if out is not None:
-        say(f"written: {result.to_html(out, title=case.title)}")
+    _show(result, out, case.title, json=json)
 
 
 def _of_scores(
@@ -170,12 +165,17 @@ def _of_scores(
     favourable = given["reading"].pop("favourable", "")
     options = {name: value for name, value in given.items() if value is not None}
     result = audit_score_table(names[0], score=score, favourable=favourable, **options)
+    _show(result, out, f"Audit of {score} in {Path(names[0]).name}", json=json)
+
+
+def _show(result: "Audit | PredictionAudit", out: Path | None, title: str, *, json: bool) -> None:
+    """Prints an audit, and writes its page where one is wanted."""
     if json:
         print_json(result.to_dict())
     else:
         typer.echo(str(result))
     if out is not None:
-        say(f"written: {result.to_html(out, title=f'Audit of {score} in {Path(names[0]).name}')}")
+        say(f"written: {result.to_html(out, title=title)}")
 
 
 def _check_numbers(**given: int) -> None:
