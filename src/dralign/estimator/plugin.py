@@ -16,7 +16,14 @@ from dralign.groups import GroupCodes
 from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.metrics import gap_measure
 from dralign.metrics.arrays import Codes, Floats
-from dralign.postprocessing import ComparedCells, Front, ScoreShift, fit_shift, front_of, shifted
+from dralign.postprocessing import (
+    ComparedCells,
+    ScoreShift,
+    ShiftFront,
+    fit_shift,
+    front_of,
+    shifted,
+)
 
 
 class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
@@ -110,7 +117,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         self.group_names_ = groups.names
         parts = _parts(groups.codes.numpy() * 2 + labels, self.validation_fraction, self._seed())
         self._fit_estimator(X, self.classes_[labels], parts.train)
-        self.front_: Front | None = None
+        self.front_: ShiftFront | None = None
         self.group_estimator_: Any = None
         self.max_gap_met_: bool | None = None
         self.fairness_weight_, self.mitigated_ = 0.0, bool(groups.names)
@@ -237,7 +244,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         kept = _safe_indexing(X, parts.kept)
         prob, likely = self._positive(kept), self._cells(kept)
         self._shift: ScoreShift = fit_shift(prob, likely, cells.shares(own[rows]), cells)
-        front: Front = front_of(
+        front: ShiftFront = front_of(
             prob,
             self._shift.amount(likely),
             self._shift,

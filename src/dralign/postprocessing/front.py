@@ -18,7 +18,7 @@ BEYOND: Final = 1.5  # times the weight of equal rates; other measures are even 
 
 
 @dataclass(frozen=True)
-class FrontPoint:
+class ShiftPoint:
     """One weight of a front.
 
     Attributes:
@@ -35,7 +35,7 @@ class FrontPoint:
 
 
 @dataclass(frozen=True)
-class Front:
+class ShiftFront:
     """The figures at rising weights, the first of them 0.
 
     Attributes:
@@ -44,9 +44,9 @@ class Front:
     """
 
     gap: str
-    points: tuple[FrontPoint, ...]
+    points: tuple[ShiftPoint, ...]
 
-    def select(self, max_gap: float, measure: str) -> tuple[FrontPoint, bool]:
+    def select(self, max_gap: float, measure: str) -> tuple[ShiftPoint, bool]:
         """The smallest weight whose gap is at most ``max_gap``, and whether there is one.
 
         Where there is none, or a gap is undefined, the one of the smallest gap is taken.
@@ -87,7 +87,7 @@ def front_of(
     gap: str,
     threshold: float = THRESHOLD,
     weights: Sequence[float] | None = None,
-) -> Front:
+) -> ShiftFront:
     """The front on rows with labels and groups.
 
     Args:
@@ -107,5 +107,5 @@ def front_of(
     for weight in (0.0, *(weights if shift.to_parity else ())):
         f = shifted(prob, amount, weight)
         rows = scored(label, f, group, n_groups=n_groups, threshold=threshold)
-        points.append(FrontPoint(weight, figures_of(rows)))
-    return Front(gap, tuple(points))
+        points.append(ShiftPoint(weight, figures_of(rows)))
+    return ShiftFront(gap, tuple(points))

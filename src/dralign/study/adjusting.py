@@ -22,7 +22,7 @@ from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_thre
 from dralign.metrics.measures import DEFAULT, figures_of
 from dralign.metrics.record import scored
 from dralign.models import architecture_of
-from dralign.postprocessing import CellModel, Front, FrontPoint, front_of, shift_network
+from dralign.postprocessing import CellModel, ShiftFront, ShiftPoint, front_of, shift_network
 from dralign.study.network import told_groups
 from dralign.training import EpochRecord, Selection, cautions, predict_probability
 
@@ -82,8 +82,8 @@ class AdjustedNetwork:
     """
 
     artifact: Artifact
-    front: Front
-    chosen: FrontPoint
+    front: ShiftFront
+    chosen: ShiftPoint
     met: bool
     before: Mapping[str, float]
     after: Mapping[str, float]
@@ -265,7 +265,7 @@ def _figures(
 
 
 def _told(
-    wanted: Wanted, chosen: FrontPoint, *, met: bool, front: Front, note: str
+    wanted: Wanted, chosen: ShiftPoint, *, met: bool, front: ShiftFront, note: str
 ) -> dict[str, Any]:
     """What the saved network says of its adjustment."""
     return {
