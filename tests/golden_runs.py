@@ -76,6 +76,7 @@ CASES = {
     },
     "dralign, odds at all cut-offs": {**ALIGNED, "gap": "all_cutoffs_equalized_odds"},
     "placebo": {**ALIGNED, "method": "placebo", "alignment_every": 2},
+    "plugin": {"method": "plugin", "fairness_weight": 0.5},
 }
 
 

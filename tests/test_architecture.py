@@ -23,6 +23,7 @@ LAYERS = [
     {"artifact"},
     {"training"},
     {"methods"},
+    {"postprocessing"},
     {"alignment"},
     {"step"},
     {"rationale"},

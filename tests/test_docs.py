@@ -63,7 +63,7 @@ def a_folder_to_work_in(tmp_path, monkeypatch):
 
 
 # Those of measures.md and extending.md are run by tests of their own.
-@pytest.mark.parametrize("page", ["data.md", "studies.md", "training.md"])
+@pytest.mark.parametrize("page", ["data.md", "postprocessing.md", "studies.md", "training.md"])
 @pytest.mark.filterwarnings("ignore::dralign.errors.DralignWarning")
 def test_code_blocks_of_a_page_run_in_order(page, a_folder_to_work_in):
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")

@@ -28,7 +28,10 @@ sys.meta_path = [Others if finder is PathFinder else finder for finder in sys.me
 """
 PARTS = ("artifact", "auditing", "cli", "data", "estimator", "report", "reproduce", "study",
          "training")  # fmt: skip
-NEEDS_MORE = {"Audit", "DRAlignClassifier", "audit", "fetch_adult", "fetch_compas", "fetch_german"}
+NEEDS_MORE = {
+    *("Audit", "DRAlignClassifier", "PluginClassifier", "PredictionAudit", "audit"),
+    *("audit_predictions", "fetch_adult", "fetch_compas", "fetch_german"),
+}
 LINE = r".+ needs [\w ,-]+; pip install 'dralign\[app\]'"
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from dralign.alignment import RationaleAlignment, aligned_backward
-    from dralign.auditing import Audit, audit
+    from dralign.auditing import Audit, PredictionAudit, audit, audit_predictions
     from dralign.data import fetch_adult, fetch_compas, fetch_german
-    from dralign.estimator import DRAlignClassifier
+    from dralign.estimator import DRAlignClassifier, PluginClassifier
     from dralign.gaps import (
         demographic_parity_gap,
         equal_opportunity_gap,
@@ -24,9 +24,12 @@ __all__ = [
     "Audit",
     "DRAlignClassifier",
     "ParityScores",
+    "PluginClassifier",
+    "PredictionAudit",
     "RationaleAlignment",
     "aligned_backward",
     "audit",
+    "audit_predictions",
     "demographic_parity_gap",
     "encode_groups",
     "equal_opportunity_gap",
@@ -43,9 +46,12 @@ _HOMES = {
     "Audit": "auditing",
     "DRAlignClassifier": "estimator",
     "ParityScores": "rationale",
+    "PluginClassifier": "estimator",
+    "PredictionAudit": "auditing",
     "RationaleAlignment": "alignment",
     "aligned_backward": "alignment",
     "audit": "auditing",
+    "audit_predictions": "auditing",
     "demographic_parity_gap": "gaps",
     "encode_groups": "groups",
     "equal_opportunity_gap": "gaps",

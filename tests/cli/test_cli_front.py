@@ -99,6 +99,7 @@ def test_a_gap_that_no_weight_keeps_is_said(capsys):
     ("more", "line"),
     [
         (["--method", "erm"], "--method: erm has no fairness weight, so it has no front"),
+        (["--method", "plugin"], "--method: plugin has its whole front from one network"),
         (["--gap-bound", "0.1"], "--gap-bound: finds one weight, and a front has many"),
         (["--weights", "0,0"], "--weights: expected different numbers from 0 up"),
         (["--weights", "a"], "--weights: expected numbers with commas"),

@@ -6,6 +6,7 @@ from typing import Final
 
 from dralign.artifact.network import Artifact
 from dralign.data import Encoder, ImageEncoder
+from dralign.models import base_architecture
 
 # Settings of a trial that the card tells of in other words, or that are of another network.
 _NOT_SHOWN: Final = ("network", "classifier_width", "hidden", "depth")
@@ -57,7 +58,7 @@ Predicts “{markdown_text(artifact.label)}” {what}; saved by dralign.
 - Data: {_settings(data)}{_content(training)}
 - Sensitive feature: {_listed(artifact.sensitive)} ({_listed(artifact.group_names)}); \
 {_use_of_groups(artifact)}
-- Chosen epoch: {markdown_text(training.get("epoch", "not recorded"))} by \
+{_adjusted(training)}- Chosen epoch: {markdown_text(training.get("epoch", "not recorded"))} by \
 {markdown_text(training.get("selection", "no rule"))}
 - Decision: {_decision(artifact)}
 {_notes(training)}
@@ -73,6 +74,12 @@ These figures describe one test split of the data above and say nothing about ot
 A small gap between groups is not evidence that decisions made with this network are just: label
 bias, missing groups and the use it is put to are outside of what is measured here.
 """
+
+
+def _adjusted(training: Mapping[str, object]) -> str:
+    """What was done to the scores once the network was trained."""
+    done = training.get("adjusted")
+    return f"- Adjusted after training: {_settings(done)}\n" if isinstance(done, Mapping) else ""
 
 
 def _decision(artifact: Artifact) -> str:
@@ -140,6 +147,11 @@ def _notes(training: Mapping[str, object]) -> str:
 
 def _use_of_groups(artifact: Artifact) -> str:
     """What the sensitive feature is for once the network is trained."""
+    if artifact.shifts:
+        return (
+            "**used at prediction**: scores are shifted by an amount that depends on the group. "
+            "Whether that is lawful depends on the place and the use"
+        )
     if not artifact.thresholds:
         return "not needed for prediction"
     limits = zip(artifact.group_names, artifact.thresholds, strict=True)
@@ -152,15 +164,19 @@ def _use_of_groups(artifact: Artifact) -> str:
 
 def _network(artifact: Artifact) -> str:
     """The architecture, and the weights that training began with."""
+    base = base_architecture(artifact.architecture)
     sizes = ", ".join(
-        f"{name.replace('_', ' ')} {value}"
-        for name, value in artifact.architecture.items()
-        if name != "name"
+        f"{name.replace('_', ' ')} {value}" for name, value in base.items() if name != "name"
     )
     begun = artifact.training.get("pretrained")
     file = begun.get("file") if isinstance(begun, Mapping) else None
     start = f"; training began with the weights of {markdown_text(file)}" if file else ""
-    return f"{artifact.architecture['name']}{f' ({sizes})' if sizes else ''}{start}"
+    moved = (
+        "; a linear model of the groups shifts its scores"
+        if base is not artifact.architecture
+        else ""
+    )
+    return f"{base['name']}{f' ({sizes})' if sizes else ''}{start}{moved}"
 
 
 def _inputs(encoder: Encoder | None) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 FORMAT: Final = "dralign artifact"
 VERSION: Final = 2
+BY_GROUP: Final = 3  # of networks whose scores depend on the group: older readers refuse them
 WEIGHTS, DESCRIPTION, CARD = "model.safetensors", "artifact.json", "README.md"
 FILES: Final = frozenset({WEIGHTS, DESCRIPTION, CARD})
 CHECKSUM: Final = "sha256"

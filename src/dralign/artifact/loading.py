@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from dralign import models
 from dralign.artifact.layout import (
+    BY_GROUP,
     CHECKSUM,
     DESCRIPTION,
     FORMAT,
@@ -63,7 +64,7 @@ def _description(path: Path) -> Form:
     content = parse_json(text, str(path), error=ArtifactError)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise ArtifactError(f"{path}: not a network saved by dralign")
-    if content.get("version") != VERSION:
+    if content.get("version") != (BY_GROUP if content.get("shifts") else VERSION):
         raise ArtifactError(
             f"{path}: format version {str(content.get('version'))[:50]}; this dralign reads "
             f"{VERSION}: train the network again, or use the version that it was saved by"
@@ -126,6 +127,7 @@ def _artifact(description: Form, weights: Mapping[str, Tensor]) -> Artifact:
         class_names=classes,
         thresholds=_thresholds(description, len(names)),
         threshold=_threshold(description),
+        shifts=_shifts(description, len(names)),
     )
 
 
@@ -143,6 +145,24 @@ def _thresholds(description: Form, n_groups: int) -> tuple[float, ...]:
     if not description.entries("sensitive") or description.entries("class_names"):
         raise ArtifactError("'thresholds' need sensitive columns, and two classes")
     return thresholds
+
+
+def _shifts(description: Form, n_groups: int) -> tuple[tuple[float, float], ...]:
+    """The shift of each group's scores at label 0 and at label 1, or none.
+
+    Raises:
+        ArtifactError: if there are others, or there are classes or thresholds by group beside them.
+    """
+    if "shifts" not in description.content:  # of an older version
+        return ()
+    shifts = [
+        Form({"shift": entry}, "shifts", error=ArtifactError).numbers("shift", 2)
+        for entry in description.entries("shifts")
+    ]
+    alone = not description.entries("thresholds") and not description.entries("class_names")
+    if shifts and (len(shifts) != n_groups or not alone or not description.entries("sensitive")):
+        raise ArtifactError("'shifts' are for two classes, one pair for each of the groups")
+    return tuple((low, high) for low, high in shifts)
 
 
 def _threshold(description: Form) -> float:
@@ -169,10 +189,25 @@ def _check_inputs(encoder: Encoder | None, architecture: Mapping[str, Any]) -> N
         ArtifactError: if it makes another number of inputs.
         OptionError: if it makes images, and the network takes none or larger ones.
     """
+    architecture = models.base_architecture(architecture)
     if isinstance(encoder, ImageEncoder):
         models.check_image_size(architecture["name"], encoder.size)
     elif encoder is not None and len(encoder.feature_names) != architecture.get("n_inputs"):
         raise ArtifactError("the encoder does not make as many inputs as the network takes")
+
+
+def _check_depth(architecture: Mapping[str, Any], n_weights: int) -> None:
+    """Checks that a network does not have more layers than there are weights.
+
+    Raises:
+        ArtifactError: if it does.
+    """
+    form = Form(architecture, "architecture", error=ArtifactError)
+    if "depth" in architecture:
+        form.integer("depth", 0, _MOST_LAYERS)
+    # The only network of any depth.
+    if architecture.get("name") == "mlp" and architecture.get("depth", 2) + 1 > n_weights // 2:
+        raise ArtifactError("the weights do not fit the architecture (number of layers)")
 
 
 def _model(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn.Module:
@@ -181,13 +216,8 @@ def _model(architecture: Mapping[str, Any], weights: Mapping[str, Tensor]) -> nn
     Raises:
         ArtifactError: if the weights are not those of the architecture, or not finite.
     """
-    form = Form(architecture, "architecture", error=ArtifactError)
-    if "depth" in architecture:
-        form.integer("depth", 0, _MOST_LAYERS)
-    if architecture.get("name") == "mlp":  # the only network of any depth
-        depth = architecture.get("depth", 2)
-        if depth + 1 != len(weights) // 2:
-            raise ArtifactError("the weights do not fit the architecture (number of layers)")
+    for part in models.parts_of(architecture):
+        _check_depth(part, len(weights))
     try:
         with torch.device("meta"):
             model = models.build(architecture)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dralign.artifact.layout import FORMAT, VERSION
+from dralign.artifact.layout import BY_GROUP, FORMAT, VERSION
 from dralign.data import DataSource, Encoder, ImageEncoder, TableEncoder, read_table
 from dralign.data.columns import noted, require_columns
 from dralign.data.encoding import NO_RULES
@@ -18,6 +18,7 @@ from dralign.data.rules import Rules
 from dralign.errors import DataError, DralignError, OptionError
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import check_threshold
+from dralign.models import shifted_logits
 from dralign.training import predict_probability
 
 _BY_GROUP = "this network decides by the group, but the table"
@@ -41,6 +42,8 @@ class Artifact:
         thresholds: for each group the probability from which on the decision is positive; empty
             where that is the same for everybody.
         threshold: that one, for everybody.
+        shifts: for each group how far its scores are shifted if the label is 0, and if it is 1 (k
+            of Eq. 35); empty where scores do not depend on the group.
     """
 
     model: nn.Module
@@ -54,6 +57,7 @@ class Artifact:
     class_names: tuple[str, ...] = ()
     thresholds: tuple[float, ...] = ()
     threshold: float = THRESHOLD
+    shifts: tuple[tuple[float, float], ...] = ()
 
     def predict_proba(self, rows: object, *, folder: str | Path = "") -> Tensor:
         """Probabilities for raw rows, float32 in [0, 1].
@@ -68,8 +72,24 @@ class Artifact:
 
         Raises:
             DataError: if a column is missing, or it or an image can't be read.
+            GroupError: if scores depend on the group, and there is one that was not there before.
             ModelError: if the network has no probability for a row.
         """
+        prob = self._of_network(rows, folder)
+        return self.shifted(prob, self._groups_of(rows)) if self.shifts else prob
+
+    def shifted(self, prob: Tensor, group: Tensor) -> Tensor:
+        """(n,) probabilities after the shifts of (n,) group codes; a row of no group has none."""
+        if not self.shifts:
+            return prob
+        own = torch.tensor([*self.shifts, (0.0, 0.0)], dtype=torch.float64)[group]  # (n, 2)
+        p = prob.double()
+        k = own[:, 0] * (1 - p) + own[:, 1] * p
+        moved = torch.sigmoid(shifted_logits(torch.logit(p), k)).float()
+        return torch.where(k == 0, prob, moved)
+
+    def _of_network(self, rows: object, folder: str | Path) -> Tensor:
+        """What the network itself says of raw rows."""
         if isinstance(self.encoder, ImageEncoder):
             images = self.encoder.listed(rows, folder)
             return predict_probability(self.model, cast("Tensor", images))
@@ -97,11 +117,20 @@ class Artifact:
             raise DataError(f"prob: {missing} of {len(prob)} are NaN or infinite")
         if not self.thresholds:
             return (prob.double() >= self.threshold).long()  # which lies between two float32
+        limits = torch.tensor([*self.thresholds, THRESHOLD], dtype=torch.float64)
+        return (prob >= limits[self._groups_of(rows)]).long()  # code -1 takes the last limit
+
+    def _groups_of(self, rows: Any) -> Tensor:  # noqa: ANN401 - pandas is loaded lazily
+        """(n,) the codes of the groups of raw rows, which prediction needs here.
+
+        Raises:
+            DataError: if a sensitive column is missing.
+        """
+        if not hasattr(rows, "columns"):
+            raise DataError(f"{_BY_GROUP} has no columns; pass a DataFrame with the sensitive ones")
         require_columns(rows, self.sensitive, where=_BY_GROUP)
         result = table_groups(self.prepared(rows), self.sensitive, known=self.group_names)
-        groups = in_order(result, self.group_names)
-        limits = torch.tensor([*self.thresholds, THRESHOLD], dtype=torch.float64)
-        return (prob >= limits[groups]).long()  # code -1 takes the last limit
+        return in_order(result, self.group_names)
 
     def deciding_at(self, threshold: float) -> "Artifact":
         """The same network with another threshold for everybody.
@@ -181,7 +210,7 @@ class Artifact:
         """Everything but the weights, JSON-ready."""
         return {
             "format": FORMAT,
-            "version": VERSION,
+            "version": BY_GROUP if self.shifts else VERSION,
             "architecture": dict(self.architecture),
             "encoder": None if self.encoder is None else self.encoder.to_dict(),
             "label": self.label,
@@ -191,6 +220,7 @@ class Artifact:
             "class_names": list(self.class_names),
             "thresholds": list(self.thresholds),
             "threshold": self.threshold,
+            **({"shifts": [list(pair) for pair in self.shifts]} if self.shifts else {}),
             "training": dict(self.training),
         }
 

@@ -11,13 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from dralign.artifact import Artifact, load_artifact
+from dralign.artifact.held_out import training_data, used_rows
 from dralign.auditing.assessment import audit
-from dralign.auditing.held_out import training_data, used_rows
 from dralign.auditing.records import UNKNOWN, Audit, Meaning
 from dralign.data import Dataset, DataSource, ImageEncoder, ImagePaths, read_table
 from dralign.data.columns import require_columns
 from dralign.data.grouping import table_groups, warn_of_lacking
-from dralign.data.labels import binary_label, class_label, label_values, one_of, require_values
+from dralign.data.labels import (
+    binary_label,
+    class_label,
+    is_favourable,
+    label_values,
+    require_values,
+)
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.groups import GroupCodes
 
@@ -144,6 +150,11 @@ def artifact_case(
             other data than the built-in dataset.
     """
     artifact = load_artifact(folder)
+    if artifact.shifts:
+        raise OptionError(
+            f"{folder}: its scores depend on the group of each row, which is no input of the "
+            "network; audit its predictions: dralign predict, then dralign audit --score"
+        )
     title = f"Audit of {Path(folder).name} on {Path(table).name}"
     of_images = isinstance(artifact.encoder, ImageEncoder)
     if images and not of_images:
@@ -202,21 +213,11 @@ def _meaning(
     encoder = artifact.encoder
     meaning = Meaning(
         positive=positive or artifact.positive or "1",
-        favourable=_is_favourable(favourable, label, values, positive or artifact.positive),
+        favourable=is_favourable(favourable, label, values, positive or artifact.positive),
         inputs=() if encoder is None else tuple(encoder.feature_names),
         data=(f"trained on {told[0]}", *told[1:]) if told else (),
     )
     return replace(case, meaning=meaning)
-
-
-def _is_favourable(given: str, label: str, values: Sequence[str], positive: str) -> bool | None:
-    """Whether label 1 is good for the person it is about; None if nobody said so.
-
-    A value that the label does not have is a DataError.
-    """
-    if not given or not positive:
-        return None
-    return positive == (one_of(label, given, values) if values else given)
 
 
 def _known_values(artifact: Artifact) -> tuple[str, ...]:
@@ -291,7 +292,7 @@ def network_case(
     x, columns = _numbers(frame, [label, *(() if include_sensitive else sensitive)])
     codes = table_groups(frame, sensitive)
     title = f"Audit of {name or type(model).__name__} on {Path(table).name}"
-    good = _is_favourable(favourable, label, label_values(frame[label]), shown)
+    good = is_favourable(favourable, label, label_values(frame[label]), shown)
     meaning = Meaning(positive=shown or "1", favourable=good, inputs=columns)
     return AuditCase(model, torch.from_numpy(x), y, codes, title, columns, meaning=meaning)
 

@@ -26,6 +26,7 @@ def outcomes(
     rng: np.random.Generator,
     cells: Codes | None = None,
     favourable: bool | None = None,
+    threshold: float = THRESHOLD,
 ) -> Outcomes:
     """Each group's figures and the gaps between groups, with 95 % percentile intervals.
 
@@ -43,20 +44,22 @@ def outcomes(
         cells: (n,) ``group`` with -1 for rows that take no part in rates at a label; None for
             none.
         favourable: whether label 1 is good for the person it is about; None if that is not known.
+        threshold: the probability from which on a decision is positive.
     """
     y = label.astype(np.float64)
     cells = group if cells is None else cells
     members = [np.flatnonzero(group == code) for code in range(len(names))]
     sizes = [len(rows) for rows in members]
     everything = (y, prob, group, cells, len(names))
-    own, shared = _group_figures(*everything), figures(*everything)
+    own = _group_figures(*everything, threshold)
+    shared = figures(*everything, threshold)
     own_draws: list[Mapping[str, Floats]] = []
     shared_draws: list[Mapping[str, float]] = []
     for _ in range(n_bootstrap):
         rows = np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in members])
         drawn = (y[rows], prob[rows], group[rows], cells[rows], len(names))
-        own_draws.append(_group_figures(*drawn))
-        shared_draws.append(figures(*drawn))
+        own_draws.append(_group_figures(*drawn, threshold))
+        shared_draws.append(figures(*drawn, threshold))
     estimates = {
         name: estimate(value, np.array([draw[name] for draw in shared_draws]))
         for name, value in shared.items()
@@ -108,10 +111,10 @@ def estimate(value: float, draws: Floats) -> Estimate:
 
 
 def _group_figures(
-    y: Floats, prob: Floats, group: Codes, cells: Codes, n_groups: int
+    y: Floats, prob: Floats, group: Codes, cells: Codes, n_groups: int, threshold: float
 ) -> Mapping[str, Floats]:
     """For each figure its value in every group, (G,)."""
-    decision = (prob >= THRESHOLD).astype(np.float64)
+    decision = (prob >= threshold).astype(np.float64)
     everyone = np.ones_like(y)
     rates = {
         "base_rate": (y, everyone, group),

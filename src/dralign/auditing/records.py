@@ -258,6 +258,51 @@ class WhatIf:
 
 
 @dataclass(frozen=True)
+class PredictionAudit:
+    """What the scores of any model do to each group: figures with intervals, no verdict.
+
+    Attributes:
+        groups: rows of each group, by name.
+        outcomes: the group figures, the gaps and the other measures.
+        findings: the result in at most five plain sentences.
+        notes: what was left out or must be known first.
+        provenance: draws, seed, threshold, the least rows of a group, versions.
+        withheld: the names of groups too small for figures, whose rows took no part.
+        meaning: what the labels are.
+    """
+
+    groups: Mapping[str, int]
+    outcomes: Outcomes
+    findings: Sequence[str]
+    notes: Sequence[str]
+    provenance: Mapping[str, Any]
+    withheld: Sequence[str] = ()
+    meaning: Meaning = UNKNOWN
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, JSON-ready; undefined figures are None."""
+        form: dict[str, Any] = plain(
+            {"format": "dralign audit of predictions", "version": 1, **asdict(self)}
+        )
+        return form
+
+    def to_html(self, path: Path | str, *, title: str = "Audit of predictions") -> Path:
+        """Writes the page: one file that needs no network.
+
+        Returns:
+            The path of the file.
+        """
+        from dralign.report.predictions_page import write_predictions_page
+
+        return write_predictions_page(path, self.to_dict(), title=title)
+
+    def __str__(self) -> str:
+        from dralign.auditing.summary import predictions_summary
+
+        return predictions_summary(self)
+
+
+@dataclass(frozen=True)
 class Audit:
     """What an audit found: figures with their uncertainty, no verdict.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from dralign.errors import GroupError
 from dralign.gaps import figure_names, gap_type
 from dralign.metrics import all_measures, evaluate
+from dralign.metrics.arrays import THRESHOLD
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -72,12 +73,18 @@ def large_cells(label: Codes, group: Codes, least: int) -> Codes:
 
 
 def figures(
-    label: Floats | Codes, prob: Floats, group: Codes, cells: Codes, n_groups: int
+    label: Floats | Codes,
+    prob: Floats,
+    group: Codes,
+    cells: Codes,
+    n_groups: int,
+    threshold: float = THRESHOLD,
 ) -> dict[str, float]:
     """``evaluate``, with the gaps that condition on the label over large cells alone."""
-    result = evaluate(label, prob, group, n_groups=n_groups)
+    limits = None if threshold == THRESHOLD else [threshold] * n_groups
+    result = evaluate(label, prob, group, n_groups=n_groups, thresholds=limits)
     if not np.array_equal(cells, group):
-        over_cells = evaluate(label, prob, cells, n_groups=n_groups)
+        over_cells = evaluate(label, prob, cells, n_groups=n_groups, thresholds=limits)
         result |= {name: x for name, x in over_cells.items() if name in _at_a_label()}
     return result
 

@@ -9,7 +9,14 @@ from dralign.gaps import figure_names, gap_type
 from dralign.metrics import gap_measure, level_note
 
 if TYPE_CHECKING:  # whose text this is; records import it
-    from dralign.auditing.records import Audit, Estimate, JointRemoval, Meaning, Outcomes
+    from dralign.auditing.records import (
+        Audit,
+        Estimate,
+        JointRemoval,
+        Meaning,
+        Outcomes,
+        PredictionAudit,
+    )
 
 WIDTH = 80
 FIGURES: Final = {
@@ -34,6 +41,22 @@ def details(audit: "Audit") -> list[str]:
     """What else was found, mostly in the terms of the paper."""
     rest = _ranked(audit)[MOST_FINDINGS:]
     return [*rest, *_rationales(audit), *_parts(audit), *_trust(audit)]
+
+
+def findings_of_predictions(outcomes: "Outcomes", meaning: "Meaning") -> list[str]:
+    """What matters most about decisions and scores, of any model, in at most five sentences."""
+    return list(_decisions(outcomes, meaning))[:MOST_FINDINGS]
+
+
+def predictions_summary(audit: "PredictionAudit") -> str:
+    """Everything that fits a terminal, of scores that came from anywhere."""
+    rows = ", ".join(f"group {name!r} {n:,}" for name, n in audit.groups.items())
+    lines = [f"Audit of {sum(audit.groups.values()):,} predictions ({rows})", ""]
+    lines += [*_group_table(audit), "Findings", *_bullets(audit.findings)]
+    for note in audit.notes:
+        lines += textwrap.wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
+    lines += ["", "These figures assess one model on these rows; they certify nothing."]
+    return "\n".join(lines)
 
 
 def _ranked(audit: "Audit") -> list[str]:
@@ -230,7 +253,7 @@ def _trust(audit: "Audit") -> Iterator[str]:
         )
 
 
-def _group_table(audit: "Audit") -> list[str]:
+def _group_table(audit: "Audit | PredictionAudit") -> list[str]:
     """The figures of each group, and the gaps."""
     if audit.outcomes is None:
         return []

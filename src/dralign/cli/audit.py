@@ -18,7 +18,7 @@ from dralign.errors import OptionError
 from dralign.files import check_output
 
 if TYPE_CHECKING:
-    from dralign.auditing import AuditCase
+    from dralign.auditing import Audit, AuditCase, PredictionAudit
 
 BETWEEN_LINES: Final = 30.0  # seconds, where no terminal shows how far it is
 
@@ -30,8 +30,8 @@ def audit(
         list[str],
         typer.Argument(
             metavar="[ARTIFACT] TABLE",
-            help="A folder that dralign train wrote (not with --model), and a CSV or Parquet file "
-            "or the built-in dataset of the training, whose test rows are taken.",
+            help="A folder that dralign train wrote (not with --model or --score), and a CSV or "
+            "Parquet file or the built-in dataset of the training, whose test rows are taken.",
         ),
     ],
     *,
@@ -44,6 +44,19 @@ def audit(
         ),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="safetensors file, with --model.")] = None,
+    score: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of TABLE with the probabilities (or decisions) of any model, network or "
+            "not: they alone are assessed."
+        ),
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            help="With --score, the probability that is decided positive; 0.5 if not given."
+        ),
+    ] = None,
     sensitive: options.Sensitive = None,
     include_sensitive: options.IncludeSensitive = False,
     label: options.Label = None,
@@ -86,6 +99,8 @@ def audit(
     label, and without the sensitive columns unless --include-sensitive is given. For a network of
     images the table names files, as for `dralign predict`.
 
+    With --score no network is needed: group figures, gaps and measures of a column of scores.
+
     Example: `dralign audit net people.csv --out audit.html`
     """
     from dralign.methods.dralign import LAYERS
@@ -98,6 +113,12 @@ def audit(
     columns: dict[str, Any] = {"label": label or "", "positive": positive or ""}
     columns["sensitive"] = sensitive or ()
     names = [*names[:-1], *map(table_path, names[-1:])]
+    if score is not None or threshold is not None:
+        given = {"model": model, "weights": weights, "rows": rows, "sample": sample}
+        options = {**columns, "n_bootstrap": bootstrap, "seed": seed}
+        options |= {"min_group_size": min_group_size, "threshold": threshold}
+        _of_scores(names, score, {**given, **options, "reading": how}, out, json=json)
+        return
     if model is None:
         if include_sensitive:
             raise OptionError("--include-sensitive: only with --model; an artifact has its inputs")
@@ -121,12 +142,40 @@ def audit(
             progress=show,
             **drawn,
         )
+    _show(result, out, case.title, json=json)
+
+
+def _of_scores(
+    names: list[str], score: str | None, given: dict[str, Any], out: Path | None, *, json: bool
+) -> None:
+    """The audit of a column of scores, shown and written.
+
+    Raises:
+        OptionError: if there is more than a table, no column of scores, or an option of networks.
+    """
+    from dralign.auditing import audit_score_table
+
+    if score is None:
+        raise OptionError("--threshold: only with --score; a network decides as it was saved")
+    for option in ("model", "weights", "rows", "sample"):
+        if given.pop(option) is not None:
+            raise OptionError(f"--{option}: of a network; --score takes a column of scores")
+    if len(names) != 1:
+        raise OptionError(f"--score: expected one TABLE, got {len(names)} names")
+    favourable = given["reading"].pop("favourable", "")
+    options = {name: value for name, value in given.items() if value is not None}
+    result = audit_score_table(names[0], score=score, favourable=favourable, **options)
+    _show(result, out, f"Audit of {score} in {Path(names[0]).name}", json=json)
+
+
+def _show(result: "Audit | PredictionAudit", out: Path | None, title: str, *, json: bool) -> None:
+    """Prints an audit, and writes its page where one is wanted."""
     if json:
         print_json(result.to_dict())
     else:
         typer.echo(str(result))
     if out is not None:
-        say(f"written: {result.to_html(out, title=case.title)}")
+        say(f"written: {result.to_html(out, title=title)}")
 
 
 def _check_numbers(**given: int) -> None:

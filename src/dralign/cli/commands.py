@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "export": "Write the records of a study to a Parquet or CSV file, also while it is running.",
     "train": "Train one network and save it with its preprocessing and a model card.",
     "predict": "Score a table with a saved network; sensitive columns and label are not needed.",
+    "adjust": "Shift the scores of a saved network against a gap, without training it again.",
     "audit": "Assess a trained network: gaps, rationales against chance, and which units matter to "
     "whom.",
     "data": "Data: inspect a table, list datasets, get those not in the package, check files.",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def load_table(
-    table: "str | Path | pd.DataFrame",
+    table: Any,  # noqa: ANN401 - a frame of any library, too
     *,
     label: str,
     positive: str = "",
@@ -50,7 +50,7 @@ def load_table(
     sensitive value is missing are in no group.
 
     Args:
-        table: a file (CSV, TSV, text or Parquet), or a pandas DataFrame.
+        table: a file (CSV, TSV, text or Parquet), or a frame of pandas, polars or pyarrow.
         label: the column to predict. With more than two values and no ``positive`` each of them is
             a class.
         positive: the value that counts as 1, as it is written; not needed for 0/1 and booleans. The

@@ -131,6 +131,16 @@ def one_of(label: str, given: str, known: Sequence[str]) -> str:
     return chosen
 
 
+def is_favourable(given: str, label: str, values: Sequence[str], positive: str) -> bool | None:
+    """Whether label 1 is good for the person it is about; None if nobody said so.
+
+    A value that the label does not have is a DataError.
+    """
+    if not given or not positive:
+        return None
+    return positive == (one_of(label, given, values) if values else given)
+
+
 def mistaken(values: "pd.Series[Any]") -> str:
     """A line for a label of three values or more of which all but two are rare; else empty."""
     rows = text_counts(values)

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dralign.data.columns import require_columns
 from dralign.data.content import combined
+from dralign.data.frames import as_pandas
 from dralign.data.reading import parse_table, table_bytes
 from dralign.errors import DataError
 from dralign.table_options import TableOptions
@@ -58,8 +59,8 @@ class RawTable:
     separator: str = ""
 
 
-def read_raw(table: "str | Path | pd.DataFrame", options: TableOptions) -> RawTable:
-    """The rows of a file or a DataFrame, and those of the test file after them.
+def read_raw(table: Any, options: TableOptions) -> RawTable:  # noqa: ANN401 - of any library
+    """The rows of a file or a frame of any library, and those of the test file after them.
 
     Raises:
         DataError: if a file can't be read, the frame has no rows or a column twice, or the two have
@@ -71,11 +72,12 @@ def read_raw(table: "str | Path | pd.DataFrame", options: TableOptions) -> RawTa
         frame = _parse(table, content, fingerprint, options)
         name = Path(table).name
     else:
-        require_columns(table, [])
-        require_columns(table, list(table.columns))
-        if not len(table):
+        given = as_pandas(table)
+        require_columns(given, [])
+        require_columns(given, list(given.columns))
+        if not len(given):
             raise DataError("the table has no rows")
-        frame = table.reset_index(drop=True).rename(columns=str)
+        frame = given.reset_index(drop=True).rename(columns=str)
         where, fingerprint, name = "the table", "", IN_MEMORY
     raw = RawTable(frame, name, where, fingerprint, len(frame), frame.attrs.get("separator", ""))
     return _with_test(raw, options) if options.test else raw

@@ -1,9 +1,10 @@
-"""The scikit-learn door: a classifier around the training loop."""
+"""The scikit-learn door: a classifier around the training loop, and one around any classifier."""
 
 from dralign.tiers import require
 
 require("dralign.estimator", "pandas", "scikit-learn")
 
 from dralign.estimator.classifier import DRAlignClassifier
+from dralign.estimator.plugin import PluginClassifier
 
-__all__ = ["DRAlignClassifier"]
+__all__ = ["DRAlignClassifier", "PluginClassifier"]

@@ -358,6 +358,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             folder = None if self.checkpoints is None else Checkpoints(self.checkpoints)
             result = train(self.module_, data, method, settings, keep=selection, checkpoints=folder)
         chosen = result.restore(selection, method.gap.name)
+        self.module_ = result.judged(data)
         self.chosen_epoch_ = chosen.epoch
         self.bound_met_ = (
             None if bound is None else chosen.keeps(bound, method.gap.name, settings.bound_measure)

@@ -11,6 +11,7 @@ from dralign.data import TableEncoder
 from dralign.errors import ArtifactError, DataError
 from dralign.forms import Form
 from dralign.metrics.arrays import THRESHOLD
+from dralign.models import architecture_of, base_architecture
 from dralign.study.environment import environment
 from dralign.training import EpochRecord
 
@@ -38,7 +39,7 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
     names = getattr(fitted, "feature_names_in_", None)
     return Artifact(
         model=fitted.module_,
-        architecture=fitted.architecture_,
+        architecture=architecture_of(fitted.module_, fitted.architecture_),
         encoder=fitted.encoder_,
         label=fitted.label_name_,
         positive="" if several else str(fitted.classes_[1]),
@@ -75,6 +76,11 @@ def learned(artifact: Artifact, path: str | Path) -> tuple[dict[str, Any], dict[
     Raises:
         ArtifactError: if it was not written by ``DRAlignClassifier.save``.
     """
+    if artifact.shifts:
+        raise ArtifactError(
+            f"{path}: its scores depend on the group, which this classifier does not ask for; "
+            "dralign.artifact.load_artifact reads it"
+        )
     if KEY not in artifact.training:
         raise ArtifactError(
             f"{path}: not saved by DRAlignClassifier.save; dralign.artifact.load_artifact reads "
@@ -110,7 +116,7 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         "n_features_in_": n_features,
         "encoder_": artifact.encoder,
         "module_": artifact.model,
-        "architecture_": dict(artifact.architecture),
+        "architecture_": dict(base_architecture(artifact.architecture)),
         "history_": history,
         "chosen_epoch_": chosen,
         "selection_": training.text("selection"),

@@ -1,7 +1,15 @@
 """Methods: the ways to train, each declared in a file of its own and registered here."""
 
 from dralign.methods.adversarial import ADVERSARIAL
-from dralign.methods.base import Method, PostProcess, Step, StepResult, TermStep
+from dralign.methods.base import (
+    Adjusting,
+    Adjustment,
+    Method,
+    PostProcess,
+    Step,
+    StepResult,
+    TermStep,
+)
 from dralign.methods.build import build_method, method_options, used_options
 from dralign.methods.decorrelation import DECORRELATION
 from dralign.methods.dralign import BETA_SHARE, DRALIGN, DRAlign
@@ -10,6 +18,7 @@ from dralign.methods.gap import GAP
 from dralign.methods.mixup import MIXUP
 from dralign.methods.oversample import OVERSAMPLE
 from dralign.methods.placebo import PLACEBO
+from dralign.methods.plugin import PLUGIN
 from dralign.methods.registry import (
     MethodType,
     method_names,
@@ -33,6 +42,7 @@ for _kind in (
     ADVERSARIAL,
     DECORRELATION,
     THRESHOLDS,
+    PLUGIN,
     PLACEBO,
 ):
     register(_kind)
@@ -44,6 +54,8 @@ __all__ = [
     "BASELINES",
     "BETA_SHARE",
     "PLAIN",
+    "Adjusting",
+    "Adjustment",
     "DRAlign",
     "Every",
     "Method",

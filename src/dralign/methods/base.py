@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from dralign.step import (
     Regulariser,
     backward_in_parts,
 )
+
+if TYPE_CHECKING:  # which needs pandas
+    from dralign.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,22 @@ class PostProcess(Protocol):
 
     def __call__(self, prob: Tensor, *, label: Tensor, group: Tensor, n_groups: int) -> Tensor:
         """(G,) thresholds, one per group, from (n,) probabilities, labels and group codes."""
+        ...
+
+
+Adjustment = Callable[[nn.Module, Tensor], nn.Module]
+
+
+@runtime_checkable
+class Adjusting(Protocol):
+    """A method whose networks are judged, and kept, with something put around them."""
+
+    def adjustment(self, dataset: "Dataset") -> Adjustment:
+        """What makes the network that is judged of one that was trained on these data.
+
+        It takes the network and its (n,) probabilities of the validation rows, and leaves the
+        network as it is. Called once a run, before the first step.
+        """
         ...
 
 

@@ -8,6 +8,14 @@ from torch import nn
 from dralign.errors import OptionError, unknown
 from dralign.models.perceptron import mlp
 from dralign.models.pretrained import load_weights
+from dralign.models.shifted import (
+    SHIFTED,
+    ShiftedNetwork,
+    architecture_of,
+    base_architecture,
+    parts_of,
+    shifted_logits,
+)
 from dralign.models.sizes import NETWORK
 from dralign.models.vision import ALEXNET_PIXELS, RESNET_PIXELS, alexnet, resnet18
 from dralign.models.weights import as_type_of, misfit, not_finite
@@ -15,15 +23,20 @@ from dralign.models.weights import as_type_of, misfit, not_finite
 __all__ = [
     "NETWORK",
     "NETWORKS",
+    "ShiftedNetwork",
     "alexnet",
+    "architecture_of",
     "as_type_of",
+    "base_architecture",
     "build",
     "check_image_size",
     "load_weights",
     "misfit",
     "mlp",
     "not_finite",
+    "parts_of",
     "resnet18",
+    "shifted_logits",
 ]
 
 
@@ -66,7 +79,9 @@ def build(architecture: Mapping[str, object]) -> nn.Module:
     Args:
         architecture: ``{"name": "mlp", "n_inputs": ..., "hidden": ..., "depth": ...,
             "n_outputs": ...}``, ``{"name": "alexnet", "classifier_width": ..., "n_outputs": ...}``
-            or ``{"name": "resnet18", "n_outputs": ...}``; what is left out takes its default.
+            or ``{"name": "resnet18", "n_outputs": ...}``; what is left out takes its default. A
+            network that was adjusted is ``{"name": "shifted", "network": ..., "cells": ...}``,
+            two of these, the second a perceptron with an output for each cell.
 
     Raises:
         OptionError: if the name or an entry is unknown, or a size is not a whole number in range.
@@ -74,6 +89,8 @@ def build(architecture: Mapping[str, object]) -> nn.Module:
     """
     sizes = dict(architecture)
     name = sizes.pop("name", None)
+    if name == SHIFTED:
+        return _shifted(sizes)
     if not isinstance(name, str) or name not in NETWORKS:
         raise OptionError(unknown("architecture", name, NETWORKS))
     network = NETWORKS[name]
@@ -86,6 +103,24 @@ def build(architecture: Mapping[str, object]) -> nn.Module:
         if key not in sizes:
             raise OptionError(f"{_a(name)} needs {key}")
     return network.make(**sizes)
+
+
+def _shifted(parts: Mapping[str, object]) -> ShiftedNetwork:
+    """A network with the one that moves its logits; neither is made of two itself.
+
+    Raises:
+        OptionError: if it is not made of two such networks.
+    """
+    network, cells = parts.get("network"), parts.get("cells")
+    if not isinstance(network, Mapping) or not isinstance(cells, Mapping) or len(parts) > 2:
+        raise OptionError(f"a {SHIFTED} network is made of 'network' and 'cells'")
+    for part in (network, cells):
+        if part.get("name") == SHIFTED:
+            raise OptionError(f"a {SHIFTED} network is made of two that are not")
+    n_cells = cells.get("n_outputs")
+    if not isinstance(n_cells, int) or n_cells < 2 or network.get("n_outputs", 1) != 1:
+        raise OptionError(f"a {SHIFTED} network has one logit, and two cells or more")
+    return ShiftedNetwork(build(network), build(cells), n_cells)
 
 
 def _a(name: str) -> str:

@@ -100,16 +100,16 @@ def _facts(audit: Form) -> list[tuple[str, str]]:
         (f"{sum(audit['groups'].values()):,}", "rows"),
         (str(len(audit["groups"])), "groups"),
         (
-            f"{_number(total['similarity']['value'], digits=2)} / {len(layers)}",
+            f"{number(total['similarity']['value'], digits=2)} / {len(layers)}",
             "similarity of rationales",
         ),
-        (_number(total["p_value"]), "p: as different by chance"),
+        (number(total["p_value"]), "p: as different by chance"),
     ]
     if audit["outcomes"] is not None:
         gaps, overall = audit["outcomes"]["gaps"], audit["outcomes"]["overall"]
         facts[2:2] = [
-            (_number(overall["average_precision"]["value"]), "average precision"),
-            (_number(gaps["hard_demographic_parity"]["value"]), "demographic parity gap"),
+            (number(overall["average_precision"]["value"]), "average precision"),
+            (number(gaps["hard_demographic_parity"]["value"]), "demographic parity gap"),
         ]
     return facts
 
@@ -117,7 +117,7 @@ def _facts(audit: Form) -> list[tuple[str, str]]:
 def _sections(audit: Form, charts: "Mapping[str, go.Figure]") -> Iterator[str]:
     """The parts of the page, in order of interest."""
     if "rates" in charts:
-        yield _outcomes(audit, charts)
+        yield outcomes_section(audit, charts, heading="What the network decides")
     yield _similarity(audit["similarity"], charts)
     yield influence_section(audit, charts)
     if "what-if" in charts:
@@ -125,8 +125,8 @@ def _sections(audit: Form, charts: "Mapping[str, go.Figure]") -> Iterator[str]:
     yield _trust(audit, charts)
 
 
-def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
-    """Group figures and gaps."""
+def outcomes_section(audit: Form, charts: "Mapping[str, go.Figure]", *, heading: str) -> str:
+    """Group figures and gaps, of a network or of predictions alone."""
     outcomes, made = audit["outcomes"], audit["provenance"]
     n_bootstrap, few = made["n_bootstrap"], f"fewer than {made['min_group_size']}"
     head = ["group", "rows", *RATES.values()]
@@ -144,10 +144,10 @@ def _outcomes(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
         for gap, name in _gaps().items()
     ]
     return (
-        "<section><h2>What the network decides</h2>"
-        f"<p>A decision is a probability of at least 0.5. Bars and small print are 95 % percentile "
-        f"intervals from {n_bootstrap} draws of rows within each group; drawing makes gaps near 0 "
-        "look larger, so their intervals lie high.</p>"
+        f"<section><h2>{heading}</h2>"
+        f"<p>A decision is a probability of at least {made.get('threshold', 0.5):g}. Bars and "
+        f"small print are 95 % percentile intervals from {n_bootstrap} draws of rows within each "
+        "group; drawing makes gaps near 0 look larger, so their intervals lie high.</p>"
         f"{chart('rates', charts['rates'], 'Figures of each group')}"
         f"{scrolled(table(head, body), 'Figures of each group')}"
         f"<h3>Gaps between groups (0 is parity)</h3>"
@@ -174,8 +174,8 @@ def _similarity(similarity: Form, charts: "Mapping[str, go.Figure]") -> str:
             escape(test["layer"]),
             granularity,
             _estimate(test["similarity"]),
-            _number(test["noise_floor"]),
-            _number(test["p_value"]),
+            number(test["noise_floor"]),
+            number(test["p_value"]),
             _reading(test),
         ]
         for granularity, result in similarity.items()
@@ -215,9 +215,9 @@ def _parity(similarity: Form) -> str:
             granularity,
             f"{test['score']:.2e}",
             f"{test['noise_ceiling']:.2e}",
-            _number(test["p_value"]),
+            number(test["p_value"]),
             "within noise" if test["within_noise"] else '<span class="below">above noise</span>',
-            _number(test["direction"], digits=2),
+            number(test["direction"], digits=2),
         ]
         for granularity, result in similarity.items()
         for test in [result["parity_total"], *result["parity"]]
@@ -241,8 +241,8 @@ def _what_if(steps: Sequence[Form], charts: "Mapping[str, go.Figure]") -> str:
         [
             str(step["k"]),
             *(
-                _number(step["figures"].get(key))
-                + (f"<small>random {_number(step['random'].get(key))}</small>" if step["k"] else "")
+                number(step["figures"].get(key))
+                + (f"<small>random {number(step['random'].get(key))}</small>" if step["k"] else "")
                 for key in keys
             ),
         ]
@@ -272,7 +272,7 @@ def _trust(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
             escape(layer),
             granularity,
             f"{own['']['n']:,}",
-            *(_number(own[name]["correlation"], digits=3) for name in ["", *groups]),
+            *(number(own[name]["correlation"], digits=3) for name in ["", *groups]),
         ]
         for (layer, granularity), own in rows.items()
     ]
@@ -318,18 +318,18 @@ def _estimate(one: Form) -> str:
     if one["value"] is None:
         return "undefined"
     if one["low"] is None:
-        return _number(one["value"])
-    return f"{_number(one['value'])}<small>{_number(one['low'])} to {_number(one['high'])}</small>"
+        return number(one["value"])
+    return f"{number(one['value'])}<small>{number(one['low'])} to {number(one['high'])}</small>"
 
 
 def _in_text(one: Form) -> str:
     """A figure with its interval, in a sentence."""
     if one["value"] is None or one["low"] is None:
         return _estimate(one)
-    low, high = _number(one["low"]), _number(one["high"])
-    return f"{_number(one['value'])} ({low} to {high})"
+    low, high = number(one["low"]), number(one["high"])
+    return f"{number(one['value'])} ({low} to {high})"
 
 
-def _number(value: float | None, *, digits: int = 3) -> str:
+def number(value: float | None, *, digits: int = 3) -> str:
     """A figure, or a dash where it is undefined."""
     return "–" if value is None else f"{value:.{digits}f}"

@@ -19,7 +19,8 @@ from dralign.report.look import style_variables
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-Kind = Literal["study", "audit"]
+Kind = Literal["study", "audit", "predictions"]
+STYLES: Final[dict[Kind, str]] = {"study": "study", "audit": "audit", "predictions": "audit"}
 PANEL_WIDTH: Final = 260  # pixels, at least, of each of several panels beside each other
 
 
@@ -53,7 +54,7 @@ def write_page(
     page = Template(_piece("page.html")).substitute(
         title=escape(title),
         date=datetime.now().astimezone().date().isoformat(),
-        style=style_variables() + _piece("page.css") + _piece(f"{kind}.css"),
+        style=style_variables() + _piece("page.css") + _piece(f"{STYLES[kind]}.css"),
         facts="".join(
             f"<div><strong>{escape(value)}</strong><span>{escape(name)}</span></div>"
             for value, name in facts

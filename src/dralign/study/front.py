@@ -11,6 +11,7 @@ from torch import nn
 from dralign.data import Dataset
 from dralign.errors import OptionError
 from dralign.gaps import judged_by
+from dralign.methods import Adjusting
 from dralign.metrics import gap_measure, measure, scored
 from dralign.metrics.measures import DEFAULT
 from dralign.metrics.resampling import bootstrap_intervals
@@ -127,11 +128,16 @@ def check_front(spec: TrialSpec, weights: Sequence[float]) -> None:
     """Finds out, without data, what makes no front.
 
     Raises:
-        OptionError: if the method has no fairness weight, there is a gap bound, or the weights are
-            none, not different or negative.
+        OptionError: if the method has no fairness weight or its front needs no training, there is a
+            gap bound, or the weights are none, not different or negative.
     """
     if not spec.uses("fairness_weight"):
         raise OptionError(f"method: {spec.method} has no fairness weight, so it has no front")
+    if isinstance(spec.build_method(), Adjusting):
+        raise OptionError(
+            f"method: {spec.method} has its whole front from one network; train it, then adjust it "
+            "(dralign adjust)"
+        )
     checked_weights(weights)
     check_unbound(spec.training_settings())
 

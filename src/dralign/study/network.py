@@ -16,6 +16,7 @@ from dralign.errors import DralignError, ModelError, OptionError
 from dralign.metrics import Cells
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
+from dralign.models import architecture_of
 from dralign.step import rank
 from dralign.study.environment import environment
 from dralign.study.spec import TrialSpec
@@ -101,10 +102,10 @@ def train_network(
         )
     if not first:
         return None
-    model = run.model.cpu()
+    run.model.cpu()
     chosen = run.restore(rule, spec.gap)
     return described(
-        model,
+        run.judged(dataset),
         dataset,
         architecture,
         spec=spec,
@@ -178,7 +179,7 @@ def described(
     }
     artifact = Artifact(
         model=model,
-        architecture=architecture,
+        architecture=architecture_of(model, architecture),
         encoder=dataset.encoder,
         label=dataset.label,
         positive=dataset.positive,

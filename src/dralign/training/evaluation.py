@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dralign.data import Dataset, Split
 from dralign.errors import ModelError
 from dralign.gaps import Gap
-from dralign.methods import Method
+from dralign.methods import Adjustment, Method
 from dralign.metrics import Cells, scored
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.measures import Scored, figures_of
@@ -53,6 +53,13 @@ def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
             "are not finite, or the inputs are too large for it"
         )
     return prob
+
+
+def judged(model: nn.Module, dataset: Dataset, adjust: Adjustment | None) -> nn.Module:
+    """The network whose figures are taken: itself, or what an adjusting method makes of it."""
+    return (
+        model if adjust is None else adjust(model, predict_probability(model, dataset.validation.x))
+    )
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dralign import models
 from dralign.data import Dataset
 from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
 from dralign.groups import require_groups
-from dralign.methods import Method
+from dralign.methods import Adjusting, Adjustment, Method
 from dralign.methods.state import State
 from dralign.metrics import Cells
 from dralign.rationale import Layer, select_layers
@@ -24,7 +24,7 @@ from dralign.step import Batch, Passes, Sampler, n_processes, part_of, rank
 from dralign.training.bound import MEASUREMENTS, DualAscent
 from dralign.training.checkpoints import Checkpoints
 from dralign.training.distributed import average_buffers, from_first, share_weights
-from dralign.training.evaluation import rationale_similarity, score_splits
+from dralign.training.evaluation import judged, rationale_similarity, score_splits
 from dralign.training.history import EpochRecord, History
 from dralign.training.run import Keep, Run, identity
 from dralign.training.seeding import seeded, spawn_seeds
@@ -42,11 +42,13 @@ class Training:
         model: the network, with the weights of the last epoch.
         history: one record per epoch.
         states: the weights after each epoch; None where they were not kept.
+        adjust: what makes the network that is judged of ``model``; None if it is that itself.
     """
 
     model: nn.Module
     history: History
     states: tuple[State | None, ...] = field(repr=False)
+    adjust: Adjustment | None = field(default=None, repr=False)
 
     def restore(self, selection: Selection, gap: str) -> EpochRecord:
         """Loads the weights of the epoch that ``selection`` picks into ``model``.
@@ -63,6 +65,10 @@ class Training:
             )
         self.model.load_state_dict(state)
         return record
+
+    def judged(self, dataset: Dataset) -> nn.Module:
+        """The network of the figures: ``model``, or what an adjusting method makes of it."""
+        return judged(self.model, dataset, self.adjust)
 
 
 def train(
@@ -104,6 +110,7 @@ def train(
     check_groups(dataset, method)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
+    adjust = method.adjustment(dataset) if isinstance(method, Adjusting) else None
     held = nullcontext() if checkpoints is None else checkpoints.held()
     device = next(model.parameters()).device
     some = dataset.train.at(torch.arange(min(2, len(dataset.train))))[0]
@@ -125,7 +132,7 @@ def train(
             _epoch(run, dataset, method, checkpoints)
             start = time.perf_counter()
             with _advice(run, method):
-                figures = from_first(lambda: _figures(model, dataset, method, layers))
+                figures = from_first(lambda: _figures(model, dataset, method, layers, adjust))
             cells = {split: Cells.from_dict(kept) for split, kept in figures.pop("cells").items()}
             record = EpochRecord(
                 len(run.history),
@@ -143,7 +150,8 @@ def train(
             if checkpoints is not None:
                 checkpoints.save(run)
     history = tuple(run.history)
-    return Training(model, history, tuple(run.kept.get(record.epoch) for record in history))
+    states = tuple(run.kept.get(record.epoch) for record in history)
+    return Training(model, history, states, adjust)
 
 
 def check_groups(dataset: Dataset, method: Method) -> None:
@@ -305,10 +313,14 @@ def _observed(model: nn.Module, ascent: DualAscent) -> float:
 
 
 def _figures(
-    model: nn.Module, dataset: Dataset, method: Method, layers: tuple[Layer, ...]
+    model: nn.Module,
+    dataset: Dataset,
+    method: Method,
+    layers: tuple[Layer, ...],
+    adjust: Adjustment | None,
 ) -> dict[str, Any]:
     """The figures of an epoch's record, as JSON can hold them."""
-    validation, test = score_splits(model, dataset, method)
+    validation, test = score_splits(judged(model, dataset, adjust), dataset, method)
     similarity = rationale_similarity(
         model, dataset.validation, layers=layers, gap=method.gap, n_groups=dataset.n_groups
     )

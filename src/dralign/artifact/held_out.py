@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from dralign.artifact import Artifact
+from dralign.artifact.network import Artifact
 from dralign.data import Dataset
 from dralign.data.content import file_digest
 from dralign.data.images import ImagePaths

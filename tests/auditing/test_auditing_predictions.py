@@ -1,0 +1,163 @@
+"""Predictions alone are audited: of any model, from labels, scores and groups."""
+
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import dralign
+from dralign import metrics
+from dralign.auditing import Meaning
+from dralign.cli import main
+from dralign.errors import DataError, DralignWarning, GroupError, OptionError
+
+FEW = {"n_bootstrap": 30}
+
+
+def rows(n: int = 600, seed: int = 0):
+    draw = np.random.default_rng(seed)
+    group = draw.choice(["women", "men"], n)
+    z = draw.normal(size=n) + 0.8 * (group == "men")
+    return (z + 0.5 * draw.normal(size=n) > 0.6).astype(int), 1 / (1 + np.exp(0.8 - 2 * z)), group
+
+
+Y, SCORE, GROUP = rows()
+
+
+def test_the_group_table_and_the_gaps_are_those_of_the_metrics():
+    audit = dralign.audit_predictions(Y, SCORE, GROUP, threshold=0.3, **FEW)
+    decided = (SCORE >= 0.3).astype(int)
+    for one in audit.outcomes.groups:
+        inside = one.group == GROUP
+        figures = {name: estimate.value for name, estimate in one.figures.items()}
+        assert one.n == inside.sum()
+        assert np.isclose(figures["base_rate"], Y[inside].mean())
+        assert np.isclose(figures["selection_rate"], decided[inside].mean())
+        assert np.isclose(figures["true_positive_rate"], decided[inside & (Y == 1)].mean())
+        assert np.isclose(figures["false_positive_rate"], decided[inside & (Y == 0)].mean())
+    gaps = {name: estimate.value for name, estimate in audit.outcomes.gaps.items()}
+    kept = {"sensitive_features": GROUP}
+    wanted = {
+        "base_rate_demographic_parity": metrics.base_rate_gap(Y, SCORE, **kept),
+        "all_cutoffs_equalized_odds": metrics.all_cutoffs_gap(
+            Y, SCORE, gap="equalized_odds", **kept
+        ),
+        "soft_demographic_parity": metrics.soft_demographic_parity_difference(Y, SCORE, **kept),
+        "hard_demographic_parity": metrics.demographic_parity_difference(Y, decided, **kept),
+        "hard_equal_opportunity": metrics.equal_opportunity_difference(Y, decided, **kept),
+    }
+    for name, value in wanted.items():
+        assert np.isclose(gaps[name], value)
+        assert audit.outcomes.gaps[name].low <= value <= audit.outcomes.gaps[name].high
+    assert audit.outcomes.overall["brier_score"].value == metrics.brier_score(Y, SCORE)
+
+
+def test_it_says_what_the_audit_of_a_network_says_of_its_outcomes():
+    import torch
+
+    torch.manual_seed(0)
+    x = torch.tensor(np.stack([SCORE, Y + 0.1 * SCORE], axis=1)).float()
+    network = torch.nn.Linear(2, 1)
+    whole = dralign.audit(
+        torch.nn.Sequential(network), x, Y, sensitive_features=GROUP, n_splits=20, **FEW
+    )
+    prob = network(x).sigmoid()[:, 0].detach().numpy()
+    alone = dralign.audit_predictions(Y, prob, GROUP, **FEW)
+    for mine, theirs in zip(alone.outcomes.groups, whole.outcomes.groups, strict=True):
+        values = {name: one.value for name, one in theirs.figures.items()}
+        assert {name: one.value for name, one in mine.figures.items()} == pytest.approx(values)
+    assert alone.findings[0].split("(")[0] == whole.findings[0].split("(")[0]
+
+
+def test_the_terminal_and_the_page_tell_the_groups_and_nothing_of_a_network(tmp_path):
+    audit = dralign.audit_predictions(Y, SCORE, GROUP, meaning=Meaning(positive="granted"), **FEW)
+    shown = " ".join(str(audit).split())
+    assert shown.startswith("Audit of 600 predictions (group 'men' ")
+    assert "Group 'men' is decided 'granted' most often" in shown
+    assert "they certify nothing" in shown
+    page = audit.to_html(tmp_path / "audit.html").read_text()
+    assert "What is decided" in page
+    assert "Figures of each group" in page
+    text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    for word in ("rationale", "What the network", "Independence", "noise floor"):
+        assert word not in text
+    assert json.loads(json.dumps(audit.to_dict()))["format"] == "dralign audit of predictions"
+
+
+def test_names_from_data_are_escaped_on_the_page(tmp_path):
+    hostile = np.where(GROUP == "men", "<script>alert(1)</script>", "women")
+    page = dralign.audit_predictions(Y, SCORE, hostile, **FEW).to_html(tmp_path / "a.html")
+    assert "<script>alert(1)" not in page.read_text()
+
+
+def test_small_groups_are_named_and_their_figures_withheld():
+    group = GROUP.astype(object).copy()
+    group[:6] = "few"
+    group[6:16] = None
+    with pytest.warns(DralignWarning, match="fewer than 10 rows, so that figures are withheld"):
+        audit = dralign.audit_predictions(Y, SCORE, group, **FEW)
+    assert audit.withheld == ("few",)
+    assert sorted(audit.groups) == ["men", "women"]
+    assert audit.notes[0] == "10 rows of no group take no part"
+    assert "few" in str(audit)
+    whole = dralign.audit_predictions(Y, SCORE, group, min_group_size=0, **FEW)
+    assert sorted(whole.groups) == ["few", "men", "women"]
+
+
+def test_the_same_seed_gives_the_same_intervals():
+    one, other = (dralign.audit_predictions(Y, SCORE, GROUP, seed=3, **FEW) for _ in range(2))
+    assert one.outcomes == other.outcomes
+    assert one.outcomes != dralign.audit_predictions(Y, SCORE, GROUP, seed=4, **FEW).outcomes
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "line"),
+    [
+        ({"y_score": 3 * SCORE}, DataError, r"probabilities in \[0, 1\], got"),
+        ({"y_true": Y + 1}, DataError, "y_true: expected labels 0 and 1"),
+        ({"sensitive_features": GROUP[:9]}, GroupError, "expected 600 rows, got 9"),
+        ({"sensitive_features": ["a"] * 600}, GroupError, "all rows are in one group"),
+        ({"n_bootstrap": 3}, OptionError, "n_bootstrap: expected at least 20, got 3"),
+        ({"threshold": 2}, OptionError, "threshold: expected a number from 0 to 1, got 2"),
+    ],
+)
+def test_a_mistake_is_one_line(given, error, line):
+    with pytest.raises(error, match=line):
+        dralign.audit_predictions(
+            **{"y_true": Y, "y_score": SCORE, "sensitive_features": GROUP, **FEW, **given}
+        )
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"score": SCORE, "loan": np.where(Y, "granted", "refused"), "sex": GROUP})
+    frame.to_csv("scores.csv", index=False)
+    return ["audit", "scores.csv", "--label", "loan", "--sensitive", "sex", "--bootstrap", "30"]
+
+
+def test_the_command_audits_a_column_of_scores(table, capsys):
+    command = [*table, "--score", "score", "--positive", "granted", "--threshold", "0.3"]
+    assert main([*command, "--out", "audit.html"]) == 0
+    assert "Audit of 600 predictions" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    form = json.loads(capsys.readouterr().out)
+    alone = dralign.audit_predictions(Y, SCORE, GROUP, threshold=0.3, **FEW).to_dict()
+    assert form["outcomes"]["gaps"] == alone["outcomes"]["gaps"]
+    assert form["meaning"]["positive"] == "granted"
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        (["--score", "points"], "no column 'points'"),
+        (["--score", "score"], "which of 'granted' and 'refused' counts as positive"),
+        (["--threshold", "0.3"], "--threshold: only with --score"),
+        (["--score", "score", "--model", "a:b"], "--model: of a network; --score takes"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_line(table, more, line, capsys):
+    assert main([*table, *more]) == 2
+    assert line in capsys.readouterr().err

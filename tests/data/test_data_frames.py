@@ -1,0 +1,42 @@
+"""Frames of other libraries are read as those of pandas."""
+
+import builtins
+
+import pyarrow as pa
+import pytest
+import torch
+
+from dralign.data import load_table
+from dralign.errors import DataError
+from tables.make import people
+
+COLUMNS = {"label": "loan", "positive": "yes", "sensitive": "sex"}
+
+
+def test_a_frame_of_arrow_is_the_dataset_of_its_pandas_frame():
+    frame = people()
+    one, other = load_table(frame, **COLUMNS), load_table(pa.Table.from_pandas(frame), **COLUMNS)
+    for part in ("train", "validation", "test"):
+        for name in ("x", "y", "group"):
+            ours, theirs = (getattr(getattr(data, part), name) for data in (one, other))
+            assert torch.equal(ours, theirs)
+    assert one.group_names == other.group_names
+
+
+@pytest.mark.parametrize("table", [[1, 2], 3, {"loan": [1]}])
+def test_what_is_no_frame_is_refused_in_one_line(table):
+    with pytest.raises(DataError, match="expected a file, or a frame of pandas, polars or pyarrow"):
+        load_table(table, **COLUMNS)
+
+
+def test_without_narwhals_the_line_says_what_to_do(monkeypatch):
+    real = builtins.__import__
+
+    def missing(name, *rest):
+        if name == "narwhals":
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(DataError, match=r"pyarrow.lib.Table needs narwhals; pass table.to_pandas"):
+        load_table(pa.table({"a": [1]}), **COLUMNS)
