@@ -24,6 +24,7 @@ from dralign.rationale.derivatives import (
     only_once,
     require_visible,
 )
+from dralign.rationale.inputs import Inputs
 from dralign.rationale.outputs import kind, warn_of_probabilities
 from dralign.rationale.usage import require_unused
 
@@ -167,7 +168,7 @@ class RationaleAlignment:
         self._unsure = bool(line)
         return line
 
-    def refuse_hidden(self, x: Tensor, missing: Sequence[Layer]) -> None:
+    def refuse_hidden(self, x: Inputs, missing: Sequence[Layer]) -> None:
         """Checks, once for a layer, that one without a gradient for the rows x is not used by them.
 
         Raises:

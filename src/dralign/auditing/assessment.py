@@ -1,6 +1,5 @@
 """The audit of a trained network: group figures, rationales, and what single parts do."""
 
-import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from dralign.rationale.coverage import warn_of_low_coverage
 from dralign.rationale.fast_ablation import linear_stack
 from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode
+from dralign.rationale.inputs import bundled, numbers_of_a_row
 from dralign.rationale.rows import check_rows, random_state_kept, require_finite_loss
 from dralign.rationale.usage import notice_probabilities, require_gradients
 from dralign.study import environment
@@ -85,7 +85,8 @@ def audit(
             object with them as ``.logits``. Of a compiled one the module it was made from is taken.
             Or a fitted estimator that holds one as ``module_``, as ``DRAlignClassifier`` does, also
             as the last step of a pipeline, or found by a search.
-        x: (n, ...) inputs; X of an estimator.
+        x: (n, ...) inputs. A tuple of tensors is given to the network by position, a dict by
+            keyword. X of an estimator.
         label: (n,) labels 0/1, or 0..C-1; y of an estimator. With more than two classes the group
             figures and the network without its top units are left out.
         group: (n,) int64 codes 0..G-1, -1 where missing, as a tensor or numpy array; or columns of
@@ -123,8 +124,8 @@ def audit(
     given = opened(model, x, label)
     meaning = meaning or Meaning(positive=given.positive, inputs=given.inputs)
     if batch_rows is None:
-        size = math.prod(np.shape(given.x)[1:])
-        batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
+        size = numbers_of_a_row(bundled(given.x))
+        batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * size)))
     _check_options(
         n_splits=n_splits,
         n_bootstrap=n_bootstrap,

@@ -8,6 +8,7 @@ from weakref import WeakSet
 from torch import Tensor, nn
 
 from dralign.errors import DralignWarning, ModelError
+from dralign.rationale.inputs import Inputs, run
 
 # The functions whose output is no logit, by the names of their nodes in autograd's graph. Log-
 # softmax is not among them: its softmax is that of the logits, and so are loss and probabilities.
@@ -19,9 +20,9 @@ _SHAPING = {
 _told: WeakSet[nn.Module] = WeakSet()  # one line per network, not one per step
 
 
-def logits(model: nn.Module, x: Tensor) -> Tensor:
+def logits(model: nn.Module, x: Inputs) -> Tensor:
     """The network's output for the rows x; see ``logits_in``."""
-    return logits_in(model(x))
+    return logits_in(run(model, x))
 
 
 def logits_in(output: object) -> Tensor:
