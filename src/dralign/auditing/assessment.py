@@ -146,8 +146,8 @@ def audit(
     device = chosen[0].weight(parameters).device
     with evaluation_mode(inner), random_state_kept(device):
         rows = check_rows(inner, given.x, given.label, codes)
-        require_finite_loss(inner, rows, batch_rows)
-        notice_probabilities(inner, rows.x, chosen, stacklevel=2)
+        outputs = require_finite_loss(inner, rows, batch_rows)
+        notice_probabilities(inner, rows.x, chosen, outputs=outputs, stacklevel=2)
         require_gradients(inner, rows, chosen)
         stack = linear_stack(inner, rows.x) is not None
         network = Network(inner, rows, chosen, stack, batch_rows, min_group_size)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from dralign.errors import ModelError
 from dralign.rationale.derivatives import limits_explained, recurrence_without_cudnn
 from dralign.rationale.inputs import Inputs
-from dralign.rationale.layers import Layer
+from dralign.rationale.layers import Layer, original
 from dralign.rationale.losses import RowLoss, per_sample_loss
 from dralign.rationale.outputs import logits
 
@@ -77,6 +77,7 @@ def group_gradients(
     Raises:
         ModelError: if no layer has a gradient, or torch can't take one.
     """
+    model = original(model)
     named = dict(model.named_parameters(remove_duplicate=False))
     leaves = [layer.weight(named) for layer in layers]
     result: list[list[Gradients | None]] = []

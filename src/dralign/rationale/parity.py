@@ -151,9 +151,9 @@ def parity_scores(
     with evaluation_mode(network), random_state_kept(weights[0].device):
         rows = check_rows(network, given.x, given.label, codes, loss=row_loss(loss))
         used = _engine_for(network, rows, method, engine)
-        require_finite_loss(network, rows, batch_rows)
+        outputs = require_finite_loss(network, rows, batch_rows)
         if loss is None:
-            notice_probabilities(network, rows.x, chosen, stacklevel=2)
+            notice_probabilities(network, rows.x, chosen, outputs=outputs, stacklevel=2)
         measured = entries_measured(chosen, weights, granularity, sample, seed)
         if method == "taylor":
             require_gradients(network, rows, chosen)

@@ -76,8 +76,11 @@ def check_rows(
     return Rows(inputs, labels.to(torch.int64) if classes else labels, codes, n_groups, loss)
 
 
-def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
+def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> Tensor:
     """Runs the network once over all rows, so that what is wrong is said before the long work.
+
+    Returns:
+        The outputs of all rows.
 
     Raises:
         DataError: if the network can't run on these rows, a label is out of range, or the mean
@@ -85,6 +88,7 @@ def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
         ModelError: if the output is not one of logits.
     """
     total = torch.zeros(rows.n_groups, dtype=torch.float64, device=rows.x.device)
+    outputs = []
     top = int(rows.label.max()) if rows.loss is per_sample_loss else 0
     with torch.no_grad():
         for block in torch.arange(len(rows.x), device=rows.x.device).split(batch_rows):
@@ -94,6 +98,7 @@ def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
             except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
                 raise DataError(_misfit(model, x, error)) from error
             output = logits_in(returned)
+            outputs.append(output)
             n_labels = 2 if output.numel() == len(x) else int(output.shape[-1])
             if top >= n_labels:
                 raise DataError(f"label: expected 0 to {n_labels - 1} for this output, got {top}")
@@ -105,6 +110,7 @@ def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
                 f"the mean loss of group {code} is {loss}: look for NaN or infinite values in x "
                 "or in the network's weights"
             )
+    return torch.cat(outputs)
 
 
 @contextmanager
