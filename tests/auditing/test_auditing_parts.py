@@ -7,9 +7,12 @@ import torch
 from torch import nn
 
 from dralign.auditing import audit
-from dralign.auditing.parts import PARTS
+from dralign.auditing.parts import PARTS, chosen_parts, plan_for
+from dralign.auditing.removal import Network
 from dralign.errors import OptionError
 from dralign.models import mlp
+from dralign.rationale import select_layers
+from dralign.rationale.rows import check_rows
 from synthetic import crossed_rows
 
 QUICK = {"n_splits": 20, "n_bootstrap": 20, "min_group_size": 1}
@@ -87,3 +90,18 @@ def test_independence_costs_little_where_every_removal_is_a_run():
     found = audit(model, x, y, group=group, parts=["independence"], **QUICK)
     assert sorted({one.size for one in found.independence}) == [1, 4, 16]
     assert 80 < len(runs) < 150
+
+
+@pytest.mark.parametrize(("depth", "sample"), [(2, 100), (10, 50), (60, 20)])
+def test_a_sample_of_a_network_that_is_no_stack_is_about_1000_removals(depth, sample):
+    model = nn.Sequential(*(nn.Linear(30, 30) for _ in range(depth)), nn.LayerNorm(30))
+    x, y, group = crossed_rows(20, 30, dtype=torch.float32)
+    rows = check_rows(model, x, y, group)
+    network = Network(model, rows, select_layers(model), stack=False, batch_rows=20)
+    plan = plan_for(network, chosen_parts(None), None)
+    assert plan.sample == sample
+    assert any(f"{sample} weights and {sample} units a layer" in note for note in plan.notes)
+    few = Network(model, rows, select_layers(model, 1), stack=False, batch_rows=20)
+    assert plan_for(few, chosen_parts(None), None).sample is None
+    whole = Network(model, rows, select_layers(model), stack=True, batch_rows=20)
+    assert plan_for(whole, chosen_parts(None), None).sample is None

@@ -98,8 +98,8 @@ def audit(
         n_splits: random splits for the noise floor, at least 20; 200 and more are reliable.
         n_bootstrap: draws for the intervals.
         sample: weights, and units, a layer whose exact influence is measured; None measures all,
-            but 100 a layer where the fast engine can't take the network and it has more than 5,000
-            weights.
+            but about 1,000 removals, of 20 to 100 weights and units a layer, where the fast engine
+            can't take the network and it has more than 1,000 weights.
         top: units and weights to list.
         seed: of splits, draws and samples.
         batch_rows: rows in a block; memory grows with it. None takes 4,096, or fewer of images: as

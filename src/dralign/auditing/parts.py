@@ -13,8 +13,9 @@ PARTS: Final[tuple[AuditPart, ...]] = get_args(AuditPart)
 SET_SIZES, N_SETS = (1, 4, 16, 64, 256), 20
 # Where every removal is a run of the network: 120 runs, and not nearly 7,000.
 FEW_SET_SIZES, FEW_SETS = (1, 4, 16), 5
-MOST_PLAIN_RUNS = 5_000
-PLAIN_SAMPLE = 100
+# So are exact influences: all of them, or a sample of about as many removals over all layers.
+MOST_PLAIN_RUNS = 1_000
+LEAST_SAMPLE, MOST_SAMPLE = 20, 100
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def plan_for(network: Network, parts: frozenset[AuditPart], sample: int | None) 
     n_weights = sum(layer.part(layer.weight(named)).numel() for layer in network.layers)
     notes = []
     if sample is None and not network.stack and n_weights > MOST_PLAIN_RUNS:
-        sample = PLAIN_SAMPLE
+        each = MOST_PLAIN_RUNS // (2 * len(network.layers))  # as many weights as units
+        sample = min(max(each, LEAST_SAMPLE), MOST_SAMPLE)
         why = f"{n_weights} weights, each a run of this network: exact influences are those of "
         line = f"{why}{sample} weights and {sample} units a layer, drawn at random"
     else:
