@@ -1,13 +1,18 @@
 """What the documents promise exists, and their code runs as it stands."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import records as made_up
+from dralign._torchvision import vision_models
+from dralign.errors import ModelError
+from dralign.rationale import unregister_layer
 from dralign.study import Ledger
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,12 +67,44 @@ def a_folder_to_work_in(tmp_path, monkeypatch):
             ledger.add(record)
 
 
+OTHER_PACKAGES = ("transformers", "lightning", "skorch")
+
+
+def code_blocks(page: str) -> list[str]:
+    """The Python of a page."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def package_of(block: str) -> str:
+    """The package that a block needs beside ours; empty for none."""
+    return next((name for name in OTHER_PACKAGES if re.search(rf"(import|from) {name}", block)), "")
+
+
 # Those of measures.md and extending.md are run by tests of their own.
-@pytest.mark.parametrize("page", ["data.md", "postprocessing.md", "studies.md", "training.md"])
+@pytest.mark.parametrize(
+    "page", ["data.md", "networks.md", "postprocessing.md", "studies.md", "training.md"]
+)
 @pytest.mark.filterwarnings("ignore::dralign.errors.DralignWarning")
 def test_code_blocks_of_a_page_run_in_order(page, a_folder_to_work_in):
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     names: dict[str, object] = {}
-    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
-        exec(compile(block, page, "exec"), names)
+    try:
+        for block in code_blocks(page):
+            if not package_of(block):
+                exec(compile(block, page, "exec"), names)
+    finally:
+        unregister_layer(torch.nn.Embedding)  # networks.md registers it
     assert names
+
+
+@pytest.mark.parametrize("package", OTHER_PACKAGES)
+@pytest.mark.filterwarnings("ignore")  # those of other packages
+def test_recipes_for_other_packages_run(package, a_folder_to_work_in):
+    if package == "transformers":  # which imports torchvision: after our own way of doing so
+        with suppress(ModelError):
+            vision_models()
+    pytest.importorskip(package, reason=f"{package} is not installed")
+    blocks = [block for block in code_blocks("networks.md") if package_of(block) == package]
+    assert blocks
+    for block in blocks:
+        exec(compile(block, package, "exec"), {"__name__": "recipe"})

@@ -177,6 +177,26 @@ def test_an_audit_runs_from_end_to_end(name):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.parametrize("name", ["BERT", "GPT-2"])
+def test_a_dict_of_words_and_mask_is_taken_by_step_scores_and_audit(name):
+    model, x, y, group = case(name)
+    given = {"input_ids": x, "attention_mask": torch.ones_like(x)}
+    results = []
+    for inputs in (x, given):
+        model.zero_grad()
+        value = aligned_backward(
+            model, inputs, label=y, group=group, n_groups=2, alignment=RationaleAlignment(model),
+            alignment_weight=0.1,
+        )  # fmt: skip
+        grad = next(layer for layer in select_layers(model)).parameter
+        scores = parity_scores(model, inputs, y, group=group, layers=2, sample=4)
+        found = audit(model, inputs, y, group=group, parts=["outcomes"], n_bootstrap=20)
+        gap = found.outcomes.gaps["soft_demographic_parity"].value
+        results.append((value, model.get_parameter(grad).grad, scores.total, gap))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-7)
+
+
 @pytest.mark.parametrize("make", [bert, gpt2])
 def test_fused_attention_is_one_line_and_eager_attention_works(make):
     x, y, group = (

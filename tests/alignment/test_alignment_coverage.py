@@ -14,11 +14,14 @@ from dralign.alignment import RationaleAlignment, aligned_backward
 from dralign.auditing import audit
 from dralign.errors import DralignWarning, ModelError
 from dralign.rationale import (
+    LayerType,
     coverage_of,
     group_losses,
     parity_scores,
     per_sample_loss,
+    register_layer,
     select_layers,
+    unregister_layer,
 )
 from synthetic import crossed_rows
 
@@ -77,6 +80,9 @@ def tied() -> nn.Module:
     return model
 
 
+LARGEST = (
+    ": e5 (Embedding, 31 %), e4 (Embedding, 25 %), e3 (Embedding, 19 %) and 2 more are left out"
+)
 # Networks; of how many entries of weights how many take part; and what is left out.
 COVERED = {
     "biases and norms do not count": (
@@ -87,15 +93,15 @@ COVERED = {
     "embedding": (
         lambda: Named(embed=nn.Embedding(5, 2), head=nn.Linear(10, 1)),
         (10, 20),
-        ": embed (50 %) is left out",
+        ": embed (Embedding, 50 %) is left out",
     ),
-    "a parameter of the user's own": (Own, (30, 150), ": W (80 %) is left out"),
+    "a parameter of the user's own": (Own, (30, 150), ": W (Parameter, 80 %) is left out"),
     "bilinear": (
         lambda: Named(mix=nn.Bilinear(2, 3, 4), head=nn.Linear(8, 1)),
         (8, 32),
-        ": mix (75 %) is left out",
+        ": mix (Bilinear, 75 %) is left out",
     ),
-    "a tied weight counts once": (tied, (24, 48), ": more (50 %) is left out"),
+    "a tied weight counts once": (tied, (24, 48), ": more (Embedding, 50 %) is left out"),
     "attention": (lambda: nn.MultiheadAttention(4, 2), (64, 64), ""),
     "recurrence": (lambda: nn.LSTM(3, 2, 2, bidirectional=True), (160, 160), ""),
     "projected recurrence": (lambda: nn.LSTM(3, 4, proj_size=2), (88, 88), ""),
@@ -105,7 +111,7 @@ COVERED = {
             head=nn.Linear(10, 1), **{f"e{size}": nn.Embedding(size, 10) for size in range(1, 6)}
         ),
         (10, 160),
-        ": e5 (31 %), e4 (25 %), e3 (19 %) and 2 more are left out",
+        LARGEST,
     ),
 }
 
@@ -117,13 +123,17 @@ def test_coverage_is_the_share_of_the_entries_of_weights(case):
     found = coverage_of(model, select_layers(model))
     assert found.share == pytest.approx(inside / of)
     percent = 100 * inside // of
-    assert str(found) == f"rationales cover {percent} % of the weights{left_out}"
+    counted = f" ({inside} of {of}){left_out}" if left_out else ""
+    assert str(found) == f"rationales cover {percent} % of the weights{counted}"
 
 
 def test_nearly_all_is_not_written_as_all_and_little_not_as_nothing():
     model = nn.Sequential(nn.Embedding(1, 1), nn.Linear(1, 2000))
     found = coverage_of(model, select_layers(model))
-    assert str(found) == "rationales cover 99 % of the weights: 0 (0.05 %) is left out"
+    line = (
+        "rationales cover 99 % of the weights (2,000 of 2,001): 0 (Embedding, 0.05 %) is left out"
+    )
+    assert str(found) == line
 
 
 def test_a_network_without_weights_has_no_share():
@@ -142,7 +152,10 @@ def test_the_term_tells_its_share_and_frozen_weights_do_not_count_to_it():
 @pytest.mark.parametrize("door", [RationaleAlignment, taylor, audited])
 def test_less_than_half_of_the_weights_is_a_warning_unless_layers_are_named(door):
     model = Own().double()
-    line = r"^rationales cover 20 % of the weights: W \(80 %\) is left out; name the layers"
+    line = (
+        r"^rationales cover 20 % of the weights \(30 of 150\): W \(Parameter, 80 %\) is left out; "
+        "name the layers"
+    )
     with pytest.warns(DralignWarning, match=line) as caught:
         door(model)
     assert caught[0].filename == __file__ or door is not RationaleAlignment
@@ -159,10 +172,75 @@ def test_scores_and_audit_hold_the_share_and_the_audit_says_it():
     with pytest.warns(DralignWarning, match="rationales cover 20 %"):
         found = audited(model)
     assert found.provenance["coverage"] == pytest.approx(0.2)
-    assert "Note: rationales cover 20 % of the weights: W (80 %) is left out" in str(found)
+    line = "Note: rationales cover 20 % of the weights (2 of 10): W (Parameter, 80 %) is left out"
+    assert line in " ".join(str(found).split())
     whole = audited(nn.Sequential(nn.Linear(4, 1)).double())
     assert whole.provenance["coverage"] == 1
     assert "rationales cover" not in str(whole)
+
+
+@pytest.mark.parametrize("door", [RationaleAlignment, step, taylor, audited])
+def test_quantised_weights_are_refused_in_one_line(door):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch is about to move its quantisation elsewhere
+        kind = torch.ao.quantization.default_dynamic_qconfig
+        model = torch.ao.quantization.quantize_dynamic(
+            nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1)), {"0": kind}
+        )
+    select_layers(model, ["1"])
+    with pytest.raises(ModelError, match="layer '0': its weight is quantised, and has no gradient"):
+        door(model.double())
+
+
+def test_weights_of_whole_numbers_are_refused_in_one_line():
+    model = nn.Linear(4, 1)
+    model.weight = nn.Parameter(torch.ones(1, 4, dtype=torch.int8), requires_grad=False)
+    with pytest.raises(ModelError, match="layer 'linear': weight is quantised"):
+        select_layers(model)
+
+
+@pytest.fixture
+def embeddings_take_part():
+    register_layer(LayerType(nn.Embedding))
+    yield
+    unregister_layer(nn.Embedding)
+
+
+@pytest.mark.parametrize("make", [nn.LSTM, nn.GRU])
+def test_a_registered_embedding_takes_part_with_a_unit_for_each_word(embeddings_take_part, make):
+    """All of a network of words and recurrence: the fast step, the term, exact scores."""
+    model, x, y, group = words(make)
+    term = RationaleAlignment(model)
+    assert term.layers[0] == "embed"
+    assert term.coverage == 1
+    losses = per_sample_loss(model(x), y)
+    (losses.mean() + 0.1 * term.align(group_losses(losses, group, n_groups=2))).backward()
+    expected = [p.grad for p in model.parameters()]
+    assert expected[0].abs().sum() > 0
+    model.zero_grad()
+    aligned_backward(
+        model, x, label=y, group=group, n_groups=2, alignment=term, alignment_weight=0.1
+    )
+    torch.testing.assert_close([p.grad for p in model.parameters()], expected)
+    scores = parity_scores(model, x, y, group=group, layers=["embed"], granularity="unit")
+    assert scores.scores["embed"].shape == (WORDS,)
+    used = torch.bincount(x.flatten(), minlength=WORDS) > 0
+    assert ((scores.scores["embed"] > 0) == used.numpy()).all()
+
+
+def words(make) -> tuple[nn.Module, Tensor, Tensor, Tensor]:
+    """A network of words through a recurrent layer, with rows of two groups."""
+
+    class Words(Named):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.rnn(self.embed(x))[0][:, -1])
+
+    torch.manual_seed(0)
+    model = Words(
+        embed=nn.Embedding(WORDS, 3), rnn=make(3, 4, batch_first=True), head=nn.Linear(4, 1)
+    ).double()
+    x = torch.randint(WORDS - 1, (12, 3), generator=torch.Generator().manual_seed(1))
+    return model, x, torch.arange(12) // 2 % 2, torch.arange(12) % 2
 
 
 # Weights that are used, and whose gradient is hidden

@@ -11,6 +11,7 @@ from dralign.errors import DataError, GroupTypeError, OptionError
 from dralign.gaps import gap_names, resolve_gap
 from dralign.rationale import group_losses, per_sample_loss, select_layers
 from dralign.step import batch_in_blocks
+from synthetic import crossed_rows
 
 
 class Attention(nn.Module):
@@ -298,3 +299,18 @@ def test_bad_group_and_gap_are_refused():
         aligned_backward(model, x, group=group.double(), alignment_weight=1, **common)
     with pytest.raises(OptionError, match="unknown gap 'dp'"):
         aligned_backward(model, x, group=group, alignment_weight=1, gap="dp", **common)
+
+
+def test_the_step_of_a_compiled_network_is_that_of_its_module():
+    x, y, group = crossed_rows()
+    gradients = []
+    for wrap in (lambda model: model, lambda model: torch.compile(model, backend="eager")):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 5), nn.Tanh(), nn.Linear(5, 1)).double()
+        given = wrap(model)
+        aligned_backward(
+            given, x, label=y, group=group, n_groups=2, alignment=RationaleAlignment(given),
+            alignment_weight=0.1,
+        )  # fmt: skip
+        gradients.append([p.grad for p in model.parameters()])
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))

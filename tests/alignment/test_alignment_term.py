@@ -383,9 +383,14 @@ def test_functional_call_takes_the_given_parameters():
         RationaleAlignment(model).align(strata_of(model, *data), params={})
 
 
-def test_compiled_model_is_refused_with_a_way_out():
-    with pytest.raises(ModelError, match="compile around the term instead"):
-        RationaleAlignment(torch.compile(smooth_mlp()))
+def test_the_term_of_a_compiled_model_is_that_of_its_module():
+    model = smooth_mlp()
+    term = RationaleAlignment(torch.compile(model, backend="eager"))
+    data = crossed_rows()
+    plain = RationaleAlignment(model)
+    assert term.layers == plain.layers
+    assert term.coverage == 1
+    assert torch.equal(term.align(strata_of(model, *data)), plain.align(strata_of(model, *data)))
 
 
 def test_bfloat16_autocast_stays_near_the_full_precision_term():

@@ -12,7 +12,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 from torch import nn
 
-from dralign.auditing import assessment, audit, removal
+from dralign.auditing import audit, parts, removal
 from dralign.auditing.factors import Factors, Passes, gradient_source
 from dralign.auditing.noise import similarity_tests
 from dralign.errors import DataError, GroupError, GroupTypeError, ModelError, OptionError
@@ -92,7 +92,7 @@ def test_a_planted_unit_that_reads_the_group_is_found_at_rank_1(seed):
 
 def test_exchangeable_groups_cry_wolf_in_2_to_9_per_cent_of_200_data_sets(monkeypatch):
     # The other parts of the audit draw from streams of their own: here they are kept short.
-    monkeypatch.setattr(assessment, "N_SETS", 1)
+    monkeypatch.setattr(parts, "N_SETS", 1)
     monkeypatch.setattr(removal, "RANDOM_DRAWS", 1)
     flagged = flagged_by_size = 0
     for seed in range(200):

@@ -105,6 +105,16 @@ def test_an_artifact_is_audited_on_a_table_with_its_own_label_and_groups(net, ca
     assert "Audit of net on people.csv" in page
 
 
+def test_parts_of_an_audit_are_chosen_with_commas(net, capsys):
+    command = ["audit", net, "people.csv", "--json", *FEW, "--parts"]
+    assert main([*command, "outcomes, independence"]) == 0
+    form = json.loads(capsys.readouterr().out)
+    assert form["provenance"]["parts"] == ["outcomes", "independence"]
+    assert [*form["provenance"]["seconds"]] == ["group figures", "independence"]
+    assert main([*command, "scores"]) == 2
+    assert "unknown part of an audit 'scores'; known: outcomes" in capsys.readouterr().err
+
+
 def test_a_label_that_is_no_good_for_people_is_told_so(net, capsys):
     assert main(["audit", net, "people.csv", "--favourable", "refused", "--json", *FEW]) == 0
     form = json.loads(capsys.readouterr().out)

@@ -117,6 +117,47 @@ def test_a_frozen_network_is_looked_at_too_and_stays_frozen():
     assert not any(p.requires_grad for p in model.parameters())
 
 
+class Squashes(torch.autograd.Function):
+    """A sigmoid that autograd's graph does not tell."""
+
+    @staticmethod
+    def forward(ctx, z: Tensor) -> Tensor:
+        return 1 / (1 + torch.exp(-z))
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+class ByHand(nn.Module):
+    """A network of probabilities that are computed by hand."""
+
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, n_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = 4 * self.head(x)
+        return Squashes.apply(z) if z.shape[1] == 1 else z.exp() / z.exp().sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_outputs_that_all_lie_between_0_and_1_are_told_where_nothing_else_tells(n_outputs):
+    torch.manual_seed(0)
+    x, y, group = crossed_rows(120, dtype=torch.float32)
+    model = ByHand(n_outputs)
+    line = (
+        r"^all outputs of the network lie in \[0, 1\], as probabilities do; dralign expects logits"
+    )
+    with pytest.warns(DralignWarning, match=line):
+        parity_scores(model, x, y, group=group, method="taylor")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DralignWarning)
+        parity_scores(model, x, y, group=group, method="taylor")  # once for a network
+        model = ByHand(n_outputs)
+        parity_scores(model.head, x, y, group=group, method="taylor")
+
+
 class Returns(nn.Module):
     """A linear network whose output is put into something."""
 

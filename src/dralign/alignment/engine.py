@@ -22,8 +22,10 @@ from dralign.alignment.term import RationaleAlignment
 from dralign.errors import DataError, ModelError, OptionError
 from dralign.gaps import Gap, check_label, resolve_gap
 from dralign.groups import check_group
-from dralign.rationale import per_sample_loss
+from dralign.rationale import original, per_sample_loss
 from dralign.rationale.derivatives import limits_explained
+from dralign.rationale.inputs import Given, Inputs, bundled
+from dralign.rationale.losses import RowLoss, row_loss
 from dralign.rationale.outputs import warn_of_probabilities
 from dralign.rationale.usage import FEW
 from dralign.step import (
@@ -51,7 +53,7 @@ Key = tuple[int, int]  # the number of a block, and of a leaf parameter
 
 def aligned_backward(
     model: nn.Module,
-    x: Tensor,
+    x: Given,
     *,
     label: Tensor,
     group: Tensor,
@@ -61,6 +63,7 @@ def aligned_backward(
     gap: str = "demographic_parity",
     fairness_weight: float = 0.0,
     n_classes: int = 2,
+    loss: RowLoss | None = None,
     micro_batch: int | None = None,
     loss_scale: float = 1.0,
 ) -> Tensor:
@@ -68,7 +71,8 @@ def aligned_backward(
 
     It stands for ``loss.backward()`` in a training loop, and gives the same gradient as
     ``loss + beta * alignment.align(...)`` at less cost: 9 forward passes' worth in all, where
-    plain training takes 3. The task loss is the mean cross-entropy over the rows.
+    plain training takes 3. The task loss is the mean over the rows of cross-entropy, or of
+    ``loss``.
 
     Each group (or each cell, where the gap conditions on the label) is forwarded by itself, once,
     so dropout draws one mask for all passes of a step. A network with batch normalisation in
@@ -82,9 +86,12 @@ def aligned_backward(
     not be wrapped in DistributedDataParallel, whose hooks give wrong second derivatives.
 
     Args:
-        model: the network that ``alignment`` was made for; it returns logits.
-        x: (n, ...) inputs, at least one row.
-        label: (n,) labels 0..C-1, of any dtype.
+        model: the network that ``alignment`` was made for; it returns logits, or an object with
+            them as ``.logits``. Of a compiled one the module it was made from is taken.
+        x: (n, ...) inputs, at least one row. A tuple of tensors is given to the network by
+            position, a dict by keyword.
+        label: (n,) labels 0..C-1, of any dtype. With a ``loss`` and no gap of labels whatever that
+            takes, a row each.
         group: (n,) int64 codes; rows coded -1 count in the task loss only.
         n_groups: the number of groups G.
         alignment: which layers are aligned, and at which granularity.
@@ -92,6 +99,8 @@ def aligned_backward(
         gap: the name of the gap, which also says which groups are aligned with which.
         fairness_weight: lambda, 0 or more; with 0 the gap is not computed.
         n_classes: the number of classes C.
+        loss: from outputs and labels to a value per row (n,), in the place of cross-entropy. The
+            gap is still that of the probabilities which the outputs say as logits.
         micro_batch: rows to forward at a time, for batches that don't fit in memory; None takes
             all. The rationale is still that of the whole batch, which costs a forward and a
             backward pass more; batch normalisation then sees one part at a time.
@@ -117,14 +126,20 @@ def aligned_backward(
     ):
         if not 0 <= weight < math.inf:
             raise OptionError(f"{name}: expected a number from 0 up, got {weight}")
-    if not len(x):
+    inputs: Inputs = bundled(x)
+    n = len(inputs)
+    if not n:
         raise DataError("x: expected at least one row, got an empty batch")
-    check_group(group, n_rows=len(x), n_groups=n_groups)
+    check_group(group, n_rows=n, n_groups=n_groups)
     chosen = resolve_gap(gap, n_classes=n_classes)
-    label = check_label(label, n_rows=len(x), n_classes=n_classes)
-    batch = batch_in_blocks(x, label, group, n_groups=n_groups, by_label=chosen.conditions_on_label)
+    by_label = chosen.conditions_on_label
+    if loss is None or fairness_weight or by_label:
+        label = check_label(label, n_rows=n, n_classes=n_classes)
+    elif label.shape[:1] != (n,):
+        raise DataError(f"label: expected {n} rows, got shape {tuple(label.shape)}")
+    batch = batch_in_blocks(inputs, label, group, n_groups=n_groups, by_label=by_label)
     return backward_in_blocks(
-        model,
+        original(model),
         batch,
         alignment=alignment,
         alignment_weight=alignment_weight,
@@ -132,6 +147,7 @@ def aligned_backward(
         fairness_weight=fairness_weight,
         n_groups=n_groups,
         passes=Passes(micro_batch, loss_scale=loss_scale),
+        of_rows=row_loss(loss),
     )
 
 
@@ -146,6 +162,7 @@ def backward_in_blocks(
     n_groups: int,
     loss: LossConvention | None = "batch_mean",
     passes: Passes = WHOLE,
+    of_rows: RowLoss = per_sample_loss,
 ) -> Tensor:
     """``aligned_backward`` for rows that already lie in blocks; used by the trainer.
 
@@ -160,13 +177,14 @@ def backward_in_blocks(
         loss: the task loss is the mean over rows, or the sum of the blocks' means (Algorithm 1);
             None leaves it out.
         passes: how the rows go through the network.
+        of_rows: the loss of each row, from outputs and labels.
 
     Returns:
         The detached value of the whole loss.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     with double_backward_kernels(model), limits_explained(), gradients_added_up(parameters):
-        step = _Step(model, batch, alignment, gap, passes)
+        step = _Step(model, batch, alignment, gap, passes, of_rows, reads_gap=fairness_weight > 0)
         parts = split(batch, passes.micro_batch)
         first = [step.forward(batch)] if len(parts) == 1 else step.values_of(parts)
         step.refuse_hidden(first)
@@ -206,7 +224,7 @@ class _Pass:
     Attributes:
         losses: each block's loss, added up over the part and divided by the rows of the whole
             block, so that the parts add up to the mean.
-        of_rows: what the gap reads of each row.
+        of_rows: what the gap reads of each row; empty where there is no gap.
         gradients: by block and leaf the gradient of the block's loss times the loss scale; of the
             blocks that are compared, and the leaves that are reached.
         state: of the random generators when it began.
@@ -233,10 +251,14 @@ class _Step:
         alignment: RationaleAlignment,
         gap: Gap,
         passes: Passes,
+        of_rows: RowLoss,
+        *,
+        reads_gap: bool,
     ) -> None:
         """Finds the leaf parameters of the layers and counts rows; nothing is run yet."""
         self.model, self.alignment, self.batch, self.gap = model, alignment, batch, gap
-        self.granularity = alignment.granularity
+        self.granularity, self.of_rows = alignment.granularity, of_rows
+        self.reads_gap = reads_gap
         self.passes, self.scale = passes, passes.loss_scale
         named = dict(model.named_parameters(remove_duplicate=False))
         self.layers = [(layer, layer.weight(named)) for layer in alignment.active_layers]
@@ -252,9 +274,10 @@ class _Step:
         """Forwards a part; with ``graph`` its gradients can be differentiated again."""
         state = random_state(self.model)
         outputs = forward_blocks(self.model, part, self.passes)
-        warn_of_probabilities(self.model, [outputs[0].grad_fn], stacklevel=4)
+        if self.reads_gap or self.of_rows is per_sample_loss:
+            warn_of_probabilities(self.model, [outputs[0].grad_fn], stacklevel=4)
         losses = [
-            per_sample_loss(output, part.y[block.rows]).sum() / rows
+            self.of_rows(output, part.y[block.rows]).sum() / rows
             for output, block, rows in zip(outputs, part.blocks, self.rows, strict=True)
         ]
         gradients = {
@@ -271,7 +294,9 @@ class _Step:
             )
             if gradient is not None
         }
-        return _Pass(losses, self.gap.of_rows(torch.cat(outputs)), gradients, state)
+        # Outputs of a loss of one's own need not be those of classes.
+        read = self.gap.of_rows(torch.cat(outputs)) if self.reads_gap else outputs[0].new_zeros(0)
+        return _Pass(losses, read, gradients, state)
 
     def refuse_hidden(self, passes: Sequence[_Pass]) -> None:
         """Checks that layers without a gradient are not used; a step with all costs nothing more.
@@ -284,9 +309,9 @@ class _Step:
             return
         missing = {id(leaf) for index, leaf in enumerate(self.leaves) if index not in reached}
         blocks = [self.batch.blocks[i].rows for i in chain(*self.compared)]
-        rows = torch.cat([self.batch.x[block][:FEW] for block in blocks])
+        rows = torch.cat([torch.arange(block.start, block.stop)[:FEW] for block in blocks])
         hidden = [layer for layer, leaf in self.layers if id(leaf) in missing]
-        self.alignment.refuse_hidden(rows, hidden)
+        self.alignment.refuse_hidden(self.batch.x[rows.to(self.batch.y.device)], hidden)
 
     def require_derivatives(self, gradients: Sequence[Tensor]) -> None:
         """Checks, at the first step, that the group gradients can be differentiated.

@@ -15,6 +15,7 @@ from dralign.rationale import (
     coverage_of,
     mean_pairwise_similarity,
     normalised_rationale,
+    original,
     select_layers,
 )
 from dralign.rationale.coverage import warn_of_low_coverage
@@ -24,6 +25,7 @@ from dralign.rationale.derivatives import (
     only_once,
     require_visible,
 )
+from dralign.rationale.inputs import Inputs
 from dralign.rationale.outputs import kind, warn_of_probabilities
 from dralign.rationale.usage import require_unused
 
@@ -56,17 +58,18 @@ class RationaleAlignment:
         """Finds the layers; costs nothing else. Warns if they hold less than half of the weights.
 
         Args:
-            model: the network, not compiled; it is not changed.
+            model: the network; it is not changed. Of a compiled one the module it was made from is
+                taken, and losses must come from that: a compiled pass has no second derivative.
             layers: ``"all"``, the last ``k`` in order of registration, or names of layers.
             granularity: ``"unit"`` (an entry per neuron or filter) or ``"parameter"`` (per weight).
 
         Raises:
-            ModelError: if no weight takes part, a name is unknown or the model is compiled.
+            ModelError: if no weight takes part, or a name is unknown.
             OptionError: if ``granularity`` or ``layers`` is unknown.
         """
         if granularity not in {"unit", "parameter"}:
             raise OptionError(unknown("granularity", granularity, ("unit", "parameter")))
-        self._model = model
+        self._model = original(model)
         self._chosen = select_layers(model, layers)
         self.granularity = granularity
         self._looked_at = False
@@ -74,7 +77,7 @@ class RationaleAlignment:
         self._unused: set[str] = set()
         if not self.layers:
             raise ModelError("every chosen layer is frozen (requires_grad=False)")
-        warn_of_low_coverage(coverage_of(model, self.active_layers), layers, stacklevel=2)
+        warn_of_low_coverage(coverage_of(self._model, self.active_layers), layers, stacklevel=2)
 
     @property
     def active_layers(self) -> tuple[Layer, ...]:
@@ -167,7 +170,7 @@ class RationaleAlignment:
         self._unsure = bool(line)
         return line
 
-    def refuse_hidden(self, x: Tensor, missing: Sequence[Layer]) -> None:
+    def refuse_hidden(self, x: Inputs, missing: Sequence[Layer]) -> None:
         """Checks, once for a layer, that one without a gradient for the rows x is not used by them.
 
         Raises:

@@ -1,9 +1,8 @@
 """The audit of a trained network: group figures, rationales, and what single parts do."""
 
-import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -14,7 +13,8 @@ from dralign.auditing.factors import gradient_source
 from dralign.auditing.influence import Exact, agreements, exact_influences, ranked, top_units
 from dralign.auditing.noise import similarity_tests
 from dralign.auditing.outcomes import outcomes
-from dralign.auditing.records import Audit, JointRemoval, Meaning, Outcomes, WhatIf
+from dralign.auditing.parts import PARTS, AuditPart, Plan, chosen_parts, plan_for
+from dralign.auditing.records import Audit, JointRemoval, Meaning, Outcomes, Similarity, WhatIf
 from dralign.auditing.removal import Network, independence, what_if
 from dralign.auditing.small import large_enough, withheld_line
 from dralign.auditing.summary import details, findings
@@ -26,17 +26,13 @@ from dralign.rationale.coverage import warn_of_low_coverage
 from dralign.rationale.fast_ablation import linear_stack
 from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode
+from dralign.rationale.inputs import bundled, numbers_of_a_row
 from dralign.rationale.rows import check_rows, random_state_kept, require_finite_loss
 from dralign.rationale.usage import notice_probabilities, require_gradients
 from dralign.study import environment
 
 Progress = Callable[[str, float], None]
-SET_SIZES, N_SETS = (1, 4, 16, 64, 256), 20
-# Where every removal is a run of the network, fewer are made.
-FEW_SET_SIZES, FEW_SETS = (1, 4, 16), 5
-MOST_PLAIN_RUNS = 5_000
 MOST_ROWS, MOST_BYTES = 4096, 2**26  # of a block
-PLAIN_SAMPLE = 100
 ENOUGH_SPLITS = 200
 LEAST = {
     "n_splits": 20,
@@ -57,6 +53,7 @@ def audit(
     sensitive_features: object = None,
     group_names: Sequence[str] | None = None,
     layers: LayerChoice = "all",
+    parts: Iterable[AuditPart] | None = None,
     n_splits: int = 200,
     n_bootstrap: int = 300,
     sample: int | None = None,
@@ -85,7 +82,8 @@ def audit(
             object with them as ``.logits``. Of a compiled one the module it was made from is taken.
             Or a fitted estimator that holds one as ``module_``, as ``DRAlignClassifier`` does, also
             as the last step of a pipeline, or found by a search.
-        x: (n, ...) inputs; X of an estimator.
+        x: (n, ...) inputs. A tuple of tensors is given to the network by position, a dict by
+            keyword. X of an estimator.
         label: (n,) labels 0/1, or 0..C-1; y of an estimator. With more than two classes the group
             figures and the network without its top units are left out.
         group: (n,) int64 codes 0..G-1, -1 where missing, as a tensor or numpy array; or columns of
@@ -94,11 +92,14 @@ def audit(
         sensitive_features: the same, under the name that scikit-learn users know; one of the two.
         group_names: the name of code 0, 1, ...; for columns the order in which they are numbered.
         layers: ``"all"``, the last ``k``, or names of layers.
+        parts: what is computed, of ``"outcomes"`` (group figures and gaps), ``"similarity"``,
+            ``"influence"`` (exact scores, and how Taylor agrees with them), ``"independence"``
+            (A.13) and ``"what_if"``, which needs ``"influence"``; None for all.
         n_splits: random splits for the noise floor, at least 20; 200 and more are reliable.
         n_bootstrap: draws for the intervals.
         sample: weights, and units, a layer whose exact influence is measured; None measures all,
-            but 100 a layer where the fast engine can't take the network and it has more than 5,000
-            weights.
+            but about 1,000 removals, of 20 to 100 weights and units a layer, where the fast engine
+            can't take the network and it has more than 1,000 weights.
         top: units and weights to list.
         seed: of splits, draws and samples.
         batch_rows: rows in a block; memory grows with it. None takes 4,096, or fewer of images: as
@@ -120,11 +121,12 @@ def audit(
         ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
             output has another shape, or a layer that is used gets no gradient.
     """
+    asked = chosen_parts(parts)
     given = opened(model, x, label)
     meaning = meaning or Meaning(positive=given.positive, inputs=given.inputs)
     if batch_rows is None:
-        size = math.prod(np.shape(given.x)[1:])
-        batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * max(size, 1))))
+        size = numbers_of_a_row(bundled(given.x))
+        batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * size)))
     _check_options(
         n_splits=n_splits,
         n_bootstrap=n_bootstrap,
@@ -144,13 +146,13 @@ def audit(
     device = chosen[0].weight(parameters).device
     with evaluation_mode(inner), random_state_kept(device):
         rows = check_rows(inner, given.x, given.label, codes)
-        require_finite_loss(inner, rows, batch_rows)
-        notice_probabilities(inner, rows.x, chosen, stacklevel=2)
+        outputs = require_finite_loss(inner, rows, batch_rows)
+        notice_probabilities(inner, rows.x, chosen, outputs=outputs, stacklevel=2)
         require_gradients(inner, rows, chosen)
         stack = linear_stack(inner, rows.x) is not None
         network = Network(inner, rows, chosen, stack, batch_rows, min_group_size)
         clock = _Clock(progress)
-        plan = _plan(network, sample)
+        plan = plan_for(network, asked, sample)
         result = _assess(
             network,
             names,
@@ -172,16 +174,6 @@ def audit(
         result, notes=[*notes, *result.notes], withheld=withheld, provenance=provenance
     )
     return replace(complete, findings=findings(complete), details=details(complete))
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How much of the exact part is done, and why."""
-
-    sample: int | None
-    set_sizes: Sequence[int]
-    n_sets: int
-    notes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -208,7 +200,7 @@ class _Clock:
 def _assess(
     network: Network,
     names: Sequence[str],
-    plan: _Plan,
+    plan: Plan,
     clock: _Clock,
     meaning: Meaning,
     options: Mapping[str, int],
@@ -216,52 +208,41 @@ def _assess(
     """All parts of the audit; each draws from a stream of its own, so none changes another."""
     streams = np.random.SeedSequence(options["seed"]).spawn(4)
     rngs = [np.random.default_rng(stream) for stream in streams]
-    binary = _n_classes(network) == 2
+    binary, parts = _n_classes(network) == 2, plan.parts
+    n_bootstrap = options["n_bootstrap"]
     decided = (
-        _decided(network, names, options["n_bootstrap"], rngs[0], clock, meaning.favourable)
-        if binary
+        _decided(network, names, n_bootstrap, rngs[0], clock, meaning.favourable)
+        if binary and "outcomes" in parts
         else None
     )
-    source = gradient_source(
-        network.model, network.rows, network.layers, batch_rows=network.batch_rows
+    similarity, cost = (
+        _similarity(network, options["n_splits"], n_bootstrap, rngs[1], clock)
+        if "similarity" in parts
+        else ({}, "")
     )
-    with clock.stage("similarity") as report:
-        similarity = similarity_tests(
-            network.model,
-            network.rows,
-            network.layers,
-            source,
-            n_splits=options["n_splits"],
-            n_bootstrap=options["n_bootstrap"],
-            rng=rngs[1],
-            report=report,
-        )
-    with clock.stage("exact influences") as report:
-        exact = exact_influences(
-            network.model,
-            network.rows,
-            network.layers,
-            sample=plan.sample,
-            seed=options["seed"],
-            batch_rows=network.batch_rows,
-            report=report,
-        )
+    exact = _exact(network, plan, options["seed"], clock) if "influence" in parts else None
+    together = _together(network, names, plan, rngs[2], clock) if "independence" in parts else []
     return Audit(
         groups=dict(zip(names, network.rows.counts.long().tolist(), strict=True)),
         outcomes=decided,
         similarity=similarity,
-        influence=ranked(exact, network.layers, top=options["top"]),
-        agreement=agreements(exact, network.layers, names),
-        independence=_together(network, names, plan, rngs[2], clock),
-        what_if=_without(network, exact, rngs[3], clock) if binary else [],
+        influence=ranked(exact, network.layers, top=options["top"]) if exact else None,
+        agreement=agreements(exact, network.layers, names) if exact else [],
+        independence=together,
+        what_if=(
+            _without(network, exact, rngs[3], clock)
+            if binary and exact and "what_if" in parts
+            else []
+        ),
         findings=(),
         meaning=meaning,
         notes=_notes(plan, binary, options["n_splits"]),
         provenance={
             **options,
+            "parts": [part for part in PARTS if part in parts],
             "n_sets": plan.n_sets,
             "sample": plan.sample,
-            "cost_of_a_split": source.cost,
+            "cost_of_a_split": cost,
             "layers": [layer.name for layer in network.layers],
             "seconds": clock.seconds,
             "environment": dict(environment()),
@@ -292,6 +273,41 @@ def _decided(
         )
 
 
+def _similarity(
+    network: Network, n_splits: int, n_bootstrap: int, rng: np.random.Generator, clock: _Clock
+) -> tuple[Mapping[str, Similarity], str]:
+    """The similarity against its noise floor, and what a split costs."""
+    source = gradient_source(
+        network.model, network.rows, network.layers, batch_rows=network.batch_rows
+    )
+    with clock.stage("similarity") as report:
+        tests = similarity_tests(
+            network.model,
+            network.rows,
+            network.layers,
+            source,
+            n_splits=n_splits,
+            n_bootstrap=n_bootstrap,
+            rng=rng,
+            report=report,
+        )
+    return tests, source.cost
+
+
+def _exact(network: Network, plan: Plan, seed: int, clock: _Clock) -> Exact:
+    """Exact and first-order influences."""
+    with clock.stage("exact influences") as report:
+        return exact_influences(
+            network.model,
+            network.rows,
+            network.layers,
+            sample=plan.sample,
+            seed=seed,
+            batch_rows=network.batch_rows,
+            report=report,
+        )
+
+
 def _named_inputs(meaning: Meaning, network: Network) -> Meaning:
     """The meaning, with inputs only if it is the first of the layers that takes them."""
     layer = network.layers[0]
@@ -302,7 +318,7 @@ def _named_inputs(meaning: Meaning, network: Network) -> Meaning:
 
 
 def _together(
-    network: Network, names: Sequence[str], plan: _Plan, rng: np.random.Generator, clock: _Clock
+    network: Network, names: Sequence[str], plan: Plan, rng: np.random.Generator, clock: _Clock
 ) -> list[JointRemoval]:
     """The test of A.13."""
     with clock.stage("independence") as report:
@@ -345,36 +361,17 @@ def _notes_on_rows(
     return notes
 
 
-def _notes(plan: _Plan, binary: bool, n_splits: int) -> list[str]:
+def _notes(plan: Plan, binary: bool, n_splits: int) -> list[str]:
     """What was left out or approximated."""
     notes = list(plan.notes)
-    if not binary:
+    if not binary and plan.parts & {"outcomes", "what_if"}:
         notes.append("group figures and the what-if need two classes and are left out")
-    if n_splits < ENOUGH_SPLITS:
+    if n_splits < ENOUGH_SPLITS and "similarity" in plan.parts:
         notes.append(
             f"the noise floor rests on {n_splits} random splits; {ENOUGH_SPLITS} or more are "
             "reliable"
         )
     return notes
-
-
-def _plan(network: Network, sample: int | None) -> _Plan:
-    """Everything where that is cheap, a sample where every removal is a run of the network."""
-    named = dict(network.model.named_parameters(remove_duplicate=False))
-    n_weights = sum(layer.part(layer.weight(named)).numel() for layer in network.layers)
-    notes = []
-    few = not network.stack and n_weights > MOST_PLAIN_RUNS
-    if few and sample is None:
-        sample = PLAIN_SAMPLE
-        notes.append(
-            f"{n_weights} weights, each a run of this network: exact influences are those of "
-            f"{sample} weights and {sample} units a layer, drawn at random"
-        )
-    elif sample is not None:
-        notes.append(f"exact influences are those of {sample} weights and units a layer, at random")
-    if few:
-        return _Plan(sample, FEW_SET_SIZES, FEW_SETS, notes)
-    return _Plan(sample, SET_SIZES, N_SETS, notes)
 
 
 def _n_classes(network: Network) -> int:

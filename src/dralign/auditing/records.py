@@ -306,6 +306,8 @@ class PredictionAudit:
 class Audit:
     """What an audit found: figures with their uncertainty, no verdict.
 
+    A part that was not asked for is empty, or None.
+
     Attributes:
         groups: rows of each group, by name.
         outcomes: what the network decides; None with more than two classes.
@@ -326,7 +328,7 @@ class Audit:
     groups: Mapping[str, int]
     outcomes: Outcomes | None
     similarity: Mapping[str, Similarity]
-    influence: Influence
+    influence: Influence | None
     agreement: Sequence[Agreement]
     independence: Sequence[JointRemoval]
     what_if: Sequence[WhatIf]

@@ -19,6 +19,7 @@ from dralign.networks import probability
 from dralign.rationale import Layer, logits_in, per_sample_loss
 from dralign.rationale.ablation import Target, plain_ablation
 from dralign.rationale.fast_ablation import fast_ablation
+from dralign.rationale.inputs import Inputs, arguments, one_tensor
 from dralign.rationale.rows import Rows
 
 Floats = NDArray[np.float64]
@@ -67,8 +68,9 @@ class Network:
             for start in range(0, len(self.rows.x), self.batch_rows):
                 block = slice(start, start + self.batch_rows)
                 x = self.rows.x[block]
-                inputs = x.double() if self.stack else x
-                yield block, logits_in(functional_call(self.model, dict(tensors), (inputs,)))
+                inputs: Inputs = one_tensor(x, "a stack").double() if self.stack else x
+                returned = functional_call(self.model, dict(tensors), *arguments(inputs))
+                yield block, logits_in(returned)
 
     def group_losses(self, tensors: Mapping[str, Tensor]) -> Floats:
         """(G,) mean losses of the groups."""

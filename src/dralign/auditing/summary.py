@@ -61,7 +61,7 @@ def predictions_summary(audit: "PredictionAudit") -> str:
 
 def _ranked(audit: "Audit") -> list[str]:
     """The plain sentences, the most important ones first."""
-    plain = [_in_plain_words(audit)]
+    plain = [_in_plain_words(audit)] if audit.similarity else []
     if audit.outcomes is None:
         return plain
     decided, *rest = _decisions(audit.outcomes, audit.meaning)
@@ -72,8 +72,9 @@ def terminal_summary(audit: "Audit") -> str:
     """Everything that fits a terminal: group figures, gaps, similarity, top units, findings."""
     rows = ", ".join(f"group {name!r} {n:,}" for name, n in audit.groups.items())
     lines = [f"Audit of {sum(audit.groups.values()):,} rows ({rows})", ""]
-    lines += [*_group_table(audit), *_similarity_table(audit), *_unit_table(audit), "Findings"]
-    lines += [*_bullets(audit.findings), "", "In detail", *_bullets(audit.details)]
+    lines += [*_group_table(audit), *_similarity_table(audit), *_unit_table(audit)]
+    lines += ["Findings", *_bullets(audit.findings), ""] if audit.findings else []
+    lines += ["In detail", *_bullets(audit.details)] if audit.details else []
     for note in audit.notes:
         lines += textwrap.wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
     lines += ["", "These figures assess one network on these rows; they certify nothing."]
@@ -158,6 +159,8 @@ def _in_plain_words(audit: "Audit") -> str:
 
 def _rationales(audit: "Audit") -> Iterator[str]:
     """Whether the rationales differ by more than chance."""
+    if not audit.similarity:
+        return
     units, weights = audit.similarity["unit"], audit.similarity["parameter"]
     total, n_layers = units.total, len(units.layers)
     start = (
@@ -208,7 +211,7 @@ def _sizes(audit: "Audit") -> str:
 def _parts(audit: "Audit") -> Iterator[str]:
     """The units that stand out, and the network without them."""
     names = list(audit.groups)
-    if audit.influence.units and audit.influence.units[0].score > 0:
+    if audit.influence and audit.influence.units and audit.influence.units[0].score > 0:
         best = audit.influence.units[0]
         high = max(range(len(names)), key=lambda code: best.influences[code])
         low = min(range(len(names)), key=lambda code: best.influences[code])
@@ -285,6 +288,8 @@ def _group_table(audit: "Audit | PredictionAudit") -> list[str]:
 
 def _similarity_table(audit: "Audit") -> list[str]:
     """The similarity of each layer against its noise floor."""
+    if not audit.similarity:
+        return []
     result = audit.similarity["unit"]
     lines = ["layer".ljust(18) + "similarity".ljust(24) + "noise floor     p"]
     for one in [*result.layers, result.total]:
@@ -302,7 +307,7 @@ def _similarity_table(audit: "Audit") -> list[str]:
 def _unit_table(audit: "Audit") -> list[str]:
     """The units with the highest parity scores."""
     lines = ["unit".ljust(18) + "parity score".ljust(14) + "influence on each group"]
-    for one in audit.influence.units[:5]:
+    for one in audit.influence.units[:5] if audit.influence else ():
         influences = ", ".join(
             f"{name!r} {value:.2e}"
             for name, value in zip(audit.groups, one.influences, strict=True)

@@ -19,6 +19,7 @@ from dralign.files import check_output
 
 if TYPE_CHECKING:
     from dralign.auditing import Audit, AuditCase, PredictionAudit
+    from dralign.auditing.parts import AuditPart
 
 BETWEEN_LINES: Final = 30.0  # seconds, where no terminal shows how far it is
 
@@ -68,6 +69,13 @@ def audit(
         str,
         typer.Option(help="Layers to look at: all, the last k (a count), or names with commas."),
     ] = "all",
+    parts: Annotated[
+        str,
+        typer.Option(
+            help="What to compute, with commas: outcomes, similarity, influence, independence, "
+            "what_if; or all."
+        ),
+    ] = "all",
     splits: Annotated[int, typer.Option(help="Random splits for the noise floor.")] = 200,
     bootstrap: Annotated[int, typer.Option(help="Draws for the intervals.")] = 300,
     sample: Annotated[
@@ -107,6 +115,7 @@ def audit(
 
     drawn = {"n_splits": splits, "n_bootstrap": bootstrap, "top": top, "seed": seed}
     _check_numbers(**drawn, min_group_size=min_group_size)
+    asked = _asked(parts)
     if out is not None:
         inputs = [Path(name) for name in (*names, weights, images) if name]
         check_output(out, inputs=inputs, endings=(".html", ".htm"))
@@ -137,6 +146,7 @@ def audit(
     with _status(quiet=json) as show:
         result = judged.audit(
             layers=LAYERS.parsed(layers),
+            parts=asked,
             sample=sample,
             min_group_size=min_group_size,
             progress=show,
@@ -190,6 +200,13 @@ def _check_numbers(**given: int) -> None:
         if value < LEAST[name]:
             option = name.removeprefix("n_").replace("_", "-")
             raise OptionError(f"--{option}: expected at least {LEAST[name]}, got {value}")
+
+
+def _asked(parts: str) -> "frozenset[AuditPart]":
+    """The parts that an option names, with commas."""
+    from dralign.auditing.parts import chosen_parts
+
+    return chosen_parts(None if parts == "all" else [name.strip() for name in parts.split(",")])
 
 
 @contextmanager

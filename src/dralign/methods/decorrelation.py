@@ -10,6 +10,7 @@ from dralign.errors import DataError
 from dralign.gaps import Gap
 from dralign.methods.base import Step, TermStep
 from dralign.methods.registry import MethodType
+from dralign.rationale.inputs import one_tensor
 from dralign.step import Balance, Batch, LossConvention, add_up
 
 
@@ -81,7 +82,10 @@ class Decorrelation:
         """The step function of one run of ``model``."""
 
         def prepare(batch: Batch) -> Batch:
-            return replace(batch, x=decorrelate(batch.x, batch.group, n_groups=n_groups))
+            return replace(
+                batch,
+                x=decorrelate(one_tensor(batch.x, "decorrelation"), batch.group, n_groups=n_groups),
+            )
 
         return TermStep(model, self.loss, prepare=prepare)
 

@@ -15,6 +15,7 @@ from dralign.methods.base import Step, TermStep, balance_for
 from dralign.methods.registry import MethodType
 from dralign.methods.shared import AGGREGATE, FAIRNESS_WEIGHT, MIXUP_LAYER
 from dralign.networks import probability
+from dralign.rationale.inputs import one_tensor
 from dralign.step import (
     Balance,
     Batch,
@@ -159,7 +160,8 @@ class Paths:
         """
         *blocks, n_pairs = part.blocks[pair[0]], part.blocks[pair[1]], pair[2]
         rows = min(block.stop - block.start for block in blocks)
-        first, second = (part.x[block.start : block.start + rows] for block in blocks)
+        x = one_tensor(part.x, "mixup")
+        first, second = (x[block.start : block.start + rows] for block in blocks)
         with running_statistics_kept(self._model):
             logits = self._penalty.mixed(self._model, first, second, gamma, passes)
         mean = probability(logits).sum(0) / n_pairs

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dralign.rationale.layers import Layer
-from dralign.rationale.losses import per_sample_loss
 from dralign.rationale.outputs import logits
 from dralign.rationale.replay import Replays
 from dralign.rationale.rows import Rows
@@ -69,7 +68,7 @@ def plain_ablation(
     with restored(weights), torch.no_grad():
         for block in blocks:
             x, label, group = rows.x[block], rows.label[block], rows.group[block]
-            base = per_sample_loss(logits(model, x), label).double()
+            base = rows.loss(logits(model, x), label).double()
             for index, (target, weight) in enumerate(zip(targets, weights, strict=True)):
                 part = target.layer.part(weight.data)
                 with replays.of(x, part, _owners(model, weight)) as run:
@@ -77,7 +76,7 @@ def plain_ablation(
                         saved = part[position]
                         if bool((saved != 0).any()):
                             part[position] = 0
-                            change = per_sample_loss(run(), label).double() - base
+                            change = rows.loss(run(), label).double() - base
                             part[position] = saved
                             totals[index][:, entry] += _by_group(change, group, rows.n_groups)
                         done += 1

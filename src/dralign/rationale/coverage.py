@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from dralign.errors import DralignWarning
-from dralign.rationale.layers import Layer, LayerChoice
+from dralign.rationale.layers import Layer, LayerChoice, original
 
 ENOUGH = 0.5
 MOST_NAMED = 3
@@ -26,19 +26,30 @@ class Coverage:
     own holds. A tied one counts once.
 
     Attributes:
-        share: the share of the weights that lie in the layers that take part, in [0, 1].
+        inside: how many of the weights lie in the layers that take part.
+        total: how many there are.
         left_out: the modules that hold the others (or, in the network itself, the parameters), with
-            their share of all weights, the largest first.
+            their type and how many they hold, the largest first.
     """
 
-    share: float
-    left_out: tuple[tuple[str, float], ...]
+    inside: int
+    total: int
+    left_out: tuple[tuple[str, str, int], ...]
+
+    @property
+    def share(self) -> float:
+        """The share of the weights in the layers that take part, in [0, 1]; 0 of none."""
+        return self.inside / self.total if self.total else 0.0
 
     def __str__(self) -> str:
         said = f"rationales cover {_percent(self.share)} of the weights"
         if not self.left_out:
             return said
-        shown = [f"{name} ({_percent(share)})" for name, share in self.left_out[:MOST_NAMED]]
+        said = f"{said} ({self.inside:,} of {self.total:,})"
+        shown = [
+            f"{name} ({kind}, {_percent(n / self.total)})"
+            for name, kind, n in self.left_out[:MOST_NAMED]
+        ]
         more = len(self.left_out) - len(shown)
         if more:
             shown.append(f"{more} more")
@@ -48,12 +59,13 @@ class Coverage:
 
 def coverage_of(model: nn.Module, layers: Sequence[Layer]) -> Coverage:
     """The share of the weights of ``model`` that lie in ``layers``."""
+    model = original(model)
     named = dict(model.named_parameters(remove_duplicate=False))
     inside: Counter[int] = Counter()
     for layer in layers:
         weight = layer.weight(named)
         inside[id(weight)] += layer.part(weight).numel()
-    total, missing, seen = 0, Counter[str](), set[int]()
+    total, missing, seen = 0, Counter[tuple[str, str]](), set[int]()
     for path, module in model.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
             if (
@@ -66,11 +78,10 @@ def coverage_of(model: nn.Module, layers: Sequence[Layer]) -> Coverage:
                 continue
             seen.add(id(parameter))
             total += parameter.numel()
-            missing[path or name] += parameter.numel() - inside[id(parameter)]
-    if not total:  # a network of biases alone has no layer either
-        return Coverage(0.0, ())
-    left_out = tuple((name, n / total) for name, n in missing.most_common() if n)
-    return Coverage(1 - sum(missing.values()) / total, left_out)
+            holder = (path, type(module).__name__) if path else (name, "Parameter")
+            missing[holder] += parameter.numel() - inside[id(parameter)]
+    left_out = tuple((*holder, n) for holder, n in missing.most_common() if n)
+    return Coverage(total - missing.total(), total, left_out)
 
 
 def warn_of_low_coverage(found: Coverage, layers: LayerChoice, *, stacklevel: int) -> None:

@@ -29,8 +29,9 @@ _ONCE = (
         "is not implemented",
         ("torch::autograd::NotImplemented",),
         "an operation of the network has no second derivative, as fused attention has none; put "
-        "torch.nn.attention.sdpa_kernel(SDPBackend.MATH) around the forward pass (or give "
-        "transformers attn_implementation='eager')",
+        "torch.nn.attention.sdpa_kernel(SDPBackend.MATH) around the forward pass, give "
+        "transformers attn_implementation='eager', or take the step with aligned_backward, which "
+        "chooses kernels by itself",
     ),
     _Limit(
         "once_differentiable",

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dralign.errors import DralignWarning
 from dralign.rationale.ablation import Changes, Report, Target
+from dralign.rationale.inputs import Inputs, one_tensor
 from dralign.rationale.losses import per_sample_loss
 from dralign.rationale.rows import Rows
 
@@ -83,7 +84,7 @@ class _Block:
     loss: Tensor
 
 
-def linear_stack(model: nn.Module, x: Tensor) -> Stack | None:
+def linear_stack(model: nn.Module, x: Inputs) -> Stack | None:
     """The model as a stack, or None where this engine can't take it.
 
     Taken are ``nn.Sequential`` (also nested) of Linear, the activations in ``ELEMENTWISE``,
@@ -91,7 +92,7 @@ def linear_stack(model: nn.Module, x: Tensor) -> Stack | None:
     weights, on inputs of two dimensions (or flattened first).
     """
     modules = _chain(model)
-    if modules is None:
+    if modules is None or not isinstance(x, Tensor):
         return None
     indices = [index for index, module in enumerate(modules) if type(module) is nn.Linear]
     if not indices:
@@ -146,6 +147,7 @@ def fast_ablation(
     """
     stack = linear_stack(model, rows.x)
     assert stack is not None
+    assert rows.loss is per_sample_loss
     arrays = _arrays(stack)
     named = dict(model.named_parameters(remove_duplicate=False))
     depths = [
@@ -239,7 +241,7 @@ def _cells(rows: Rows, batch_rows: int) -> list[tuple[int, Tensor]]:
 def _run(arrays: _Arrays, before: Sequence[nn.Module], rows: Rows, block_rows: Tensor) -> _Block:
     """The float64 forward pass of a block, everything kept."""
     block_rows = block_rows.to(rows.x.device)
-    h = _activate(before, rows.x[block_rows].double().cpu())
+    h = _activate(before, one_tensor(rows.x, "fast ablation")[block_rows].double().cpu())
     label = rows.label[block_rows].cpu()
     inputs, outputs = [], []
     for depth, (weight, bias) in enumerate(zip(arrays.weights, arrays.biases, strict=True)):

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from dralign.errors import ModelError
 from dralign.rationale.derivatives import limits_explained, recurrence_without_cudnn
-from dralign.rationale.layers import Layer
-from dralign.rationale.losses import per_sample_loss
+from dralign.rationale.inputs import Inputs
+from dralign.rationale.layers import Layer, original
+from dralign.rationale.losses import RowLoss, per_sample_loss
 from dralign.rationale.outputs import logits
 
 Gradients = tuple[Tensor | None, ...]
@@ -42,7 +43,7 @@ def requiring_grad(weights: Sequence[Tensor]) -> Iterator[None]:
 
 def group_gradients(
     model: nn.Module,
-    x: Tensor,
+    x: Inputs,
     *,
     label: Tensor,
     group: Tensor,
@@ -50,6 +51,7 @@ def group_gradients(
     layers: Sequence[Layer],
     strata: Sequence[int | None] = (None,),
     batch_rows: int = 4096,
+    loss: RowLoss = per_sample_loss,
 ) -> list[list[Gradients | None]]:
     """The gradient of each group's mean loss with respect to each layer's leaf parameter.
 
@@ -66,6 +68,7 @@ def group_gradients(
         layers: the layers whose gradients are wanted.
         strata: for each stratum the label its rows have; None for all rows.
         batch_rows: rows in a block; memory grows with it.
+        loss: of rows, from the network's outputs and labels.
 
     Returns:
         For each stratum and group one gradient per layer (None where the layer is never used), or
@@ -74,6 +77,7 @@ def group_gradients(
     Raises:
         ModelError: if no layer has a gradient, or torch can't take one.
     """
+    model = original(model)
     named = dict(model.named_parameters(remove_duplicate=False))
     leaves = [layer.weight(named) for layer in layers]
     result: list[list[Gradients | None]] = []
@@ -90,7 +94,7 @@ def group_gradients(
             result.append([])
             for code in range(n_groups):
                 rows = torch.nonzero(inside & (group == code)).squeeze(1)
-                result[-1].append(_mean_gradient(model, x, label, rows, leaves, batch_rows))
+                result[-1].append(_mean_gradient(model, x, label, rows, leaves, batch_rows, loss))
     if all(g is None for row in result for cell in row if cell is not None for g in cell):
         raise ModelError("no layer takes part in the loss: every gradient is absent")
     return result
@@ -98,11 +102,12 @@ def group_gradients(
 
 def _mean_gradient(
     model: nn.Module,
-    x: Tensor,
+    x: Inputs,
     label: Tensor,
     rows: Tensor,
     leaves: Sequence[Tensor],
     batch_rows: int,
+    loss: RowLoss,
 ) -> Gradients | None:
     """The gradient of the mean loss over ``rows``; None if there are none."""
     if not len(rows):
@@ -111,8 +116,8 @@ def _mean_gradient(
     total: list[Tensor | None] = [None] * len(wanted)
     for block in rows.split(batch_rows) if wanted else ():
         output = logits(model, x[block].to(leaves[0].device))
-        loss = per_sample_loss(output, label[block].to(output.device)).sum() / len(rows)
-        for index, grad in enumerate(torch.autograd.grad(loss, wanted, allow_unused=True)):
+        mean = loss(output, label[block].to(output.device)).sum() / len(rows)
+        for index, grad in enumerate(torch.autograd.grad(mean, wanted, allow_unused=True)):
             if grad is not None:
                 so_far = total[index]
                 total[index] = grad if so_far is None else so_far + grad

@@ -10,7 +10,7 @@ from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils import parametrize
 
 from dralign.errors import ModelError, OptionError
-from dralign.extensions import load_extensions
+from dralign.extensions import Registry
 
 Granularity = Literal["unit", "parameter"]
 LayerChoice = Literal["all"] | int | Sequence[str]
@@ -88,8 +88,13 @@ class LayerType:
     weights: tuple[str, ...] = ("weight",)
     units_last: bool = False
 
+    @property
+    def name(self) -> str:
+        """By which it is told from others: where the type comes from, and what it is called."""
+        return f"{self.module.__module__}.{self.module.__qualname__}"
 
-_TYPES: Final[dict[type[nn.Module], LayerType]] = {}
+
+_TYPES: Final = Registry[LayerType]("layer")
 
 
 def register_layer(kind: LayerType) -> None:
@@ -100,16 +105,14 @@ def register_layer(kind: LayerType) -> None:
     Raises:
         OptionError: if the type is registered already, or no weight is named.
     """
-    if kind.module in _TYPES:
-        raise OptionError(f"layer: {kind.module.__name__} is registered already")
     if not kind.weights:
         raise OptionError(f"layer: {kind.module.__name__}: name one weight at least")
-    _TYPES[kind.module] = kind
+    _TYPES.add(kind)
 
 
 def unregister_layer(module: type[nn.Module]) -> None:
     """Forgets a type that ``register_layer`` made known; for tests."""
-    _TYPES.pop(module, None)
+    _TYPES.remove(LayerType(module).name)
 
 
 def select_layers(model: nn.Module, layers: LayerChoice = "all") -> tuple[Layer, ...]:
@@ -123,20 +126,15 @@ def select_layers(model: nn.Module, layers: LayerChoice = "all") -> tuple[Layer,
     orthogonal, pruning).
 
     Args:
-        model: any module, not compiled.
+        model: any module. Of a compiled one the module it was made from is taken.
         layers: ``"all"``, the last ``k``, or names of layers.
 
     Raises:
-        ModelError: if there is no such layer, a name is unknown, a weight is not materialised, is
-            a product of several leaves (weight norm) or sharded over processes (FSDP), or the
-            model is compiled.
+        ModelError: if there is no such layer, a name is unknown, or a weight is not materialised,
+            quantised, a product of several leaves (weight norm) or sharded over processes (FSDP).
         OptionError: if ``layers`` is none of the three forms.
     """
-    if original(model) is not model:
-        raise ModelError(
-            "model is compiled: its double backward is not supported; "
-            "pass the module itself and compile around the term instead"
-        )
+    model = original(model)
     result = _unique(model, _find(model))
     if not result:
         raise ModelError(
@@ -182,13 +180,15 @@ def _choose(result: tuple[Layer, ...], layers: LayerChoice) -> tuple[Layer, ...]
 
 def _find(model: nn.Module) -> Iterator[Layer]:
     """Every layer in order of registration, tied weights repeated."""
-    load_extensions()
+    types = _TYPES.all()
     for name, module in model.named_modules():
-        kinds = [kind for own, kind in _TYPES.items() if isinstance(module, own)]
+        kinds = [kind for kind in types if isinstance(module, kind.module)]
         if kinds:
             yield from _registered(module, name, kinds[-1])
         elif isinstance(module, nn.Linear):
             yield _layer(module, name, "weight")
+        elif "quantized" in type(module).__module__.split(".") and hasattr(module, "weight"):
+            yield Layer(name or type(module).__name__.lower(), "", refusal=_quantised("its weight"))
         elif isinstance(module, _ConvNd):
             groups = module.groups if isinstance(module, _ConvTransposeNd) else 0
             yield replace(_layer(module, name, "weight"), transposed_groups=groups)
@@ -283,11 +283,21 @@ def _leaf(module: nn.Module, tensor: str) -> str:
             f"{tensor} is sharded over processes (a DTensor, as of FSDP); a rationale needs whole "
             "weights: keep a copy of the network in each process instead"
         )
+    if not (parameter.is_floating_point() or parameter.is_complex()):
+        raise ModelError(_quantised(tensor))
     if isinstance(parameter, UninitializedParameter):
         raise ModelError(f"{tensor} has no values yet (lazy module): run one batch first")
     if leaf != tensor and parameter.shape != getattr(module, tensor).shape:
         raise ModelError(f"{tensor} is computed from a parameter of another shape")
     return leaf
+
+
+def _quantised(weight: str) -> str:
+    """Why a weight that is kept as whole numbers can't take part."""
+    return (
+        f"{weight} is quantised, and has no gradient and no influence of its own; take the network "
+        "as it was before, or leave the layer out through layers=[...]"
+    )
 
 
 def _unique(model: nn.Module, result: Iterable[Layer]) -> tuple[Layer, ...]:

@@ -1,11 +1,15 @@
 """Losses per sample, and their means per group: what a rationale is the rationale of."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dralign.errors import DataError, ModelError
+from dralign.errors import DataError, ModelError, OptionError
 from dralign.groups import check_group
+
+RowLoss = Callable[[Tensor, Tensor], Tensor]  # outputs and labels of rows -> (n,) losses
 
 
 def per_sample_loss(logits: Tensor, label: Tensor) -> Tensor:
@@ -27,6 +31,28 @@ def per_sample_loss(logits: Tensor, label: Tensor) -> Tensor:
         f"the network's output has shape {tuple(logits.shape)}; expected ({len(label)}, 1) for two "
         f"classes or ({len(label)}, C) for C classes"
     )
+
+
+def row_loss(loss: RowLoss | None) -> RowLoss:
+    """A loss of one's own that is checked to give one value per row; None is cross-entropy.
+
+    Args:
+        loss: from outputs (n, ...) and labels (n, ...) to (n,) losses.
+    """
+    if loss is None:
+        return per_sample_loss
+
+    def of_rows(outputs: Tensor, label: Tensor) -> Tensor:
+        losses = loss(outputs, label)
+        if not isinstance(losses, Tensor) or losses.shape != (len(outputs),):
+            shape = (*losses.shape,) if isinstance(losses, Tensor) else type(losses).__name__
+            raise OptionError(
+                f"loss: expected one value per row, shape ({len(outputs)},), got {shape}; torch's "
+                'losses need reduction="none", and a mean over what they add, but for the rows'
+            )
+        return losses
+
+    return of_rows
 
 
 def group_losses(

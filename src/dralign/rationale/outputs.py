@@ -8,6 +8,7 @@ from weakref import WeakSet
 from torch import Tensor, nn
 
 from dralign.errors import DralignWarning, ModelError
+from dralign.rationale.inputs import Inputs, run
 
 # The functions whose output is no logit, by the names of their nodes in autograd's graph. Log-
 # softmax is not among them: its softmax is that of the logits, and so are loss and probabilities.
@@ -16,12 +17,14 @@ _SHAPING = {
     "Alias", "Clone", "Expand", "Index", "Permute", "ReshapeAlias", "Select", "Slice", "Split",
     "Squeeze", "T", "ToCopy", "Transpose", "UnsafeView", "Unsqueeze", "View",
 }  # fmt: skip
+ENOUGH, SPREAD = 100, 0.5  # of single outputs, before they look like probabilities
+ONE = 1e-3  # how far from 1 the sum over classes may be, in half precision too
 _told: WeakSet[nn.Module] = WeakSet()  # one line per network, not one per step
 
 
-def logits(model: nn.Module, x: Tensor) -> Tensor:
+def logits(model: nn.Module, x: Inputs) -> Tensor:
     """The network's output for the rows x; see ``logits_in``."""
-    return logits_in(model(x))
+    return logits_in(run(model, x))
 
 
 def logits_in(output: object) -> Tensor:
@@ -56,13 +59,42 @@ def warn_of_probabilities(model: nn.Module, outputs: Iterable[Any], *, stackleve
         return
     name = next((result for node in outputs if (result := _squashing(node))), None)
     if name is not None:
-        _told.add(model)
-        warnings.warn(
-            f"the network ends in {name}; dralign expects logits, which loss and probability are "
-            "taken of: leave it off",
-            DralignWarning,
-            stacklevel=stacklevel + 1,
-        )
+        _tell(model, f"the network ends in {name}", "leave it off", stacklevel=stacklevel + 1)
+
+
+def warn_of_values(model: nn.Module, outputs: Tensor, *, stacklevel: int) -> None:
+    """Says, once for a network, that what it returns looks like probabilities.
+
+    So do outputs of several classes that add up to 1, and 100 or more single ones in [0, 1] that
+    are spread over more than half of it.
+
+    Args:
+        model: the network.
+        outputs: (n,) or (n, C) of all rows.
+        stacklevel: as of ``warnings.warn``; 1 is the caller.
+    """
+    if model in _told or not outputs.numel():
+        return
+    low, high = (float(value) for value in outputs.aminmax())
+    several = outputs.ndim > 1 and outputs.shape[1] > 1
+    alike = (
+        bool((outputs.sum(1) - 1).abs().max() < ONE)
+        if several
+        else len(outputs) >= ENOUGH and high - low > SPREAD
+    )
+    if alike and low >= 0 and high <= 1:
+        what = "all outputs of the network lie in [0, 1], as probabilities do"
+        _tell(model, what, "return these, if they are not", stacklevel=stacklevel + 1)
+
+
+def _tell(model: nn.Module, what: str, cure: str, *, stacklevel: int) -> None:
+    """The line, once for a network."""
+    _told.add(model)
+    warnings.warn(
+        f"{what}; dralign expects logits, which loss and probability are taken of: {cure}",
+        DralignWarning,
+        stacklevel=stacklevel + 1,
+    )
 
 
 def _squashing(node: Any) -> str | None:  # noqa: ANN401 - torch has no type for a node

@@ -8,24 +8,24 @@ from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dralign.errors import ModelError, OptionError, unknown
 from dralign.groups import named_codes
-from dralign.rationale.ablation import Report, Target, plain_ablation
+from dralign.rationale.ablation import Report, plain_ablation
 from dralign.rationale.coverage import coverage_of, warn_of_low_coverage
+from dralign.rationale.entries import Floats, Measured, entries_measured
 from dralign.rationale.fast_ablation import fast_ablation, linear_stack
 from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode, group_gradients, requiring_grad
-from dralign.rationale.layers import Granularity, Layer, LayerChoice, original, select_layers
+from dralign.rationale.layers import Granularity, LayerChoice, original, select_layers
+from dralign.rationale.losses import RowLoss, per_sample_loss, row_loss
 from dralign.rationale.rows import Rows, check_rows, random_state_kept, require_finite_loss
 from dralign.rationale.usage import notice_probabilities, require_gradients
 
 Method = Literal["ablation", "taylor"]
 UnitForm = Literal["sum", "joint"]
 Engine = Literal["auto", "plain", "fast"]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def parity_scores(
     granularity: Granularity = "parameter",
     unit_form: UnitForm = "sum",
     layers: LayerChoice = "all",
+    loss: RowLoss | None = None,
     engine: Engine = "auto",
     sample: int | None = None,
     seed: int = 0,
@@ -104,9 +105,9 @@ def parity_scores(
             object with them as ``.logits``. Of a compiled one the module it was made from is taken.
             Or a fitted estimator that holds one as ``module_``, as ``DRAlignClassifier`` does, also
             as the last step of a pipeline, or found by a search.
-        x: (n, ...) inputs; floating inputs are brought to the network's dtype and device. X of an
-            estimator.
-        label: (n,) labels 0/1, or 0..C-1; y of an estimator.
+        x: (n, ...) inputs; floating inputs are brought to the network's dtype and device. A tuple
+            of tensors is given to the network by position, a dict by keyword. X of an estimator.
+        label: (n,) labels 0/1, or 0..C-1; y of an estimator. Whatever ``loss`` takes, a row each.
         group: (n,) int64 codes 0..G-1 as a tensor or numpy array, where rows coded -1 take no part;
             or columns of any type that ``encode_groups`` takes. At least 2 rows a group.
         sensitive_features: the same, under the name that scikit-learn users know; one of the two.
@@ -114,6 +115,8 @@ def parity_scores(
         granularity: an entry per weight or per unit (neuron, filter).
         unit_form: what a unit's influence is; used at ``granularity="unit"`` alone.
         layers: ``"all"``, the last ``k``, or names of layers.
+        loss: from outputs and labels to a value per row (n,), in the place of cross-entropy;
+            influences are in its units. Ablation then runs the network for each weight.
         engine: how ablation is computed: ``"fast"`` propagates only what changes, for stacks of
             Linear and elementwise activations, in float64; ``"plain"`` runs the network for each
             weight, in its own dtype; ``"auto"`` is fast where it can be.
@@ -124,16 +127,15 @@ def parity_scores(
         progress: True writes a line on stderr; a function is called with the part done in [0, 1].
 
     Raises:
-        OptionError: if an option is unknown or out of range.
+        OptionError: if an option is unknown or out of range, or ``loss`` gives no value per row.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a group has fewer than 2 rows, there is only one, or they are given under
             both names or none.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
         ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
-            output has another shape,
-            ``engine="fast"`` can't take the network, or (Taylor) a layer that is used gets no
-            gradient.
+            output has another shape, ``engine="fast"`` can't take the network, or (Taylor) a layer
+            that is used gets no gradient.
     """
     _check_options(method, granularity, unit_form, engine)
     _check_counts(method, sample, batch_rows)
@@ -147,11 +149,12 @@ def parity_scores(
     named = dict(network.named_parameters(remove_duplicate=False))
     weights = [layer.weight(named) for layer in chosen]
     with evaluation_mode(network), random_state_kept(weights[0].device):
-        rows = check_rows(network, given.x, given.label, codes)
+        rows = check_rows(network, given.x, given.label, codes, loss=row_loss(loss))
         used = _engine_for(network, rows, method, engine)
-        require_finite_loss(network, rows, batch_rows)
-        notice_probabilities(network, rows.x, chosen, stacklevel=2)
-        measured = _measured(chosen, weights, granularity, sample, seed)
+        outputs = require_finite_loss(network, rows, batch_rows)
+        if loss is None:
+            notice_probabilities(network, rows.x, chosen, outputs=outputs, stacklevel=2)
+        measured = entries_measured(chosen, weights, granularity, sample, seed)
         if method == "taylor":
             require_gradients(network, rows, chosen)
             vectors = _taylor(network, rows, measured, weights, joint, batch_rows)
@@ -166,82 +169,10 @@ def parity_scores(
     return replace(scores, group_names=names)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """The entries of one layer that are measured: some weights, or some units.
-
-    Attributes:
-        layer: the layer.
-        like: the layer's part of its weight, for its shape alone.
-        granularity: what an entry is.
-        entries: (m,) unit numbers, or indices into the flattened (units, fan-in).
-    """
-
-    layer: Layer
-    like: Tensor
-    granularity: Granularity
-    entries: NDArray[np.int64]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Units and fan-in."""
-        units, fan_in = self.layer.by_unit(self.like).shape
-        return units, fan_in
-
-    def target(self, joint: bool) -> Target:
-        """What is to be removed: whole units, or each weight (of the measured units)."""
-        if joint or self.granularity == "parameter":
-            removal: Literal["unit", "parameter"] = "unit" if joint else "parameter"
-            return Target(self.layer, removal, self.entries)
-        fan_in = self.shape[1]
-        weights = self.entries[:, None] * fan_in + np.arange(fan_in)  # (m, fan-in)
-        return Target(self.layer, "parameter", weights.reshape(-1))
-
-    def per_entry(self, influences: Floats) -> Floats:
-        """(G, m) influences of the entries; those of single weights are summed over a unit."""
-        n_groups = len(influences)
-        summed: Floats = influences.reshape(n_groups, len(self.entries), -1).sum(axis=2)
-        return summed
-
-    def shaped(self, values: Floats) -> Floats:
-        """(m,) values in the shape of the weight or (units,), NaN where not measured."""
-        units, fan_in = self.shape
-        if self.granularity == "unit":
-            whole = np.full(units, np.nan)
-            whole[self.entries] = values
-            return whole
-        whole = np.full(units * fan_in, np.nan)
-        whole[self.entries] = values
-        shaped = self.layer.from_units(torch.from_numpy(whole).reshape(units, fan_in), self.like)
-        result: Floats = shaped.contiguous().numpy()
-        return result
-
-
-def _measured(
-    chosen: Sequence[Layer],
-    weights: Sequence[Tensor],
-    granularity: Granularity,
-    sample: int | None,
-    seed: int,
-) -> list[_Measured]:
-    """For each layer all its entries, or a sorted random sample of them."""
-    generator = np.random.default_rng(seed)
-    measured = []
-    for layer, weight in zip(chosen, weights, strict=True):
-        like = layer.part(weight.data)
-        units = len(layer.by_unit(like))
-        size = units if granularity == "unit" else like.numel()
-        entries = np.arange(size)
-        if sample is not None and sample < size:
-            entries = np.sort(generator.choice(size, sample, replace=False))
-        measured.append(_Measured(layer, like, granularity, entries))
-    return measured
-
-
 def _taylor(
     model: nn.Module,
     rows: Rows,
-    measured: Sequence[_Measured],
+    measured: Sequence[Measured],
     weights: Sequence[Tensor],
     joint: bool,
     batch_rows: int,
@@ -256,6 +187,7 @@ def _taylor(
             n_groups=rows.n_groups,
             layers=[one.layer for one in measured],
             batch_rows=batch_rows,
+            loss=rows.loss,
         )
     vectors = []
     for index, (one, weight) in enumerate(zip(measured, weights, strict=True)):
@@ -272,7 +204,7 @@ def _taylor(
 
 
 def _summary(
-    measured: Sequence[_Measured],
+    measured: Sequence[Measured],
     vectors: Sequence[Floats],
     method: Method,
     granularity: Granularity,
@@ -336,11 +268,11 @@ def _engine_for(model: nn.Module, rows: Rows, method: Method, engine: Engine) ->
         return "gradient"
     if engine == "plain":
         return "plain"
-    possible = linear_stack(model, rows.x) is not None
+    possible = rows.loss is per_sample_loss and linear_stack(model, rows.x) is not None
     if engine == "fast" and not possible:
         raise ModelError(
-            f"engine='fast' takes stacks of Linear and elementwise activations, not "
-            f"{type(model).__name__} as given; use engine='plain' or 'auto'"
+            "engine='fast' takes stacks of Linear and elementwise activations and cross-entropy, "
+            f"not {type(model).__name__} as given; use engine='plain' or 'auto'"
         )
     return "fast" if possible else "plain"
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dralign.errors import DralignWarning
+from dralign.rationale.inputs import Inputs, run
 from dralign.rationale.outputs import logits
 
 Forward = Callable[..., object]
@@ -71,7 +72,7 @@ class Replays:
         self._failed = False
 
     @contextmanager
-    def of(self, x: Tensor, part: Tensor, owners: Sequence[nn.Module]) -> Iterator["Run"]:
+    def of(self, x: Inputs, part: Tensor, owners: Sequence[nn.Module]) -> Iterator["Run"]:
         """Inside the block the value runs the network on x, whose part before is remembered.
 
         Args:
@@ -97,7 +98,7 @@ class Replays:
 
             yield run
 
-    def _prefix(self, x: Tensor, part: Tensor, owners: Sequence[nn.Module]) -> Prefix:
+    def _prefix(self, x: Inputs, part: Tensor, owners: Sequence[nn.Module]) -> Prefix:
         """What can be replayed; nothing where that is not safe."""
         index = part.data_ptr()
         if self._failed or not self._safe.get(index, True):
@@ -126,7 +127,7 @@ class Replays:
 Run = Callable[[], Tensor]
 
 
-def record_prefix(model: nn.Module, x: Tensor, owners: Sequence[nn.Module]) -> Prefix:
+def record_prefix(model: nn.Module, x: Inputs, owners: Sequence[nn.Module]) -> Prefix:
     """Runs the model once and keeps what ended before any of ``owners`` was first called.
 
     Only the outermost of the finished calls are kept, and within an ``nn.Sequential`` only the
@@ -161,11 +162,11 @@ def record_prefix(model: nn.Module, x: Tensor, owners: Sequence[nn.Module]) -> P
         return call
 
     with _patched(list(model.modules()), record):
-        model(x)
+        run(model, x)
     return Prefix(outputs)
 
 
-def _replays_truly(model: nn.Module, x: Tensor, prefix: Prefix, part: Tensor) -> bool:
+def _replays_truly(model: nn.Module, x: Inputs, prefix: Prefix, part: Tensor) -> bool:
     """Whether a replayed run equals a whole one, with the layer as it is and with half of it.
 
     It does not where a module works in place on an input that is read again, or where a weight is

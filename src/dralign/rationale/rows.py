@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from dralign.errors import DataError, GroupError
 from dralign.groups import check_group
-from dralign.rationale.losses import per_sample_loss
+from dralign.rationale.inputs import Bundle, Inputs, bundled, fitted, run, shapes_of_rows, tensor_of
+from dralign.rationale.losses import RowLoss, per_sample_loss
 from dralign.rationale.outputs import logits_in
 
 
@@ -21,15 +22,17 @@ class Rows:
 
     Attributes:
         x: (n, ...) inputs on the network's device, floating ones in its dtype.
-        label: (n,) int64 labels.
+        label: (n,) int64 labels; with a loss of one's own whatever that takes.
         group: (n,) int64 codes 0..G-1.
         n_groups: the number of groups G, each with at least 2 rows.
+        loss: of rows, from the network's outputs and labels.
     """
 
-    x: Tensor
+    x: Inputs
     label: Tensor
     group: Tensor
     n_groups: int
+    loss: RowLoss = per_sample_loss
 
     @property
     def counts(self) -> Tensor:
@@ -37,19 +40,27 @@ class Rows:
         return torch.bincount(self.group, minlength=self.n_groups).double().cpu()
 
 
-def check_rows(model: nn.Module, x: object, label: object, group: Tensor | ArrayLike) -> Rows:
+def check_rows(
+    model: nn.Module,
+    x: object,
+    label: object,
+    group: Tensor | ArrayLike,
+    *,
+    loss: RowLoss = per_sample_loss,
+) -> Rows:
     """The rows of known group, as tensors that fit the model.
 
     Raises:
-        DataError: if lengths differ or a label is not a whole number from 0.
+        DataError: if lengths differ, or a label that is a class is not a whole number from 0.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if there are not two groups, or one has fewer than 2 rows.
     """
-    named = {"x": x, "label": label, "group": group}
-    inputs, labels, codes = (_tensor(values, name) for name, values in named.items())
-    n = len(inputs) if inputs.ndim else 0
-    if labels.shape != (n,):
-        raise DataError(f"label: expected shape ({n},), one per row of x, got {(*labels.shape,)}")
+    several = bundled(x)
+    inputs: Inputs = (several if isinstance(several, Bundle) else tensor_of(several, "x")).detach()
+    codes = tensor_of(group, "group").detach()
+    n = len(inputs) if isinstance(inputs, Bundle) or inputs.ndim else 0
+    classes = loss is per_sample_loss
+    labels = _labels(label, n, classes=classes)
     n_groups = int(codes.max()) + 1 if codes.numel() else 0
     check_group(codes, n_rows=n, n_groups=n_groups)
     if n_groups < 2:
@@ -57,19 +68,19 @@ def check_rows(model: nn.Module, x: object, label: object, group: Tensor | Array
     for code, count in enumerate(torch.bincount(codes[codes >= 0], minlength=n_groups).tolist()):
         if count < 2:
             raise GroupError(f"group {code}: expected at least 2 rows, got {count}")
-    whole = not labels.is_floating_point() or bool((labels == labels.round()).all())
-    if not whole or bool((labels < 0).any()):
-        raise DataError("label: expected whole numbers 0/1 or 0..C-1")
     known = codes >= 0
-    inputs = _fit(model, inputs[known.to(inputs.device)])
+    inputs = fitted(model, inputs[known.to(inputs.device)])
     labels, codes = (
         values[known.to(values.device)].to(inputs.device) for values in (labels, codes)
     )
-    return Rows(inputs, labels.to(torch.int64), codes, n_groups)
+    return Rows(inputs, labels.to(torch.int64) if classes else labels, codes, n_groups, loss)
 
 
-def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
+def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> Tensor:
     """Runs the network once over all rows, so that what is wrong is said before the long work.
+
+    Returns:
+        The outputs of all rows.
 
     Raises:
         DataError: if the network can't run on these rows, a label is out of range, or the mean
@@ -77,19 +88,21 @@ def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
         ModelError: if the output is not one of logits.
     """
     total = torch.zeros(rows.n_groups, dtype=torch.float64, device=rows.x.device)
-    top = int(rows.label.max())
+    outputs = []
+    top = int(rows.label.max()) if rows.loss is per_sample_loss else 0
     with torch.no_grad():
         for block in torch.arange(len(rows.x), device=rows.x.device).split(batch_rows):
             x, label = rows.x[block], rows.label[block]
             try:
-                returned = model(x)
+                returned = run(model, x)
             except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
                 raise DataError(_misfit(model, x, error)) from error
             output = logits_in(returned)
+            outputs.append(output)
             n_labels = 2 if output.numel() == len(x) else int(output.shape[-1])
             if top >= n_labels:
                 raise DataError(f"label: expected 0 to {n_labels - 1} for this output, got {top}")
-            loss = per_sample_loss(output, label).double()
+            loss = rows.loss(output, label).double()
             total.index_add_(0, rows.group[block], loss)
     for code, loss in enumerate(total.tolist()):
         if not np.isfinite(loss):
@@ -97,6 +110,7 @@ def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> None:
                 f"the mean loss of group {code} is {loss}: look for NaN or infinite values in x "
                 "or in the network's weights"
             )
+    return torch.cat(outputs)
 
 
 @contextmanager
@@ -107,40 +121,30 @@ def random_state_kept(device: torch.device) -> Iterator[None]:
         yield
 
 
-def _tensor(values: object, name: str) -> Tensor:
-    """Any array as a tensor that needs no gradient.
+def _labels(label: object, n: int, *, classes: bool) -> Tensor:
+    """The labels of n rows as a tensor that needs no gradient.
 
     Raises:
-        DataError: if it does not hold numbers.
+        DataError: if there is not one a row, or a class is not a whole number from 0.
     """
-    if isinstance(values, Tensor):
-        return values.detach()
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise DataError(f"{name}: expected an array of numbers, got {array.dtype}")
-    return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    labels = tensor_of(label, "label").detach()
+    if (labels.shape if classes else labels.shape[:1]) != (n,):
+        raise DataError(f"label: expected shape ({n},), one per row of x, got {(*labels.shape,)}")
+    whole = not labels.is_floating_point() or bool((labels == labels.round()).all())
+    if classes and (not whole or bool((labels < 0).any())):
+        raise DataError("label: expected whole numbers 0/1 or 0..C-1")
+    return labels
 
 
-def _fit(model: nn.Module, x: Tensor) -> Tensor:
-    """The inputs on the model's device, floating ones in its dtype.
-
-    Whole numbers become floating as well unless an embedding may want them.
-    """
-    like = next(p for p in model.parameters() if p.is_floating_point())
-    tables = (nn.Embedding, nn.EmbeddingBag)
-    indices = any(isinstance(module, tables) for module in model.modules())
-    keep = indices and not x.is_floating_point()
-    return x.to(device=like.device, dtype=None if keep else like.dtype)
-
-
-def _misfit(model: nn.Module, x: Tensor, error: Exception) -> str:
+def _misfit(model: nn.Module, x: Inputs, error: Exception) -> str:
     """What a person needs to know when the network can't run on x."""
     first = next((m for m in model.modules() if isinstance(m, nn.Linear)), None)
     leads = first is not None and first is next(_leaves(model), None)
-    if leads and first is not None and x.ndim == 2 and x.shape[1] != first.in_features:
-        return f"x has {x.shape[1]} columns; the network's first layer takes {first.in_features}"
+    columns = x.shape[1] if isinstance(x, Tensor) and x.ndim == 2 else None
+    if leads and first is not None and columns not in {None, first.in_features}:
+        return f"x has {columns} columns; the network's first layer takes {first.in_features}"
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f"the network can't run on rows of shape {(*x.shape[1:],)}: {reason}"
+    return f"the network can't run on rows of {shapes_of_rows(x)}: {reason}"
 
 
 def _leaves(model: nn.Module) -> Iterator[nn.Module]:

@@ -70,22 +70,25 @@ def write_audit_page(path: Path | str, audit: Form, *, title: str = "Audit") -> 
 
 def _details(sentences: Sequence[str]) -> str:
     """What is found in the terms of the paper, folded."""
+    if not sentences:
+        return ""
     told = listed(list(map(escape, sentences)), "findings")
     return folded("In detail, in the terms of the paper", told)
 
 
 def _charts(audit: Form) -> "dict[str, go.Figure]":
     """The charts by key; what there are no figures for has none."""
-    groups, layers = list(audit["groups"]), audit["influence"]["layers"]
+    groups = list(audit["groups"])
+    layers = audit["influence"]["layers"] if audit["influence"] else []
     charts = {
-        "noise": noise_chart(audit["similarity"]),
-        "independence": independence_chart(audit["independence"]),
-        **{
-            f"map-{index}": influence_chart(layer, groups)
-            for index, layer in enumerate(layers)
-            if len(layer["scores"]) > 1
-        },
+        f"map-{index}": influence_chart(layer, groups)
+        for index, layer in enumerate(layers)
+        if len(layer["scores"]) > 1
     }
+    if audit["similarity"]:
+        charts["noise"] = noise_chart(audit["similarity"])
+    if audit["independence"]:
+        charts["independence"] = independence_chart(audit["independence"])
     if audit["outcomes"] is not None:
         charts["rates"] = rates_chart(audit["outcomes"])
     if len(audit["what_if"]) > 1:
@@ -95,21 +98,22 @@ def _charts(audit: Form) -> "dict[str, go.Figure]":
 
 def _facts(audit: Form) -> list[tuple[str, str]]:
     """The figures at the top of the page."""
-    total, layers = audit["similarity"]["unit"]["total"], audit["similarity"]["unit"]["layers"]
     facts = [
         (f"{sum(audit['groups'].values()):,}", "rows"),
         (str(len(audit["groups"])), "groups"),
-        (
-            f"{number(total['similarity']['value'], digits=2)} / {len(layers)}",
-            "similarity of rationales",
-        ),
-        (number(total["p_value"]), "p: as different by chance"),
     ]
     if audit["outcomes"] is not None:
         gaps, overall = audit["outcomes"]["gaps"], audit["outcomes"]["overall"]
-        facts[2:2] = [
+        facts += [
             (number(overall["average_precision"]["value"]), "average precision"),
             (number(gaps["hard_demographic_parity"]["value"]), "demographic parity gap"),
+        ]
+    if audit["similarity"]:
+        total, layers = (audit["similarity"]["unit"][key] for key in ("total", "layers"))
+        value = number(total["similarity"]["value"], digits=2)
+        facts += [
+            (f"{value} / {len(layers)}", "similarity of rationales"),
+            (number(total["p_value"]), "p: as different by chance"),
         ]
     return facts
 
@@ -118,11 +122,14 @@ def _sections(audit: Form, charts: "Mapping[str, go.Figure]") -> Iterator[str]:
     """The parts of the page, in order of interest."""
     if "rates" in charts:
         yield outcomes_section(audit, charts, heading="What the network decides")
-    yield _similarity(audit["similarity"], charts)
-    yield influence_section(audit, charts)
+    if "noise" in charts:
+        yield _similarity(audit["similarity"], charts)
+    if audit["influence"]:
+        yield influence_section(audit, charts)
     if "what-if" in charts:
         yield _what_if(audit["what_if"], charts)
-    yield _trust(audit, charts)
+    if audit["agreement"] or audit["independence"]:
+        yield _trust(audit, charts)
 
 
 def outcomes_section(audit: Form, charts: "Mapping[str, go.Figure]", *, heading: str) -> str:
@@ -262,6 +269,14 @@ def _what_if(steps: Sequence[Form], charts: "Mapping[str, go.Figure]") -> str:
 
 def _trust(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
     """How far the approximations hold: Taylor, and independence."""
+    agreement = _agreement(audit) if audit["agreement"] else ""
+    independence = _independence(audit, charts) if "independence" in charts else ""
+    head = "<h2>How far the approximations hold here</h2>"
+    return f"<section>{head}{agreement}{independence}</section>"
+
+
+def _agreement(audit: Form) -> str:
+    """Taylor against ablation."""
     groups = list(audit["groups"])
     rows: dict[tuple[str, str], dict[str, Form]] = {}
     for one in audit["agreement"]:
@@ -277,18 +292,24 @@ def _trust(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
         for (layer, granularity), own in rows.items()
     ]
     return (
-        "<section><h2>How far the approximations hold here</h2>"
         "<h3>First-order against exact</h3>"
         "<p>Spearman rank correlation of Taylor (Eq. 8) and ablation (Eq. 4), in the same form on "
         "both sides. Entries without influence in both are left out, as their ties would raise it."
         f"</p>{scrolled(table(head, body), 'First-order against exact')}"
+    )
+
+
+def _independence(audit: Form, charts: "Mapping[str, go.Figure]") -> str:
+    """Weights removed together, against the sum of what each does."""
+    sizes = sorted({one["size"] for one in audit["independence"]})
+    return (
         "<h3>Independence (A.13)</h3>"
         "<p>Parity scores add up the influences of single weights. Here random sets of "
-        f"{', '.join(map(str, sorted({one['size'] for one in audit['independence']})))} weights "
+        f"{', '.join(map(str, sizes))} weights "
         "of all layers are removed at once and compared with the sum over their weights: medians "
         f"and quartiles of {audit['provenance']['n_sets']} sets. Influences are squares, which do "
         "not add up even where the signed loss changes (right) do.</p>"
-        f"{chart('independence', charts['independence'], 'Sets against sums')}</section>"
+        f"{chart('independence', charts['independence'], 'Sets against sums')}"
     )
 
 
@@ -296,20 +317,23 @@ def _settings(audit: Form) -> dict[str, str]:
     """What the audit was asked for, and what it took."""
     made = audit["provenance"]
     seconds = made["seconds"]
-    return {
-        **{f"rows of {name}": f"{n:,}" for name, n in audit["groups"].items()},
-        "rows a group must have": str(made["min_group_size"]),
-        "random splits": str(made["n_splits"]),
-        "cost of a split": made["cost_of_a_split"],
-        "bootstrap draws": str(made["n_bootstrap"]),
-        "sets of weights per size": str(made["n_sets"]),
-        "ablated entries a layer": "all" if made["sample"] is None else str(made["sample"]),
-        "engine of the exact scores": audit["influence"]["engine"],
+    settings = {f"rows of {name}": f"{n:,}" for name, n in audit["groups"].items()}
+    settings["rows a group must have"] = str(made["min_group_size"])
+    settings["parts"] = ", ".join(made["parts"])
+    if audit["similarity"]:
+        settings["random splits"] = str(made["n_splits"])
+        settings["cost of a split"] = made["cost_of_a_split"]
+    settings["bootstrap draws"] = str(made["n_bootstrap"])
+    if audit["independence"]:
+        settings["sets of weights per size"] = str(made["n_sets"])
+    if audit["influence"]:
+        settings["ablated entries a layer"] = str(made["sample"] or "all")
+        settings["engine of the exact scores"] = audit["influence"]["engine"]
+    each = ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
+    return settings | {
         "layers": ", ".join(made["layers"]),
         "seed": str(made["seed"]),
-        "seconds": f"{sum(seconds.values()):.1f} ("
-        + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())
-        + ")",
+        "seconds": f"{sum(seconds.values()):.1f} ({each})",
     }
 
 

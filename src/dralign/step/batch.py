@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from dralign.rationale.inputs import Inputs
+
 
 @dataclass(frozen=True)
 class Block:
@@ -40,14 +42,14 @@ class Batch:
         blocks: the blocks, in order, that make up the n rows.
     """
 
-    x: Tensor
+    x: Inputs
     y: Tensor
     group: Tensor
     blocks: tuple[Block, ...]
 
 
 def batch_in_blocks(
-    x: Tensor, label: Tensor, group: Tensor, *, n_groups: int, by_label: bool
+    x: Inputs, label: Tensor, group: Tensor, *, n_groups: int, by_label: bool
 ) -> Batch:
     """The rows of a batch of any order, gathered into one block per group, or per cell.
 

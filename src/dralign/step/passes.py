@@ -12,6 +12,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from dralign.errors import OptionError
 from dralign.rationale import logits
 from dralign.rationale.derivatives import recurrence_without_cudnn
+from dralign.rationale.inputs import Inputs
 from dralign.step.batch import Batch
 
 
@@ -44,7 +45,7 @@ class Passes:
         if self.micro_batch is not None and self.micro_batch < 1:
             raise OptionError(f"micro_batch: expected at least 1 row, got {self.micro_batch}")
 
-    def forward(self, model: nn.Module, x: Tensor) -> Tensor:
+    def forward(self, model: nn.Module, x: Inputs) -> Tensor:
         """The output of the network, of float32 where autocast computed it."""
         if self.half is None:
             return logits(model, x)

@@ -24,6 +24,7 @@ from dralign.rationale import (
     normalised_rationale,
 )
 from dralign.rationale.gradients import evaluation_mode
+from dralign.rationale.inputs import Given, bundled
 from dralign.training.history import Scores
 
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
@@ -31,8 +32,12 @@ BLOCK = 16384
 MOST_ROWS, MOST_BYTES = 4096, 2**26
 
 
-def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
+def predict_probability(model: nn.Module, x: Given) -> Tensor:
     """The probability of label 1, or of each class, for every row, in evaluation mode.
+
+    Args:
+        model: the network; it returns logits, or an object with them as ``.logits``.
+        x: (n, ...) inputs; a tuple of them by position, a dict by keyword.
 
     Returns:
         (n,), or (n, C) with more than two classes; float32 on the CPU.
@@ -40,10 +45,11 @@ def predict_probability(model: nn.Module, x: Tensor) -> Tensor:
     Raises:
         ModelError: if the network has none for a row, because a number grew beyond all bounds.
     """
-    device = next(model.parameters()).device
+    device, inputs = next(model.parameters()).device, bundled(x)
     with evaluation_mode(model), torch.inference_mode():
         parts = [
-            probability(logits(model, block.to(device))).float().cpu() for block in x.split(BLOCK)
+            probability(logits(model, block.to(device))).float().cpu()
+            for block in inputs.split(BLOCK)
         ]
     prob = torch.cat(parts)
     known = torch.isfinite(prob if prob.ndim == 1 else prob.sum(1))
