@@ -83,10 +83,7 @@ def train_front(
         DralignError: as ``train`` does.
     """
     ordered = checked_weights(weights)
-    if settings.gap_bound is not None:
-        raise OptionError(
-            "gap_bound: finds one weight, and a front has many; give one or the other"
-        )
+    check_unbound(settings)
     further = replace(
         settings,
         epochs=max(round(FURTHER_EPOCHS * settings.epochs), 1),
