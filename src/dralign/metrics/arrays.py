@@ -86,6 +86,26 @@ def labels_and_scores(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Flo
     return y, score
 
 
+def weights_of(sample_weight: npt.ArrayLike | None, n_rows: int) -> Floats | None:
+    """(n,) weights of rows, or None where all weigh the same: such rows are not weighted.
+
+    Raises:
+        DataError: if there is not one a row, or one is negative, NaN or infinite.
+    """
+    if sample_weight is None:
+        return None
+    weight = _vector("sample_weight", sample_weight)
+    if len(weight) != n_rows:
+        raise DataError(f"sample_weight: expected {n_rows} rows, got {len(weight)}")
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        bad = int(np.sum(~(np.isfinite(weight) & (weight >= 0))))
+        raise DataError(
+            f"sample_weight: expected finite numbers from 0 up, got {bad} others among {n_rows}"
+        )
+    same = n_rows and 0 < weight.min() == weight.max()
+    return None if same else weight
+
+
 def groups_of(sensitive_features: object, n_rows: int) -> tuple[Codes, tuple[str, ...]]:
     """Group codes (-1 where missing) and group names.
 
