@@ -22,17 +22,21 @@ class Split:
         x: (n, d) float32 inputs; of images an ``Images`` that makes (n, 3, H, W) of them.
         y: (n,) int64 labels, 0 or 1 (0..C-1 with C classes).
         group: (n,) int64 group codes 0..G-1, -1 where the sensitive value is missing.
+        weight: (n,) float64 positive numbers, what each row counts; None where rows are not
+            weighted.
     """
 
     x: Tensor
     y: Tensor
     group: Tensor
+    weight: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Checks that the three tensors belong together.
 
         Raises:
-            DataError: if lengths or types differ from what the class promises, or x or y is NaN.
+            DataError: if lengths or types differ from what the class promises, x is NaN, or a
+                weight is not positive.
         """
         n = len(self.x)
         if len(self.y) != n or len(self.group) != n:
@@ -43,12 +47,23 @@ class Split:
             raise DataError(f"y and group must be int64, got {self.y.dtype} and {self.group.dtype}")
         if self.x.is_floating_point() and not bool(torch.isfinite(self.x).all()):
             raise DataError("x holds NaN or infinite values")
+        if self.weight is None:
+            return
+        if self.weight.shape != (n,) or self.weight.dtype != torch.float64:
+            raise DataError(f"weight: expected {n} float64 numbers, got {self.weight.dtype}")
+        if not bool(((self.weight > 0) & torch.isfinite(self.weight)).all()):
+            raise DataError("weight: expected positive numbers; leave rows of weight 0 out")
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __repr__(self) -> str:
         return f"<Split of {len(self):,} rows>"
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """(n,) the weights as an array; None where rows are not weighted."""
+        return None if self.weight is None else self.weight.numpy()
 
     def at(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, labels and groups of the rows with these (m,) numbers."""
@@ -164,6 +179,11 @@ class Dataset:
             split: Split = getattr(self, part)
             np.add.at(counts, (split.group.numpy(), split.y.numpy()), 1)
         return counts
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows of a part are weighted."""
+        return any(getattr(self, part).weight is not None for part in PARTS)
 
     @property
     def n_rows(self) -> int:
