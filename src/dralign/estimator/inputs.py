@@ -4,7 +4,7 @@ import numbers
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -153,7 +153,7 @@ def row_weights(sample_weight: object, n_rows: int) -> tuple[Rows, np.ndarray | 
     Raises:
         DataError: if there is not one a row, one is negative or not finite, or all are 0.
     """
-    weight = weights_of(cast("Any", sample_weight), n_rows)
+    weight = weights_of(sample_weight, n_rows)
     if weight is None:
         return np.arange(n_rows), None
     kept = np.flatnonzero(weight)

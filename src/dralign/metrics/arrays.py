@@ -1,6 +1,6 @@
 """The edge of the metrics: labels, predictions and groups as checked arrays."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -86,7 +86,7 @@ def labels_and_scores(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Flo
     return y, score
 
 
-def weights_of(sample_weight: npt.ArrayLike | None, n_rows: int) -> Floats | None:
+def weights_of(sample_weight: Any, n_rows: int) -> Floats | None:  # noqa: ANN401 - any array
     """(n,) weights of rows, or None where all weigh the same: such rows are not weighted.
 
     Raises:
