@@ -17,6 +17,7 @@ from dralign.metrics.cells import Cells
 from dralign.metrics.decisions import base_rate_threshold, same_decision
 from dralign.metrics.measures import register_measure, unregister_measure
 from dralign.metrics.recalibrated import log_odds, platt, recalibrated_gap
+from dralign.metrics.resampling import bootstrap_intervals
 
 PREDICTIONS = (
     "accuracy",
@@ -337,6 +338,19 @@ def test_recalibration_heeds_the_weights():
 def test_weights_that_can_not_be_are_refused(weight, line):
     with pytest.raises(DataError, match=f"sample_weight: .*{line}"):
         metrics.accuracy([0, 1, 1], [0, 1, 0], sample_weight=weight)
+
+
+def test_rows_are_drawn_with_their_weights():
+    """Only rows of label 1 and score .9 weigh much, so every draw has nearly their mean score."""
+    y, prob, group, _ = sample()
+    prob = np.where(y == 1, 0.9, 0.1)
+    weight = np.where(y == 1, 1e6, 1.0)
+    rows = metrics.scored(y, prob, group, n_groups=3, sample_weight=weight)
+    measure = metrics.measure("mean_probability")
+    drawn = bootstrap_intervals(
+        rows, [measure], "demographic_parity", draws=20, rng=np.random.default_rng(0)
+    )
+    assert drawn["mean_probability"] == pytest.approx((0.9, 0.9), abs=1e-4)
 
 
 def test_rows_that_all_weigh_nothing_have_no_figures():
