@@ -73,6 +73,14 @@ def test_train_tells_weighted_rates_of_counted_rows(folder):
     assert "positive; weighted: base rate" in told
 
 
+def test_a_network_of_weighted_rows_is_not_adjusted(folder):
+    code, _, told = called(
+        "adjust", folder / "net", folder / "people.csv", "--max-gap", 0.1, "--out", folder / "moved"
+    )
+    assert code == 2
+    assert "training rows were weighted, and a shift takes no weights of rows" in told
+
+
 def test_predict_needs_no_weights(folder):
     scores = [
         run("predict", folder / "net", folder / name) for name in ("people.csv", "without.csv")

@@ -162,4 +162,5 @@ def test_a_gap_with_scores_that_know_no_weights_says_so():
     finally:
         unregister_gap("halved")
     assert not takes_weights(build_method("mixup"))
+    assert not takes_weights(build_method("plugin"))
     assert takes_weights(build_method("gap"))

@@ -64,7 +64,7 @@ def _ranked(audit: "Audit") -> list[str]:
     plain = [_in_plain_words(audit)] if audit.similarity else []
     if audit.outcomes is None:
         return plain
-    decided, *rest = _decisions(audit, audit.outcomes, audit.meaning)
+    decided, *rest = _decisions(audit.outcomes, audit.meaning, weighted=is_weighted(audit))
     return [decided, *plain, *rest]
 
 
@@ -82,7 +82,9 @@ def terminal_summary(audit: "Audit") -> str:
     return "\n".join(lines)
 
 
-def _decisions(audit: "Audit", outcomes: "Outcomes", meaning: "Meaning") -> Iterator[str]:
+def _decisions(
+    outcomes: "Outcomes", meaning: "Meaning", *, weighted: bool = False
+) -> Iterator[str]:
     """What the network decides, and what the order of its scores says alone."""
     gap = outcomes.gaps["hard_demographic_parity"]
     ordered = sorted(
@@ -102,7 +104,7 @@ def _decisions(audit: "Audit", outcomes: "Outcomes", meaning: "Meaning") -> Iter
     yield (
         f"{spread}, on probabilities {_interval(outcomes.gaps['soft_demographic_parity'])}. "
         f"{label} makes up {_share(high.figures['base_rate'])} of the "
-        f"{'weight' if is_weighted(audit) else 'rows'} of {high.group!r} and "
+        f"{'weight' if weighted else 'rows'} of {high.group!r} and "
         f"{_share(low.figures['base_rate'])} of those of {low.group!r}."
     )
     yield from _level(outcomes, meaning)

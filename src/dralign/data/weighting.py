@@ -84,7 +84,7 @@ def weighed_as_trained(
 
 
 def weights_line(column: str, weight: np.ndarray) -> str:
-    """What is weighted and what is counted, and how many equal rows would tell as much (Eq. 36)."""
+    """What is weighted and what is counted, and how many equal rows would tell as much (Eq. 39)."""
     equal = weight.sum() ** 2 / np.square(weight).sum()
     return (
         f"weights {column or 'of rows'}: shares, rates, gaps and losses are weighted, rows are "

@@ -224,7 +224,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Args:
             X: (n, d) array of numbers or DataFrame.
             y: (n,) labels, of two or more different values.
-            sample_weight: (n,) what each row counts (Eq. 35), from 0 up, in training and in the
+            sample_weight: (n,) what each row counts (Eq. 38), from 0 up, in training and in the
                 figures of the rows kept back; a row of weight 0 is left out. None, or the same for
                 all, weighs none.
             sensitive_features: what makes the groups: (n,) or (n, c) values of any type, several

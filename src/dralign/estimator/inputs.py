@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Rows = np.ndarray
 
 
-def class_codes(y: object, kept: Rows) -> tuple[np.ndarray, np.ndarray]:
+def class_codes(y: object, kept: Rows | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The different labels in sorted order, and for every row that is kept which of them it has.
 
     Returns:
@@ -36,7 +36,8 @@ def class_codes(y: object, kept: Rows) -> tuple[np.ndarray, np.ndarray]:
     """
     import pandas as pd
 
-    values = column_or_1d(y, warn=True)[kept]
+    values = column_or_1d(y, warn=True)
+    values = values if kept is None else values[kept]
     missing = int(pd.isna(values).sum())
     if missing:
         raise DataError(f"y: {missing} of {len(values)} rows have no value (NaN or None)")
@@ -47,7 +48,7 @@ def class_codes(y: object, kept: Rows) -> tuple[np.ndarray, np.ndarray]:
     return classes, codes.astype(np.int64)
 
 
-def coded_groups(sensitive_features: object, n_given: int, kept: Rows) -> GroupCodes:
+def coded_groups(sensitive_features: object, n_given: int, kept: Rows | None = None) -> GroupCodes:
     """The groups of the rows that are kept, at least two; rows without one give a warning.
 
     Raises:
@@ -56,8 +57,8 @@ def coded_groups(sensitive_features: object, n_given: int, kept: Rows) -> GroupC
     groups = encode_groups(sensitive_features)
     if len(groups.codes) != n_given:
         raise GroupError(f"sensitive_features: expected {n_given} rows, got {len(groups.codes)}")
-    n_rows = len(kept)
-    if n_rows < n_given:
+    n_rows = n_given if kept is None else len(kept)
+    if kept is not None and n_rows < n_given:
         codes = groups.codes[torch.from_numpy(kept)]
         there = [code for code in range(len(groups.names)) if bool((codes == code).any())]
         new = torch.full((len(groups.names) + 1,), MISSING)  # the last is for code -1

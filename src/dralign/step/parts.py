@@ -27,7 +27,7 @@ def split(batch: Batch, micro_batch: int | None) -> list[Batch]:
 
 
 def with_mean_one(weight: Tensor, blocks: Sequence[Block]) -> Tensor:
-    """Weights of a batch's rows, scaled so that their mean over each block is 1 (Eq. 35).
+    """Weights of a batch's rows, scaled so that their mean over each block is 1 (Eq. 38).
 
     Where torch.distributed is initialised, the block is that of all processes.
     """
