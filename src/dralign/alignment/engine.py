@@ -199,8 +199,8 @@ def backward_in_blocks(
                 total = torch.stack([s * x for s, x in zip(shares, now.losses, strict=True)]).sum()
             value = value + total.detach()
             if all_rows is not None:
-                of_rows = all_rows.with_graph_of(index, now.of_rows)
-                difference = gap(*of_rows, n_groups, all_rows.weight)
+                whole = all_rows.with_graph_of(index, now.of_rows)
+                difference = gap(*whole, n_groups, all_rows.weight)
                 total = total + fairness_weight * difference
             keys = [key for key in now.gradients if key in cotangents]
             step.require_derivatives([now.gradients[key] for key in keys])

@@ -154,9 +154,7 @@ def parity_scores(
     weights = [layer.weight(named) for layer in chosen]
     with evaluation_mode(network), random_state_kept(weights[0].device):
         weight = weights_of(sample_weight, len(codes))
-        rows = check_rows(
-            network, given.x, given.label, codes, loss=row_loss(loss), weight=weight
-        )
+        rows = check_rows(network, given.x, given.label, codes, loss=row_loss(loss), weight=weight)
         used = _engine_for(network, rows, method, engine)
         outputs = require_finite_loss(network, rows, batch_rows)
         if loss is None:
