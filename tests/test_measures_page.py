@@ -8,8 +8,12 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "measures.md"
 
 def test_the_table_of_the_halved_model_is_what_the_code_prints(capsys):
     text = PAGE.read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(compile(code, str(PAGE), "exec"), {})
+    code, weighted = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict = {}
+    exec(compile(code, str(PAGE), "exec"), names)
+    exec(compile(weighted, str(PAGE), "exec"), names)
+    assert names["gap"] > 0
+    assert names["frame"].by_group.shape == (2,)
     model, no_note, halved, note = capsys.readouterr().out.splitlines()
     table = re.search(r"\| \| model \| halved \| \|\n(?:\|.*\n)+", text)[0]
     rows = re.findall(r"\| ([\d.]+) \| ([\d.]+) \| [a-z ]+ \|\n", table)

@@ -19,6 +19,7 @@ DECLARED = {**{setting.name: setting for setting in COMMON}, **method_settings()
 # Of the classifier: its own words for these, or none.
 NOT_OF_THE_CLASSIFIER = {"network", "classifier_width", "seed", "readings", "bound_measure"}
 ITS_OWN = {
+    "class_weight",
     "method",
     "module",
     "select",

@@ -155,6 +155,13 @@ TABLE: Final = (
         panel="data",
     ),
     Setting(
+        "weight",
+        "A column of numbers from 0 up, what each row counts; it is no input.",
+        "text",
+        default="",
+        panel="data",
+    ),
+    Setting(
         "test",
         "A file whose rows are the test rows; the split is then 75/25.",
         "text",
@@ -187,6 +194,7 @@ class TableOptions:
     drop_missing_label: bool = False
     min_group_size: int = 0
     favourable: str = ""
+    weight: str = ""
     test: str = ""
     split_column: str = ""
 
@@ -202,6 +210,11 @@ class TableOptions:
             raise OptionError(f"drop and keep_columns: both name {quoted(both[0])}")
         if both := sorted({*self.categorical} & {edges(text)[0] for text in self.bin}):
             raise OptionError(f"categorical and bin: both name {quoted(both[0])}")
+        if self.weight and self.weight == self.split_column:
+            raise OptionError(f"weight and split_column: both name {quoted(self.weight)}")
+        named = {*self.keep_columns, *self.categorical, *(edges(text)[0] for text in self.bin)}
+        if self.weight in named:
+            raise OptionError(f"weight: {quoted(self.weight)} is no input, and is named as one")
         if self.test and self.split_column:
             raise OptionError("test and split_column: give one or the other")
 

@@ -38,6 +38,10 @@ from dralign.training import TrainingSettings, predict_probability, seeded, spaw
 from sealed import resealed
 from switched_off import method_of
 
+DRAWN = (
+    "batches are drawn at random: a row that is there twice is drawn twice as often, and one of "
+    "weight 2 counts twice; the two are equal on the average, not in every digit"
+)
 TINY = {"epochs": 2, "iterations": 10, "hidden": 8, "batch_size": 16, "learning_rate": 0.02}
 
 
@@ -67,7 +71,11 @@ def fitted() -> DRAlignClassifier:
         DRAlignClassifier(
             epochs=1, iterations=20, hidden=8, batch_size=16, learning_rate=0.05, random_state=0
         )
-    ]
+    ],
+    expected_failed_checks=lambda _: {
+        "check_sample_weight_equivalence": DRAWN,  # its name before scikit-learn 1.7
+        "check_sample_weight_equivalence_on_dense_data": DRAWN,
+    },
 )
 def test_scikit_learn_checks_pass(estimator, check):
     check(estimator)
@@ -97,7 +105,7 @@ def test_fits_and_predicts_what_users_have(x, y, a):
     model = tiny().fit(x, y, sensitive_features=a)
     proba = model.predict_proba(x)
     assert proba.shape == (len(Y), 2)
-    assert proba.dtype == np.float32
+    assert proba.dtype == np.float64
     np.testing.assert_allclose(proba.sum(1), 1, atol=1e-6)
     assert set(model.predict(x)) <= set(np.unique(y))
     np.testing.assert_array_equal(model.predict(x) == model.classes_[1], proba[:, 1] >= 0.5)
@@ -318,7 +326,10 @@ def test_saved_classifier_comes_back_whole(names, values, tmp_path):
     if names == "frame":  # what the command line reads
         artifact = load_artifact(folder)
         assert artifact.sensitive == ("who",)
-        np.testing.assert_array_equal(artifact.predict_proba(x), model.predict_proba(x)[:, 1])
+        single = model.module_(torch.from_numpy(model.network_inputs(x))).sigmoid()[:, 0].detach()
+        np.testing.assert_array_equal(artifact.predict_proba(x), single)
+        # The classifier runs its perceptron in double precision, a saved network in single.
+        np.testing.assert_allclose(single, model.predict_proba(x)[:, 1], rtol=1e-6)
 
 
 def test_classifier_without_groups_comes_back_too(tmp_path):

@@ -231,8 +231,8 @@ def test_classifier_learns_predicts_and_is_saved(method, tmp_path):
     fitted = DRAlignClassifier(method, learning_rate=0.02, **SETTINGS)
     prob = fitted.fit(x, y, sensitive_features=frame["sex"]).predict_proba(x)
     assert fitted.classes_.tolist() == ["10", "2", "9"]
-    assert (prob.dtype, prob.shape) == (np.float32, (600, 3))
-    np.testing.assert_allclose(prob.sum(1), 1, atol=1e-6)
+    assert (prob.dtype, prob.shape) == (np.float64, (600, 3))
+    np.testing.assert_allclose(prob.sum(1), 1, atol=1e-12)
     assert (fitted.predict(x) == fitted.classes_[prob.argmax(1)]).all()
     assert fitted.score(x, y) > y.value_counts(normalize=True).max()
     loaded = DRAlignClassifier.load(fitted.save(tmp_path / "net"))

@@ -420,7 +420,7 @@ def test_many_groups_are_compared_in_blocks(monkeypatch):
     y, prob, _ = sample(n=400, digits=2)
     group = np.random.default_rng(5).integers(0, 12, 400)
     whole = metrics.all_cutoffs_gap(y, prob, sensitive_features=group)
-    monkeypatch.setattr("dralign.metrics.ranking._BLOCK", 1)
+    monkeypatch.setattr("dralign.metrics.crossings._BLOCK", 1)
     assert metrics.all_cutoffs_gap(y, prob, sensitive_features=group) == pytest.approx(whole)
 
 

@@ -199,7 +199,8 @@ def backward_in_blocks(
                 total = torch.stack([s * x for s, x in zip(shares, now.losses, strict=True)]).sum()
             value = value + total.detach()
             if all_rows is not None:
-                difference = gap(*all_rows.with_graph_of(index, now.of_rows), n_groups)
+                whole = all_rows.with_graph_of(index, now.of_rows)
+                difference = gap(*whole, n_groups, all_rows.weight)
                 total = total + fairness_weight * difference
             keys = [key for key in now.gradients if key in cotangents]
             step.require_derivatives([now.gradients[key] for key in keys])
@@ -277,7 +278,7 @@ class _Step:
         if self.reads_gap or self.of_rows is per_sample_loss:
             warn_of_probabilities(self.model, [outputs[0].grad_fn], stacklevel=4)
         losses = [
-            self.of_rows(output, part.y[block.rows]).sum() / rows
+            part.weighted(self.of_rows(output, part.y[block.rows]), block.rows).sum() / rows
             for output, block, rows in zip(outputs, part.blocks, self.rows, strict=True)
         ]
         gradients = {

@@ -13,13 +13,14 @@ from dralign.auditing.factors import gradient_source
 from dralign.auditing.influence import Exact, agreements, exact_influences, ranked, top_units
 from dralign.auditing.noise import similarity_tests
 from dralign.auditing.outcomes import outcomes
-from dralign.auditing.parts import PARTS, AuditPart, Plan, chosen_parts, plan_for
+from dralign.auditing.parts import PARTS, WEIGHTED, AuditPart, Plan, chosen_parts, plan_for
 from dralign.auditing.records import Audit, JointRemoval, Meaning, Outcomes, Similarity, WhatIf
 from dralign.auditing.removal import Network, independence, what_if
 from dralign.auditing.small import large_enough, withheld_line
 from dralign.auditing.summary import details, findings
 from dralign.errors import DralignWarning, OptionError
 from dralign.groups import named_codes
+from dralign.metrics.arrays import weights_of
 from dralign.metrics.decisions import decisions, same_decision
 from dralign.rationale import LayerChoice, coverage_of, logits, original, select_layers
 from dralign.rationale.coverage import warn_of_low_coverage
@@ -52,6 +53,7 @@ def audit(
     group: object = None,
     sensitive_features: object = None,
     group_names: Sequence[str] | None = None,
+    sample_weight: object = None,
     layers: LayerChoice = "all",
     parts: Iterable[AuditPart] | None = None,
     n_splits: int = 200,
@@ -91,6 +93,9 @@ def audit(
             group take no part. At least 2 rows a group.
         sensitive_features: the same, under the name that scikit-learn users know; one of the two.
         group_names: the name of code 0, 1, ...; for columns the order in which they are numbered.
+        sample_weight: (n,) what each row counts in figures and mean losses, from 0 up; a row of
+            weight 0 is left out. None, or the same for all, weighs none. The plain engine is then
+            used.
         layers: ``"all"``, the last ``k``, or names of layers.
         parts: what is computed, of ``"outcomes"`` (group figures and gaps), ``"similarity"``,
             ``"influence"`` (exact scores, and how Taylor agrees with them), ``"independence"``
@@ -140,16 +145,19 @@ def audit(
     covered = coverage_of(inner, chosen)
     warn_of_low_coverage(covered, layers, stacklevel=2)
     codes, names = named_codes(given_groups(group, sensitive_features), group_names)
+    weight = weights_of(sample_weight, len(codes))
+    if weight is not None:
+        codes = torch.where(torch.from_numpy(weight).to(codes.device) > 0, codes, -1)
     left_out = int((codes < 0).sum())
     codes, names, withheld = large_enough(codes, names, min_group_size)
     parameters = dict(inner.named_parameters(remove_duplicate=False))
     device = chosen[0].weight(parameters).device
     with evaluation_mode(inner), random_state_kept(device):
-        rows = check_rows(inner, given.x, given.label, codes)
+        rows = check_rows(inner, given.x, given.label, codes, weight=weight)
         outputs = require_finite_loss(inner, rows, batch_rows)
         notice_probabilities(inner, rows.x, chosen, outputs=outputs, stacklevel=2)
         require_gradients(inner, rows, chosen)
-        stack = linear_stack(inner, rows.x) is not None
+        stack = weight is None and linear_stack(inner, rows.x) is not None
         network = Network(inner, rows, chosen, stack, batch_rows, min_group_size)
         clock = _Clock(progress)
         plan = plan_for(network, asked, sample)
@@ -169,7 +177,9 @@ def audit(
         )
         notes = _notes_on_rows(network, names, withheld, left_out)
     notes += [str(covered)] if covered.left_out else []
+    notes += [WEIGHTED] if rows.weight is not None else []
     provenance = {**result.provenance, "coverage": covered.share}
+    provenance |= {"weighted": True} if rows.weight is not None else {}
     complete = replace(
         result, notes=[*notes, *result.notes], withheld=withheld, provenance=provenance
     )
@@ -270,6 +280,7 @@ def _decided(
             rng=rng,
             cells=network.cells,
             favourable=favourable,
+            weight=rows.weights,
         )
 
 
@@ -313,7 +324,8 @@ def _named_inputs(meaning: Meaning, network: Network) -> Meaning:
     layer = network.layers[0]
     named = dict(network.model.named_parameters(remove_duplicate=False))
     width = layer.by_unit(layer.part(layer.weight(named))).shape[1]
-    first = network.stack and layer.name == select_layers(network.model, "all")[0].name
+    stack = linear_stack(network.model, network.rows.x) is not None
+    first = stack and layer.name == select_layers(network.model, "all")[0].name
     return meaning if first and width == len(meaning.inputs) else replace(meaning, inputs=())
 
 
@@ -356,7 +368,8 @@ def _notes_on_rows(
         warnings.warn(line, DralignWarning, stacklevel=3)
         notes.append(line)
     decided = decisions(network.probabilities(network.tensors))
-    if line := same_decision(decided, "rows", then="hard gaps say nothing"):
+    same = same_decision(decided, "rows", then="hard gaps say nothing", weight=network.rows.weights)
+    if line := same:
         notes.append(line)
     return notes
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from dralign.artifact import Artifact, load_artifact
 from dralign.artifact.held_out import training_data, used_rows
 from dralign.auditing.assessment import audit
+from dralign.auditing.columns import label_of, numbers_of
 from dralign.auditing.records import UNKNOWN, Audit, Meaning
 from dralign.data import Dataset, DataSource, ImageEncoder, ImagePaths, read_table
 from dralign.data.columns import require_columns
@@ -24,7 +25,8 @@ from dralign.data.labels import (
     label_values,
     require_values,
 )
-from dralign.errors import DataError, DralignWarning, OptionError
+from dralign.data.weighting import weighed_as_trained
+from dralign.errors import DralignWarning, OptionError
 from dralign.groups import GroupCodes
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ class AuditCase:
             are.
         note: which rows of a table these are, in words; empty if nothing is known about it.
         meaning: what labels and inputs are, and what the network was trained on.
+        weight: (n,) float64 positive weights of the rows; None where they are not weighted.
     """
 
     model: nn.Module
@@ -60,6 +63,7 @@ class AuditCase:
     columns: tuple[str, ...] = ()
     note: str = ""
     meaning: Meaning = UNKNOWN
+    weight: Tensor | None = None
 
     @property
     def of_images(self) -> bool:
@@ -89,7 +93,8 @@ class AuditCase:
     def only(self, rows: Tensor) -> "AuditCase":
         """The case of the rows with these (m,) numbers alone."""
         groups = _present(self.groups._replace(codes=self.groups.codes[rows]))
-        return replace(self, x=self.x[rows], label=self.label[rows], groups=groups)
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(self, x=self.x[rows], label=self.label[rows], groups=groups, weight=weight)
 
     def audit(self, *, sample: int | None = None, **options: Any) -> Audit:  # noqa: ANN401
         """The audit of the network on these rows; of images that are in files, on some drawn.
@@ -107,6 +112,7 @@ class AuditCase:
             label=case.label,
             group=case.groups.codes,
             group_names=case.groups.names,
+            sample_weight=case.weight,
             sample=IMAGE_SAMPLE if sample is None and case.of_images else sample,
             meaning=meaning,
             **options,
@@ -125,6 +131,7 @@ def artifact_case(
     partition: str | Path = "",
     all_rows: bool = False,
     favourable: str = "",
+    weight: str = "",
     **reading: Any,  # noqa: ANN401 - as ``Artifact.read`` takes them
 ) -> AuditCase:
     """A network that was saved, and a table, or the test rows of the built-in dataset it is of.
@@ -143,6 +150,7 @@ def artifact_case(
         partition: the file that puts the images of CelebA into parts.
         all_rows: whether to take the rows that it was trained on too.
         favourable: the label value that is good for a person; empty for what training was told.
+        weight: the column of weights; empty for that of the training, if the table has it.
         **reading: ``sep``, ``decimal``, ``encoding`` and ``na`` of the table.
 
     Raises:
@@ -162,11 +170,15 @@ def artifact_case(
     if not Path(table).suffix and not Path(table).exists():
         if label or positive:
             raise OptionError(f"{table}: the label is given; --label is for your own files")
+        if weight:
+            raise OptionError(f"{table}: has no weights; --weight is for your own files")
         home = {"data_home": str(data_home), "partition": str(partition)}
         case = _built_in(artifact, str(table), tuple(sensitive), home, title)
         return _meaning(case, artifact, favourable, artifact.label, _known_values(artifact))
     target, chosen = label or artifact.label, tuple(sensitive) or artifact.sensitive
     as_trained = target == artifact.label and positive in {"", artifact.positive}
+    own_weight = "" if artifact.source is None else artifact.source.weight
+    as_trained &= weight in {"", own_weight}
     if as_trained and chosen == artifact.sensitive and not (all_rows or of_images):
         dataset = training_data(artifact, table)
         if dataset is not None:
@@ -178,12 +190,14 @@ def artifact_case(
     require_columns(frame, [target, *chosen], where=str(table))
     if artifact.source is not None and artifact.source.drop_missing_label:
         frame = frame[frame[target].notna()]
+    frame, counted = weighed_as_trained(frame, weight, own_weight, where=str(table))
     y, shown = _coded(frame[target], artifact, positive)
     x = _inputs(artifact, frame, Path(images) if images else Path(table).parent)
     known = artifact.group_names if chosen == artifact.sensitive else ()
     groups = table_groups(frame, chosen, known=known)
     warn_of_lacking(frame, chosen)
     case = AuditCase(artifact.model, x, torch.from_numpy(y.astype(np.int64)), groups, title)
+    case = _counting(case, counted)
     case = _not_trained_on(case, used_rows(artifact, x), all_rows=all_rows)
     return _meaning(case, artifact, favourable, target, label_values(frame[target]), shown)
 
@@ -266,6 +280,7 @@ def network_case(
     include_sensitive: bool = False,
     name: str = "",
     favourable: str = "",
+    weight: str = "",
     **reading: Any,  # noqa: ANN401 - as ``read_table`` takes them
 ) -> AuditCase:
     """A network of any kind, and the columns of numbers of a table, in their order, as its inputs.
@@ -279,6 +294,7 @@ def network_case(
         include_sensitive: whether the sensitive columns are inputs.
         name: what the network is called; empty for that of its class.
         favourable: the label value that is good for a person; empty if nobody says so.
+        weight: the column of weights, which is no input; empty if rows are not weighted.
         **reading: ``sep``, ``decimal`` and ``encoding`` of the table.
 
     Raises:
@@ -288,13 +304,16 @@ def network_case(
         raise OptionError(f"{table}: which columns? give them with --label and --sensitive")
     frame = read_table(str(table), **reading)
     require_columns(frame, [label, *sensitive], where=str(table))
-    y, shown = _label(frame[label], positive)
-    x, columns = _numbers(frame, [label, *(() if include_sensitive else sensitive)])
+    frame, counted = weighed_as_trained(frame, weight, "", where=str(table))
+    y, shown = label_of(frame[label], positive)
+    apart = [label, *(() if include_sensitive else sensitive), *([weight] if weight else [])]
+    x, columns = numbers_of(frame, apart)
     codes = table_groups(frame, sensitive)
     title = f"Audit of {name or type(model).__name__} on {Path(table).name}"
     good = is_favourable(favourable, label, label_values(frame[label]), shown)
     meaning = Meaning(positive=shown or "1", favourable=good, inputs=columns)
-    return AuditCase(model, torch.from_numpy(x), y, codes, title, columns, meaning=meaning)
+    case = AuditCase(model, torch.from_numpy(x), y, codes, title, columns, meaning=meaning)
+    return _counting(case, counted)
 
 
 def _built_in(
@@ -331,7 +350,13 @@ def _built_in(
 def _test_rows(artifact: Artifact, dataset: Dataset, title: str) -> AuditCase:
     """The network and the test rows of a dataset."""
     groups = _present(GroupCodes(dataset.test.group, dataset.group_names))
-    return AuditCase(artifact.model, dataset.test.x, dataset.test.y, groups, title)
+    test = dataset.test
+    return AuditCase(artifact.model, test.x, test.y, groups, title, weight=test.weight)
+
+
+def _counting(case: AuditCase, weight: np.ndarray | None) -> AuditCase:
+    """The case with weights of its rows."""
+    return replace(case, weight=None if weight is None else torch.from_numpy(weight))
 
 
 def _present(groups: GroupCodes) -> GroupCodes:
@@ -346,38 +371,5 @@ def _inputs(artifact: Artifact, frame: "pd.DataFrame", folder: Path) -> Tensor |
     encoder = artifact.encoder
     if isinstance(encoder, ImageEncoder):
         return encoder.listed(frame, folder)
-    x = _numbers(frame, [])[0] if encoder is None else encoder.transform(frame)
+    x = numbers_of(frame, [])[0] if encoder is None else encoder.transform(frame)
     return torch.as_tensor(x, dtype=torch.float32)
-
-
-def _label(values: "pd.Series[Any]", positive: str) -> tuple[Tensor, str]:
-    """Labels 0 and 1, or classes 0..C-1 where whole numbers are given and no positive value.
-
-    The second is how 1 is written; empty with classes.
-
-    Raises:
-        DataError: if it is not clear what they are.
-    """
-    from pandas.api.types import is_integer_dtype
-
-    if not positive and is_integer_dtype(values) and values.min() == 0 and values.max() > 1:
-        return torch.from_numpy(values.to_numpy(dtype=np.int64, copy=True)), ""
-    y, shown = binary_label(values, positive)
-    return torch.from_numpy(y.astype(np.int64)), shown
-
-
-def _numbers(frame: "pd.DataFrame", left_out: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(n, d) float32 values of the columns of numbers, and their names.
-
-    Raises:
-        DataError: if there is none, or a value is missing.
-    """
-    inputs = frame.drop(columns=left_out).select_dtypes(["number", "bool"])
-    if not len(inputs.columns):
-        raise DataError("the table has no column of numbers to give to the network")
-    for name in inputs.columns:
-        if inputs[name].isna().any():
-            missing = int(inputs[name].isna().sum())
-            raise DataError(f"column {name!r}: {missing} of {len(inputs)} values are missing")
-    values = inputs.to_numpy(dtype=np.float32, copy=True)
-    return values, tuple(map(str, inputs.columns))

@@ -48,10 +48,12 @@ class Factors:
     Attributes:
         inputs: (n, fan-in) of each layer.
         deltas: (n, units) of each layer.
+        weight: (n,) what each row counts; None where rows are not weighted.
     """
 
     inputs: Sequence[Tensor]
     deltas: Sequence[Tensor]
+    weight: Tensor | None = None
     cost: str = "one matrix product per layer"
 
     def chunk(self, n_rows: int) -> int:
@@ -63,7 +65,14 @@ class Factors:
         return max(1, MOST_GATHERED // widest)
 
     def mean(self, sets: Tensor) -> list[Tensor]:
-        """For each layer delta^T a over the rows of each set, divided by their number."""
+        """For each layer delta^T a over the rows of each set, divided by what they count."""
+        if self.weight is not None:
+            each = self.weight[sets]  # (s, r)
+            each = each / each.sum(1, keepdim=True)
+            return [
+                torch.einsum("sr,sru,srf->suf", each.to(a.dtype), delta[sets], a[sets])
+                for a, delta in zip(self.inputs, self.deltas, strict=True)
+            ]
         # The gradient of a Linear weight is a sum over rows of delta times input: with both held,
         # another set of rows costs a matrix product and no pass through the network.
         return [
@@ -101,6 +110,7 @@ class Passes:
                     n_groups=1,
                     layers=self.layers,
                     batch_rows=self.batch_rows,
+                    weight=None if self.rows.weight is None else self.rows.weight[chosen],
                 )
                 assert cell is not None
                 for index, (layer, leaf, grad) in enumerate(
@@ -151,7 +161,8 @@ def _factors(
         for index, (own, grad) in enumerate(zip(calls, grads, strict=True)):
             inputs[index].append(own[0][0])
             deltas[index].append(torch.zeros_like(own[0][1]) if grad is None else grad)
-    return Factors([torch.cat(part) for part in inputs], [torch.cat(part) for part in deltas])
+    first, second = ([torch.cat(part) for part in parts] for parts in (inputs, deltas))
+    return Factors(first, second, rows.weight)
 
 
 def _linear(model: nn.Module, layer: Layer) -> nn.Linear | None:

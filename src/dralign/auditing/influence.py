@@ -65,6 +65,7 @@ def exact_influences(
     common: dict[str, Any] = {
         "label": rows.label,
         "group": rows.group,
+        "sample_weight": rows.weight,
         "layers": [layer.name for layer in layers],
         "batch_rows": batch_rows,
     }

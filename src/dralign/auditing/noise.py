@@ -85,7 +85,8 @@ def similarity_tests(
     observed = measure([own[None] for own in members])[0]
     order = rng.permuted(np.tile(np.arange(len(group)), (n_splits, 1)), axis=1)
     splits = np.split(order, np.cumsum(sizes)[:-1], axis=1)
-    null = measure(splits, rest=int(np.argmax(sizes)))
+    # With weights the means of a split do not follow from their sizes: all groups are gathered.
+    null = measure(splits, rest=int(np.argmax(sizes)) if rows.weight is None else None)
     drawn = measure([own[rng.integers(len(own), size=(n_bootstrap, len(own)))] for own in members])
     names = [layer.name for layer in layers]
     return {

@@ -27,6 +27,7 @@ def outcomes(
     cells: Codes | None = None,
     favourable: bool | None = None,
     threshold: float = THRESHOLD,
+    weight: Floats | None = None,
 ) -> Outcomes:
     """Each group's figures and the gaps between groups, with 95 % percentile intervals.
 
@@ -45,21 +46,23 @@ def outcomes(
             none.
         favourable: whether label 1 is good for the person it is about; None if that is not known.
         threshold: the probability from which on a decision is positive.
+        weight: (n,) what each row counts; rows are drawn with theirs. None weighs none.
     """
     y = label.astype(np.float64)
     cells = group if cells is None else cells
     members = [np.flatnonzero(group == code) for code in range(len(names))]
     sizes = [len(rows) for rows in members]
     everything = (y, prob, group, cells, len(names))
-    own = _group_figures(*everything, threshold)
-    shared = figures(*everything, threshold)
+    own = _group_figures(*everything, threshold, weight)
+    shared = figures(*everything, threshold, weight)
     own_draws: list[Mapping[str, Floats]] = []
     shared_draws: list[Mapping[str, float]] = []
     for _ in range(n_bootstrap):
         rows = np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in members])
         drawn = (y[rows], prob[rows], group[rows], cells[rows], len(names))
-        own_draws.append(_group_figures(*drawn, threshold))
-        shared_draws.append(figures(*drawn, threshold))
+        own_weight = None if weight is None else weight[rows]
+        own_draws.append(_group_figures(*drawn, threshold, own_weight))
+        shared_draws.append(figures(*drawn, threshold, own_weight))
     estimates = {
         name: estimate(value, np.array([draw[name] for draw in shared_draws]))
         for name, value in shared.items()
@@ -111,22 +114,33 @@ def estimate(value: float, draws: Floats) -> Estimate:
 
 
 def _group_figures(
-    y: Floats, prob: Floats, group: Codes, cells: Codes, n_groups: int, threshold: float
+    y: Floats,
+    prob: Floats,
+    group: Codes,
+    cells: Codes,
+    n_groups: int,
+    threshold: float,
+    weight: Floats | None,
 ) -> Mapping[str, Floats]:
     """For each figure its value in every group, (G,)."""
     decision = (prob >= threshold).astype(np.float64)
-    everyone = np.ones_like(y)
+    everyone = np.ones_like(y) if weight is None else weight
     rates = {
         "base_rate": (y, everyone, group),
         "mean_probability": (prob, everyone, group),
         "selection_rate": (decision, everyone, group),
-        "true_positive_rate": (decision, y, cells),
-        "false_positive_rate": (decision, 1 - y, cells),
+        "true_positive_rate": (decision, everyone * y, cells),
+        "false_positive_rate": (decision, everyone * (1 - y), cells),
         "accuracy": ((y == decision).astype(np.float64), everyone, group),
     }
     result = {name: group_means(*rate, n_groups) for name, rate in rates.items()}
     inside = [group == code for code in range(n_groups)]
     result["average_precision"] = np.array(
-        [average_precision_of(y[rows], prob[rows]) for rows in inside]
+        [
+            average_precision_of(
+                y[rows], prob[rows], weight=None if weight is None else weight[rows]
+            )
+            for rows in inside
+        ]
     )
     return result

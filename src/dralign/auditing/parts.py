@@ -16,6 +16,10 @@ FEW_SET_SIZES, FEW_SETS = (1, 4, 16), 5
 # So are exact influences: all of them, or a sample of about as many removals over all layers.
 MOST_PLAIN_RUNS = 1_000
 LEAST_SAMPLE, MOST_SAMPLE = 20, 100
+WEIGHTED: Final = (
+    "rows are weighted: rates, shares, gaps and mean losses are those of the weights, rows are "
+    "counted, and draws for intervals take rows with their weights"
+)
 
 
 @dataclass(frozen=True)

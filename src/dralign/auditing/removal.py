@@ -77,8 +77,9 @@ class Network:
         total = torch.zeros(self.rows.n_groups, dtype=torch.float64, device=self.rows.x.device)
         for block, logits in self.logits(tensors):
             loss = per_sample_loss(logits, self.rows.label[block]).double()
+            loss = self.rows.weighted(loss, block)
             total.index_add_(0, self.rows.group[block], loss)
-        losses: Floats = (total.cpu() / self.rows.counts).numpy()
+        losses: Floats = (total.cpu() / self.rows.totals).numpy()
         return losses
 
     def probabilities(self, tensors: Mapping[str, Tensor]) -> Floats:
@@ -200,7 +201,7 @@ def what_if(
         prob = network.probabilities(network.without(removed, whole_units=True))
         rows = network.rows
         label, group = rows.label.cpu().numpy(), rows.group.cpu().numpy()
-        return small.figures(label, prob, group, network.cells, rows.n_groups)
+        return small.figures(label, prob, group, network.cells, rows.n_groups, weight=rows.weights)
 
     result = []
     counts = [0, *(k for k in TOP_REMOVED if k <= len(units))]

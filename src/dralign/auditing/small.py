@@ -1,7 +1,7 @@
 """Small groups, whose figures would tell the labels of single people, are withheld."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -79,12 +79,14 @@ def figures(
     cells: Codes,
     n_groups: int,
     threshold: float = THRESHOLD,
+    weight: Floats | None = None,
 ) -> dict[str, float]:
     """``evaluate``, with the gaps that condition on the label over large cells alone."""
     limits = None if threshold == THRESHOLD else [threshold] * n_groups
-    result = evaluate(label, prob, group, n_groups=n_groups, thresholds=limits)
+    how: dict[str, Any] = {"n_groups": n_groups, "thresholds": limits, "sample_weight": weight}
+    result = evaluate(label, prob, group, **how)
     if not np.array_equal(cells, group):
-        over_cells = evaluate(label, prob, cells, n_groups=n_groups, thresholds=limits)
+        over_cells = evaluate(label, prob, cells, **how)
         result |= {name: x for name, x in over_cells.items() if name in _at_a_label()}
     return result
 

@@ -64,14 +64,15 @@ def _ranked(audit: "Audit") -> list[str]:
     plain = [_in_plain_words(audit)] if audit.similarity else []
     if audit.outcomes is None:
         return plain
-    decided, *rest = _decisions(audit.outcomes, audit.meaning)
+    decided, *rest = _decisions(audit.outcomes, audit.meaning, weighted=is_weighted(audit))
     return [decided, *plain, *rest]
 
 
 def terminal_summary(audit: "Audit") -> str:
     """Everything that fits a terminal: group figures, gaps, similarity, top units, findings."""
     rows = ", ".join(f"group {name!r} {n:,}" for name, n in audit.groups.items())
-    lines = [f"Audit of {sum(audit.groups.values()):,} rows ({rows})", ""]
+    counted = "; rows are counted, all figures are weighted" if is_weighted(audit) else ""
+    lines = [f"Audit of {sum(audit.groups.values()):,} rows ({rows}){counted}", ""]
     lines += [*_group_table(audit), *_similarity_table(audit), *_unit_table(audit)]
     lines += ["Findings", *_bullets(audit.findings), ""] if audit.findings else []
     lines += ["In detail", *_bullets(audit.details)] if audit.details else []
@@ -81,7 +82,9 @@ def terminal_summary(audit: "Audit") -> str:
     return "\n".join(lines)
 
 
-def _decisions(outcomes: "Outcomes", meaning: "Meaning") -> Iterator[str]:
+def _decisions(
+    outcomes: "Outcomes", meaning: "Meaning", *, weighted: bool = False
+) -> Iterator[str]:
     """What the network decides, and what the order of its scores says alone."""
     gap = outcomes.gaps["hard_demographic_parity"]
     ordered = sorted(
@@ -100,10 +103,16 @@ def _decisions(outcomes: "Outcomes", meaning: "Meaning") -> Iterator[str]:
     label = "Label 1" if meaning.positive == "1" else f"The label {meaning.positive!r}"
     yield (
         f"{spread}, on probabilities {_interval(outcomes.gaps['soft_demographic_parity'])}. "
-        f"{label} makes up {_share(high.figures['base_rate'])} of the rows of {high.group!r} and "
+        f"{label} makes up {_share(high.figures['base_rate'])} of the "
+        f"{'weight' if weighted else 'rows'} of {high.group!r} and "
         f"{_share(low.figures['base_rate'])} of those of {low.group!r}."
     )
     yield from _level(outcomes, meaning)
+
+
+def is_weighted(audit: "Audit") -> bool:
+    """Whether its rows are weighted."""
+    return bool(audit.provenance.get("weighted"))
 
 
 def _positive(meaning: "Meaning") -> str:

@@ -25,7 +25,7 @@ BETWEEN_LINES: Final = 30.0  # seconds, where no terminal shows how far it is
 
 
 @working("dralign.auditing", interrupted=NOTHING)
-@options.with_table_options(*options.READING, "favourable")
+@options.with_table_options(*options.READING, "favourable", "weight")
 def audit(
     names: Annotated[
         list[str],

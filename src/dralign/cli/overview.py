@@ -49,6 +49,8 @@ def group_line(group: Mapping[str, Any]) -> str:
             ("false positive rate", "false_positive_rate"),
         )
     )
+    if group.get("weight") is not None:
+        rates = f"weighted: base rate {group['base_rate']:.3f}, {rates}"
     return f"group {name}: {group['rows']:,} test rows, {group['positives']:,} positive; {rates}"
 
 

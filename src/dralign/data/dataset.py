@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dralign.data.summary import groups_line, label_line, split_line
+from dralign.data.weighting import weights_line
 from dralign.errors import DataError, GroupError
 
 Preparation = Literal["paper", "standard"]
@@ -22,17 +23,21 @@ class Split:
         x: (n, d) float32 inputs; of images an ``Images`` that makes (n, 3, H, W) of them.
         y: (n,) int64 labels, 0 or 1 (0..C-1 with C classes).
         group: (n,) int64 group codes 0..G-1, -1 where the sensitive value is missing.
+        weight: (n,) float64 positive numbers, what each row counts; None where rows are not
+            weighted.
     """
 
     x: Tensor
     y: Tensor
     group: Tensor
+    weight: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Checks that the three tensors belong together.
 
         Raises:
-            DataError: if lengths or types differ from what the class promises, or x or y is NaN.
+            DataError: if lengths or types differ from what the class promises, x is NaN, or a
+                weight is not positive.
         """
         n = len(self.x)
         if len(self.y) != n or len(self.group) != n:
@@ -43,12 +48,23 @@ class Split:
             raise DataError(f"y and group must be int64, got {self.y.dtype} and {self.group.dtype}")
         if self.x.is_floating_point() and not bool(torch.isfinite(self.x).all()):
             raise DataError("x holds NaN or infinite values")
+        if self.weight is None:
+            return
+        if self.weight.shape != (n,) or self.weight.dtype != torch.float64:
+            raise DataError(f"weight: expected {n} float64 numbers, got {self.weight.dtype}")
+        if not bool(((self.weight > 0) & torch.isfinite(self.weight)).all()):
+            raise DataError("weight: expected positive numbers; leave rows of weight 0 out")
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __repr__(self) -> str:
         return f"<Split of {len(self):,} rows>"
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """(n,) the weights as an array; None where rows are not weighted."""
+        return None if self.weight is None else self.weight.numpy()
 
     def at(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Inputs, labels and groups of the rows with these (m,) numbers."""
@@ -98,6 +114,7 @@ class Dataset:
         label_values: the two values of the label as they are written, or its classes; empty where
             they are not known, or several count as 0.
         favourable: the one that is good for the person it is about; empty if nobody said so.
+        weight: the column that says what each row counts; empty if there is none.
     """
 
     name: str
@@ -115,6 +132,7 @@ class Dataset:
     fingerprint: str = ""
     label_values: tuple[str, ...] = ()
     favourable: str = ""
+    weight: str = ""
 
     def __post_init__(self) -> None:
         """Checks that labels and groups are codes of the classes and groups there are.
@@ -147,23 +165,37 @@ class Dataset:
         return "\n".join(self.summary())
 
     def summary(self) -> tuple[str, ...]:
-        """What it holds, in four lines: rows and inputs, label, groups, split."""
-        counts = self._counts()
+        """What it holds: rows and inputs, label, groups, split, and weights if there are any."""
+        counts, weights = self._counts(), self._counts(weighted=True)
         names = self.class_names or (self.positive,)
-        return (
+        lines = [
             f"{self.name}, {self.preparation}: {self.n_rows:,} rows, inputs: {self.n_inputs}",
-            label_line(self.label, names, counts, self.favourable),
-            groups_line(self.sensitive, self.group_names, counts),
+            label_line(self.label, names, weights, self.favourable, weighted=self.is_weighted),
+            groups_line(self.sensitive, self.group_names, counts, weights),
             split_line([len(getattr(self, part)) for part in PARTS]),
-        )
+        ]
+        if self.is_weighted:
+            parts = [split.weights for split in self._parts() if split.weights is not None]
+            lines.append(weights_line(self.weight, np.concatenate(parts)))
+        return tuple(lines)
 
-    def _counts(self) -> np.ndarray:
-        """(G + 1, C) rows of each group and class; the last are those in no group."""
-        counts = np.zeros((self.n_groups + 1, self.n_classes), dtype=np.int64)
-        for part in PARTS:
-            split: Split = getattr(self, part)
-            np.add.at(counts, (split.group.numpy(), split.y.numpy()), 1)
+    def _counts(self, *, weighted: bool = False) -> np.ndarray:
+        """(G + 1, C) rows, or their weights, of each group and class; the last: in no group."""
+        kind = np.float64 if weighted and self.is_weighted else np.int64
+        counts = np.zeros((self.n_groups + 1, self.n_classes), dtype=kind)
+        for split in self._parts():
+            each = split.weights if weighted and split.weights is not None else 1
+            np.add.at(counts, (split.group.numpy(), split.y.numpy()), each)
         return counts
+
+    def _parts(self) -> list[Split]:
+        """Training, validation and test rows."""
+        return [self.train, self.validation, self.test]
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether rows of a part are weighted."""
+        return any(getattr(self, part).weight is not None for part in PARTS)
 
     @property
     def n_rows(self) -> int:

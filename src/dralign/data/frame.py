@@ -24,6 +24,7 @@ from dralign.data.splitting import (
     split_by_column,
     stratified_split,
 )
+from dralign.data.weighting import weighed, weights_in
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.groups import require_groups
 from dralign.table_options import TableOptions, edges
@@ -71,7 +72,7 @@ def load_table(
     how = TableOptions.of_keywords(options)
     columns = (sensitive,) if isinstance(sensitive, str) and sensitive else tuple(sensitive)
     where = str(table) if isinstance(table, str | Path) else "the table"
-    check_roles(where, label, columns)
+    check_roles(where, label, columns, how.weight)
     raw = read_raw(table, how)
     check_columns(raw, how, label=label, sensitive=columns)
     frame = prepared(raw, how, label=label, sensitive=columns)
@@ -101,6 +102,8 @@ def load_table(
         fingerprint=raw.fingerprint,
         label_values=classes or _two(label_values(frame[label])),
         favourable=label_value(frame[label], how.favourable) if how.favourable else "",
+        weights=weights_in(frame, how.weight),
+        weight=how.weight,
     )
 
 
@@ -109,7 +112,7 @@ def _two(values: tuple[str, ...]) -> tuple[str, ...]:
     return values if len(values) == 2 else ()
 
 
-def check_roles(where: str, label: str, sensitive: Sequence[str]) -> None:
+def check_roles(where: str, label: str, sensitive: Sequence[str], weight: str = "") -> None:
     """Checks that there are a label and sensitive columns, and that they are different ones.
 
     Raises:
@@ -121,13 +124,16 @@ def check_roles(where: str, label: str, sensitive: Sequence[str]) -> None:
         raise OptionError(f"{where}: which column makes the groups? give it with --sensitive")
     if label in sensitive:
         raise OptionError(f"column {label!r} can't be both label and sensitive")
+    if weight and weight in {label, *sensitive}:
+        role = "label" if weight == label else "sensitive"
+        raise OptionError(f"column {weight!r} can't be both weight and {role}")
 
 
 def check_columns(
     raw: RawTable, how: TableOptions, *, label: str, sensitive: Sequence[str]
 ) -> None:
     """Checks that the table has every column that is named; if not, it is a DataError."""
-    roles = [name for name in (label, *sensitive, how.split_column) if name]
+    roles = [name for name in (label, *sensitive, how.split_column, how.weight) if name]
     bins = (edges(text)[0] for text in how.bin)
     named = [*roles, *how.drop, *how.keep_columns, *how.categorical, *bins]
     require_columns(raw.frame, [*dict.fromkeys(named)], where=raw.where)
@@ -158,6 +164,8 @@ def prepared(
     frame, notes = with_numbers(frame, frozenset((*roles, *how.categorical, *how.drop)))
     for note in notes:
         warnings.warn(note, DralignWarning, stacklevel=3)
+    if how.weight:
+        frame = weighed(frame, how.weight, where=raw.where)
     codes = {name: frame[name].map(canonical, na_action="ignore") for name in how.categorical}
     return frame.assign(**{name: values.astype(object) for name, values in codes.items()})
 
@@ -165,7 +173,7 @@ def prepared(
 def candidates(frame: "pd.DataFrame", how: TableOptions, apart: Sequence[str]) -> list[str]:
     """The columns that may be inputs, as far as the options say."""
     chosen = how.keep_columns or [str(name) for name in frame.columns]
-    not_inputs = {*apart, *how.drop, how.split_column}
+    not_inputs = {*apart, *how.drop, how.split_column, how.weight}
     return [name for name in chosen if name not in not_inputs]
 
 

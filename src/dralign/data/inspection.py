@@ -20,6 +20,7 @@ from dralign.data.labels import DROP_MISSING, coded_label, mistaken
 from dralign.data.raw import RawTable, read_raw
 from dralign.data.splitting import check_seed
 from dralign.data.summary import cut, groups_line, label_line, split_line
+from dralign.data.weighting import weights_in, weights_line
 from dralign.errors import DataError, DralignWarning
 from dralign.groups import MISSING, GroupCodes
 from dralign.table_options import TableOptions
@@ -27,7 +28,7 @@ from dralign.table_options import TableOptions
 if TYPE_CHECKING:
     import pandas as pd
 
-Role = Literal["number", "category", "label", "sensitive", "split", "left out"]
+Role = Literal["number", "category", "label", "sensitive", "split", "weight", "left out"]
 T = TypeVar("T")
 _PARTS: Final = ("training", "validation", "test")
 
@@ -69,6 +70,8 @@ class Inspection:
         obstacles: a line for each reason why it can't be used as it is.
         findings: a line for each doubt.
         reading: what was recognised about the file, for example another mark between columns.
+        weights: the weights of the rows of ``counts`` added up; none where rows are not weighted.
+        weighting: a line about them.
     """
 
     name: str
@@ -84,10 +87,16 @@ class Inspection:
     obstacles: tuple[str, ...]
     findings: tuple[str, ...]
     reading: tuple[str, ...] = ()
+    weights: tuple[tuple[float, ...], ...] = ()
+    weighting: str = ""
 
     def lines(self) -> tuple[str, ...]:
-        """It in five lines: columns, missing values, label, groups, split; without findings."""
+        """It in five lines: columns, missing values, label, groups, split; without findings.
+
+        Weights of rows are told in a sixth.
+        """
         counts = np.array(self.counts)
+        weights = np.array(self.weights) if self.weights else counts
         missing = [f"{c.name} {c.missing:,}" for c in self.columns if c.missing]
         rows = f"{self.name}: {self.rows:,} rows, {len(self.columns)} columns"
         lines = [
@@ -95,11 +104,16 @@ class Inspection:
             f"missing values: {cut(missing) or 'none'}",
         ]
         if self.values:
-            lines.append(label_line(self.label, self.values, counts, self.favourable))
+            weighted = bool(self.weights)
+            lines.append(
+                label_line(self.label, self.values, weights, self.favourable, weighted=weighted)
+            )
         if self.groups:
-            lines.append(groups_line(self.sensitive, self.groups, counts))
+            lines.append(groups_line(self.sensitive, self.groups, counts, weights))
         if self.split:
             lines.append(split_line(self.split))
+        if self.weighting:
+            lines.append(self.weighting)
         return tuple(lines)
 
     def _roles(self) -> str:
@@ -114,8 +128,14 @@ class Inspection:
     def to_dict(self) -> dict[str, Any]:
         """A JSON-ready form."""
         named = zip(self.groups, self.counts, strict=False)  # the last count is of no group
-        groups = [{"name": name, "rows": sum(row), "labels": list(row)} for name, row in named]
+        groups: list[dict[str, Any]] = [
+            {"name": name, "rows": sum(row), "labels": list(row)} for name, row in named
+        ]
+        for group, weights in zip(groups, self.weights, strict=False):
+            group["weights"] = list(weights)
+        weighted = {"weighting": self.weighting} if self.weighting else {}
         return {
+            **weighted,
             "name": self.name,
             "rows": self.rows,
             "columns": [asdict(column) for column in self.columns],
@@ -182,6 +202,8 @@ def inspect_table(
         _column(str(name), frame[name], _role(str(name), label, columns, how, inputs), reasons)
         for name in frame.columns
     )
+    weight = weights_in(frame, how.weight)
+    counted = () if weight is None else _counts(weight, y, len(values), groups)
     return Inspection(
         name=name or raw.name,
         rows=len(frame),
@@ -190,12 +212,14 @@ def inspect_table(
         values=values,
         sensitive=columns,
         groups=groups.names if groups else (),
-        counts=_counts(len(frame), y, len(values), groups),
+        counts=_counts(np.ones(len(frame), dtype=np.int64), y, len(values), groups),
         split=tuple(map(len, split)),
         favourable=how.favourable,
         obstacles=tuple(obstacles),
         findings=tuple(dict.fromkeys(findings)),
         reading=_reading(raw, frame),
+        weights=counted,
+        weighting="" if weight is None else weights_line(how.weight, weight),
     )
 
 
@@ -314,7 +338,8 @@ def _told(
     if weights := [name for name in numeric if row_weights(frame[name])]:
         findings.append(
             f"may be weights of rows: {noted([*map(repr, weights)])}; rows are not weighted, and "
-            f"it is an input: {option('--drop', weights)}"
+            f"it is an input: {option('--drop', weights)}, or weigh rows by it: "
+            f"{option('--weight', weights[:1])}"
         )
     looks = {name: codes(frame[name], binary) for name in numeric}
     if looks := {name: text for name, text in looks.items() if text}:
@@ -332,6 +357,8 @@ def _role(
         return "label"
     if name == how.split_column:
         return "split"
+    if name == how.weight:
+        return "weight"
     if name in inputs:
         return None
     return "sensitive" if name in sensitive else "left out"
@@ -361,12 +388,13 @@ def _of_numbers(values: "pd.Series[Any]") -> bool:
 
 
 def _counts(
-    rows: int, y: np.ndarray | None, n_values: int, groups: GroupCodes | None
-) -> tuple[tuple[int, ...], ...]:
-    """The rows of each group, and last of those in none, by label."""
+    each: np.ndarray, y: np.ndarray | None, n_values: int, groups: GroupCodes | None
+) -> tuple[tuple[Any, ...], ...]:
+    """What the rows of each group, and last of those in none, count by label: 1 each, or more."""
+    rows = len(each)
     codes = np.full(rows, MISSING) if groups is None else groups.codes.numpy()
     n_groups = 0 if groups is None else len(groups.names)
     n_labels = 1 if y is None else max(n_values, 2)
-    counts = np.zeros((n_groups + 1, n_labels), dtype=np.int64)
-    np.add.at(counts, (codes, np.zeros(rows, dtype=np.int64) if y is None else y), 1)
-    return tuple(tuple(map(int, row)) for row in counts)
+    counts = np.zeros((n_groups + 1, n_labels), dtype=each.dtype)
+    np.add.at(counts, (codes, np.zeros(rows, dtype=np.int64) if y is None else y), each)
+    return tuple(map(tuple, counts.tolist()))

@@ -145,6 +145,7 @@ def assemble(
     rows: tuple[Rows, Rows, Rows],
     *,
     encoder: Encoder,
+    weights: np.ndarray | None = None,
     **about: Any,  # noqa: ANN401 - the descriptive fields of Dataset
 ) -> Dataset:
     """The dataset of encoded rows.
@@ -155,12 +156,14 @@ def assemble(
         groups: the coded groups of all rows.
         rows: the row numbers of training, validation and test.
         encoder: what made the inputs.
+        weights: (n,) positive weights of all rows; None where they are not weighted.
         about: the fields of Dataset that describe it.
     """
     labels = torch.from_numpy(y.astype(np.int64))
     x = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32))
+    counted = None if weights is None else torch.from_numpy(weights)
     train, validation, test = (
-        Split(x[part], labels[part], groups.codes[part])
+        Split(x[part], labels[part], groups.codes[part], None if counted is None else counted[part])
         for part in (torch.from_numpy(np.asarray(part)) for part in rows)
     )
     return Dataset(

@@ -16,24 +16,38 @@ def cut(told: Sequence[str]) -> str:
     return ", ".join(shown)
 
 
-def label_line(name: str, names: Sequence[str], counts: np.ndarray, favourable: str = "") -> str:
+def label_line(
+    name: str,
+    names: Sequence[str],
+    counts: np.ndarray,
+    favourable: str = "",
+    *,
+    weighted: bool = False,
+) -> str:
     """The share of the positive label, or of each class.
 
     Args:
         name: of the label.
         names: the positive value alone, or those of all classes.
-        counts: (G + 1, C) rows of each group and class.
+        counts: (G + 1, C) rows of each group and class, or their weights.
         favourable: the value that is good for the person it is about.
+        weighted: whether they are weights.
     """
-    rates = counts.sum(0) / max(counts.sum(), 1)
+    rates = counts.sum(0) / (counts.sum() or 1)
     if len(names) == 1:
-        shares = f"{_percent(rates[1])} of rows are {names[0] or '1'}"
+        of = "the weight is" if weighted else "rows are"
+        shares = f"{_percent(rates[1])} of {of} {names[0] or '1'}"
     else:
         shares = cut([f"{_percent(r)} {n}" for n, r in zip(names, rates, strict=True)])
     return f"label {name}: {shares}{f'; favourable: {favourable}' if favourable else ''}"
 
 
-def groups_line(sensitive: Sequence[str], names: Sequence[str], counts: np.ndarray) -> str:
+def groups_line(
+    sensitive: Sequence[str],
+    names: Sequence[str],
+    counts: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> str:
     """The groups with their rows, and the share of the positive label in all but tiny ones.
 
     Args:
@@ -41,11 +55,15 @@ def groups_line(sensitive: Sequence[str], names: Sequence[str], counts: np.ndarr
         names: the G groups.
         counts: (G + 1, C) rows of each group and class, the last those in no group; (G + 1, 1)
             where there is no label.
+        weights: the same of their weights, by which shares are taken; None where rows are not
+            weighted.
     """
     told = []
-    for name, row in zip((*names, NOBODY), counts, strict=True):
+    each = counts if weights is None else weights
+    for name, row, weight in zip((*names, NOBODY), counts, each, strict=True):
         n = int(row.sum())
-        rate = f", {_percent(row[1] / n)}" if len(row) == 2 and n >= FEWEST_TOLD else ""
+        known = len(row) == 2 and n >= FEWEST_TOLD
+        rate = f", {_percent(weight[1] / weight.sum())}" if known else ""
         if n or name != NOBODY:
             told.append(f"{name} ({n:,}{rate})")
     return f"groups by {' & '.join(sensitive)}: {cut(told)}"

@@ -1,23 +1,31 @@
 """The classifier itself: parameters, fit, predict, save and load."""
 
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from dralign.artifact import load_artifact, save_artifact
 from dralign.data import Dataset
-from dralign.data.columns import require_columns
-from dralign.errors import ArtifactError, DataError, DralignWarning, UndefinedMetricWarning
-from dralign.estimator.inputs import class_codes, coded_groups, column_names, training_data
-from dralign.estimator.network import Module, check_network, initial_network
+from dralign.errors import ArtifactError, DralignWarning, UndefinedMetricWarning
+from dralign.estimator.inputs import (
+    class_codes,
+    coded_groups,
+    column_names,
+    label_weights,
+    row_weights,
+    training_data,
+)
+from dralign.estimator.network import Module, check_network, initial_network, probabilities
 from dralign.estimator.parameters import (
+    check_class_weight,
     check_numbers,
     chosen_method,
     chosen_selection,
@@ -25,6 +33,7 @@ from dralign.estimator.parameters import (
     without_groups,
 )
 from dralign.estimator.saving import learned, to_artifact
+from dralign.estimator.table import feature_table
 from dralign.gaps import Aggregate
 from dralign.methods import Method
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold
@@ -37,12 +46,8 @@ from dralign.training import (
     Rule,
     Selection,
     cautions,
-    predict_probability,
     train,
 )
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _UNGROUPED_FIGURES = ("average_precision", "accuracy", "balanced_accuracy")
 
@@ -101,6 +106,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ``dralign.metrics.gap_measure_names()``; None takes the first.
         threshold: of two classes, the probability from which on the positive one is predicted, or
             ``"base-rate"``, which predicts it for as many of the rows kept back as have it.
+        class_weight: what a row of each label counts in the training loss, besides its
+            ``sample_weight``: a dict by label (1 for others), or ``"balanced"``, by which all
+            labels weigh the same; None weighs none. Figures of the rows kept back do not heed it.
         validation_fraction: the share of rows kept back, between 0 and 1.
         random_state: of the split, the initial weights and the batches; the same integer gives the
             same network on the CPU.
@@ -164,6 +172,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         bound: float | None = None,
         measure: str | None = None,
         threshold: float | str = 0.5,
+        class_weight: Mapping[Any, float] | str | None = None,
         validation_fraction: float = 0.2,
         random_state: int | np.random.RandomState | None = None,
         device: str = "cpu",
@@ -196,17 +205,28 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.bound = bound
         self.measure = measure
         self.threshold = threshold
+        self.class_weight = class_weight
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.device = device
         self.checkpoints = checkpoints
 
-    def fit(self, X: object, y: object, *, sensitive_features: object = None) -> Self:  # noqa: N803
+    def fit(
+        self,
+        X: object,  # noqa: N803
+        y: object,
+        sample_weight: object = None,
+        *,
+        sensitive_features: object = None,
+    ) -> Self:
         """Trains on the rows of ``X`` and restores the chosen epoch.
 
         Args:
             X: (n, d) array of numbers or DataFrame.
             y: (n,) labels, of two or more different values.
+            sample_weight: (n,) what each row counts (Eq. 38), from 0 up, in training and in the
+                figures of the rows kept back; a row of weight 0 is left out. None, or the same for
+                all, weighs none.
             sensitive_features: what makes the groups: (n,) or (n, c) values of any type, several
                 columns crossed. A row with a missing value is in no group. None trains the task
                 loss alone (``method="erm"``) with a warning.
@@ -214,8 +234,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         Raises:
             DataError: if X, y or the sensitive features can't be used.
             GroupError: if there is one group only, or a group or needed cell has no training rows.
-            OptionError: if a parameter is unknown or not in range, or the checkpoints are of
-                another fit.
+            OptionError: if a parameter is unknown or not in range, the checkpoints are of another
+                fit, or the method can't train on weighted rows.
             ModelError: if the network doesn't fit the inputs, or its loss stops being finite.
             OutputError: if a checkpoint can't be written.
         """
@@ -223,13 +243,17 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         check_numbers(parameters)
         chosen_method(parameters)  # complains about parameters before it looks at the data
         selection = chosen_selection(parameters)
-        table = self._table(X, reset=True)
-        self.classes_, labels = class_codes(y)
-        check_consistent_length(table, labels)
+        table = feature_table(self, X, reset=True)
+        self.label_name_ = column_names(y, "y")[0]
+        self.sensitive_names_ = column_names(sensitive_features, "sensitive_features")
+        check_consistent_length(table, y)
+        kept, weight = row_weights(sample_weight, n_given := len(table))
+        table = table.iloc[kept]
+        self.classes_, labels = class_codes(y, kept)
         method = chosen_method(parameters, len(self.classes_))
         groups = None
         if sensitive_features is not None:
-            groups = coded_groups(sensitive_features, len(labels))
+            groups = coded_groups(sensitive_features, n_given, kept)
         else:
             warnings.warn(
                 "no sensitive_features: the task loss alone is trained, nothing is mitigated",
@@ -237,10 +261,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
                 stacklevel=2,
             )
             method, selection = without_groups(parameters, len(self.classes_))
+        check_class_weight(parameters, method)
         self.mitigated_ = method.needs_groups
         self.group_names_ = () if groups is None else groups.names
-        self.label_name_ = column_names(y, "y")[0]
-        self.sensitive_names_ = column_names(sensitive_features, "sensitive_features")
         seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
         data, self.encoder_ = training_data(
             table,
@@ -250,18 +273,20 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             fraction=self.validation_fraction,
             seed=seed,
             leave_out=hasattr(X, "columns"),
+            weight=weight,
+            label_weight=label_weights(self.class_weight, self.classes_, labels, weight),
         )
         self._train(data, method, selection, seed)
         return self
 
     def predict_proba(self, X: object) -> np.ndarray:  # noqa: N803
-        """(n, C) float32 probabilities of ``classes_``; no sensitive features are needed.
+        """(n, C) float64 probabilities of ``classes_``; no sensitive features are needed.
 
         Raises:
             DataError: if a column can't be read.
         """
         inputs = torch.from_numpy(self.network_inputs(X))  # first, as it asks for a fit
-        prob = predict_probability(self.module_, inputs).numpy()
+        prob = probabilities(self.module_, inputs, own=self.architecture_ is not None)
         return np.column_stack([1 - prob, prob]) if prob.ndim == 1 else prob
 
     def network_inputs(self, X: object) -> np.ndarray:  # noqa: N803
@@ -271,7 +296,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             DataError: if a column can't be read.
         """
         check_is_fitted(self)
-        return self.encoder_.transform(self._table(X, reset=False))
+        return self.encoder_.transform(feature_table(self, X, reset=False))
 
     def predict(self, X: object) -> np.ndarray:  # noqa: N803
         """(n,) labels: the likeliest; of two the positive one from a probability of ``threshold_``.
@@ -280,8 +305,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             DataError: if a column can't be read.
         """
         prob = self.predict_proba(X)
-        # The threshold may lie between two float32.
-        positive = prob[:, 1].astype(np.float64) >= self.threshold_
+        positive = prob[:, 1] >= self.threshold_
         chosen = positive.astype(int) if prob.shape[1] == 2 else prob.argmax(1)
         labels: np.ndarray = self.classes_[chosen]
         return labels
@@ -315,33 +339,6 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         for name, value in attributes.items():
             setattr(loaded, name, value)
         return loaded
-
-    def _table(self, X: Any, *, reset: bool) -> "pd.DataFrame":  # noqa: ANN401, N803
-        """X as a table, its columns under the names that the encoder knows.
-
-        Raises:
-            DataError: if an array has missing values, or a DataFrame no value or a column twice.
-        """
-        import pandas as pd
-
-        if isinstance(X, pd.DataFrame):
-            if not X.columns.is_unique:
-                require_columns(X, list(X.columns), where="X")
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            if not X.size:
-                raise DataError(f"X: expected at least one row and one column, got {X.shape}")
-        else:
-            values = validate_data(self, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
-            bad = values.size - int(np.isfinite(values).sum())
-            if bad:
-                raise DataError(
-                    f"X: {bad} of {values.size} numbers are NaN or infinite; fill them in first, "
-                    "or pass a pandas DataFrame, whose missing values are kept as such"
-                )
-            X = pd.DataFrame(values)  # noqa: N806
-        names = getattr(self, "feature_names_in_", [f"x{i}" for i in range(self.n_features_in_)])
-        table: pd.DataFrame = X.set_axis(list(names), axis=1)
-        return table
 
     def _train(self, data: Dataset, method: Method, selection: Selection, seed: int) -> None:
         """Trains a network and keeps it with the weights of the chosen epoch."""
@@ -380,7 +377,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         )
         self.threshold_ = (
             base_rate_threshold(
-                data.validation.y.numpy(), predict_probability(self.module_, data.validation.x)
+                data.validation.y.numpy(),
+                probabilities(self.module_, data.validation.x, own=self.module is None),
+                sample_weight=data.validation.weights,
             )
             if self.threshold == BASE_RATE
             else float(self.threshold)

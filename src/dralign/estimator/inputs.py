@@ -1,6 +1,9 @@
 """From what users pass to ``fit`` to the rows of the training loop."""
 
+import numbers
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +15,9 @@ from dralign.data import Dataset, Split, TableEncoder
 from dralign.data.inputs import usable_columns
 from dralign.data.numerals import with_numbers
 from dralign.data.splitting import stratified_split
-from dralign.errors import DataError, DralignWarning, GroupError
+from dralign.errors import DataError, DralignWarning, GroupError, OptionError
 from dralign.groups import MISSING, GroupCodes, encode_groups, require_groups
+from dralign.metrics.arrays import weights_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +25,11 @@ if TYPE_CHECKING:
 Rows = np.ndarray
 
 
-def class_codes(y: object) -> tuple[np.ndarray, np.ndarray]:
-    """The different labels in sorted order, and for every row which of them it has.
+def class_codes(y: object, kept: Rows | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The different labels in sorted order, and for every row that is kept which of them it has.
 
     Returns:
-        (C,) labels and (n,) int64 codes 0..C-1.
+        (C,) labels and (m,) int64 codes 0..C-1.
 
     Raises:
         DataError: if a value is missing or there are not two different ones.
@@ -33,6 +37,7 @@ def class_codes(y: object) -> tuple[np.ndarray, np.ndarray]:
     import pandas as pd
 
     values = column_or_1d(y, warn=True)
+    values = values if kept is None else values[kept]
     missing = int(pd.isna(values).sum())
     if missing:
         raise DataError(f"y: {missing} of {len(values)} rows have no value (NaN or None)")
@@ -43,15 +48,22 @@ def class_codes(y: object) -> tuple[np.ndarray, np.ndarray]:
     return classes, codes.astype(np.int64)
 
 
-def coded_groups(sensitive_features: object, n_rows: int) -> GroupCodes:
-    """The groups of the rows, at least two; rows without one are counted in a warning.
+def coded_groups(sensitive_features: object, n_given: int, kept: Rows | None = None) -> GroupCodes:
+    """The groups of the rows that are kept, at least two; rows without one give a warning.
 
     Raises:
         GroupError: if there is not one value a row, or all rows are in one group.
     """
     groups = encode_groups(sensitive_features)
-    if len(groups.codes) != n_rows:
-        raise GroupError(f"sensitive_features: expected {n_rows} rows, got {len(groups.codes)}")
+    if len(groups.codes) != n_given:
+        raise GroupError(f"sensitive_features: expected {n_given} rows, got {len(groups.codes)}")
+    n_rows = n_given if kept is None else len(kept)
+    if kept is not None and n_rows < n_given:
+        codes = groups.codes[torch.from_numpy(kept)]
+        there = [code for code in range(len(groups.names)) if bool((codes == code).any())]
+        new = torch.full((len(groups.names) + 1,), MISSING)  # the last is for code -1
+        new[there] = torch.arange(len(there))
+        groups = GroupCodes(new[codes], tuple(groups.names[code] for code in there))
     require_groups(groups.codes, groups.names, where="training")
     lacking = int((groups.codes < 0).sum())
     if lacking:
@@ -72,6 +84,8 @@ def training_data(
     fraction: float,
     seed: int,
     leave_out: bool,
+    weight: np.ndarray | None = None,
+    label_weight: np.ndarray | None = None,
 ) -> tuple[Dataset, TableEncoder]:
     """The rows to train on and those kept back to choose an epoch by, and what encoded them.
 
@@ -86,6 +100,8 @@ def training_data(
         seed: of the split.
         leave_out: whether columns that can't help are left out, as ``usable_columns`` says, and a
             few texts among numbers are missing values.
+        weight: (n,) positive weights of the rows; None where they are not weighted.
+        label_weight: (C,) what a row of each label counts in training besides; None for 1.
 
     Raises:
         DataError: if there are too few rows to keep any back.
@@ -107,8 +123,16 @@ def training_data(
     inputs = usable_columns(table, training, where="X") if leave_out else list(table.columns)
     encoder = TableEncoder.fit(table.iloc[training], inputs)
     x, y = torch.from_numpy(encoder.encode(table)[0]), torch.from_numpy(labels)
-    parts = (Split(x[at], y[at], groups.codes[at]) for at in (training, validation, slice(0)))
-    train, held_back, none = parts
+    weights = None if weight is None else torch.from_numpy(weight)
+    train, held_back, none = (
+        Split(x[at], y[at], groups.codes[at], None if weights is None else weights[at])
+        for at in (training, validation, slice(0))
+    )
+    if label_weight is not None:
+        of_label = torch.from_numpy(label_weight)[train.y]
+        whole = of_label if train.weight is None else of_label * train.weight
+        # A label that is to count for nothing still has rows, which batches are drawn from.
+        train = replace(train, weight=whole.clamp(min=torch.finfo(torch.float32).tiny))
     data = Dataset(
         name="rows given to fit",
         preparation="standard",
@@ -122,6 +146,50 @@ def training_data(
         class_names=tuple(map(str, classes)) if len(classes) > 2 else (),
     )
     return data, encoder
+
+
+def row_weights(sample_weight: object, n_rows: int) -> tuple[Rows, np.ndarray | None]:
+    """Which rows weigh something, and (m,) their weights; None where these all weigh the same.
+
+    Raises:
+        DataError: if there is not one a row, one is negative or not finite, or all are 0.
+    """
+    weight = weights_of(sample_weight, n_rows)
+    if weight is None:
+        return np.arange(n_rows), None
+    kept = np.flatnonzero(weight)
+    if not len(kept):
+        raise DataError(f"sample_weight: the weights of all {n_rows} rows are zero")
+    return kept, weights_of(weight[kept], len(kept))
+
+
+def label_weights(
+    class_weight: object, classes: np.ndarray, labels: np.ndarray, weight: np.ndarray | None
+) -> np.ndarray | None:
+    """(C,) what a row of each class counts: as given, or so that all classes weigh the same.
+
+    Raises:
+        OptionError: if it is neither None, ``"balanced"`` nor a number from 0 up for some classes.
+    """
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        of_class = np.bincount(labels, weight, len(classes))
+        return np.asarray(of_class.sum() / (len(classes) * of_class))
+    if not isinstance(class_weight, Mapping):
+        raise OptionError(
+            f'class_weight: expected None, "balanced" or a dict of labels, got {class_weight!r:.50}'
+        )
+    known = classes.tolist()
+    if others := [label for label in class_weight if label not in known]:
+        raise OptionError(
+            f"class_weight: {others[0]!r} is no label; the labels are {', '.join(map(repr, known))}"
+        )
+    given = [class_weight.get(label, 1.0) for label in known]
+    numbers_only = all(isinstance(w, numbers.Real) and 0 <= float(w) < np.inf for w in given)
+    if not numbers_only or not any(given):
+        raise OptionError(f"class_weight: expected numbers from 0 up, got {class_weight!r:.80}")
+    return np.array(given, dtype=np.float64)
 
 
 def column_names(values: Any, default: str) -> tuple[str, ...]:  # noqa: ANN401 - any columns

@@ -4,13 +4,14 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from dralign import models
 from dralign.errors import ModelError, OptionError
 from dralign.rationale.gradients import evaluation_mode
-from dralign.training import seeded, spawn_seeds
+from dralign.training import predict_probability, seeded, spawn_seeds
 
 Module = nn.Module | Callable[[int], nn.Module]
 
@@ -70,3 +71,21 @@ def check_network(model: nn.Module, rows: Tensor, n_classes: int) -> None:
         )
     if n_classes == 2 and shape not in {(len(rows),), (len(rows), 1)}:
         raise ModelError(f"module: expected one logit a row, shape ({len(rows)}, 1), got {shape}")
+
+
+def probabilities(model: nn.Module, x: Tensor, *, own: bool) -> np.ndarray:
+    """The probability of label 1, (n,), or of each of more classes, (n, C); float64.
+
+    The perceptron is run in double precision, so that a row's probability does not depend on the
+    rows that go through the network with it; a network of the user's own is run as it is.
+
+    Args:
+        model: the trained network.
+        x: (n, d) float32 inputs.
+        own: whether it is the perceptron.
+    """
+    if own:
+        model, x = copy.deepcopy(model).double(), x.double()
+    prob = predict_probability(model, x).double().numpy()
+    # As float32 those of a row do not add up to 1 in all digits.
+    return prob if prob.ndim == 1 else np.asarray(prob / prob.sum(axis=1, keepdims=True))

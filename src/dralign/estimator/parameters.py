@@ -91,6 +91,20 @@ def without_groups(parameters: Mapping[str, Any], n_classes: int) -> tuple[Metho
     return method, Selection(rule, operator.index(parameters["warmup"]))
 
 
+def check_class_weight(parameters: Mapping[str, Any], method: Method) -> None:
+    """Checks that weights of classes would change something.
+
+    Raises:
+        OptionError: if every batch holds as many rows of each label, whose weights count among
+            themselves.
+    """
+    if parameters["class_weight"] is not None and method.balance == "cell":
+        raise OptionError(
+            f"class_weight: batches of {method.name!r} for {method.gap.name} hold as many rows of "
+            "every label, so that it would change nothing; leave it out"
+        )
+
+
 def training_settings(
     parameters: Mapping[str, Any], seed: int, *, gap_bound: float | None
 ) -> TrainingSettings:

@@ -1,5 +1,6 @@
 """A fitted classifier as an artifact, and back."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,25 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         if unknown := {column.name for column in artifact.encoder.columns} - {*names}:
             raise DataError(f"'feature_names' has no {min(unknown)!r}, which the encoder takes")
         attributes["feature_names_in_"] = np.array(names, dtype=object)
-    return dict(form.form("parameters").content), attributes
+    parameters = dict(form.form("parameters").content)
+    if isinstance(parameters.get("class_weight"), list):
+        parameters["class_weight"] = _pairs(parameters["class_weight"])
+    return parameters, attributes
+
+
+def _pairs(entries: list[Any]) -> dict[Any, float]:
+    """The weights of classes.
+
+    Raises:
+        DataError: if they are not a label and a number each.
+    """
+    for entry in entries:
+        known = (
+            isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], str | int | float)
+        )
+        if not known or not isinstance(entry[1], int | float):
+            raise DataError("'class_weight' must be a label and a number each")
+    return dict(entries)
 
 
 def _classes(form: Form) -> list[Any]:
@@ -155,6 +174,8 @@ def _classes(form: Form) -> list[Any]:
 
 def _plain(value: object) -> object:
     """A parameter as JSON keeps it; the state of a random generator is not kept."""
+    if isinstance(value, Mapping):  # keys of JSON are texts, labels need not be
+        return [[_plain(key), _plain(entry)] for key, entry in value.items()]
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, torch.device):

@@ -47,6 +47,8 @@ class GapType:
             more than two classes.
         scores: what f is in training, from all that was read of a batch and the rows' groups:
             (..., n), or (..., n, C). Over the dimensions before n the mean of the gap is taken.
+            With an attribute ``takes_weights`` that is true it gets, of weighted rows, what each
+            counts as well, (n,).
         figures_of: the gap by whose figures a network that is trained for it is judged; its own if
             empty. Only such gaps have figures in records.
         labels_alike: whether its batches, in which a group's labels weigh the same, are what it is
@@ -59,13 +61,18 @@ class GapType:
     terms: Terms | None = None
     more_classes: bool = False
     of_rows: Callable[[Tensor], Tensor] = probability
-    scores: Callable[[Tensor, Tensor], Tensor] = as_they_are
+    scores: Callable[..., Tensor] = as_they_are
     figures_of: str = ""
     labels_alike: bool = False
 
     def strata_of(self, n_classes: int) -> tuple[int | None, ...]:
         """The labels within which groups are compared; None stands for all rows."""
         return tuple(range(n_classes)) if self.strata is None else self.strata
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether rows can be weighted: a gap with scores of its own says so by their attribute."""
+        return self.scores is as_they_are or bool(getattr(self.scores, "takes_weights", False))
 
     @property
     def of_order(self) -> bool:
@@ -128,7 +135,14 @@ class Gap:
         """What it reads of each row: probabilities, or log-odds; (n,), or (n, C) of C > 2."""
         return self.kind.of_rows(logits)
 
-    def __call__(self, of_rows: Tensor, group: Tensor, label: Tensor, n_groups: int) -> Tensor:
+    def __call__(
+        self,
+        of_rows: Tensor,
+        group: Tensor,
+        label: Tensor,
+        n_groups: int,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """The gap, a scalar, of arguments that are already checked.
 
         A training loop calls this form: unlike the functions it never waits for the device.
@@ -138,6 +152,7 @@ class Gap:
             group: (n,) int64 codes; rows coded -1 take no part.
             label: (n,) labels.
             n_groups: the number of groups.
+            weight: (n,) what each row counts; None where rows are not weighted.
 
         Raises:
             ModelError: if the network does not tell ``n_classes`` classes apart.
@@ -147,18 +162,29 @@ class Gap:
             raise ModelError(
                 f"the network tells {n_classes} classes apart, the labels have {self.n_classes}"
             )
-        scores = self.kind.scores(at_least_single(of_rows), group)
+        counted = () if weight is None or self.kind.scores is as_they_are else (weight,)
+        scores = self.kind.scores(at_least_single(of_rows), group, *counted)
+        rows = group, label, n_groups, weight
         if of_rows.ndim == 1:
-            return self._differences(scores, group, label, n_groups).sum()
-        by_class = [self._differences(f, group, label, n_groups) for f in scores.unbind(-1)]
+            return self._differences(scores, *rows).sum()
+        by_class = [self._differences(f, *rows) for f in scores.unbind(-1)]
         stacked = torch.stack(by_class)  # (classes, differences)
         return (stacked.amax(0) if self.aggregate == "max" else stacked.mean(0)).sum()
 
-    def _differences(self, scores: Tensor, group: Tensor, label: Tensor, n_groups: int) -> Tensor:
+    def _differences(
+        self,
+        scores: Tensor,
+        group: Tensor,
+        label: Tensor,
+        n_groups: int,
+        weight: Tensor | None,
+    ) -> Tensor:
         """The differences between groups in the scores of one class: (..., n) -> (weights,)."""
         value, weights = self.kind.weighted(scores, label, self.n_classes)
         ones = scores.new_ones(scores.shape[-1])
         stacked = torch.stack([ones if w is None else w.to(scores.dtype) for w in weights], dim=-2)
+        if weight is not None:
+            stacked = stacked * weight.to(scores.dtype)
         codes = torch.arange(n_groups, device=group.device)
         cells = stacked[..., None, :] * (group == codes[:, None])  # (..., weights, groups, n)
         size = cells.sum(-1)  # (..., weights, groups)

@@ -21,7 +21,7 @@ those of the *batch*: where groups are drawn equally often each has the same wei
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor
@@ -46,14 +46,20 @@ class SmoothSelection:
         temperature: how wide a cut-off is; at 1 it reaches to the next ones.
     """
 
+    takes_weights: ClassVar[bool] = True
     cutoffs: int = CUTOFFS
     temperature: float = TEMPERATURE
 
-    def __call__(self, score: Tensor, group: Tensor) -> Tensor:
-        """The degrees, (cutoffs, n), or (cutoffs, n, C) of the scores of more than two classes."""
+    def __call__(self, score: Tensor, group: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The degrees, (cutoffs, n), or (cutoffs, n, C) of the scores of more than two classes.
+
+        Where rows are weighted the shares are those of the weight.
+        """
         if not len(score):
             return score.expand(self.cutoffs, *score.shape)
         known = (group >= 0).to(score.dtype)
+        if weight is not None:
+            known = known * weight.to(score.dtype)
         if score.ndim == 1:
             return _selected(score, known, self.cutoffs, self.temperature)
         by_class = [_selected(z, known, self.cutoffs, self.temperature) for z in score.unbind(1)]
@@ -131,7 +137,7 @@ class _CutOff(torch.autograd.Function):
         Args:
             score: (n,) scores.
             width: (cutoffs,) widths.
-            known: (n,) 1 for rows that count, else 0.
+            known: (n,) what each row counts, 0 where it does not.
             share: (cutoffs,) the shares to select.
             first: (cutoffs,) where the search begins.
         """

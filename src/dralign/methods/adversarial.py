@@ -129,7 +129,7 @@ class AdversarialStep:
         First those of the task loss, then those of the adversary's error, by the network's
         parameters, then those of the error by the adversary's own.
         """
-        rows, n_seen = count_rows(batch), self._seen(batch).sum()
+        rows, n_seen = count_rows(batch), batch.weighted(self._seen(batch).float()).sum()
         add_up([n_seen])
         value = torch.zeros((), device=batch.y.device)
         totals: list[Tensor | None] = []
@@ -138,7 +138,12 @@ class AdversarialStep:
             task = task_loss(logits, part, self._method.loss, rows)
             guess = self.adversary(probability(logits)[at], part.y[at])
             # A mean would be NaN where no row has a group.
-            error = F.cross_entropy(guess, part.group[at], reduction="sum") / n_seen.clamp(min=1)
+            if part.weight is None:
+                error = F.cross_entropy(guess, part.group[at], reduction="sum")
+            else:
+                errors = F.cross_entropy(guess, part.group[at], reduction="none")
+                error = part.weighted(errors, at).sum()
+            error = error / torch.where(n_seen > 0, n_seen, torch.ones_like(n_seen))
             value = value + (task - alpha * error).detach()
             result = [
                 *torch.autograd.grad(
@@ -186,6 +191,7 @@ class Adversarial:
     balance: ClassVar[Balance] = "uniform"
     needs_groups: ClassVar[bool] = True
     post_process: ClassVar[None] = None
+    takes_weights: ClassVar[bool] = True
     gap: Gap
     fairness_weight: float
     loss: LossConvention = "batch_mean"

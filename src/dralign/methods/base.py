@@ -56,7 +56,10 @@ class PostProcess(Protocol):
     """Turns the probabilities of validation rows into decision thresholds."""
 
     def __call__(self, prob: Tensor, *, label: Tensor, group: Tensor, n_groups: int) -> Tensor:
-        """(G,) thresholds, one per group, from (n,) probabilities, labels and group codes."""
+        """(G,) thresholds, one per group, from (n,) probabilities, labels and group codes.
+
+        That of a method that takes weights of rows gets (n,) as ``weight`` where there are any.
+        """
         ...
 
 
@@ -77,7 +80,11 @@ class Adjusting(Protocol):
 
 
 class Method(Protocol):
-    """A way to train. A method is a frozen description; all state lives in the step it begins."""
+    """A way to train. A method is a frozen description; all state lives in the step it begins.
+
+    One that heeds ``Batch.weight`` says so by an attribute ``takes_weights`` that is true; others
+    are refused where rows are weighted.
+    """
 
     @property
     def name(self) -> str:
@@ -140,6 +147,11 @@ class TermStep:
             self.model, batch, passes, loss=self.loss, regulariser=term, weight=weight
         )
         return StepResult(value, 0 if term is None else term.skipped)
+
+
+def takes_weights(method: Method) -> bool:
+    """Whether a method can train on weighted rows."""
+    return bool(getattr(method, "takes_weights", False))
 
 
 def absent_cells(batch: Batch, gap: Gap, n_groups: int) -> int:

@@ -14,7 +14,7 @@ from dralign.rationale.inputs import one_tensor
 from dralign.step import Balance, Batch, LossConvention, add_up
 
 
-def decorrelate(x: Tensor, group: Tensor, *, n_groups: int) -> Tensor:
+def decorrelate(x: Tensor, group: Tensor, *, n_groups: int, weight: Tensor | None = None) -> Tensor:
     """The inputs without the directions in which the groups' means differ (Eq. 19).
 
     Afterwards every column, and so every linear score, has covariance 0 with every group's
@@ -31,6 +31,8 @@ def decorrelate(x: Tensor, group: Tensor, *, n_groups: int) -> Tensor:
         x: (n, ...) floating-point inputs.
         group: (n,) int64 codes 0..G-1, -1 where missing.
         n_groups: the number of groups G.
+        weight: (n,) what each row counts in means and covariances; None where rows are not
+            weighted.
 
     Returns:
         (n, ...) inputs, of the type of ``x``; the mean over rows with a group is unchanged.
@@ -42,6 +44,8 @@ def decorrelate(x: Tensor, group: Tensor, *, n_groups: int) -> Tensor:
         raise DataError(f"decorrelation: expected floating-point inputs, got {x.dtype}")
     rows = x.flatten(1)  # (n, d)
     member = (group == torch.arange(n_groups, device=group.device)[:, None]).to(x.dtype)
+    if weight is not None:
+        member = member * weight.to(x.dtype)
     size = member.sum(1, keepdim=True)  # (G, 1)
     total = member.sum(0) @ rows  # (d,)
     add_up([size, total])
@@ -75,6 +79,7 @@ class Decorrelation:
     balance: ClassVar[Balance] = "uniform"
     needs_groups: ClassVar[bool] = True
     post_process: ClassVar[None] = None
+    takes_weights: ClassVar[bool] = True
     gap: Gap
     loss: LossConvention = "batch_mean"
 
@@ -82,10 +87,13 @@ class Decorrelation:
         """The step function of one run of ``model``."""
 
         def prepare(batch: Batch) -> Batch:
-            return replace(
-                batch,
-                x=decorrelate(one_tensor(batch.x, "decorrelation"), batch.group, n_groups=n_groups),
+            x = decorrelate(
+                one_tensor(batch.x, "decorrelation"),
+                batch.group,
+                n_groups=n_groups,
+                weight=batch.weight,
             )
+            return replace(batch, x=x)
 
         return TermStep(model, self.loss, prepare=prepare)
 

@@ -57,6 +57,11 @@ class DRAlign:
     schedule: Schedule = EVERY_STEP
 
     @property
+    def takes_weights(self) -> bool:
+        """Whether the gap does; paths between pairs of rows have no weights (``mixup``)."""
+        return self.penalty is None and self.gap.kind.takes_weights
+
+    @property
     def balance(self) -> Balance:
         """By group, or by cell if the gap conditions on the label."""
         return balance_for(self.gap)

@@ -25,6 +25,7 @@ class Erm:
     balance: ClassVar[Balance] = "uniform"
     needs_groups: ClassVar[bool] = False
     post_process: ClassVar[None] = None
+    takes_weights: ClassVar[bool] = True
     gap: Gap
     loss: LossConvention = "batch_mean"
 

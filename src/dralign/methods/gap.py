@@ -34,6 +34,11 @@ class GapRegularisation:
     name: str = "gap"
 
     @property
+    def takes_weights(self) -> bool:
+        """Whether the gap does, if it is computed."""
+        return not self.fairness_weight or self.gap.kind.takes_weights
+
+    @property
     def balance(self) -> Balance:
         """By group, or by cell if the gap conditions on the label."""
         return balance_for(self.gap)
@@ -44,7 +49,9 @@ class GapRegularisation:
         def term(batch: Batch) -> BatchTerm:
             return BatchTerm(
                 of_rows=lambda logits, _label: self.gap.of_rows(logits),
-                value=lambda of_rows, group, label: self.gap(of_rows, group, label, n_groups),
+                value=lambda of_rows, group, label, weight=None: self.gap(
+                    of_rows, group, label, n_groups, weight
+                ),
                 skipped=absent_cells(batch, self.gap, n_groups),
             )
 

@@ -17,7 +17,15 @@ from dralign.alignment import backward_in_blocks
 from dralign.methods.base import Step, StepResult, absent_cells
 from dralign.methods.dralign import DRALIGN, AlignedStep, DRAlign, alignment_note, build
 from dralign.methods.registry import MethodType
-from dralign.step import Batch, Block, Passes, collect, rank, running_statistics_kept
+from dralign.step import (
+    Batch,
+    Block,
+    Passes,
+    collect,
+    rank,
+    running_statistics_kept,
+    with_mean_one,
+)
 
 
 @dataclass(frozen=True)
@@ -129,7 +137,8 @@ def in_random_parts(batch: Batch, *, n_parts: int, generator: torch.Generator) -
         begin, end = end, end + sum(map(len, pieces))
         blocks.append(Block(begin, end, code, label))
     at = torch.cat(order).to(batch.y.device)
-    return Batch(batch.x[at], batch.y[at], batch.group[at], tuple(blocks))
+    weight = None if batch.weight is None else with_mean_one(batch.weight[at], blocks)
+    return Batch(batch.x[at], batch.y[at], batch.group[at], tuple(blocks), weight)
 
 
 def norm(gradient: Sequence[Tensor | None]) -> float:

@@ -18,7 +18,13 @@ DEFAULT_THRESHOLD = 0.5
 
 
 def fit_thresholds(
-    prob: Tensor, *, label: Tensor, group: Tensor, n_groups: int, gap: Gap
+    prob: Tensor,
+    *,
+    label: Tensor,
+    group: Tensor,
+    n_groups: int,
+    gap: Gap,
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The threshold of every group that equalises the gap's rates (Eq. 20; Hardt et al., 2016).
 
@@ -35,18 +41,23 @@ def fit_thresholds(
         group: (n,) int64 codes 0..G-1; rows coded -1 take no part.
         n_groups: the number of groups G.
         gap: demographic parity, equal opportunity or equalized odds.
+        weight: (n,) what each row counts; None where rows are not weighted.
 
     Returns:
         (G,) float64 thresholds from 0 up, on the device of ``prob``; the decision is
         ``prob >= threshold``. A group without the rows that the gap needs keeps 0.5.
     """
-    curves = [_Curve.of(prob[group == g], label[group == g], gap) for g in range(n_groups)]
+    count = torch.ones_like(prob, dtype=torch.float64) if weight is None else weight.double()
+    curves = [
+        _Curve.of(prob[group == g], label[group == g], count[group == g], gap)
+        for g in range(n_groups)
+    ]
     thresholds = torch.full((n_groups,), DEFAULT_THRESHOLD, dtype=torch.float64, device=prob.device)
     usable = [g for g, curve in enumerate(curves) if not bool(curve.rates.isnan().any())]
     if len(usable) < 2:
         return thresholds
     known = torch.isin(group, torch.tensor(usable, device=group.device))
-    pooled = _Curve.of(prob[known], label[known], gap)
+    pooled = _Curve.of(prob[known], label[known], count[known], gap)
     steps = torch.linspace(0, len(pooled.rates) - 1, N_TARGETS, dtype=torch.float64)
     targets = pooled.rates[steps.round().long().unique()]  # (targets, strata)
     nearest = [torch.cdist(targets, curves[g].rates, p=1).argmin(1) for g in usable]
@@ -64,7 +75,7 @@ class _Curve:
     Attributes:
         thresholds: (k,) thresholds, halfway between neighbouring probabilities, descending.
         rates: (k, strata) the rates the gap compares; NaN where a stratum has no rows.
-        right: (k,) the number of right decisions.
+        right: (k,) the number (or weight) of right decisions.
     """
 
     thresholds: Tensor
@@ -72,21 +83,24 @@ class _Curve:
     right: Tensor
 
     @classmethod
-    def of(cls, prob: Tensor, label: Tensor, gap: Gap) -> "_Curve":
+    def of(cls, prob: Tensor, label: Tensor, count: Tensor, gap: Gap) -> "_Curve":
         """The curve of a population, from nobody selected to everybody."""
         ranked, order = prob.double().sort(descending=True)
-        y = label[order].double()
+        each = count[order]  # what each row counts
+        y = label[order].double() * each
         last = torch.ones_like(ranked, dtype=torch.bool)  # the end of each run of equal values
         last[:-1] = ranked[:-1] != ranked[1:]
         none = ranked.new_zeros(1)
-        hits, selected = (
-            torch.cat([none, counted.cumsum(0)[last]]) for counted in (y, torch.ones_like(y))
-        )
+        hits, selected = (torch.cat([none, counted.cumsum(0)[last]]) for counted in (y, each))
         values = ranked[last]
         between = (values[:-1] + values[1:]) / 2
         thresholds = torch.cat([none + NOBODY, between, none])[: len(hits)]
-        positives, negatives = y.sum(), (1 - y).sum()
-        rate = {None: selected / len(y), 1: hits / positives, 0: (selected - hits) / negatives}
+        positives, negatives = y.sum(), (each - y).sum()
+        rate = {
+            None: selected / each.sum(),
+            1: hits / positives,
+            0: (selected - hits) / negatives,
+        }
         rates = torch.stack([rate[stratum] for stratum in gap.strata], dim=1)
         return cls(thresholds, rates, hits + negatives - (selected - hits))
 
@@ -106,6 +120,7 @@ class Thresholds:
     name: ClassVar[str] = "thresholds"
     balance: ClassVar[Balance] = "uniform"
     needs_groups: ClassVar[bool] = True
+    takes_weights: ClassVar[bool] = True
     gap: Gap
     loss: LossConvention = "batch_mean"
 
@@ -113,9 +128,19 @@ class Thresholds:
         """The step function of one run of ``model``, that of ``erm``."""
         return Erm(self.gap, self.loss).begin(model, n_groups=n_groups, generator=generator)
 
-    def post_process(self, prob: Tensor, *, label: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    def post_process(
+        self,
+        prob: Tensor,
+        *,
+        label: Tensor,
+        group: Tensor,
+        n_groups: int,
+        weight: Tensor | None = None,
+    ) -> Tensor:
         """(G,) thresholds fitted on validation rows; see ``fit_thresholds``."""
-        return fit_thresholds(prob, label=label, group=group, n_groups=n_groups, gap=self.gap)
+        return fit_thresholds(
+            prob, label=label, group=group, n_groups=n_groups, gap=self.gap, weight=weight
+        )
 
 
 THRESHOLDS: Final = MethodType(

@@ -16,6 +16,8 @@ The arguments are the same for all of them:
   (the hard form). The functions named ``soft_*`` use the probabilities themselves.
 - ``sensitive_features``: (n,) or (n, c) values of any type (see
   :func:`dralign.groups.encode_groups`); rows with a missing value are left out.
+- ``sample_weight``: (n,) numbers from 0 up, what each row counts; whole numbers give what as many
+  equal rows would. If not given, or all the same, rows are not weighted.
 
 Anything else raises DataError, or GroupError for the sensitive features. A rate over no rows is
 undefined: NaN, with an UndefinedMetricWarning that says which. A group whose rate is undefined is

@@ -1,6 +1,6 @@
 """The edge of the metrics: labels, predictions and groups as checked arrays."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +84,26 @@ def labels_and_scores(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Flo
         raise DataError(f"y_true: expected labels 0 and 1, got {_some(y)}")
     _require_finite(score)
     return y, score
+
+
+def weights_of(sample_weight: Any, n_rows: int) -> Floats | None:  # noqa: ANN401 - any array
+    """(n,) weights of rows, or None where all weigh the same: such rows are not weighted.
+
+    Raises:
+        DataError: if there is not one a row, or one is negative, NaN or infinite.
+    """
+    if sample_weight is None:
+        return None
+    weight = _vector("sample_weight", sample_weight)
+    if len(weight) != n_rows:
+        raise DataError(f"sample_weight: expected {n_rows} rows, got {len(weight)}")
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        bad = int(np.sum(~(np.isfinite(weight) & (weight >= 0))))
+        raise DataError(
+            f"sample_weight: expected finite numbers from 0 up, got {bad} others among {n_rows}"
+        )
+    same = n_rows and 0 < weight.min() == weight.max()
+    return None if same else weight
 
 
 def groups_of(sensitive_features: object, n_rows: int) -> tuple[Codes, tuple[str, ...]]:

@@ -15,11 +15,15 @@ import numpy as np
 
 from dralign.errors import DataError, DralignError
 from dralign.forms import Form
+from dralign.metrics.arrays import Floats
 from dralign.metrics.group_rates import GroupRow, cells_of, group_rows_from
 from dralign.metrics.measures import Scored
 from dralign.metrics.quantiles import POINTS, ScoreQuantiles, score_quantiles_of
 
 _TYPE: Final = np.dtype("<f2")
+_PLAIN: Final = ("counts", "selected", "mean_scores", "quantiles")
+_OF_WEIGHTS: Final = ("weights", "squares")
+_SLACK: Final = 1e-9  # sums of weights are rounded
 
 
 @dataclass(frozen=True)
@@ -28,31 +32,74 @@ class Cells:
 
     Attributes:
         counts: (2 G,) the rows of each cell.
-        selected: (2 G,) how many of them were decided 1.
-        mean_scores: (2 G,) the means of their scores; 0 in an empty cell.
+        selected: (2 G,) how many of them were decided 1; the sum of their weights where there are
+            weights.
+        mean_scores: (2 G,) the (weighted) means of their scores; 0 in an empty cell.
         quantiles: base64 of float16 (G, 2, points), little-endian; empty where none were kept.
+        weights: (2 G,) the sum of the rows' weights; empty where they are not weighted.
+        squares: (2 G,) the sum of the squares of their weights; empty where they are not weighted.
     """
 
     counts: tuple[int, ...]
-    selected: tuple[int, ...]
+    selected: tuple[float, ...]
     mean_scores: tuple[float, ...]
     quantiles: str = ""
+    weights: tuple[float, ...] = ()
+    squares: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, rows: Scored) -> "Cells | None":
         """The cells of the rows; None without groups, and for more than two classes."""
         if rows.by_class or not rows.n_groups:
             return None
+        names = tuple(map(str, range(rows.n_groups)))
+        kept = score_quantiles_of(rows.y, rows.prob, rows.codes, names, weight=rows.weight)
+        quantiles = base64.b64encode(kept.quantiles.astype(_TYPE).tobytes()).decode()
+        if rows.weight is not None:
+            return cls._weighted(rows, rows.weight, quantiles)
         values = (np.ones_like(rows.y), rows.decision, rows.prob)
         count, selected, total = cells_of(rows.y, values, rows.codes, rows.n_groups)
-        names = tuple(map(str, range(rows.n_groups)))
-        kept = score_quantiles_of(rows.y, rows.prob, rows.codes, names)
         return cls(
             tuple(count.astype(np.int64).ravel().tolist()),
             tuple(selected.astype(np.int64).ravel().tolist()),
             tuple((total / np.maximum(count, 1)).ravel().tolist()),
-            base64.b64encode(kept.quantiles.astype(_TYPE).tobytes()).decode(),
+            quantiles,
         )
+
+    @classmethod
+    def _weighted(cls, rows: Scored, weight: Floats, quantiles: str) -> "Cells":
+        """The cells of weighted rows."""
+        values = (
+            np.ones_like(weight),
+            weight * rows.decision,
+            weight * rows.prob,
+            weight,
+            weight**2,
+        )
+        cells = cells_of(rows.y, values, rows.codes, rows.n_groups)
+        count, selected, total, weights, squares = (cell.ravel() for cell in cells)
+        return cls(
+            tuple(count.astype(np.int64).tolist()),
+            tuple(selected.tolist()),
+            tuple((total / np.where(weights > 0, weights, 1)).tolist()),
+            quantiles,
+            tuple(weights.tolist()),
+            tuple(squares.tolist()),
+        )
+
+    @property
+    def effective_rows(self) -> tuple[float, ...]:
+        """(G,) how many rows of equal weight would tell as much of each group (Kish, 1965).
+
+        (sum of w)^2 / sum of w^2; the number of rows where they are not weighted.
+        """
+        if not self.weights:
+            counts = np.array(self.counts).reshape(-1, 2).sum(1)
+            return tuple(counts.tolist())
+        total, squares = (
+            np.array(entries).reshape(-1, 2).sum(1) for entries in (self.weights, self.squares)
+        )
+        return tuple((total**2 / np.where(squares > 0, squares, 1)).tolist())
 
     @property
     def n_groups(self) -> int:
@@ -72,6 +119,7 @@ class Cells:
             self._named(names),
             np.array(self.counts, dtype=np.int64).reshape(-1, 2),
             values.astype(np.float16).reshape(-1, 2, POINTS),
+            np.array(self.weights).reshape(-1, 2) if self.weights else None,
         )
 
     def group_rows(self, names: Sequence[str] = ()) -> tuple[GroupRow, ...]:
@@ -80,11 +128,14 @@ class Cells:
             np.array(entries, dtype=np.float64).reshape(-1, 2)
             for entries in (self.counts, self.selected, self.mean_scores)
         )
-        return group_rows_from(count, count * means, selected, self._named(names))
+        weight = np.array(self.weights).reshape(-1, 2) if self.weights else None
+        total = means * (count if weight is None else weight)
+        return group_rows_from(count, total, selected, self._named(names), weight)
 
     def to_dict(self) -> dict[str, Any]:
-        """A form for ``forms.to_json``."""
-        return {key: list(v) if isinstance(v, tuple) else v for key, v in vars(self).items()}
+        """A form for ``forms.to_json``; without weights it says nothing of them."""
+        form = {key: list(v) if isinstance(v, tuple) else v for key, v in vars(self).items()}
+        return {key: v for key, v in form.items() if self.weights or key not in _OF_WEIGHTS}
 
     @classmethod
     def from_dict(
@@ -97,18 +148,23 @@ class Cells:
                 range, or they do not belong together.
         """
         form = Form(content, where, error=error)
-        form.only("counts", "selected", "mean_scores", "quantiles")
+        weighted = any(key in form.content for key in _OF_WEIGHTS)
+        form.only(*_PLAIN, *(_OF_WEIGHTS if weighted else ()))
         n = len(form.entries("counts"))
         counts, selected = (form.numbers(key, n) for key in ("counts", "selected"))
-        whole = all(number.is_integer() for number in (*counts, *selected))
-        within = all(0 <= part <= all_ for part, all_ in zip(selected, counts, strict=True))
+        weights, squares = (form.numbers(key, n) if weighted else () for key in _OF_WEIGHTS)
+        whole = all(number.is_integer() for number in (*counts, *(() if weighted else selected)))
+        sizes = [most * (1 + _SLACK) for most in weights] if weighted else counts
+        within = all(0 <= part <= all_ for part, all_ in zip(selected, sizes, strict=True))
+        within &= all(number >= 0 for number in (*counts, *weights, *squares))
         if n % 2 or not whole or not within:
             raise error(f"{where}: expected of every cell how many rows are selected of how many")
         kept = form.text("quantiles")
         if kept and _n_bytes(kept) != n * POINTS * _TYPE.itemsize:
             raise error(f"{where}: expected {POINTS} quantiles of every cell")
         means = form.numbers("mean_scores", n)
-        return cls(tuple(map(int, counts)), tuple(map(int, selected)), means, kept)
+        chosen = selected if weighted else tuple(map(int, selected))
+        return cls(tuple(map(int, counts)), chosen, means, kept, weights, squares)
 
     def _named(self, names: Sequence[str]) -> tuple[str, ...]:
         """The names of the groups, or their numbers."""

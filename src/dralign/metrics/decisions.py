@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dralign.errors import OptionError
-from dralign.metrics.arrays import THRESHOLD, Codes, labels_and_probabilities
+from dralign.metrics.arrays import (
+    THRESHOLD,
+    Codes,
+    Floats,
+    labels_and_probabilities,
+    weights_of,
+)
 
 BASE_RATE: Final = "base-rate"  # a threshold that is found, not given
 NEARLY_ALL: Final = 0.99
@@ -60,8 +66,10 @@ def check_threshold(threshold: object, *, named: bool = True) -> None:
         raise OptionError(f"threshold: expected a number from 0 to 1{rule}, got {threshold!r}")
 
 
-def base_rate_threshold(y_true: npt.ArrayLike, prob: npt.ArrayLike) -> float:
-    """The probability from which on as many rows are selected as are positive.
+def base_rate_threshold(
+    y_true: npt.ArrayLike, prob: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+) -> float:
+    """The probability from which on as many rows (or weights) are selected as are positive.
 
     It lies halfway between the last row that is selected and the first that is not. Where rows tie
     there, the cut goes above or below the tie, whichever selects a number nearer to the positives
@@ -70,12 +78,18 @@ def base_rate_threshold(y_true: npt.ArrayLike, prob: npt.ArrayLike) -> float:
     Args:
         y_true: (n,) labels 0 or 1.
         prob: (n,) probabilities of label 1.
+        sample_weight: (n,) what each row counts; all the same if not given.
 
     Raises:
         DataError: if they are not that.
     """
     y, f = labels_and_probabilities(y_true, prob)
-    levels, counts = np.unique(f, return_counts=True)
+    weight = weights_of(sample_weight, len(y))
+    if weight is not None:  # a row that weighs nothing moves no cut
+        y, f, weight = y[weight > 0], f[weight > 0], weight[weight > 0]
+    levels, level, counts = np.unique(f, return_inverse=True, return_counts=True)
+    if weight is not None:
+        counts, y = np.bincount(level, weight, len(levels)), y * weight
     edges = np.concatenate([[0.0], (levels[1:] + levels[:-1]) / 2, [NOBODY]])  # from each on
     selected = np.append(np.cumsum(counts[::-1])[::-1], 0)  # rows at least as high as each edge
     off = np.abs(selected - y.sum())
@@ -88,6 +102,7 @@ def same_decision(
     *,
     names: Sequence[str] = (),
     then: str = _SAYS_NOTHING,
+    weight: Floats | None = None,
 ) -> str:
     """One line if at least 99 % of 20 rows or more get the same decision; else empty.
 
@@ -96,13 +111,14 @@ def same_decision(
         rows: what they are, for the line.
         names: how the decisions are written; their numbers if there are none.
         then: what follows from it.
+        weight: (n,) weights of the rows; None where they are not weighted.
     """
-    counts = np.bincount(decision)
-    if len(decision) < FEWEST or counts.max() < NEARLY_ALL * len(decision):
+    counts = np.bincount(decision, weight)
+    if len(decision) < FEWEST or counts.max() < NEARLY_ALL * counts.sum():
         return ""
     most = int(counts.argmax())
     which = f"decision {names[most] if names else most}"
-    return same_decision_line(counts[most] / len(decision), rows, which=which, then=then)
+    return same_decision_line(counts[most] / counts.sum(), rows, which=which, then=then)
 
 
 def same_decision_line(share: float, rows: str, *, which: str, then: str = _SAYS_NOTHING) -> str:

@@ -18,6 +18,7 @@ from dralign.metrics.arrays import (
     labels_and_decisions,
     labels_and_probabilities,
     labels_and_scores,
+    weights_of,
 )
 from dralign.metrics.rates import (
     average_precision_of,
@@ -38,18 +39,26 @@ class _Rates(NamedTuple):
 
 
 def demographic_parity_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spread of the groups' selection rates (Eq. 1, hard), in [0, 1]; 0 is parity."""
-    rates = _hard_rates("demographic_parity", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("demographic_parity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("demographic_parity_difference", rates)
 
 
 def demographic_parity_ratio(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The smallest of the groups' selection rates over the largest, in [0, 1]; 1 is parity."""
-    rates = _hard_rates("demographic_parity", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("demographic_parity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("demographic_parity_ratio", rates, _smallest_over_largest)
 
 
@@ -58,6 +67,7 @@ def equalized_odds_difference(
     y_pred: npt.ArrayLike,
     *,
     sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
     agg: Agg = "worst_case",
 ) -> float:
     """The larger of the spreads of false and true positive rates, in [0, 1]; 0 is parity.
@@ -68,20 +78,25 @@ def equalized_odds_difference(
         y_true: labels.
         y_pred: decisions or probabilities.
         sensitive_features: what makes the groups.
+        sample_weight: what each row counts.
         agg: ``"worst_case"`` takes the larger spread, ``"mean"`` the mean of both.
 
     Raises:
         OptionError: if ``agg`` is unknown.
     """
-    rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("equalized_odds_difference", rates, _over_labels(agg, largest_spread))
 
 
 def equalized_odds_sum(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spreads of false and true positive rates, added (Eq. 2, hard), in [0, 2]; 0 is parity."""
-    rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("equalized_odds_sum", rates)
 
 
@@ -90,6 +105,7 @@ def equalized_odds_ratio(
     y_pred: npt.ArrayLike,
     *,
     sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
     agg: Agg = "worst_case",
 ) -> float:
     """Of false and of true positive rates the groups' smallest over the largest, in [0, 1].
@@ -100,68 +116,95 @@ def equalized_odds_ratio(
         y_true: labels.
         y_pred: decisions or probabilities.
         sensitive_features: what makes the groups.
+        sample_weight: what each row counts.
         agg: ``"worst_case"`` takes the smaller ratio, ``"mean"`` the mean of both.
 
     Raises:
         OptionError: if ``agg`` is unknown.
     """
-    rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("equalized_odds", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("equalized_odds_ratio", rates, _over_labels(agg, _smallest_ratio))
 
 
 def equal_opportunity_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spread of the groups' true positive rates (A.11, hard), in [0, 1]; 0 is parity."""
-    rates = _hard_rates("equal_opportunity", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("equal_opportunity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("equal_opportunity_difference", rates)
 
 
 def equal_opportunity_ratio(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The smallest of the groups' true positive rates over the largest, in [0, 1]; 1 is parity.
 
     Undefined where it would divide by 0. The paper's has a direction:
     ``printed_equal_opportunity_ratio``.
     """
-    rates = _hard_rates("equal_opportunity", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("equal_opportunity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("equal_opportunity_ratio", rates, _smallest_over_largest)
 
 
 def printed_equal_opportunity_ratio(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """TPR_{a=0} / TPR_{a=1} of two groups (EOP of A.11), at least 0; 1 is parity.
 
     The first group in sorted order over the second; it may exceed 1. With more groups, of which the
     paper says nothing, it is the smallest over the largest. Undefined where it would divide by 0.
     """
-    rates = _hard_rates("equal_opportunity", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("equal_opportunity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("printed_equal_opportunity_ratio", rates, _printed_ratio)
 
 
 def predictive_parity_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spread of the groups' precisions (PP of A.11), in [0, 1]; 0 is parity."""
-    rates = _hard_rates("predictive_parity", y_true, y_pred, sensitive_features)
+    rates = _hard_rates("predictive_parity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("predictive_parity_difference", rates)
 
 
 def accuracy_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spread of the groups' accuracies, in [0, 1]; 0 is parity."""
     y, decision = labels_and_decisions(y_true, y_pred)
     codes, names = groups_of(sensitive_features, len(y))
     right = (y == decision).astype(np.float64)
-    accuracies = group_means(right, np.ones_like(y), codes, len(names))
+    weight = weights_of(sample_weight, len(y))
+    rows = np.ones_like(y) if weight is None else weight
+    accuracies = group_means(right, rows, codes, len(names))
     return _disparity("accuracy_difference", _Rates((accuracies,), names))
 
 
 def average_precision_difference(
-    y_true: npt.ArrayLike, y_score: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_score: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spread of the groups' average precisions, in [0, 1]; 0 is parity.
 
@@ -170,59 +213,92 @@ def average_precision_difference(
     """
     y, score = labels_and_scores(y_true, y_score)
     codes, names = groups_of(sensitive_features, len(y))
-    rows = [codes == code for code in range(len(names))]
-    values = np.array([average_precision_of(y[inside], score[inside]) for inside in rows])
+    weight = weights_of(sample_weight, len(y))
+    values = np.array(
+        [
+            average_precision_of(
+                y[inside], score[inside], weight=None if weight is None else weight[inside]
+            )
+            for inside in (codes == code for code in range(len(names)))
+        ]
+    )
     return _disparity("average_precision_difference", _Rates((values,), names))
 
 
 def soft_demographic_parity_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spread of the groups' mean probabilities (Eq. 1), in [0, 1]; 0 is parity."""
-    rates = _soft_rates("demographic_parity", y_true, y_pred, sensitive_features)
+    rates = _soft_rates("demographic_parity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("soft_demographic_parity_difference", rates)
 
 
 def soft_equalized_odds_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spreads of mean probabilities at each label, added (Eq. 2), in [0, 2]; 0 is parity."""
-    rates = _soft_rates("equalized_odds", y_true, y_pred, sensitive_features)
+    rates = _soft_rates("equalized_odds", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("soft_equalized_odds_difference", rates)
 
 
 def soft_equal_opportunity_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spread of the groups' mean probabilities at label 1 (A.11), in [0, 1]; 0 is parity."""
-    rates = _soft_rates("equal_opportunity", y_true, y_pred, sensitive_features)
+    rates = _soft_rates("equal_opportunity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("soft_equal_opportunity_difference", rates)
 
 
 def soft_predictive_parity_difference(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sensitive_features: object
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    *,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The spread of the groups' E[y f] / E[f], f the probability, in [0, 1]; 0 is parity."""
-    rates = _soft_rates("predictive_parity", y_true, y_pred, sensitive_features)
+    rates = _soft_rates("predictive_parity", y_true, y_pred, sensitive_features, sample_weight)
     return _disparity("soft_predictive_parity_difference", rates)
 
 
 def _hard_rates(
-    gap: str, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sensitive_features: object
+    gap: str,
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None,
 ) -> _Rates:
     """The group rates of decisions."""
     y, decision = labels_and_decisions(y_true, y_pred)
     codes, names = groups_of(sensitive_features, len(y))
-    return _Rates(gap_rates(gap, y, decision, codes, len(names)), names)
+    weight = weights_of(sample_weight, len(y))
+    return _Rates(gap_rates(gap, y, decision, codes, len(names), weight), names)
 
 
 def _soft_rates(
-    gap: str, y_true: npt.ArrayLike, y_pred: npt.ArrayLike, sensitive_features: object
+    gap: str,
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    sensitive_features: object,
+    sample_weight: npt.ArrayLike | None,
 ) -> _Rates:
     """The group rates of probabilities."""
     y, f = labels_and_probabilities(y_true, y_pred)
     codes, names = groups_of(sensitive_features, len(y))
-    return _Rates(gap_rates(gap, y, f, codes, len(names)), names)
+    weight = weights_of(sample_weight, len(y))
+    return _Rates(gap_rates(gap, y, f, codes, len(names), weight), names)
 
 
 def _over_labels(

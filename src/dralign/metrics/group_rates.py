@@ -15,7 +15,9 @@ from dralign.metrics.arrays import (
     groups_of,
     labels_and_decisions,
     labels_and_scores,
+    weights_of,
 )
+from dralign.metrics.rates import mean_of
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,9 @@ class GroupRow:
         selection_rate: the share of positive decisions.
         true_positive_rate: the same among rows with label 1; NaN without any.
         false_positive_rate: the same among rows with label 0; NaN without any.
+        base_rate: the share of label 1; NaN without any row.
+        weight: the weights of its rows added up, by which all shares and means are taken; None
+            where rows are not weighted.
     """
 
     group: str
@@ -39,6 +44,8 @@ class GroupRow:
     selection_rate: float
     true_positive_rate: float
     false_positive_rate: float
+    base_rate: float
+    weight: float | None = None
 
 
 def group_table(
@@ -47,6 +54,7 @@ def group_table(
     *,
     sensitive_features: object,
     threshold: float = THRESHOLD,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> tuple[GroupRow, ...]:
     """A row for every group, in sorted order; rows without a sensitive value are left out.
 
@@ -57,11 +65,15 @@ def group_table(
         y_score: (n,) finite scores, of any scale.
         sensitive_features: what makes the groups.
         threshold: a decision is positive from this score on.
+        sample_weight: what each row counts; one that weighs nothing is left out.
     """
     y, score = labels_and_scores(y_true, y_score)
     codes, names = groups_of(sensitive_features, len(y))
     decision = (score >= threshold).astype(np.float64)
-    table = group_rows_of(y, score, decision, codes, names)
+    weight = weights_of(sample_weight, len(y))
+    if weight is not None:
+        codes = np.where(weight > 0, codes, -1)
+    table = group_rows_of(y, score, decision, codes, names, weight)
     without = [repr(row.group) for row in table if row.positives in {0, row.rows}]
     if without:
         warnings.warn(
@@ -72,27 +84,39 @@ def group_table(
     return table
 
 
-def same_decision_share(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> float:
+def same_decision_share(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, sample_weight: npt.ArrayLike | None = None
+) -> float:
     """The share of rows that get the more frequent decision, in [.5, 1].
 
     At 1 everybody gets the same decision: every hard gap is then 0 and nothing has become equal
     but the refusal, or the acceptance, of all.
     """
     _, decision = labels_and_decisions(y_true, y_pred)
-    if not len(decision):
+    selected = mean_of(decision, weights_of(sample_weight, len(decision)))
+    if np.isnan(selected):
         text = "same_decision_share: there are no rows; it is NaN"
         warnings.warn(text, UndefinedMetricWarning, stacklevel=2)
         return np.nan
-    selected = float(decision.mean())
     return max(selected, 1 - selected)
 
 
 def group_rows_of(
-    y: Floats, score: Floats, decision: Floats, codes: Codes, names: tuple[str, ...]
+    y: Floats,
+    score: Floats,
+    decision: Floats,
+    codes: Codes,
+    names: tuple[str, ...],
+    weight: Floats | None = None,
 ) -> tuple[GroupRow, ...]:
     """The table of checked arrays, without warnings; a group without rows has rows 0 and NaN."""
-    count, total, selected = cells_of(y, (np.ones_like(y), score, decision), codes, len(names))
-    return group_rows_from(count, total, selected, names)
+    ones = np.ones_like(y)
+    if weight is None:
+        count, total, selected = cells_of(y, (ones, score, decision), codes, len(names))
+        return group_rows_from(count, total, selected, names)
+    values = (ones, weight * score, weight * decision, weight)
+    count, total, selected, weights = cells_of(y, values, codes, len(names))
+    return group_rows_from(count, total, selected, names, weights)
 
 
 def cells_of(
@@ -108,18 +132,31 @@ def cells_of(
 
 
 def group_rows_from(
-    count: Floats, total: Floats, selected: Floats, names: Sequence[str]
+    count: Floats,
+    total: Floats,
+    selected: Floats,
+    names: Sequence[str],
+    weight: Floats | None = None,
 ) -> tuple[GroupRow, ...]:
-    """The table of the rows, summed scores and positive decisions of every cell, (groups, 2)."""
+    """The table of the rows, summed scores and positive decisions of every cell, (groups, 2).
+
+    With ``weight``, the summed weights of each, scores and decisions are summed with weights too.
+    """
+    size = count if weight is None else weight
     with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, as it should be
         table = np.stack(
             [
-                total.sum(1) / count.sum(1),
-                selected.sum(1) / count.sum(1),
-                selected[:, 1] / count[:, 1],
-                selected[:, 0] / count[:, 0],
+                total.sum(1) / size.sum(1),
+                selected.sum(1) / size.sum(1),
+                selected[:, 1] / size[:, 1],
+                selected[:, 0] / size[:, 0],
+                size[:, 1] / size.sum(1),
             ],
             axis=1,
         )
-    sizes = zip(names, count.astype(np.int64).tolist(), table.tolist(), strict=True)
-    return tuple(GroupRow(name, sum(size), size[1], *rates) for name, size, rates in sizes)
+    weights = [None] * len(names) if weight is None else weight.sum(1).tolist()
+    groups = zip(names, count.astype(np.int64).tolist(), table.tolist(), weights, strict=True)
+    return tuple(
+        GroupRow(name, sum(rows), rows[1], mean, selected, tpr, fpr, base, w)
+        for name, rows, (mean, selected, tpr, fpr, base), w in groups
+    )

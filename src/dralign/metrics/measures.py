@@ -10,7 +10,7 @@ Some measures have a value for every gap (``base_rate`` of demographic parity, o
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, Literal
 
@@ -29,6 +29,7 @@ from dralign.metrics.rates import (
     class_gap,
     descending_runs,
     gap_rates,
+    mean_of,
     sum_of_spreads,
     weighted_mean,
 )
@@ -51,6 +52,7 @@ class Scored:
         decision: (n,) decisions 0 or 1, or (n, C) with a one in the column of the decision.
         codes: (n,) group codes 0..G-1; rows coded -1 are in no group.
         n_groups: the number of groups G.
+        weight: (n,) positive weights of the rows; None where they are not weighted.
     """
 
     y: Floats
@@ -58,6 +60,7 @@ class Scored:
     decision: Floats
     codes: Codes
     n_groups: int
+    weight: Floats | None = None
 
     @property
     def by_class(self) -> bool:
@@ -70,6 +73,11 @@ class Scored:
         return figure_names(self.prob.shape[1] if self.by_class else 2)
 
     @cached_property
+    def counted(self) -> Floats:
+        """(n,) what each row counts: its weight, or 1."""
+        return np.ones_like(self.y) if self.weight is None else self.weight
+
+    @cached_property
     def runs(self) -> Runs:
         """The rows by falling probability, of two classes."""
         return descending_runs(self.prob)
@@ -78,22 +86,23 @@ class Scored:
     def rank_gaps(self) -> dict[str, float]:
         """Every gap that the order alone decides, ``<measure>_<gap>``."""
         runs = None if self.by_class else self.runs
-        return rank_gaps_of(self.y, self.prob, self.codes, self.n_groups, runs)
+        return rank_gaps_of(self.y, self.prob, self.codes, self.n_groups, runs, self.weight)
 
     @cached_property
     def at_base_rate(self) -> Floats:
-        """(n,) decisions by which as many rows of a group are selected as are positive.
+        """(n,) decisions by which as many rows (or weights) are selected as are positive.
 
         Rows that tie at the cut-off are all selected by the same fraction. Of two classes.
         """
         known = self.codes >= 0
-        wanted = float(self.y[known].sum())
-        order, last = descending_runs(self.prob[known])
-        ends = np.append(0.0, last + 1.0)
-        share = np.clip((wanted - ends[:-1]) / np.maximum(np.diff(ends), 1), 0, 1)
+        wanted = float((self.counted * self.y)[known].sum())
+        runs = descending_runs(self.prob[known])
+        ends = np.append(0.0, runs.taken(None if self.weight is None else self.weight[known]))
+        width = np.diff(ends)  # 0 where a weight is lost beside much larger ones
+        share = np.clip((wanted - ends[:-1]) / np.where(width > 0, width, 1), 0, 1)
         selected = np.zeros(len(self.y))
-        by_rank = np.repeat(share, np.diff(ends).astype(np.int64))
-        selected[np.flatnonzero(known)[order]] = by_rank
+        by_rank = np.repeat(share, np.diff(runs.last, prepend=-1))
+        selected[np.flatnonzero(known)[runs.order]] = by_rank
         return selected
 
     @cached_property
@@ -101,6 +110,10 @@ class Scored:
         """(n,) 1 where the decision is that of the label."""
         chosen = self.decision.argmax(1) if self.by_class else self.decision
         return np.asarray(chosen == self.y, dtype=np.float64)
+
+    def mean(self, values: Floats) -> float:
+        """The mean of (n,) values over the rows; NaN without any."""
+        return mean_of(values, self.weight)
 
     def over_classes(self, figure: Callable[[Floats, Floats], float]) -> float:
         """The mean over the classes that have rows of a figure of labels and probabilities."""
@@ -111,8 +124,9 @@ class Scored:
     def gap_of(self, gap: str, values: Floats) -> float:
         """A gap of probabilities or decisions (Eq. 1, 2 and 23); NaN where undefined."""
         if self.by_class:
-            return class_gap(gap, self.y, values, self.codes, self.n_groups)
-        return sum_of_spreads(gap_rates(gap, self.y, values, self.codes, self.n_groups))
+            return class_gap(gap, self.y, values, self.codes, self.n_groups, self.weight)
+        rates = gap_rates(gap, self.y, values, self.codes, self.n_groups, self.weight)
+        return sum_of_spreads(rates)
 
 
 @dataclass(frozen=True)
@@ -129,6 +143,8 @@ class Measure:
         not_of: gaps for which it is never defined.
         two_classes: whether it is defined for two classes alone.
         column: whether result tables have a column of it.
+        takes_weights: whether ``compute`` heeds ``Scored.weight``; of weighted rows it is NaN where
+            it does not.
     """
 
     name: str
@@ -139,6 +155,7 @@ class Measure:
     not_of: tuple[str, ...] = ()
     two_classes: bool = False
     column: bool = False
+    takes_weights: bool = False
 
     def key(self, gap: str) -> str:
         """Under which name a record keeps it, of the gap by which networks are judged."""
@@ -163,106 +180,110 @@ def _base_rate(rows: Scored, gap: str) -> float:
     return rows.gap_of(gap, rows.at_base_rate)
 
 
-def _of_rows(figure: Callable[[Scored], float]) -> Callable[[Scored], float]:
-    """A figure that is undefined without rows."""
-    return lambda rows: figure(rows) if len(rows.y) else math.nan
+def _calibration_error(rows: Scored) -> float:
+    if not len(rows.y):
+        return math.nan
+    return calibration_error_of(rows.y, rows.prob, runs=rows.runs, weight=rows.weight)
 
 
 def _average_precision(rows: Scored) -> float:
     if rows.by_class:
-        return rows.over_classes(average_precision_of)
-    return average_precision_of(rows.y, rows.prob, rows.runs)
+        return rows.over_classes(lambda y, f: average_precision_of(y, f, weight=rows.weight))
+    return average_precision_of(rows.y, rows.prob, rows.runs, rows.weight)
 
 
 def _balanced_accuracy(rows: Scored) -> float:
     if rows.by_class:
-        return rows.over_classes(lambda inside, _: weighted_mean(rows.right, inside))
-    return balanced_accuracy_of(rows.y, rows.decision)
+        return rows.over_classes(lambda inside, _: weighted_mean(rows.right, rows.counted * inside))
+    return balanced_accuracy_of(rows.y, rows.decision, rows.weight)
 
 
 def _same_decision(rows: Scored) -> float:
     if not len(rows.y):
         return math.nan
-    selected = np.atleast_1d(rows.decision.mean(0))
+    if rows.weight is None:
+        selected = np.atleast_1d(rows.decision.mean(0))
+    else:
+        selected = np.atleast_1d(rows.weight @ rows.decision / rows.weight.sum())
     return float(max(selected.max(), 0.0 if rows.by_class else 1 - selected.min()))
 
 
-_MEASURES: Final = Registry[Measure](
-    "measure",
-    (
-        Measure("average_precision", "AP", "higher", _average_precision, column=True),
-        Measure(
-            "accuracy",
-            "accuracy",
-            "higher",
-            lambda rows: weighted_mean(rows.right, np.ones_like(rows.y)),
-        ),
-        Measure("balanced_accuracy", "balanced accuracy", "higher", _balanced_accuracy),
-        Measure("base_rate", "base-rate gap", "lower", _base_rate, of_gap=True, column=True),
-        Measure(
-            "all_cutoffs",
-            "all-cut-offs gap",
-            "lower",
-            _ranked("all_cutoffs"),
-            of_gap=True,
-            not_of=NO_CURVE,
-            column=True,
-        ),
-        Measure(
-            "largest_cutoff",
-            "largest-cut-off gap",
-            "lower",
-            _ranked("largest_cutoff"),
-            of_gap=True,
-            not_of=NO_CURVE,
-        ),
-        Measure(
-            "soft",
-            "soft gap",
-            "lower",
-            lambda rows, gap: rows.gap_of(gap, rows.prob),
-            of_gap=True,
-            column=True,
-        ),
-        Measure(
-            "hard",
-            "hard gap",
-            "lower",
-            lambda rows, gap: rows.gap_of(gap, rows.decision),
-            of_gap=True,
-            column=True,
-        ),
-        Measure(
-            "mean_probability",
-            "mean score",
-            "",
-            _of_rows(lambda rows: float(rows.prob.mean())),
-            two_classes=True,
-            column=True,
-        ),
-        Measure(
-            "positive_share",
-            "share of positives",
-            "",
-            _of_rows(lambda rows: float(rows.y.mean())),
-            two_classes=True,
-        ),
-        Measure(
-            "brier_score",
-            "Brier score",
-            "lower",
-            _of_rows(lambda rows: float(((rows.prob - rows.y) ** 2).mean())),
-            two_classes=True,
-        ),
-        Measure(
-            "expected_calibration_error",
-            "calibration error",
-            "lower",
-            _of_rows(lambda rows: calibration_error_of(rows.y, rows.prob, runs=rows.runs)),
-            two_classes=True,
-        ),
-        Measure("same_decision_share", "share of the commoner decision", "", _same_decision),
+_OWN: Final = (
+    Measure("average_precision", "AP", "higher", _average_precision, column=True),
+    Measure(
+        "accuracy",
+        "accuracy",
+        "higher",
+        lambda rows: weighted_mean(rows.right, rows.counted),
     ),
+    Measure("balanced_accuracy", "balanced accuracy", "higher", _balanced_accuracy),
+    Measure("base_rate", "base-rate gap", "lower", _base_rate, of_gap=True, column=True),
+    Measure(
+        "all_cutoffs",
+        "all-cut-offs gap",
+        "lower",
+        _ranked("all_cutoffs"),
+        of_gap=True,
+        not_of=NO_CURVE,
+        column=True,
+    ),
+    Measure(
+        "largest_cutoff",
+        "largest-cut-off gap",
+        "lower",
+        _ranked("largest_cutoff"),
+        of_gap=True,
+        not_of=NO_CURVE,
+    ),
+    Measure(
+        "soft",
+        "soft gap",
+        "lower",
+        lambda rows, gap: rows.gap_of(gap, rows.prob),
+        of_gap=True,
+        column=True,
+    ),
+    Measure(
+        "hard",
+        "hard gap",
+        "lower",
+        lambda rows, gap: rows.gap_of(gap, rows.decision),
+        of_gap=True,
+        column=True,
+    ),
+    Measure(
+        "mean_probability",
+        "mean score",
+        "",
+        lambda rows: rows.mean(rows.prob),
+        two_classes=True,
+        column=True,
+    ),
+    Measure(
+        "positive_share",
+        "share of positives",
+        "",
+        lambda rows: rows.mean(rows.y),
+        two_classes=True,
+    ),
+    Measure(
+        "brier_score",
+        "Brier score",
+        "lower",
+        lambda rows: rows.mean((rows.prob - rows.y) ** 2),
+        two_classes=True,
+    ),
+    Measure(
+        "expected_calibration_error",
+        "calibration error",
+        "lower",
+        _calibration_error,
+        two_classes=True,
+    ),
+    Measure("same_decision_share", "share of the commoner decision", "", _same_decision),
+)
+_MEASURES: Final = Registry[Measure](
+    "measure", tuple(replace(one, takes_weights=True) for one in _OWN)
 )
 
 
@@ -317,9 +338,12 @@ def figures_of(rows: Scored) -> dict[str, float]:
     for known in all_measures():
         if known.two_classes and rows.by_class:
             continue
+        unweighted = rows.weight is not None and not known.takes_weights
         if known.of_gap:
             gaps = [gap for gap in rows.gaps if gap not in known.not_of]
-            figures |= {known.key(gap): float(known.compute(rows, gap)) for gap in gaps}
+            keys: dict[str, tuple[str, ...]] = {known.key(gap): (gap,) for gap in gaps}
         else:
-            figures[known.name] = float(known.compute(rows))
+            keys = {known.name: ()}
+        for key, of in keys.items():
+            figures[key] = math.nan if unweighted else float(known.compute(rows, *of))
     return figures

@@ -19,7 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dralign.errors import OptionError
-from dralign.metrics.arrays import Codes, Floats, decide, groups_of, labels_and_probabilities
+from dralign.metrics.arrays import (
+    Codes,
+    Floats,
+    decide,
+    groups_of,
+    labels_and_probabilities,
+    weights_of,
+)
 from dralign.metrics.measures import Scored, figures_of
 
 POINTS: Final = 128
@@ -35,11 +42,15 @@ class ScoreQuantiles:
         quantiles: (groups, 2, points) float16, rising; the levels are evenly spaced from the
             smallest to the largest score. A cell of at most ``points`` rows has its scores and then
             its largest again; an empty cell has NaN.
+        weights: (groups, 2) the weights of the rows of each cell added up; None where rows are not
+            weighted. With weights a quantile is the score at which so much of the cell's weight is
+            reached, and no cell is kept whole.
     """
 
     groups: tuple[str, ...]
     counts: Codes
     quantiles: npt.NDArray[np.float16]
+    weights: Floats | None = None
 
 
 def score_quantiles(
@@ -48,6 +59,7 @@ def score_quantiles(
     *,
     sensitive_features: object,
     points: int = POINTS,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> ScoreQuantiles:
     """Quantiles of the probabilities in every cell; rows without a sensitive value are left out.
 
@@ -58,34 +70,69 @@ def score_quantiles(
         raise OptionError(f"points: expected at least 2, got {points}")
     y, f = labels_and_probabilities(y_true, y_prob)
     codes, names = groups_of(sensitive_features, len(y))
-    return score_quantiles_of(y, f, codes, names, points)
+    weight = weights_of(sample_weight, len(y))
+    if weight is not None:
+        codes = np.where(weight > 0, codes, -1)
+    return score_quantiles_of(y, f, codes, names, points, weight)
 
 
 def score_quantiles_of(
-    y: Floats, f: Floats, codes: Codes, names: tuple[str, ...], points: int = POINTS
+    y: Floats,
+    f: Floats,
+    codes: Codes,
+    names: tuple[str, ...],
+    points: int = POINTS,
+    weight: Floats | None = None,
 ) -> ScoreQuantiles:
-    """``score_quantiles`` of checked arrays."""
+    """``score_quantiles`` of checked arrays; weights are positive."""
     counts = np.zeros((len(names), 2), dtype=np.int64)
+    weights = np.zeros((len(names), 2))
     quantiles = np.full((len(names), 2, points), np.nan, dtype=np.float16)
     for group in range(len(names)):
         for label in (0, 1):
-            scores = np.sort(f[(codes == group) & (y == label)])
-            counts[group, label] = n = len(scores)
-            if n:
+            inside = (codes == group) & (y == label)
+            counts[group, label] = n = int(inside.sum())
+            if n and weight is not None:
+                weights[group, label] = weight[inside].sum()
+                quantiles[group, label] = _weighted(f[inside], weight[inside], points)
+            elif n:
                 index = np.arange(points) if n <= points else np.linspace(0, n - 1, points)
-                quantiles[group, label] = np.interp(index, np.arange(n), scores)
-    return ScoreQuantiles(names, counts, quantiles)
+                quantiles[group, label] = np.interp(index, np.arange(n), np.sort(f[inside]))
+    return ScoreQuantiles(names, counts, quantiles, None if weight is None else weights)
+
+
+def _weighted(scores: Floats, weight: Floats, points: int) -> Floats:
+    """(points,) the scores at which evenly spaced parts of the weight are reached, rising."""
+    order = np.argsort(scores)
+    reached = np.cumsum(weight[order])
+    index = np.searchsorted(reached, np.linspace(0, reached[-1], points))
+    return np.asarray(scores[order][np.minimum(index, len(scores) - 1)])
 
 
 def measures_from_quantiles(quantiles: ScoreQuantiles) -> dict[str, float]:
     """Every measure that the quantiles' rows have, as ``dralign.metrics.evaluate`` names them."""
-    y, f, codes = rows_from_quantiles(quantiles)
-    return figures_of(Scored(y, f, decide(f), codes, len(quantiles.groups)))
+    y, f, codes, weight = rows_from_quantiles(quantiles)
+    return figures_of(Scored(y, f, decide(f), codes, len(quantiles.groups), weight))
 
 
-def rows_from_quantiles(quantiles: ScoreQuantiles) -> tuple[Floats, Floats, Codes]:
-    """Labels, scores and codes of as many rows in each cell as it had, between its quantiles."""
+def rows_from_quantiles(
+    quantiles: ScoreQuantiles,
+) -> tuple[Floats, Floats, Codes, Floats | None]:
+    """Labels, scores, codes and weights of rows that stand for those of each cell.
+
+    They lie between its quantiles, as many as it had; with weights they are the quantiles
+    themselves, among which the cell's weight is divided.
+    """
     points = quantiles.quantiles.shape[2]
+    if quantiles.weights is not None:
+        there = quantiles.counts.ravel() > 0
+        cells = np.repeat(np.flatnonzero(there), points)
+        return (
+            (cells % 2).astype(np.float64),
+            quantiles.quantiles.reshape(-1, points)[there].ravel().astype(np.float64),
+            cells // 2,
+            quantiles.weights.ravel()[cells] / points,
+        )
     labels, scores, codes = [], [], []
     for group, of_group in enumerate(quantiles.counts.tolist()):
         for label, n in enumerate(of_group):
@@ -94,4 +141,4 @@ def rows_from_quantiles(quantiles: ScoreQuantiles) -> tuple[Floats, Floats, Code
             scores.append(np.interp(index, np.arange(points), kept) if n else np.zeros(0))
             labels.append(np.full(n, label, dtype=np.float64))
             codes.append(np.full(n, group, dtype=np.int64))
-    return np.concatenate(labels), np.concatenate(scores), np.concatenate(codes)
+    return np.concatenate(labels), np.concatenate(scores), np.concatenate(codes), None

@@ -22,6 +22,7 @@ distributions, Kallus and Zhou (2019) for rankings, Hardt et al. (2016) for cond
 
 import warnings
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -29,7 +30,15 @@ import numpy.typing as npt
 
 from dralign.errors import OptionError, UndefinedMetricWarning, unknown
 from dralign.gaps import figure_names, gap_type
-from dralign.metrics.arrays import Codes, Floats, classes_and_scores, groups_of, labels_and_scores
+from dralign.metrics.arrays import (
+    Codes,
+    Floats,
+    classes_and_scores,
+    groups_of,
+    labels_and_scores,
+    weights_of,
+)
+from dralign.metrics.crossings import mean_spread, ratio
 from dralign.metrics.rates import Runs, descending_runs, spread
 
 RankMeasure = Literal["base_rate", "all_cutoffs", "largest_cutoff"]
@@ -37,8 +46,6 @@ RankMeasure = Literal["base_rate", "all_cutoffs", "largest_cutoff"]
 _MEASURES: Final[tuple[RankMeasure, ...]] = get_args(RankMeasure)
 NO_CURVE: Final = ("predictive_parity",)  # at small shares a group has nobody selected
 _Stratum = int | Literal["all", "labels alike"]
-_ROUNDING: Final = 1e-12
-_BLOCK: Final = 1 << 20  # numbers held at once where lines cross
 
 
 class _Compared(NamedTuple):
@@ -57,19 +64,25 @@ class RankCurves:
     fraction.
 
     Attributes:
-        taken: (k,) rows selected in all, from 0 to n; each entry ends a run of tied rows.
+        taken: (k,) rows (or weights) selected in all, from 0; each entry ends a run of tied rows.
         cells: (labels, groups, k) rows of each cell among them.
-        n_positive: the number of rows with label 1 (or of the class that is ranked).
+        positive: the label that is ranked: 1, or the class.
     """
 
     taken: Floats
     cells: Floats
-    n_positive: int
+    positive: int
 
     @property
     def is_trivial(self) -> bool:
         """Whether selecting as many as are positive would select nobody, or everybody."""
-        return self.n_positive in {0, int(self.taken[-1])}
+        of_label = self.cells[:, :, -1].sum(1)
+        return not 0 < self.n_positive < of_label.sum()
+
+    @cached_property
+    def n_positive(self) -> float:
+        """The number (or weight) of rows with the label that is ranked."""
+        return float(self.cells[self.positive, :, -1].sum())
 
     def strata(self, gap: str) -> list[_Stratum]:
         """Within which rows the gap compares the groups; those of several gaps are added up."""
@@ -102,11 +115,12 @@ class RankCurves:
     def precisions(self) -> Floats:
         """The share of label 1 among the selected of every group at the base rate, (groups,)."""
         selected = self.at_base_rate(self.cells)
-        return _ratio(selected[1], selected.sum(0))
+        return ratio(selected[1], selected.sum(0))
 
     def at_base_rate(self, curves: Floats) -> Floats:
         """The curves where as many rows are selected as are positive: (..., k) -> (...)."""
-        after = int(np.searchsorted(self.taken, self.n_positive))
+        # Sums of weights are rounded: the last entry may be a little below their total.
+        after = min(int(np.searchsorted(self.taken, self.n_positive)), len(self.taken) - 1)
         before = max(after - 1, 0)
         run = self.taken[after] - self.taken[before]
         part = (self.n_positive - self.taken[before]) / run if run else 0.0
@@ -120,6 +134,7 @@ def base_rate_gap(
     *,
     sensitive_features: object,
     gap: str = "demographic_parity",
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The gap where as many rows are selected as are positive (Eq. 26); 0 is parity.
 
@@ -131,7 +146,7 @@ def base_rate_gap(
     Raises:
         OptionError: if ``gap`` is unknown or needs two classes.
     """
-    return _public("base_rate", gap, y_true, y_score, sensitive_features)
+    return _public("base_rate", gap, y_true, y_score, sensitive_features, sample_weight)
 
 
 def all_cutoffs_gap(
@@ -140,6 +155,7 @@ def all_cutoffs_gap(
     *,
     sensitive_features: object,
     gap: str = "demographic_parity",
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The mean of the gap over all shares that could be selected (Eq. 27); 0 is parity.
 
@@ -150,7 +166,7 @@ def all_cutoffs_gap(
     Raises:
         OptionError: if ``gap`` is unknown or needs two classes.
     """
-    return _public("all_cutoffs", gap, y_true, y_score, sensitive_features)
+    return _public("all_cutoffs", gap, y_true, y_score, sensitive_features, sample_weight)
 
 
 def largest_cutoff_gap(
@@ -159,6 +175,7 @@ def largest_cutoff_gap(
     *,
     sensitive_features: object,
     gap: str = "demographic_parity",
+    sample_weight: npt.ArrayLike | None = None,
 ) -> float:
     """The largest gap that any cut-off has (Eq. 28); 0 is parity.
 
@@ -169,11 +186,16 @@ def largest_cutoff_gap(
     Raises:
         OptionError: if ``gap`` is unknown or needs two classes.
     """
-    return _public("largest_cutoff", gap, y_true, y_score, sensitive_features)
+    return _public("largest_cutoff", gap, y_true, y_score, sensitive_features, sample_weight)
 
 
 def rank_curves_of(
-    y: Floats, score: Floats, codes: Codes, n_groups: int, runs: Runs | None = None
+    y: Floats,
+    score: Floats,
+    codes: Codes,
+    n_groups: int,
+    runs: Runs | None = None,
+    weight: Floats | None = None,
 ) -> list[RankCurves]:
     """The curves of two classes, or of each of C classes against the rest; arrays are checked.
 
@@ -183,23 +205,30 @@ def rank_curves_of(
         codes: (n,) group codes; rows coded -1 are left out.
         n_groups: the number of groups.
         runs: those of (n,) scores, if they are there already.
+        weight: (n,) weights of the rows; None where they are not weighted.
     """
     if len(codes) and codes.min() < 0:
         known = codes >= 0
         y, score, codes, runs = y[known], score[known], codes[known], None
+        weight = None if weight is None else weight[known]
     label = y.astype(np.int64)
     if score.ndim == 1:
         runs = runs or descending_runs(score)
-        return [_curves(runs, label, codes, n_labels=2, n_groups=n_groups, positive=1)]
+        return [_curves(runs, label, codes, weight, n_labels=2, n_groups=n_groups, positive=1)]
     sizes = {"n_labels": score.shape[1], "n_groups": n_groups}
     return [
-        _curves(descending_runs(of_class), label, codes, positive=c, **sizes)
+        _curves(descending_runs(of_class), label, codes, weight, positive=c, **sizes)
         for c, of_class in enumerate(score.T)
     ]
 
 
 def rank_gaps_of(
-    y: Floats, score: Floats, codes: Codes, n_groups: int, runs: Runs | None = None
+    y: Floats,
+    score: Floats,
+    codes: Codes,
+    n_groups: int,
+    runs: Runs | None = None,
+    weight: Floats | None = None,
 ) -> dict[str, float]:
     """Every gap of the order, ``<measure>_<gap>``, in one pass; NaN where undefined, no warning.
 
@@ -207,7 +236,7 @@ def rank_gaps_of(
     order has.
     """
     gaps = _gaps(2 if score.ndim == 1 else score.shape[1])
-    figures = _figures(rank_curves_of(y, score, codes, n_groups, runs), gaps)
+    figures = _figures(rank_curves_of(y, score, codes, n_groups, runs, weight), gaps)
     return {
         f"{measure}_{gap}": value
         for gap in gaps
@@ -228,6 +257,7 @@ def _public(
     y_true: npt.ArrayLike,
     y_score: npt.ArrayLike,
     sensitive_features: object,
+    sample_weight: npt.ArrayLike | None,
 ) -> float:
     """One measure of one gap, with a warning where something is undefined.
 
@@ -244,7 +274,8 @@ def _public(
         )
     y, score = (classes_and_scores if by_class else labels_and_scores)(y_true, y_score)
     codes, names = groups_of(sensitive_features, len(y))
-    curves = rank_curves_of(y, score, codes, len(names))
+    weight = weights_of(sample_weight, len(y))
+    curves = rank_curves_of(y, score, codes, len(names), weight=weight)
     value = _figures(curves, (gap,))[gap][_MEASURES.index(measure)]
     reason = _reason(measure, gap, curves, names)
     if reason:
@@ -275,19 +306,28 @@ def _reason(
 
 
 def _curves(
-    runs: Runs, label: Codes, codes: Codes, *, n_labels: int, n_groups: int, positive: int
+    runs: Runs,
+    label: Codes,
+    codes: Codes,
+    weight: Floats | None,
+    *,
+    n_labels: int,
+    n_groups: int,
+    positive: int,
 ) -> RankCurves:
     """The curves of one ranking; every row has a group."""
     cell = (label * n_groups + codes)[runs.order]
     untied = len(runs.last) == len(cell)
     reached = np.zeros((n_labels * n_groups, len(runs.last) + 1))
+    ranked = None if weight is None else weight[runs.order]
     for number, counts in enumerate(reached):
-        reached_by_row = np.cumsum(cell == number)
+        inside = cell == number
+        reached_by_row = np.cumsum(inside if ranked is None else ranked * inside)
         counts[1:] = reached_by_row if untied else reached_by_row[runs.last]
     return RankCurves(
-        taken=np.append(0.0, runs.last + 1.0),
+        taken=np.append(0.0, runs.taken(weight)),
         cells=reached.reshape(n_labels, n_groups, len(runs.last) + 1),
-        n_positive=int((label == positive).sum()),
+        positive=positive,
     )
 
 
@@ -324,7 +364,7 @@ def _compare(curve: RankCurves, stratum: _Stratum) -> _Compared:
         return _Compared(np.full(rates.shape[1], np.nan), np.nan, np.nan)
     apart: Floats = rates.max(0) - rates.min(0)
     base = np.nan if curve.is_trivial else spread(curve.at_base_rate(rates))
-    return _Compared(apart, base, _mean(curve.taken, rates, apart))
+    return _Compared(apart, base, mean_spread(curve.taken, rates, apart))
 
 
 def _over_classes(figures: list[list[float]]) -> float:
@@ -338,46 +378,3 @@ def _over_classes(figures: list[list[float]]) -> float:
 def _largest_sum(curves: list[Floats]) -> float:
     """The largest entry of the sum of curves."""
     return float(np.sum(curves, axis=0).max()) if len(curves) > 1 else float(curves[0].max())
-
-
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    """The quotient, NaN where it is 0 / 0."""
-    quotient = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=quotient, where=whole > 0)
-    return quotient
-
-
-def _mean(taken: Floats, rates: Floats, apart: Floats) -> float:
-    """The mean over shares of the spread, exact: (k,), (groups, k) and the spread (k,).
-
-    From one entry to the next the spread is convex, so it is a straight line if its middle is the
-    mean of its ends. Elsewhere lines cross.
-    """
-    width = np.diff(taken)
-    ends = apart[1:] + apart[:-1]
-    doubled = rates[:, 1:] + rates[:, :-1]
-    bent = np.flatnonzero(doubled.max(0) - doubled.min(0) < ends - _ROUNDING)
-    area = ends / 2 * width
-    if len(rates) == 2:  # two triangles that meet where the lines cross
-        squares = apart[bent] ** 2 + apart[bent + 1] ** 2
-        area[bent] = squares / (2 * ends[bent]) * width[bent]
-        return float(area.sum() / taken[-1])
-    one, other = np.triu_indices(len(rates), 1)
-    block = max(1, _BLOCK // (len(rates) * (len(one) + 2)))
-    for first in range(0, len(bent), block):
-        at = bent[first : first + block]
-        area[at] = width[at] * _area_with_crossings(rates[:, at], rates[:, at + 1], one, other)
-    return float(area.sum() / taken[-1])
-
-
-def _area_with_crossings(start: Floats, end: Floats, one: Codes, other: Codes) -> Floats:
-    """The mean spread of straight lines (groups, k) over a piece, where pairs of them may cross."""
-    before, after = start[one] - start[other], end[one] - end[other]  # (pairs, k)
-    crossing = _ratio(np.abs(before), np.abs(before) + np.abs(after))
-    crossing = np.where(before * after < 0, crossing, 0)
-    ends = np.zeros((1, start.shape[1])), np.ones((1, start.shape[1]))
-    at = np.sort(np.concatenate([*ends, crossing]), axis=0)  # (points, k)
-    lines = start[:, None] + at * (end - start)[:, None]  # (groups, points, k)
-    apart = lines.max(0) - lines.min(0)
-    area: Floats = ((apart[1:] + apart[:-1]) / 2 * np.diff(at, axis=0)).sum(0)
-    return area

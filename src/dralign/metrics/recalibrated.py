@@ -32,11 +32,11 @@ def recalibrated_gap(validation: Cells, test: Cells, gap: str) -> float:
         DataError: if the cells keep no quantiles.
         OptionError: if the gap is unknown.
     """
-    y, f, _ = rows_from_quantiles(validation.score_quantiles())
-    slope, shift = platt(y, log_odds(f))
-    y, f, codes = rows_from_quantiles(test.score_quantiles())
+    y, f, _, weight = rows_from_quantiles(validation.score_quantiles())
+    slope, shift = platt(y, log_odds(f), weight)
+    y, f, codes, weight = rows_from_quantiles(test.score_quantiles())
     f = _sigmoid(slope * log_odds(f) + shift)
-    rows = Scored(y, f, decide(f), codes, test.n_groups)
+    rows = Scored(y, f, decide(f), codes, test.n_groups, weight)
     return abs(float(gap_measure("soft").compute(rows, gap)))
 
 
@@ -46,17 +46,21 @@ def log_odds(f: Floats) -> Floats:
     return np.log(f / (1 - f))
 
 
-def platt(y: Floats, z: Floats) -> tuple[float, float]:
+def platt(y: Floats, z: Floats, weight: Floats | None = None) -> tuple[float, float]:
     """Slope and shift of the logistic regression of labels on log-odds, by Newton's method."""
+    counted = np.ones_like(y) if weight is None else weight / weight.mean()
     x, w = np.column_stack([z, np.ones_like(z)]), np.array([1.0, 0.0])
     sign = 2 * y - 1
-    loss = _loss(sign * (x @ w))
+    loss = _loss(sign * (x @ w), counted)
     for _ in range(_MOST_STEPS):
         p = _sigmoid(x @ w)
         # The small ridge keeps the system solvable where all scores are equal.
-        step = np.linalg.solve((x.T * (p * (1 - p))) @ x + 1e-9 * np.eye(2), x.T @ (y - p))
+        curvature = (x.T * (counted * p * (1 - p))) @ x + 1e-9 * np.eye(2)
+        step = np.linalg.solve(curvature, x.T @ (counted * (y - p)))
         # A whole step may go too far where nearly all probabilities are near 0 or 1.
-        while (after := _loss(sign * (x @ (w + step)))) > loss and np.abs(step).max() > _SMALL:
+        while (after := _loss(sign * (x @ (w + step)), counted)) > loss and (
+            np.abs(step).max() > _SMALL
+        ):
             step /= 2
         if np.abs(step).max() < _SMALL or not after < loss:
             break
@@ -69,6 +73,6 @@ def _sigmoid(z: Floats) -> Floats:
     return np.asarray(np.exp(-np.logaddexp(0, -z)), dtype=np.float64)
 
 
-def _loss(margin: Floats) -> float:
+def _loss(margin: Floats, counted: Floats) -> float:
     """The sum of the logistic losses."""
-    return float(np.logaddexp(0, -margin).sum())
+    return float((counted * np.logaddexp(0, -margin)).sum())

@@ -5,9 +5,11 @@ import numpy.typing as npt
 
 from dralign.metrics.arrays import (
     THRESHOLD,
+    Floats,
     classes_and_probabilities,
     group_codes,
     labels_and_probabilities,
+    weights_of,
 )
 from dralign.metrics.measures import Scored, figures_of
 
@@ -19,6 +21,7 @@ def evaluate(
     *,
     n_groups: int,
     thresholds: npt.ArrayLike | None = None,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> dict[str, float]:
     """Every measure of the predictions, and of every gap those that have a value for each.
 
@@ -31,6 +34,7 @@ def evaluate(
         n_groups: the number of groups G.
         thresholds: (G,) the probability from which on each group's decision is positive; 0.5 for
             all if not given, and for rows of no group; for two classes.
+        sample_weight: (n,) what each row counts, from 0 up; all the same if not given.
 
     Returns:
         The measures of :func:`dralign.metrics.all_measures` by name; those of a gap as
@@ -40,7 +44,15 @@ def evaluate(
         of :data:`dralign.gaps.CLASS_GAPS`, of the class with the largest (Eq. 23), and measures of
         the level are not there. Neither is what is never defined for a gap.
     """
-    return figures_of(scored(y_true, prob, group, n_groups=n_groups, thresholds=thresholds))
+    rows = scored(
+        y_true,
+        prob,
+        group,
+        n_groups=n_groups,
+        thresholds=thresholds,
+        sample_weight=sample_weight,
+    )
+    return figures_of(rows)
 
 
 def scored(
@@ -51,20 +63,40 @@ def scored(
     n_groups: int,
     thresholds: npt.ArrayLike | None = None,
     threshold: float = THRESHOLD,
+    sample_weight: npt.ArrayLike | None = None,
 ) -> Scored:
     """The checked rows that measures are computed from; arguments as ``evaluate``.
 
-    ``threshold`` is that of all rows, where there are none by group.
+    ``threshold`` is that of all rows, where there are none by group. Rows that weigh nothing are
+    left out.
     """
+    y_true, prob, group, weight = _counting(y_true, prob, group, sample_weight)
     if np.ndim(prob) == 2 and np.shape(prob)[1] > 2:
         y, f = classes_and_probabilities(y_true, prob)
         chosen = f.argmax(1) if len(f) else np.zeros(0, dtype=np.int64)
         decision = np.eye(f.shape[1])[chosen]  # (n, C)
-        return Scored(y, f, decision, group_codes(group, len(y), n_groups), n_groups)
+        return Scored(y, f, decision, group_codes(group, len(y), n_groups), n_groups, weight)
     y, f = labels_and_probabilities(y_true, prob)
     codes = group_codes(group, len(y), n_groups)
     if thresholds is None:
-        return Scored(y, f, (f >= threshold).astype(np.float64), codes, n_groups)
+        return Scored(y, f, (f >= threshold).astype(np.float64), codes, n_groups, weight)
     limits = np.append(np.asarray(thresholds, dtype=np.float64), THRESHOLD)
     decision = (f >= limits[codes]).astype(np.float64)  # code -1 takes the last limit
-    return Scored(y, f, decision, codes, n_groups)
+    return Scored(y, f, decision, codes, n_groups, weight)
+
+
+def _counting(
+    y_true: npt.ArrayLike,
+    prob: npt.ArrayLike,
+    group: npt.ArrayLike,
+    sample_weight: npt.ArrayLike | None,
+) -> tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, Floats | None]:
+    """The rows that weigh something, and their weights; None where all weigh the same."""
+    if sample_weight is None:
+        return y_true, prob, group, None
+    weight = weights_of(sample_weight, len(np.asarray(y_true)))
+    if weight is None or weight.all():
+        return y_true, prob, group, weight
+    rows = weight > 0
+    kept = [np.asarray(values)[rows] for values in (y_true, prob, group)]
+    return kept[0], kept[1], kept[2], weights_of(weight[rows], int(rows.sum()))

@@ -25,7 +25,7 @@ def bootstrap_intervals(
     because it is widened up to it.
 
     Args:
-        rows: labels, probabilities, decisions and groups.
+        rows: labels, probabilities, decisions and groups; drawn with their weights.
         measures: of ``dralign.metrics.all_measures()``.
         gap: the gap of those that have a value for each.
         draws: how many; 200 leave an end uncertain by about a tenth of the width.
@@ -63,4 +63,5 @@ def _figures(rows: Scored, measures: Sequence[Measure], gap: str) -> list[float]
 def _at(rows: Scored, taken: Codes) -> Scored:
     """These rows of the rows."""
     kept = (rows.y[taken], rows.prob[taken], rows.decision[taken], rows.codes[taken])
-    return Scored(*kept, rows.n_groups)
+    weight = None if rows.weight is None else rows.weight[taken]
+    return Scored(*kept, rows.n_groups, weight)

@@ -78,10 +78,11 @@ def plain_ablation(
                             part[position] = 0
                             change = rows.loss(run(), label).double() - base
                             part[position] = saved
+                            change = rows.weighted(change, block)
                             totals[index][:, entry] += _by_group(change, group, rows.n_groups)
                         done += 1
                         report(done / work)
-    return [(total / rows.counts[:, None]).numpy() for total in totals]
+    return [(total / rows.totals[:, None]).numpy() for total in totals]
 
 
 @contextmanager

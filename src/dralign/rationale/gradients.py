@@ -52,6 +52,7 @@ def group_gradients(
     strata: Sequence[int | None] = (None,),
     batch_rows: int = 4096,
     loss: RowLoss = per_sample_loss,
+    weight: Tensor | None = None,
 ) -> list[list[Gradients | None]]:
     """The gradient of each group's mean loss with respect to each layer's leaf parameter.
 
@@ -69,6 +70,7 @@ def group_gradients(
         strata: for each stratum the label its rows have; None for all rows.
         batch_rows: rows in a block; memory grows with it.
         loss: of rows, from the network's outputs and labels.
+        weight: (n,) what each row counts in the mean; None where rows are not weighted.
 
     Returns:
         For each stratum and group one gradient per layer (None where the layer is never used), or
@@ -94,7 +96,8 @@ def group_gradients(
             result.append([])
             for code in range(n_groups):
                 rows = torch.nonzero(inside & (group == code)).squeeze(1)
-                result[-1].append(_mean_gradient(model, x, label, rows, leaves, batch_rows, loss))
+                given = model, x, label, weight, rows, leaves, batch_rows, loss
+                result[-1].append(_mean_gradient(*given))
     if all(g is None for row in result for cell in row if cell is not None for g in cell):
         raise ModelError("no layer takes part in the loss: every gradient is absent")
     return result
@@ -104,6 +107,7 @@ def _mean_gradient(
     model: nn.Module,
     x: Inputs,
     label: Tensor,
+    weight: Tensor | None,
     rows: Tensor,
     leaves: Sequence[Tensor],
     batch_rows: int,
@@ -114,9 +118,13 @@ def _mean_gradient(
         return None
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     total: list[Tensor | None] = [None] * len(wanted)
+    count = len(rows) if weight is None else float(weight[rows].sum())
     for block in rows.split(batch_rows) if wanted else ():
         output = logits(model, x[block].to(leaves[0].device))
-        mean = loss(output, label[block].to(output.device)).sum() / len(rows)
+        losses = loss(output, label[block].to(output.device))
+        if weight is not None:
+            losses = losses * weight[block].to(losses)
+        mean = losses.sum() / count
         for index, grad in enumerate(torch.autograd.grad(mean, wanted, allow_unused=True)):
             if grad is not None:
                 so_far = total[index]

@@ -1,8 +1,6 @@
 """Parity scores (Eq. 4, 5 and 8): how differently each weight matters for each group."""
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -12,6 +10,7 @@ from torch import Tensor, nn
 
 from dralign.errors import ModelError, OptionError, unknown
 from dralign.groups import named_codes
+from dralign.metrics.arrays import weights_of
 from dralign.rationale.ablation import Report, plain_ablation
 from dralign.rationale.coverage import coverage_of, warn_of_low_coverage
 from dralign.rationale.entries import Floats, Measured, entries_measured
@@ -20,6 +19,7 @@ from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode, group_gradients, requiring_grad
 from dralign.rationale.layers import Granularity, LayerChoice, original, select_layers
 from dralign.rationale.losses import RowLoss, per_sample_loss, row_loss
+from dralign.rationale.progress import reporting
 from dralign.rationale.rows import Rows, check_rows, random_state_kept, require_finite_loss
 from dralign.rationale.usage import notice_probabilities, require_gradients
 
@@ -75,6 +75,7 @@ def parity_scores(
     *,
     group: object = None,
     sensitive_features: object = None,
+    sample_weight: object = None,
     method: Method = "ablation",
     granularity: Granularity = "parameter",
     unit_form: UnitForm = "sum",
@@ -111,6 +112,9 @@ def parity_scores(
         group: (n,) int64 codes 0..G-1 as a tensor or numpy array, where rows coded -1 take no part;
             or columns of any type that ``encode_groups`` takes. At least 2 rows a group.
         sensitive_features: the same, under the name that scikit-learn users know; one of the two.
+        sample_weight: (n,) what each row counts in its group's mean loss, from 0 up; a row of
+            weight 0 is left out. None, or the same for all, weighs none. Ablation is then
+            ``"plain"``.
         method: ``"ablation"`` is exact, ``"taylor"`` costs one gradient per group.
         granularity: an entry per weight or per unit (neuron, filter).
         unit_form: what a unit's influence is; used at ``granularity="unit"`` alone.
@@ -149,7 +153,8 @@ def parity_scores(
     named = dict(network.named_parameters(remove_duplicate=False))
     weights = [layer.weight(named) for layer in chosen]
     with evaluation_mode(network), random_state_kept(weights[0].device):
-        rows = check_rows(network, given.x, given.label, codes, loss=row_loss(loss))
+        weight = weights_of(sample_weight, len(codes))
+        rows = check_rows(network, given.x, given.label, codes, loss=row_loss(loss), weight=weight)
         used = _engine_for(network, rows, method, engine)
         outputs = require_finite_loss(network, rows, batch_rows)
         if loss is None:
@@ -161,7 +166,7 @@ def parity_scores(
         else:
             run = fast_ablation if used == "fast" else plain_ablation
             targets = [one.target(joint) for one in measured]
-            with _reporting(progress) as report:
+            with reporting(progress) as report:
                 changes = run(network, rows, targets, batch_rows=batch_rows, report=report)
             vectors = [np.square(change) for change in changes]
     vectors = [one.per_entry(vector) for one, vector in zip(measured, vectors, strict=True)]
@@ -188,6 +193,7 @@ def _taylor(
             layers=[one.layer for one in measured],
             batch_rows=batch_rows,
             loss=rows.loss,
+            weight=rows.weight,
         )
     vectors = []
     for index, (one, weight) in enumerate(zip(measured, weights, strict=True)):
@@ -262,11 +268,15 @@ def _engine_for(model: nn.Module, rows: Rows, method: Method, engine: Engine) ->
     """The engine that is used.
 
     Raises:
-        ModelError: if ``engine="fast"`` can't take the network.
+        ModelError: if ``engine="fast"`` can't take the network, or rows are weighted.
     """
     if method == "taylor":
         return "gradient"
     if engine == "plain":
+        return "plain"
+    if rows.weight is not None:
+        if engine == "fast":
+            raise ModelError("engine='fast' takes no weights of rows; use 'plain' or 'auto'")
         return "plain"
     possible = rows.loss is per_sample_loss and linear_stack(model, rows.x) is not None
     if engine == "fast" and not possible:
@@ -307,26 +317,3 @@ def _check_counts(method: Method, sample: int | None, batch_rows: int) -> None:
         raise OptionError(f"sample: expected at least 2 entries a layer, got {sample}")
     if sample is not None and method == "taylor":
         raise OptionError("sample: Taylor measures every entry at once; leave sample out")
-
-
-@contextmanager
-def _reporting(progress: bool | Report) -> Iterator[Report]:
-    """The function that is told how much is done; the line on stderr ends with the block."""
-    if callable(progress):
-        yield progress
-    elif not progress:
-        yield lambda _: None
-    else:
-        shown = -1
-
-        def show(part: float) -> None:
-            nonlocal shown
-            if int(100 * part) != shown:
-                shown = int(100 * part)
-                sys.stderr.write(f"\rablation {shown:3d} %")
-                sys.stderr.flush()
-
-        try:
-            yield show
-        finally:
-            sys.stderr.write("\n")

@@ -26,6 +26,8 @@ class Rows:
         group: (n,) int64 codes 0..G-1.
         n_groups: the number of groups G, each with at least 2 rows.
         loss: of rows, from the network's outputs and labels.
+        weight: (n,) float64 positive numbers, what each row counts; None where rows are not
+            weighted.
     """
 
     x: Inputs
@@ -33,11 +35,28 @@ class Rows:
     group: Tensor
     n_groups: int
     loss: RowLoss = per_sample_loss
+    weight: Tensor | None = None
 
     @property
     def counts(self) -> Tensor:
         """The rows of each group, (G,) float64 on the CPU."""
         return torch.bincount(self.group, minlength=self.n_groups).double().cpu()
+
+    @property
+    def totals(self) -> Tensor:
+        """What the rows of each group count together, (G,) float64 on the CPU."""
+        if self.weight is None:
+            return self.counts
+        return torch.bincount(self.group, self.weight, minlength=self.n_groups).double().cpu()
+
+    @property
+    def weights(self) -> np.ndarray | None:
+        """(n,) the weights as an array; None where rows are not weighted."""
+        return None if self.weight is None else self.weight.cpu().numpy()
+
+    def weighted(self, of_rows: Tensor, rows: Tensor | slice = slice(None)) -> Tensor:
+        """What is known of some rows, (m,), times what they count."""
+        return of_rows if self.weight is None else of_rows * self.weight[rows].to(of_rows)
 
 
 def check_rows(
@@ -47,8 +66,9 @@ def check_rows(
     group: Tensor | ArrayLike,
     *,
     loss: RowLoss = per_sample_loss,
+    weight: np.ndarray | None = None,
 ) -> Rows:
-    """The rows of known group, as tensors that fit the model.
+    """The rows of known group that weigh something, as tensors that fit the model.
 
     Raises:
         DataError: if lengths differ, or a label that is a class is not a whole number from 0.
@@ -62,6 +82,9 @@ def check_rows(
     classes = loss is per_sample_loss
     labels = _labels(label, n, classes=classes)
     n_groups = int(codes.max()) + 1 if codes.numel() else 0
+    counted = None if weight is None else torch.from_numpy(weight).to(codes.device)
+    if counted is not None and codes.shape == counted.shape:
+        codes = torch.where(counted > 0, codes, -1)
     check_group(codes, n_rows=n, n_groups=n_groups)
     if n_groups < 2:
         raise GroupError("group: every row of known group has code 0; at least two are needed")
@@ -73,7 +96,10 @@ def check_rows(
     labels, codes = (
         values[known.to(values.device)].to(inputs.device) for values in (labels, codes)
     )
-    return Rows(inputs, labels.to(torch.int64) if classes else labels, codes, n_groups, loss)
+    if counted is not None:
+        counted = counted[known.to(counted.device)].to(inputs.device)
+    labels = labels.to(torch.int64) if classes else labels
+    return Rows(inputs, labels, codes, n_groups, loss, counted)
 
 
 def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> Tensor:

@@ -260,6 +260,8 @@ def _best(
             head = ["group", "test rows", *_GROUP_FIGURES.values()]
             body = [[escape(shown(one["group"])), *_rates(one)] for one in groups]
             name = f"The groups at {row_name(row, panel)}, seed {row.spec.seed}"
+            if row.spec.data.weight:
+                name += f", rates weighted by {shown(row.spec.data.weight)}, rows counted"
             cells = scrolled(table(head, body), name)
             parts.append(f"<section><h2>{escape(name)}</h2>{cells}</section>")
     return "".join(parts)

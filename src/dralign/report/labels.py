@@ -63,6 +63,8 @@ def data_label(spec: TrialSpec) -> str:
         parts.append(f"{spec.data.image_size} x {spec.data.image_size} pixels")
     if spec.data.sensitive:
         parts.append("groups: " + " & ".join(spec.data.sensitive))
+    if spec.data.weight:
+        parts.append(f"weighted by {spec.data.weight}")
     return shown(", ".join(parts))
 
 

@@ -8,7 +8,7 @@ from dralign.step.backward import (
     task_loss,
 )
 from dralign.step.batch import Batch, Block, batch_in_blocks, part_of
-from dralign.step.parts import AllRows, count_rows, split
+from dralign.step.parts import AllRows, count_rows, split, with_mean_one
 from dralign.step.passes import (
     WHOLE,
     Passes,
@@ -48,4 +48,5 @@ __all__ = [
     "running_statistics_kept",
     "split",
     "task_loss",
+    "with_mean_one",
 ]

@@ -57,13 +57,14 @@ class BatchTerm:
 
     Attributes:
         of_rows: what is read of the rows: from logits and labels to (n, ...).
-        value: the term, a scalar: from that of all rows, their groups and their labels.
+        value: the term, a scalar: from that of all rows, their groups and their labels, and in a
+            batch of weighted rows what each counts.
         skipped: how many groups or cells were absent from the batch and left out.
     """
 
     of_logits: ClassVar[bool] = True
     of_rows: Callable[[Tensor, Tensor], Tensor]
-    value: Callable[[Tensor, Tensor, Tensor], Tensor]
+    value: Callable[..., Tensor]
     skipped: int = 0
 
     def measure(self, part: Batch, logits: Tensor | None, passes: Passes) -> Tensor:  # noqa: ARG002
@@ -76,7 +77,8 @@ class BatchTerm:
     ) -> Callable[[int, Tensor], Tensor]:
         """The term of all rows; see ``Regulariser``."""
         rows = AllRows(measured, parts)
-        return lambda index, of_rows: self.value(*rows.with_graph_of(index, of_rows))
+        counted = () if rows.weight is None else (rows.weight,)
+        return lambda index, of_rows: self.value(*rows.with_graph_of(index, of_rows), *counted)
 
 
 def backward_in_parts(
@@ -161,11 +163,12 @@ def task_loss(
         logits: the network's output for all rows of the part.
         part: the whole batch, or a part of it.
         rows: the number of rows of each block of the whole batch.
-        convention: ``"batch_mean"``, the mean over all rows, as in the published code; or
+        convention: ``"batch_mean"``, the mean over all rows, as in the published code, in which
+            weights count within their block; or
             ``"group_sum"``, the sum of the blocks' means, as printed in Algorithms 1 and 2, which
             makes it 2 (DP) or 4 (EO) times as large beside the same fairness weight.
     """
-    losses = per_sample_loss(logits, part.y)
+    losses = part.weighted(per_sample_loss(logits, part.y))
     if convention == "batch_mean":
         return losses.sum() / sum(rows)
     means = [losses[b.rows].sum() / n for b, n in zip(part.blocks, rows, strict=True)]

@@ -40,12 +40,19 @@ class Batch:
         y: (n,) labels.
         group: (n,) int64 group codes.
         blocks: the blocks, in order, that make up the n rows.
+        weight: (n,) what each row counts, in the mean over a block 1; None where rows are not
+            weighted.
     """
 
     x: Inputs
     y: Tensor
     group: Tensor
     blocks: tuple[Block, ...]
+    weight: Tensor | None = None
+
+    def weighted(self, of_rows: Tensor, rows: slice | Tensor = slice(None)) -> Tensor:
+        """What is known of some rows, (m,), times what they count."""
+        return of_rows if self.weight is None else of_rows * self.weight[rows].to(of_rows)
 
 
 def batch_in_blocks(

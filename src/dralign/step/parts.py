@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dralign.step.batch import Batch, part_of
+from dralign.step.batch import Batch, Block, part_of
 from dralign.step.processes import add_up, collect, n_processes, rank, require_same
 
 
@@ -21,8 +21,22 @@ def split(batch: Batch, micro_batch: int | None) -> list[Batch]:
     for index in range(n_parts):
         rows, blocks = part_of(batch.blocks, index, n_parts)
         rows = rows.to(batch.y.device)
-        parts.append(Batch(batch.x[rows], batch.y[rows], batch.group[rows], blocks))
+        weight = None if batch.weight is None else batch.weight[rows]
+        parts.append(Batch(batch.x[rows], batch.y[rows], batch.group[rows], blocks, weight))
     return parts
+
+
+def with_mean_one(weight: Tensor, blocks: Sequence[Block]) -> Tensor:
+    """Weights of a batch's rows, scaled so that their mean over each block is 1 (Eq. 38).
+
+    Where torch.distributed is initialised, the block is that of all processes.
+    """
+    size = torch.tensor([block.stop - block.start for block in blocks]).to(weight)
+    total = torch.stack([weight[block.rows].sum() for block in blocks])
+    add_up([size, total])
+    scale = size / torch.where(total > 0, total, torch.ones_like(total))
+    scaled = [weight[block.rows] * s for block, s in zip(blocks, scale, strict=True)]
+    return torch.cat(scaled)
 
 
 def count_rows(batch: Batch) -> list[int]:
@@ -47,7 +61,11 @@ def count_rows(batch: Batch) -> list[int]:
 
 
 class AllRows:
-    """What was read of each row of a step: of every part and of every process."""
+    """What was read of each row of a step: of every part and of every process.
+
+    Attributes:
+        weight: (n,) what each row counts; None where rows are not weighted.
+    """
 
     def __init__(self, of_rows: Sequence[Tensor], parts: Sequence[Batch]) -> None:
         """Exchanges it.
@@ -58,6 +76,8 @@ class AllRows:
         """
         self._parts = [each.detach() for each in of_rows]
         self._of_rows = collect(torch.cat(self._parts))
+        own = [part.weight for part in parts if part.weight is not None]
+        self.weight = torch.cat(collect(torch.cat(own))) if own else None
         self._group = torch.cat(collect(torch.cat([part.group for part in parts])))
         self._label = torch.cat(collect(torch.cat([part.y for part in parts])))
 

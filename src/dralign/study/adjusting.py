@@ -27,6 +27,7 @@ from dralign.study.network import told_groups
 from dralign.training import EpochRecord, Selection, cautions, predict_probability
 
 _BY_GROUP: Final = "by the group of each row"
+_WEIGHTED: Final = "adjust: training rows were weighted, and a shift takes no weights of rows"
 _BY_INPUTS: Final = "by what the inputs tell of the group"
 
 
@@ -105,10 +106,13 @@ def adjust_network(
         note: which rows these are, for the card.
 
     Raises:
-        OptionError: if the network is of images or more classes, or was adjusted already.
+        OptionError: if the network is of images or more classes, or was adjusted already, or rows
+            are weighted.
         GroupError: if a group has no training rows.
     """
     require_adjustable(artifact)
+    if data.is_weighted:
+        raise OptionError(_WEIGHTED)
     require_groups(data.train.group, data.group_names, where="training")
     n_groups, validation = data.n_groups, data.validation
     model = CellModel.fit(
@@ -163,6 +167,8 @@ def require_adjustable(artifact: Artifact) -> None:
         raise OptionError("adjust: this network takes images; scores of tables can be shifted")
     if artifact.class_names:
         raise OptionError(f"adjust: for two classes, this has {len(artifact.class_names)}")
+    if artifact.source is not None and artifact.source.weight:
+        raise OptionError(_WEIGHTED)
     if artifact.thresholds:
         raise OptionError("adjust: this network decides by the group already; train one with erm")
     if artifact.shifts or "adjusted" in artifact.training:

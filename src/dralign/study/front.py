@@ -153,6 +153,7 @@ def _intervals(
         predict_probability(model, rows.x).numpy(),
         rows.group.numpy(),
         n_groups=dataset.n_groups,
+        sample_weight=rows.weights,
     )
     measures = (measure("average_precision"), gap_measure(rule.measure))
     rng = np.random.default_rng(spec.seed)

@@ -13,7 +13,7 @@ from dralign.artifact import Artifact
 from dralign.data import Dataset
 from dralign.data.marks import RowMarks
 from dralign.errors import DralignError, ModelError, OptionError
-from dralign.metrics import Cells
+from dralign.metrics import Cells, GroupRow
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
 from dralign.models import architecture_of
@@ -35,6 +35,7 @@ from dralign.training import (
 from dralign.training.evaluation import SplitFigures, score_splits
 
 FEWEST_SHOWN: Final = 10  # rows of a group, of which a saved network tells the rates
+_WEIGHTED: Final = ("base_rate", "weight")
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def described(
             *(one for one in result if one.kind == "epoch"),
             *cautions((at,), rule, spec.gap, names=dataset.group_names),
         ]
-    notes = tuple(one.text for one in result)
+    notes = (*weighting_notes(dataset), *(one.text for one in result))
     trained = {
         "trial": spec.to_dict(),
         "fingerprint": fingerprint,
@@ -230,12 +231,27 @@ class _Decided:
         return [] if self.test.cells is None else told_groups(self.test.cells, names)
 
 
+def weighting_notes(dataset: Dataset) -> tuple[str, ...]:
+    """What a reader of figures must know where rows are weighted; else nothing."""
+    line = (
+        f"rows are weighted by {dataset.weight!r}: all rates, means, gaps and measures are; rows "
+        "and positives are counted"
+    )
+    return (line,) if dataset.is_weighted else ()
+
+
 def told_groups(cells: Cells, names: Sequence[str]) -> list[dict[str, Any]]:
     """The groups with their sizes and rates; of small ones nothing but that they are."""
     return [
-        asdict(row) if row.rows >= FEWEST_SHOWN else {"group": row.group, "rows": None}
+        _told(row) if row.rows >= FEWEST_SHOWN else {"group": row.group, "rows": None}
         for row in cells.group_rows(names)
     ]
+
+
+def _told(row: GroupRow) -> dict[str, Any]:
+    """A group as JSON; what follows from rows and positives is told of weighted rows alone."""
+    own = asdict(row)
+    return own if row.weight is not None else {k: v for k, v in own.items() if k not in _WEIGHTED}
 
 
 def check_network_threshold(threshold: float | str, spec: TrialSpec, n_classes: int) -> None:
@@ -264,6 +280,6 @@ def _decided(
     prob = predict_probability(model, rows.x)
     thresholds = group_thresholds(prob, dataset, method) or ()
     if threshold == BASE_RATE:
-        threshold = base_rate_threshold(rows.y.numpy(), prob.numpy())
+        threshold = base_rate_threshold(rows.y.numpy(), prob.numpy(), sample_weight=rows.weights)
     _, test = score_splits(model, dataset, method, threshold=float(threshold))
     return _Decided(thresholds, float(threshold), test)

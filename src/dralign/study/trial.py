@@ -21,6 +21,7 @@ from dralign.training import (
     Keep,
     Training,
     check_groups,
+    check_weights,
     first_before_others,
     seeded,
     spawn_seeds,
@@ -108,11 +109,14 @@ def check_trial(spec: TrialSpec, dataset: Dataset) -> None:
     Raises:
         GroupError: if training rows that the gap needs are missing.
         OptionError: if the network does not have the layers that are to be aligned, or the method
-            or gap does not take as many classes.
+            or gap does not take as many classes, or weighted rows, or readings are asked of these.
         ModelError: if a layer is not known by that name.
     """
     method = spec.build_method(dataset.n_classes)
     check_groups(dataset, method)
+    check_weights(dataset, method)
+    if dataset.is_weighted and spec.readings:
+        raise OptionError("readings: the paper's readings are of rows that are not weighted")
     with torch.device("meta"):
         model = models.build(_architecture(spec, dataset))
     method.begin(model, n_groups=dataset.n_groups, generator=torch.Generator())

@@ -15,7 +15,7 @@ from dralign.training.evaluation import group_thresholds, predict_probability
 from dralign.training.front import FrontPoint, choose_point, train_front
 from dralign.training.history import EpochRecord, History
 from dralign.training.launcher import is_first, launch, launched
-from dralign.training.loop import Training, check_groups, train
+from dralign.training.loop import Training, check_groups, check_weights, train
 from dralign.training.run import Keep
 from dralign.training.seeding import seeded, spawn_seeds
 from dralign.training.selection import PUBLISHED_RULE, RULES, Rule, Selection
@@ -38,6 +38,7 @@ __all__ = [
     "TrainingSettings",
     "cautions",
     "check_groups",
+    "check_weights",
     "choose_point",
     "find_device",
     "first_before_others",

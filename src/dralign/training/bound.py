@@ -50,7 +50,11 @@ class DualAscent:
         rows, at = self._rows, self._at
         prob = torch.cat([predict_probability(model, rows.x[part]) for part in at.split(BLOCK)])
         predictions = scored(
-            rows.y[at].numpy(), prob.numpy(), rows.group[at].numpy(), n_groups=self._n_groups
+            rows.y[at].numpy(),
+            prob.numpy(),
+            rows.group[at].numpy(),
+            n_groups=self._n_groups,
+            sample_weight=None if rows.weight is None else rows.weight[at].numpy(),
         )
         gap = self._measure.compute(predictions, self._gap.judged_by)
         if math.isnan(gap):

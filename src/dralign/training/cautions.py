@@ -74,7 +74,9 @@ def _same(figures: Scores, cells: Cells | None, rows: str, decisions: Sequence[s
         return ""
     which = "the same decision"
     if cells is not None:
-        which = f"decision {decisions[2 * sum(cells.selected) > sum(cells.counts)]}"
+        which = (
+            f"decision {decisions[2 * sum(cells.selected) > sum(cells.weights or cells.counts)]}"
+        )
     return same_decision_line(share, rows, which=which)
 
 
@@ -112,10 +114,13 @@ def margin_of(cells: Cells | None) -> float:
     if cells is None:
         return math.inf
     rows = cells.group_rows()
-    sizes = sorted(row.rows for row in rows)[:2]
+    sizes = sorted(cells.effective_rows)[:2]
     if len(sizes) < 2 or not sizes[0]:
         return math.inf
-    share = sum(row.positives for row in rows) / sum(row.rows for row in rows)
+    if cells.weights:
+        share = sum(cells.weights[1::2]) / sum(cells.weights)
+    else:
+        share = sum(row.positives for row in rows) / sum(row.rows for row in rows)
     return _NORMAL * math.sqrt(share * (1 - share) * sum(1 / n for n in sizes))
 
 
@@ -125,10 +130,15 @@ def _small(cells: Cells | None, names: Sequence[str], rows: str) -> list[str]:
         return []
     shown = [repr(name) for name in names] or [str(code) for code in range(cells.n_groups)]
     return [
-        f"group {row.group} has {row.rows} {rows}: its rates are uncertain by up to "
-        f"± {_NORMAL * math.sqrt(0.25 / row.rows):.2f}"
+        f"group {row.group} has {row.rows} {rows}{_telling(row.rows, n)}: its rates are uncertain "
+        f"by up to ± {_NORMAL * math.sqrt(0.25 / n):.2f}"
         if row.rows
         else f"group {row.group} has no {rows}"
-        for row in cells.group_rows(shown)
-        if row.rows < FEW
+        for row, n in zip(cells.group_rows(shown), cells.effective_rows, strict=True)
+        if n < FEW
     ]
+
+
+def _telling(rows: int, effective: float) -> str:
+    """How many rows of equal weight would tell as much, where that is another number."""
+    return "" if effective == rows else f", by their weights worth {effective:.1f} equal ones"

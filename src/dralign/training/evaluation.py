@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dralign.data import Dataset, Split
 from dralign.errors import ModelError
 from dralign.gaps import Gap
+from dralign.gaps.gap import at_least_single
 from dralign.methods import Adjustment, Method
 from dralign.metrics import Cells, scored
 from dralign.metrics.arrays import THRESHOLD
@@ -40,7 +41,8 @@ def predict_probability(model: nn.Module, x: Given) -> Tensor:
         x: (n, ...) inputs; a tuple of them by position, a dict by keyword.
 
     Returns:
-        (n,), or (n, C) with more than two classes; float32 on the CPU.
+        (n,), or (n, C) with more than two classes; on the CPU, float32, or float64 of a network in
+        double precision.
 
     Raises:
         ModelError: if the network has none for a row, because a number grew beyond all bounds.
@@ -48,7 +50,7 @@ def predict_probability(model: nn.Module, x: Given) -> Tensor:
     device, inputs = next(model.parameters()).device, bundled(x)
     with evaluation_mode(model), torch.inference_mode():
         parts = [
-            probability(logits(model, block.to(device))).float().cpu()
+            at_least_single(probability(logits(model, block.to(device)))).cpu()
             for block in inputs.split(BLOCK)
         ]
     prob = torch.cat(parts)
@@ -103,6 +105,7 @@ def score_splits(
             n_groups=dataset.n_groups,
             thresholds=thresholds,
             threshold=threshold,
+            sample_weight=split.weights,
         )
         for split, scores in splits
     )
@@ -119,7 +122,10 @@ def group_thresholds(prob: Tensor, dataset: Dataset, method: Method) -> tuple[fl
     if method.post_process is None:
         return None
     rows = dataset.validation
-    fitted = method.post_process(prob, label=rows.y, group=rows.group, n_groups=dataset.n_groups)
+    given = {} if rows.weight is None else {"weight": rows.weight}
+    fitted = method.post_process(
+        prob, label=rows.y, group=rows.group, n_groups=dataset.n_groups, **given
+    )
     return tuple(fitted.tolist())
 
 
@@ -142,6 +148,7 @@ def rationale_similarity(
         layers=layers,
         strata=gap.strata,
         batch_rows=_rows_at_once(split.x),
+        weight=split.weight,
     )
     named = dict(model.named_parameters(remove_duplicate=False))
     figures: dict[str, Scores] = {}

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,12 @@ from dralign.data import Dataset
 from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
 from dralign.groups import require_groups
 from dralign.methods import Adjusting, Adjustment, Method
+from dralign.methods.base import takes_weights
 from dralign.methods.state import State
 from dralign.metrics import Cells
 from dralign.rationale import Layer, select_layers
 from dralign.rationale.usage import notice_probabilities
-from dralign.step import Batch, Passes, Sampler, n_processes, part_of, rank
+from dralign.step import Batch, Passes, Sampler, n_processes, part_of, rank, with_mean_one
 from dralign.training.bound import MEASUREMENTS, DualAscent
 from dralign.training.checkpoints import Checkpoints
 from dralign.training.distributed import average_buffers, from_first, share_weights
@@ -104,10 +105,12 @@ def train(
             or there are no groups and the method needs some.
         ModelError: if the loss or a weight stops being finite, or the model has no layer with a
             rationale.
-        OptionError: if the checkpoints are of another run, or another run is using them.
+        OptionError: if the checkpoints are of another run, or another run is using them, or rows
+            are weighted and the method can't train on such.
         OutputError: if a checkpoint can't be written.
     """
     check_groups(dataset, method)
+    check_weights(dataset, method)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
     adjust = method.adjustment(dataset) if isinstance(method, Adjusting) else None
@@ -182,6 +185,19 @@ def check_groups(dataset: Dataset, method: Method) -> None:
                     )
 
 
+def check_weights(dataset: Dataset, method: Method) -> None:
+    """Checks that the method can train on weighted rows, if they are.
+
+    Raises:
+        OptionError: if it can't.
+    """
+    if dataset.is_weighted and not takes_weights(method):
+        raise OptionError(
+            f"weights of rows: the method {method.name!r} can't train on weighted rows for "
+            f"{method.gap.name}; choose another method, or leave the weights out"
+        )
+
+
 def _sampler(
     dataset: Dataset, method: Method, settings: TrainingSettings, generator: np.random.Generator
 ) -> Sampler:
@@ -247,8 +263,12 @@ def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints 
         if ascent is not None and run.step_of_epoch % interval == 0:
             with _advice(run, method):
                 ascent.multiplier = from_first(lambda: _observed(model, ascent))
-        x, y, group = rows.at(run.sampler.draw()[own])
+        drawn = run.sampler.draw()[own]
+        x, y, group = rows.at(drawn)
         batch = Batch(x.to(device), y.to(device), group.to(device), blocks)
+        if rows.weight is not None:
+            weight = rows.weight.index_select(0, drawn).to(device, torch.float32)
+            batch = replace(batch, weight=with_mean_one(weight, blocks))
         run.optimiser.zero_grad()
         # Asking for the scale waits for the device.
         scale = float(scaler.scale(torch.ones((), device=device))) if scaler.is_enabled() else 1.0

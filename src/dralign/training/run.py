@@ -102,8 +102,9 @@ def identity(
     for name, x in model.state_dict().items():
         add_content(initial, name, x)
     for split in (dataset.train, dataset.validation, dataset.test):
-        for name in ("x", "y", "group"):
-            add_content(rows, name, getattr(split, name))
+        for name in ("x", "y", "group", "weight"):
+            if getattr(split, name) is not None:
+                add_content(rows, name, getattr(split, name))
     return {
         **{k: str(v) for k, v in asdict(settings).items() if k not in _NOT_IDENTITY},
         "method": str(method),

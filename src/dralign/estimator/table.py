@@ -1,0 +1,45 @@
+"""What users pass as X, as a table with the columns that the encoder knows."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.validation import validate_data
+
+from dralign.data.columns import require_columns
+from dralign.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noqa: ANN401, N803
+    """X as a table, its columns under the names that the encoder knows.
+
+    Args:
+        fitted: the classifier, which learns or knows the columns.
+        X: what the user passed.
+        reset: whether it learns them.
+
+    Raises:
+        DataError: if an array has missing values, or a DataFrame no value or a column twice.
+    """
+    import pandas as pd
+
+    if isinstance(X, pd.DataFrame):
+        if not X.columns.is_unique:
+            require_columns(X, list(X.columns), where="X")
+        validate_data(fitted, X, reset=reset, skip_check_array=True)
+        if not X.size:
+            raise DataError(f"X: expected at least one row and one column, got {X.shape}")
+    else:
+        values = validate_data(fitted, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
+        bad = values.size - int(np.isfinite(values).sum())
+        if bad:
+            raise DataError(
+                f"X: {bad} of {values.size} numbers are NaN or infinite; fill them in first, "
+                "or pass a pandas DataFrame, whose missing values are kept as such"
+            )
+        X = pd.DataFrame(values)  # noqa: N806
+    names = getattr(fitted, "feature_names_in_", [f"x{i}" for i in range(fitted.n_features_in_)])
+    table: pd.DataFrame = X.set_axis(list(names), axis=1)
+    return table
