@@ -117,7 +117,7 @@ def test_compare_says_how_to_train_the_setting_it_names_and_how_groups_fare(
     ("gap", "left_out"),
     [
         ("demographic_parity", set()),
-        ("predictive_parity", {"mixup", "adversarial", "thresholds"}),
+        ("predictive_parity", {"mixup", "adversarial", "plugin", "thresholds"}),
     ],
 )
 def test_all_means_every_method_that_supports_the_gap(gap, left_out, people, tmp_path, capsys):

@@ -137,12 +137,7 @@ def audit(
     else:
         columns |= how
         case = _of_factory(names, model, weights, include_sensitive=include_sensitive, **columns)
-    if case.note:
-        say(f"audited: {case.note}")
-    judged = case.drawn(rows, seed=seed)
-    if len(judged.x) < len(case.x):
-        n = f"{len(judged.x):,} of {len(case.x):,}"
-        say(f"audited: {n} rows, drawn at random; --rows takes more")
+    judged = _drawn(case, rows, seed)
     with _status(quiet=json) as show:
         result = judged.audit(
             layers=LAYERS.parsed(layers),
@@ -153,6 +148,17 @@ def audit(
             **drawn,
         )
     _show(result, out, case.title, json=json)
+
+
+def _drawn(case: "AuditCase", rows: int | None, seed: int) -> "AuditCase":
+    """The case with as many rows as are asked for, after what was taken is told."""
+    if case.note:
+        say(f"audited: {case.note}")
+    judged = case.drawn(rows, seed=seed)
+    if len(judged.x) < len(case.x):
+        n = f"{len(judged.x):,} of {len(case.x):,}"
+        say(f"audited: {n} rows, drawn at random; --rows takes more")
+    return judged
 
 
 def _of_scores(
