@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export OMP_NUM_THREADS = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo reproduce-quick test faults coverage check check-lowest format bench dist lock clean
+.PHONY: help install demo reproduce-quick test faults coverage check check-lowest docs format bench dist lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,15 @@ check-lowest: ## all tests with the lowest versions that pyproject.toml declares
 	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r build/lowest/requirements.txt
 	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --no-deps --editable .
 	build/lowest/bin/python -m pytest tests
+
+# The site is made by reading the sources: with packages of its own, and without torch.
+docs: build/docs/installed ## the documentation as a site in build/site, warnings are errors
+	NO_MKDOCS_2_WARNING=1 build/docs/bin/mkdocs build --strict
+
+build/docs/installed: docs/requirements.lock
+	$(PYTHON) -m venv --clear build/docs
+	build/docs/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r docs/requirements.lock
+	@touch $@
 
 format: install ## rewrite the sources in the project's format
 	.venv/bin/ruff format .

@@ -37,7 +37,7 @@ def test_every_cited_equation_is_in_the_maths_page():
 
 
 def test_links_between_documents_lead_somewhere():
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
@@ -83,7 +83,8 @@ def package_of(block: str) -> str:
 
 # Those of measures.md and extending.md are run by tests of their own.
 @pytest.mark.parametrize(
-    "page", ["data.md", "networks.md", "postprocessing.md", "studies.md", "training.md"]
+    "page",
+    ["data.md", "index.md", "networks.md", "postprocessing.md", "studies.md", "training.md"],
 )
 @pytest.mark.filterwarnings("ignore::dralign.errors.DralignWarning")
 def test_code_blocks_of_a_page_run_in_order(page, a_folder_to_work_in):
