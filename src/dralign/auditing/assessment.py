@@ -93,9 +93,8 @@ def audit(
             group take no part. At least 2 rows a group.
         sensitive_features: the same, under the name that scikit-learn users know; one of the two.
         group_names: the name of code 0, 1, ...; for columns the order in which they are numbered.
-        sample_weight: (n,) what each row counts in figures and mean losses, from 0 up; a row of
-            weight 0 is left out. None, or the same for all, weighs none. The plain engine is then
-            used.
+        sample_weight: (n,) what each row counts in figures and mean losses, from 0 up; None weighs
+            none. Exact influences are then those of the plain engine.
         layers: ``"all"``, the last ``k``, or names of layers.
         parts: what is computed, of ``"outcomes"`` (group figures and gaps), ``"similarity"``,
             ``"influence"`` (exact scores, and how Taylor agrees with them), ``"independence"``
@@ -132,14 +131,9 @@ def audit(
     if batch_rows is None:
         size = numbers_of_a_row(bundled(given.x))
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * size)))
-    _check_options(
-        n_splits=n_splits,
-        n_bootstrap=n_bootstrap,
-        top=top,
-        batch_rows=batch_rows,
-        seed=seed,
-        min_group_size=min_group_size,
-    )
+    options = {"n_splits": n_splits, "n_bootstrap": n_bootstrap, "top": top}
+    options |= {"seed": seed, "min_group_size": min_group_size}
+    _check_options(**options, batch_rows=batch_rows)
     inner = original(given.model)
     chosen = select_layers(inner, layers)
     covered = coverage_of(inner, chosen)
@@ -167,13 +161,7 @@ def audit(
             plan,
             clock,
             _named_inputs(meaning, network),
-            {
-                "n_splits": n_splits,
-                "n_bootstrap": n_bootstrap,
-                "top": top,
-                "seed": seed,
-                "min_group_size": min_group_size,
-            },
+            options,
         )
         notes = _notes_on_rows(network, names, withheld, left_out)
     notes += [str(covered)] if covered.left_out else []
@@ -368,8 +356,8 @@ def _notes_on_rows(
         warnings.warn(line, DralignWarning, stacklevel=3)
         notes.append(line)
     decided = decisions(network.probabilities(network.tensors))
-    same = same_decision(decided, "rows", then="hard gaps say nothing", weight=network.rows.weights)
-    if line := same:
+    weight = network.rows.weights
+    if line := same_decision(decided, "rows", then="hard gaps say nothing", weight=weight):
         notes.append(line)
     return notes
 

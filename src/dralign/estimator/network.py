@@ -86,6 +86,6 @@ def probabilities(model: nn.Module, x: Tensor, *, own: bool) -> np.ndarray:
     """
     if own:
         model, x = copy.deepcopy(model).double(), x.double()
-    prob = predict_probability(model, x).double().numpy()
+    prob = predict_probability(model, x, dtype=torch.float64).numpy()
     # As float32 those of a row do not add up to 1 in all digits.
     return prob if prob.ndim == 1 else np.asarray(prob / prob.sum(axis=1, keepdims=True))

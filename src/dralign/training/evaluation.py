@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from dralign.data import Dataset, Split
 from dralign.errors import ModelError
 from dralign.gaps import Gap
-from dralign.gaps.gap import at_least_single
 from dralign.methods import Adjustment, Method
 from dralign.metrics import Cells, scored
 from dralign.metrics.arrays import THRESHOLD
@@ -33,16 +32,18 @@ BLOCK = 16384
 MOST_ROWS, MOST_BYTES = 4096, 2**26
 
 
-def predict_probability(model: nn.Module, x: Given) -> Tensor:
+def predict_probability(
+    model: nn.Module, x: Given, *, dtype: torch.dtype = torch.float32
+) -> Tensor:
     """The probability of label 1, or of each class, for every row, in evaluation mode.
 
     Args:
         model: the network; it returns logits, or an object with them as ``.logits``.
         x: (n, ...) inputs; a tuple of them by position, a dict by keyword.
+        dtype: of the result; the network runs in its own.
 
     Returns:
-        (n,), or (n, C) with more than two classes; on the CPU, float32, or float64 of a network in
-        double precision.
+        (n,), or (n, C) with more than two classes; on the CPU.
 
     Raises:
         ModelError: if the network has none for a row, because a number grew beyond all bounds.
@@ -50,7 +51,7 @@ def predict_probability(model: nn.Module, x: Given) -> Tensor:
     device, inputs = next(model.parameters()).device, bundled(x)
     with evaluation_mode(model), torch.inference_mode():
         parts = [
-            at_least_single(probability(logits(model, block.to(device)))).cpu()
+            probability(logits(model, block.to(device))).to(dtype).cpu()
             for block in inputs.split(BLOCK)
         ]
     prob = torch.cat(parts)
