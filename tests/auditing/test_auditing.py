@@ -3,6 +3,7 @@
 import copy
 import json
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score
 from torch import nn
 
-from dralign.auditing import audit, parts, removal
+from dralign.auditing import audit, parts, removal, summary
 from dralign.auditing.factors import Factors, Passes, gradient_source
 from dralign.auditing.noise import similarity_tests
 from dralign.errors import DataError, GroupError, GroupTypeError, ModelError, OptionError
@@ -401,6 +402,14 @@ def test_the_form_is_json_without_nan(result):
     form = found.to_dict()
     assert json.loads(json.dumps(form, allow_nan=False)) == form
     assert form["format"] == "dralign audit"
+
+
+def test_a_long_name_does_not_run_into_the_parity_score():
+    unit = SimpleNamespace(
+        layer="network.encoder.0", unit=166, score=5.71e-9, influences=(1.0, 2.0)
+    )
+    told = SimpleNamespace(groups={"a": 5, "b": 5}, influence=SimpleNamespace(units=[unit]))
+    assert "network.encoder.0, unit 166  5.71e-09" in summary._unit_table(told)[1]
 
 
 def test_the_summary_names_groups_layers_and_limits(result):

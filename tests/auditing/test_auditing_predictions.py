@@ -106,6 +106,22 @@ def test_small_groups_are_named_and_their_figures_withheld():
     assert sorted(whole.groups) == ["few", "men", "women"]
 
 
+def test_groups_that_are_decided_alike_are_told_apart_by_the_labels_that_differ_most():
+    group = np.array(["a"] * 40 + ["b"] * 40 + ["c"] * 40)
+    label = np.tile(np.arange(40) < 8, 3).astype(int)
+    label[40:80] = np.arange(40) < 30
+    audit = dralign.audit_predictions(label, np.full(120, 0.7), group, **FEW)
+    first = audit.findings[0]
+    assert "equally often (100.0 %)" in first
+    assert "75.0 % of the rows of 'b' and 20.0 % of those of" in first
+
+
+def test_decisions_alone_are_said_to_have_two_ranks():
+    audit = dralign.audit_predictions(Y, SCORE >= 0.5, GROUP, **FEW)
+    assert any("decisions 0 and 1" in note for note in audit.notes)
+    assert not dralign.audit_predictions(Y, SCORE, GROUP, **FEW).notes
+
+
 def test_the_same_seed_gives_the_same_intervals():
     one, other = (dralign.audit_predictions(Y, SCORE, GROUP, seed=3, **FEW) for _ in range(2))
     assert one.outcomes == other.outcomes
@@ -115,7 +131,9 @@ def test_the_same_seed_gives_the_same_intervals():
 @pytest.mark.parametrize(
     ("given", "error", "line"),
     [
-        ({"y_score": 3 * SCORE}, DataError, r"probabilities in \[0, 1\], got"),
+        ({"y_score": 3 * SCORE}, DataError, r"y_score: .* probabilities in \[0, 1\], got"),
+        ({"y_score": SCORE[:9]}, DataError, "y_true and y_score differ in length: 600 and 9"),
+        ({"y_score": np.full(600, np.nan)}, DataError, "y_score: 600 of 600 values are NaN"),
         ({"y_true": Y + 1}, DataError, "y_true: expected labels 0 and 1"),
         ({"sensitive_features": GROUP[:9]}, GroupError, "expected 600 rows, got 9"),
         ({"sensitive_features": ["a"] * 600}, GroupError, "all rows are in one group"),
@@ -153,9 +171,13 @@ def test_the_command_audits_a_column_of_scores(table, capsys):
     ("more", "line"),
     [
         (["--score", "points"], "no column 'points'"),
+        (["--score", "sex", "--positive", "granted"], "column 'sex': expected numbers"),
         (["--score", "score"], "which of 'granted' and 'refused' counts as positive"),
         (["--threshold", "0.3"], "--threshold: only with --score"),
         (["--score", "score", "--model", "a:b"], "--model: of a network; --score takes"),
+        (["--score", "score", "--layers", "1"], "--layers: of a network; --score takes"),
+        (["--score", "score", "--parts", "outcomes"], "--parts: of a network; --score takes"),
+        (["--score", "score", "--all-rows"], "--all-rows: of a network; --score takes"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_one_line(table, more, line, capsys):

@@ -95,6 +95,24 @@ def test_a_gap_that_no_weight_keeps_is_said(capsys):
     assert "NO weight keeps the base-rate gap at 0" in capsys.readouterr().err
 
 
+def test_of_a_single_weight_no_front_and_no_reason_is_claimed(capsys):
+    assert main([*COMMAND[:-1], "0.2"]) == 0
+    out, err = capsys.readouterr()
+    assert "Recommended: λ 0.2, the only weight. On the test rows" in err
+    assert "gap, trained. Figures" in " ".join(out.split())
+
+
+def test_what_is_undefined_of_three_classes_is_a_dash(table, capsys):
+    level = np.select([table.income > 35, table.income > 30], ["high", "middle"], "low")
+    table.assign(loan=level).to_csv("levels.csv", index=False)
+    short = [*SHORT, "--weights", "0,0.2"]
+    assert main(["front", "levels.csv", "--label", "loan", "--sensitive", "region", *short]) == 0
+    told = Path("fronts/levels-demographic_parity/front.md").read_text()
+    assert "mean score" in told
+    assert "| – |" in told
+    assert "nan" not in told + capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("more", "line"),
     [
@@ -102,6 +120,9 @@ def test_a_gap_that_no_weight_keeps_is_said(capsys):
         (["--method", "plugin"], "--method: plugin has its whole front from one network"),
         (["--gap-bound", "0.1"], "--gap-bound: finds one weight, and a front has many"),
         (["--weights", "0,0"], "--weights: expected different numbers from 0 up"),
+        (["--weights", "0.2,nan"], "--weights: expected different numbers from 0 up"),
+        (["--weights", "inf"], "--weights: expected different numbers from 0 up"),
+        (["--out", "people.csv"], "--out: people.csv is a file; give the name of a folder"),
         (["--weights", "a"], "--weights: expected numbers with commas"),
         (["--max-gap", "-1"], "--max-gap: expected a number from 0 up, got -1"),
         (["--threshold", "7"], "--threshold"),

@@ -90,7 +90,12 @@ def test_another_point_of_the_front_needs_no_fit():
     model.select(0.1)
     index = next(i for i, gap in enumerate(gaps) if gap <= 0.1)
     assert model.fairness_weight_ == model.front_.points[index].weight
-    assert not model.select(-1.0, measure="soft").max_gap_met_
+    weight = model.fairness_weight_
+    for wrong in (-1.0, float("nan")):
+        with pytest.raises(OptionError, match="max_gap: expected a number from 0 up, got"):
+            model.select(wrong)
+    assert model.fairness_weight_ == weight
+    assert not model.select(0.0, measure="soft").max_gap_met_
 
 
 def test_three_groups_and_equal_opportunity():

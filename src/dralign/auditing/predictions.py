@@ -66,7 +66,7 @@ def audit_predictions(
     for name, value in options.items():
         if value < LEAST[name]:
             raise OptionError(f"{name}: expected at least {LEAST[name]}, got {value!r}")
-    y, prob = labels_and_probabilities(y_true, y_score)
+    y, prob = labels_and_probabilities(y_true, y_score, name="y_score")
     codes, names = named_codes(sensitive_features)
     if len(codes) != len(y):
         raise GroupError(f"sensitive_features: expected {len(y)} rows, got {len(codes)}")
@@ -144,8 +144,8 @@ def audit_score_table(
     warn_of_lacking(frame, sensitive)
     good = is_favourable(favourable, label, label_values(frame[label]), shown)
     meaning = Meaning(positive=shown or "1", favourable=good)
-    coded = _named(groups)
-    return audit_predictions(y, frame[score].to_numpy(), coded, meaning=meaning, **options)
+    y, prob = labels_and_probabilities(y, frame[score].to_numpy(), name=f"column {score!r}")
+    return audit_predictions(y, prob, _named(groups), meaning=meaning, **options)
 
 
 def _named(groups: GroupCodes) -> np.ndarray:
@@ -158,4 +158,10 @@ def _notes(prob: Floats, threshold: float) -> list[str]:
     """What a reader of the figures must know first."""
     decided = decisions(prob, threshold=threshold)
     line = same_decision(decided, "rows", then="hard gaps say nothing")
-    return [line] if line else []
+    lines = [line] if line else []
+    if np.isin(prob, (0, 1)).all():
+        lines.append(
+            "the scores are decisions 0 and 1: measures of their order know two ranks, and those "
+            "of probabilities say what those of decisions say"
+        )
+    return lines

@@ -100,6 +100,9 @@ def _decisions(
         if gap.value > 0
         else f"All groups are {positive} equally often ({least})"
     )
+    if gap.value == 0:  # then it is the labels that tell the groups apart
+        by_label = sorted(ordered, key=lambda one: one.figures["base_rate"].value)
+        low, high = by_label[0], by_label[-1]
     label = "Label 1" if meaning.positive == "1" else f"The label {meaning.positive!r}"
     yield (
         f"{spread}, on probabilities {_interval(outcomes.gaps['soft_demographic_parity'])}. "
@@ -300,13 +303,14 @@ def _similarity_table(audit: "Audit") -> list[str]:
     if not audit.similarity:
         return []
     result = audit.similarity["unit"]
-    lines = ["layer".ljust(18) + "similarity".ljust(24) + "noise floor     p"]
+    width = _first_column([one.layer for one in result.layers])
+    lines = ["layer".ljust(width) + "similarity".ljust(24) + "noise floor     p"]
     for one in [*result.layers, result.total]:
         state = "" if one.within_noise else "   below noise"
         if one.constant:
             state = "   constant"
         lines.append(
-            one.layer.ljust(18)
+            one.layer.ljust(width)
             + _interval(one.similarity).ljust(24)
             + f"{one.noise_floor:11.3f} {one.p_value:5.3f}{state}"
         )
@@ -315,14 +319,22 @@ def _similarity_table(audit: "Audit") -> list[str]:
 
 def _unit_table(audit: "Audit") -> list[str]:
     """The units with the highest parity scores."""
-    lines = ["unit".ljust(18) + "parity score".ljust(14) + "influence on each group"]
-    for one in audit.influence.units[:5] if audit.influence else ():
+    units = audit.influence.units[:5] if audit.influence else ()
+    names = [f"{one.layer}, unit {one.unit}" for one in units]
+    width = _first_column(names)
+    lines = ["unit".ljust(width) + "parity score".ljust(14) + "influence on each group"]
+    for name, one in zip(names, units, strict=True):
         influences = ", ".join(
-            f"{name!r} {value:.2e}"
-            for name, value in zip(audit.groups, one.influences, strict=True)
+            f"{group!r} {value:.2e}"
+            for group, value in zip(audit.groups, one.influences, strict=True)
         )
-        lines.append(f"{one.layer}, unit {one.unit}".ljust(18) + f"{one.score:<14.2e}" + influences)
+        lines.append(name.ljust(width) + f"{one.score:<14.2e}" + influences)
     return [*lines, ""] if len(lines) > 1 else []
+
+
+def _first_column(names: Sequence[str]) -> int:
+    """The width of a column of names, with two spaces after the longest."""
+    return max([18, *(len(name) + 2 for name in names)])
 
 
 def _interval(estimate: "Estimate") -> str:

@@ -91,14 +91,14 @@ def adjust(
 def _show(result: "AdjustedNetwork", wanted: "Wanted") -> None:
     """What became of the figures."""
     from dralign.cli.overview import group_line
-    from dralign.metrics import all_measures
+    from dralign.metrics import all_measures, gap_measure
 
     say(f"rows: {result.note}")
     say(f"weight: {result.chosen.weight:.4g}")
     if wanted.max_gap is not None:
         reached = result.chosen.gap(wanted.measure, wanted.gap)
         met = "met" if result.met else "NOT met; this is the smallest there is"
-        say(f"{wanted.measure} gap on the validation rows: {reached:.3f}, {met}")
+        say(f"{gap_measure(wanted.measure).words} on the validation rows: {reached:.3f}, {met}")
     for name, figures in (("before", result.before), ("after", result.after)):
         text = ", ".join(
             f"{known.words} {known.of(figures, wanted.gap):.3f}"

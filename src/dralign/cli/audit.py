@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from dralign.auditing import Audit, AuditCase, PredictionAudit
     from dralign.auditing.parts import AuditPart
 
+_OF_NETWORKS: Final = (
+    "model", "weights", "rows", "sample", "images", "partition", "layers", "all_rows",
+    "parts", "include_sensitive",
+)  # fmt: skip
 BETWEEN_LINES: Final = 30.0  # seconds, where no terminal shows how far it is
 
 
@@ -124,6 +128,10 @@ def audit(
     names = [*names[:-1], *map(table_path, names[-1:])]
     if score is not None or threshold is not None:
         given = {"model": model, "weights": weights, "rows": rows, "sample": sample}
+        given |= {"images": images, "partition": partition}
+        given |= {"layers": None if layers == "all" else layers, "all_rows": all_rows or None}
+        given |= {"parts": None if parts == "all" else parts}
+        given |= {"include_sensitive": include_sensitive or None}
         options = {**columns, "n_bootstrap": bootstrap, "seed": seed}
         options |= {"min_group_size": min_group_size, "threshold": threshold}
         _of_scores(names, score, {**given, **options, "reading": how}, out, json=json)
@@ -173,8 +181,9 @@ def _of_scores(
 
     if score is None:
         raise OptionError("--threshold: only with --score; a network decides as it was saved")
-    for option in ("model", "weights", "rows", "sample"):
-        if given.pop(option) is not None:
+    for name in _OF_NETWORKS:
+        if given.pop(name) is not None:
+            option = name.replace("_", "-")
             raise OptionError(f"--{option}: of a network; --score takes a column of scores")
     if len(names) != 1:
         raise OptionError(f"--score: expected one TABLE, got {len(names)} names")

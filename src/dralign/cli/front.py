@@ -15,6 +15,7 @@ from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import NOTHING, working
 from dralign.data import Dataset
 from dralign.data.raw import parsed_once
+from dralign.errors import OptionError
 from dralign.files import write_atomically
 from dralign.metrics.decisions import check_threshold
 from dralign.report.front import front_figure, front_table, recommendation
@@ -67,6 +68,8 @@ def front(
     at = options.threshold(threshold)
     check_threshold(at)
     folder = out or Path("fronts") / f"{Path(data).stem}-{trial.gap}"
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"--out: {folder} is a file; give the name of a folder")
     check_target(folder / "net", apart=[Path(data)] if Path(data).exists() else [])
     with parsed_once() as forget:
         trained = train_trial_front(

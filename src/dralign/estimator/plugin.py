@@ -148,7 +148,8 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
             measure: in which measure; None takes the one of the parameters.
 
         Raises:
-            OptionError: if there are no groups to compare, or the measure is unknown.
+            OptionError: if there are no groups to compare, the measure is unknown, or the gap is
+                negative or not a number.
         """
         check_is_fitted(self)
         if self.front_ is None:

@@ -27,16 +27,23 @@ def labels_and_decisions(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[
     return y, decide(f)
 
 
-def labels_and_probabilities(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Floats, Floats]:
+def labels_and_probabilities(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, name: str = "y_pred"
+) -> tuple[Floats, Floats]:
     """Labels and values in [0, 1].
+
+    Args:
+        y_true: (n,) labels 0 or 1.
+        y_pred: (n,) the values.
+        name: what the caller calls the values, for messages.
 
     Raises:
         DataError: if a value is outside.
     """
-    y, f = labels_and_scores(y_true, y_pred)
+    y, f = labels_and_scores(y_true, y_pred, name=name)
     if len(f) and not (f.min() >= 0 and f.max() <= 1):
         raise DataError(
-            "y_pred: expected decisions 0 and 1 or probabilities in [0, 1], "
+            f"{name}: expected decisions 0 and 1 or probabilities in [0, 1], "
             f"got {f.min():g} to {f.max():g}"
         )
     return y, f
@@ -67,22 +74,24 @@ def classes_and_scores(y_true: npt.ArrayLike, y_score: npt.ArrayLike) -> tuple[F
     n_classes = f.shape[1]
     if not np.isin(y, np.arange(n_classes)).all():
         raise DataError(f"y_true: expected labels 0 to {n_classes - 1}, got {_some(y)}")
-    _require_finite(f)
+    _require_finite(f, "y_pred")
     return y, f
 
 
-def labels_and_scores(y_true: npt.ArrayLike, y_pred: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Labels and finite scores of the same rows.
+def labels_and_scores(
+    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, *, name: str = "y_pred"
+) -> tuple[Floats, Floats]:
+    """Labels and finite scores of the same rows; arguments as ``labels_and_probabilities``.
 
     Raises:
         DataError: if lengths differ, a label is not 0 or 1, or a score is not finite.
     """
-    y, score = _vector("y_true", y_true), _vector("y_pred", y_pred)
+    y, score = _vector("y_true", y_true), _vector(name, y_pred)
     if len(y) != len(score):
-        raise DataError(f"y_true and y_pred differ in length: {len(y)} and {len(score)}")
+        raise DataError(f"y_true and {name} differ in length: {len(y)} and {len(score)}")
     if not ((y == 0) | (y == 1)).all():
         raise DataError(f"y_true: expected labels 0 and 1, got {_some(y)}")
-    _require_finite(score)
+    _require_finite(score, name)
     return y, score
 
 
@@ -152,7 +161,7 @@ def _vector(name: str, values: npt.ArrayLike | Tensor) -> Floats:
         raise DataError(f"{name}: expected numbers, got {_some(array)}") from None
 
 
-def _require_finite(score: Floats) -> None:
+def _require_finite(score: Floats, name: str) -> None:
     """Checks that no score is NaN or infinite.
 
     Raises:
@@ -160,7 +169,7 @@ def _require_finite(score: Floats) -> None:
     """
     if not np.isfinite(score).all():
         n_bad = int(np.sum(~np.isfinite(score)))
-        raise DataError(f"y_pred: {n_bad} of {score.size} values are NaN or infinite")
+        raise DataError(f"{name}: {n_bad} of {score.size} values are NaN or infinite")
 
 
 def _some(array: npt.NDArray[np.generic]) -> str:

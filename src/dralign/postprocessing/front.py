@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from dralign.errors import OptionError
 from dralign.metrics import gap_measure, gap_measure_names
 from dralign.metrics.arrays import THRESHOLD, Codes, Floats
 from dralign.metrics.measures import figures_of
@@ -54,7 +55,12 @@ class ShiftFront:
         Args:
             max_gap: the largest gap that is wanted.
             measure: a name of ``dralign.metrics.gap_measure_names()``.
+
+        Raises:
+            OptionError: if the largest gap is negative or not a number, or the measure is unknown.
         """
+        if not max_gap >= 0:
+            raise OptionError(f"max_gap: expected a number from 0 up, got {max_gap!r}")
         gaps = [point.gap(measure, self.gap) for point in self.points]
         for point, gap in zip(self.points, gaps, strict=True):
             if gap <= max_gap:

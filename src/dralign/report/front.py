@@ -1,5 +1,6 @@
 """A front that was trained at once: its table, its figure, and the point that is recommended."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,11 @@ def front_table(trained: TrainedFront, chosen: int) -> ResultTable:
             _with_interval(figures["average_precision"], intervals["average_precision"]),
             _with_interval(measure.of(figures, gap), intervals[measure.name]),
         )
-        rest = (f"{one.of(figures, gap):.3f}" for one in others)
+        rest = (_figure(one.of(figures, gap)) for one in others)
         cells.append((f"{point.weight:g}{mark}", *judged, *rest))
     caption = (
-        f"{data_label(trained.spec)}. {trained.spec.method} at {len(cells)} weights, trained from "
-        "one beginning. "
-        f"Figures of the test rows, with 95 % intervals over rows drawn anew "
+        f"{data_label(trained.spec)}. {_made(trained)}. Figures of the test rows, with 95 % "
+        "intervals over rows drawn anew "
         f"(one split, one seed: {trained.spec.seed}), at the epoch chosen on the validation rows "
         f"by: {trained.rule}. {CHOSEN} recommended, by validation figures alone."
     )
@@ -45,7 +45,9 @@ def recommendation(trained: TrainedFront, chosen: int, max_gap: float | None) ->
     """The recommended point in a sentence or two, with its intervals."""
     measure, gap = gap_measure(trained.rule.measure), trained.spec.gap
     point, first = trained.points[chosen], trained.points[0]
-    if max_gap is None:
+    if max_gap is None and len(trained.points) == 1:
+        why = "the only weight"
+    elif max_gap is None:
         why = (
             f"the smallest {measure.words} on the validation rows at an AP within "
             f"{AP_LOSS:g} of λ {first.weight:g}"
@@ -102,9 +104,13 @@ def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
             label=trained.spec.method,
         )
         ax.plot(*points[chosen], "o", ms=15, mfc="none", mec=style.colour, mew=1.6, zorder=4)
-        for point, at in zip(trained.points, points, strict=True):
+        for index in sorted({0, chosen, len(points) - 1}):  # all would lie on each other
             ax.annotate(
-                f"λ={point.weight:g}", at, xytext=(7, -12), textcoords="offset points", fontsize=7.5
+                f"λ={trained.points[index].weight:g}",
+                points[index],
+                xytext=(7, -12),
+                textcoords="offset points",
+                fontsize=7.5,
             )
         ax.set_xlabel("average precision (test)")
         ax.set_ylabel(f"{measure.words} (test)")
@@ -140,9 +146,21 @@ def _figures(trained: TrainedFront, index: int) -> str:
     return f"{measure.words} {gap}, AP {precision}"
 
 
+def _made(trained: TrainedFront) -> str:
+    """The method and its weights."""
+    n, method = len(trained.points), trained.spec.method
+    return f"{method} at {n} weights, trained from one beginning" if n > 1 else f"{method}, trained"
+
+
+def _figure(value: float) -> str:
+    """A figure, or a dash where it is undefined."""
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
 def _with_interval(value: float, interval: Interval) -> str:
-    """A figure and its interval."""
-    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"
+    """A figure and its interval, if they are defined."""
+    known = not math.isnan(value)
+    return f"{value:.3f} ({interval[0]:.3f} to {interval[1]:.3f})" if known else _figure(value)
 
 
 def _bars(

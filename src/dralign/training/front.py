@@ -180,7 +180,9 @@ def check_unbound(settings: TrainingSettings) -> None:
         OptionError: if they have a gap bound.
     """
     if settings.gap_bound is not None:
-        raise OptionError("gap_bound: finds one weight, and a front has many; use max_gap")
+        raise OptionError(
+            "gap_bound: finds one weight, and a front has many; give a largest gap instead"
+        )
 
 
 def check_max_gap(max_gap: float | None) -> None:
@@ -200,6 +202,7 @@ def checked_weights(weights: Sequence[float]) -> tuple[float, ...]:
         OptionError: if there are none, two are equal, or one is negative or not a number.
     """
     ordered = tuple(sorted(float(weight) for weight in weights))
-    if not ordered or len(set(ordered)) < len(ordered) or not ordered[0] >= 0:
+    in_range = all(0 <= weight < math.inf for weight in ordered)  # NaN has no order
+    if not ordered or len(set(ordered)) < len(ordered) or not in_range:
         raise OptionError(f"weights: expected different numbers from 0 up, got {list(weights)}")
     return ordered
