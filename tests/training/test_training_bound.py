@@ -141,7 +141,8 @@ def bounded(method: str, limit: float | None, **options) -> Training:
 
 @pytest.mark.parametrize(
     ("method", "options"),
-    [(name, {}) for name in users_of("fairness_weight")] + [("dralign", {"penalty": "mixup"})],
+    [(name, {}) for name in users_of("fairness_weight") if name != "plugin"]  # it shifts afterwards
+    + [("dralign", {"penalty": "mixup"})],
 )
 def test_every_gap_method_meets_a_bound_that_plain_training_breaks(method, options):
     plain = bounded("gap", None).history

@@ -1,7 +1,7 @@
 """``dralign audit``: what a trained network does to each group, as a page or as JSON."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -120,21 +120,20 @@ def audit(
     drawn = {"n_splits": splits, "n_bootstrap": bootstrap, "top": top, "seed": seed}
     _check_numbers(**drawn, min_group_size=min_group_size)
     asked = _asked(parts)
-    if out is not None:
-        inputs = [Path(name) for name in (*names, weights, images) if name]
-        check_output(out, inputs=inputs, endings=(".html", ".htm"))
-    columns: dict[str, Any] = {"label": label or "", "positive": positive or ""}
-    columns["sensitive"] = sensitive or ()
+    _check_page(out, [*names, weights, images])
+    columns: dict[str, Any] = {
+        "label": label or "", "positive": positive or "", "sensitive": sensitive or ()
+    }  # fmt: skip
     names = [*names[:-1], *map(table_path, names[-1:])]
     if score is not None or threshold is not None:
-        given = {"model": model, "weights": weights, "rows": rows, "sample": sample}
+        given: dict[str, Any] = {"model": model, "weights": weights, "rows": rows, "sample": sample}
         given |= {"images": images, "partition": partition}
         given |= {"layers": None if layers == "all" else layers, "all_rows": all_rows or None}
-        given |= {"parts": None if parts == "all" else parts}
-        given |= {"include_sensitive": include_sensitive or None}
-        options = {**columns, "n_bootstrap": bootstrap, "seed": seed}
-        options |= {"min_group_size": min_group_size, "threshold": threshold}
-        _of_scores(names, score, {**given, **options, "reading": how}, out, json=json)
+        given["parts"] = None if parts == "all" else parts
+        given["include_sensitive"] = include_sensitive or None
+        given |= {**columns, "n_bootstrap": bootstrap, "seed": seed, "reading": how}
+        given |= {"min_group_size": min_group_size, "threshold": threshold}
+        _of_scores(names, score, given, out, json=json)
         return
     if model is None:
         if include_sensitive:
@@ -156,6 +155,13 @@ def audit(
             **drawn,
         )
     _show(result, out, case.title, json=json)
+
+
+def _check_page(out: Path | None, read: Sequence[str | Path | None]) -> None:
+    """Finds out before the work whether the page can be written, and is none of what is read."""
+    if out is not None:
+        inputs = [Path(name) for name in read if name]
+        check_output(out, inputs=inputs, endings=(".html", ".htm"))
 
 
 def _drawn(case: "AuditCase", rows: int | None, seed: int) -> "AuditCase":
