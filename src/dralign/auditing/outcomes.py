@@ -10,10 +10,10 @@ from dralign.auditing.small import figures
 from dralign.metrics import all_measures
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.rates import average_precision_of, group_means
+from dralign.metrics.resampling import drawn_rows, percentile_interval
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
-TAILS = (0.025, 0.975)
 
 
 def outcomes(
@@ -58,7 +58,7 @@ def outcomes(
     own_draws: list[Mapping[str, Floats]] = []
     shared_draws: list[Mapping[str, float]] = []
     for _ in range(n_bootstrap):
-        rows = np.concatenate([rows[rng.integers(len(rows), size=len(rows))] for rows in members])
+        rows = drawn_rows(members, rng)
         drawn = (y[rows], prob[rows], group[rows], cells[rows], len(names))
         own_weight = None if weight is None else weight[rows]
         own_draws.append(_group_figures(*drawn, threshold, own_weight))
@@ -101,16 +101,8 @@ def _four_fifths(selected: Floats, favourable: bool | None) -> float:
 
 
 def estimate(value: float, draws: Floats) -> Estimate:
-    """The value with the 2.5th and 97.5th percentile of the defined draws.
-
-    Drawing biases spreads upwards and similarities downwards; an interval that would not hold the
-    value itself is widened up to it.
-    """
-    defined = draws[~np.isnan(draws)]
-    if not len(defined) or np.isnan(value):
-        return Estimate(float(value), float("nan"), float("nan"))
-    low, high = np.quantile(defined, TAILS)
-    return Estimate(float(value), min(float(low), value), max(float(high), value))
+    """The value with its percentile interval."""
+    return Estimate(float(value), *percentile_interval(value, draws))
 
 
 def _group_figures(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dralign.metrics.arrays import Codes
+from dralign.metrics.arrays import Codes, Floats
 from dralign.metrics.measures import Measure, Scored
 
 TAILS = (0.025, 0.975)
@@ -37,19 +37,35 @@ def bootstrap_intervals(
     members = [np.flatnonzero(rows.codes == code) for code in range(-1, rows.n_groups)]
     values = np.empty((draws, len(measures)))
     for draw in range(draws):
-        taken = np.concatenate([own[rng.integers(len(own), size=len(own))] for own in members])
-        values[draw] = _figures(_at(rows, taken), measures, gap)
-    intervals = {}
-    for measure, value, column in zip(
-        measures, _figures(rows, measures, gap), values.T, strict=True
-    ):
-        defined = column[~np.isnan(column)]
-        if not len(defined) or np.isnan(value):
-            intervals[measure.name] = (np.nan, np.nan)
-            continue
-        low, high = np.quantile(defined, TAILS)
-        intervals[measure.name] = (min(float(low), value), max(float(high), value))
-    return intervals
+        values[draw] = _figures(_at(rows, drawn_rows(members, rng)), measures, gap)
+    own = _figures(rows, measures, gap)
+    return {
+        measure.name: percentile_interval(value, column)
+        for measure, value, column in zip(measures, own, values.T, strict=True)
+    }
+
+
+def drawn_rows(members: Sequence[Codes], rng: np.random.Generator) -> Codes:
+    """Rows drawn with replacement within each group, as many as it has.
+
+    Args:
+        members: the numbers of each group's rows.
+        rng: what draws.
+    """
+    return np.concatenate([own[rng.integers(len(own), size=len(own))] for own in members])
+
+
+def percentile_interval(value: float, draws: Floats) -> tuple[float, float]:
+    """The 2.5th and 97.5th percentile of the defined draws; NaN without any, or without a value.
+
+    Drawing biases spreads upwards and similarities downwards; an interval that would not hold the
+    value itself is widened up to it.
+    """
+    defined = draws[~np.isnan(draws)]
+    if not len(defined) or np.isnan(value):
+        return np.nan, np.nan
+    low, high = np.quantile(defined, TAILS)
+    return min(float(low), value), max(float(high), value)
 
 
 def _figures(rows: Scored, measures: Sequence[Measure], gap: str) -> list[float]:

@@ -96,13 +96,13 @@ def train_front(
         if points:
             model.load_state_dict(beginning.state)
             own_rule = replace(own_rule, warmup=0)
-        tell = [] if on_epoch is None else [partial(on_epoch, weight)]
+        tell = None if on_epoch is None else partial(on_epoch, weight)
         run = train(
             model,
             dataset,
             method_of(weight),
             further if points else settings,
-            on_epoch=_all_of(tell if points else [beginning, *tell]),
+            on_epoch=tell if points else partial(beginning.see, tell),
             keep=own_rule,
         )
         record = own_rule.choose(run.history, method_of(weight).gap.name)
@@ -120,22 +120,13 @@ class _Beginning:
         self._model = model
         self._history: list[EpochRecord] = []
 
-    def __call__(self, record: EpochRecord) -> None:
+    def see(self, tell: Callable[[EpochRecord], None] | None, record: EpochRecord) -> None:
+        """Keeps the weights if this is that epoch so far, and passes the record on."""
         self._history.append(record)
         if Selection("highest_ap").choose(tuple(self._history), "") is record:
             self.state = weights_of(self._model)
-
-
-def _all_of(
-    tellers: Sequence[Callable[[EpochRecord], None]],
-) -> Callable[[EpochRecord], None]:
-    """Calls all of them."""
-
-    def tell(record: EpochRecord) -> None:
-        for teller in tellers:
-            teller(record)
-
-    return tell
+        if tell is not None:
+            tell(record)
 
 
 def choose_point(
@@ -161,16 +152,21 @@ def choose_point(
     key = gap_measure(measure).key(gap)
     if any(key not in point.record.validation for point in points):
         raise OptionError(f"measure: the records have no figure {key!r}")
-    precision = {id(point): point.record.validation["average_precision"] for point in points}
-    gaps = {id(point): point.record.validation[key] for point in points}
-    defined = [point for point in points if not math.isnan(gaps[id(point)])]
+    precision, gap_of = _validation("average_precision"), _validation(key)
+    defined = [point for point in points if not math.isnan(gap_of(point))]
     if not defined:
         return points[0]
-    if max_gap is not None and (kept := [p for p in defined if gaps[id(p)] <= max_gap]):
-        return max(kept, key=lambda point: precision[id(point)])
-    least = -math.inf if max_gap is not None else precision[id(points[0])] - AP_LOSS
-    near = [point for point in defined if precision[id(point)] >= least]
-    return min(near or defined, key=lambda point: gaps[id(point)])
+    if max_gap is not None:
+        kept = [point for point in defined if gap_of(point) <= max_gap]
+        return max(kept, key=precision) if kept else min(defined, key=gap_of)
+    least = precision(points[0]) - AP_LOSS
+    near = [point for point in defined if precision(point) >= least]
+    return min(near or defined, key=gap_of)
+
+
+def _validation(key: str) -> Callable[[FrontPoint], float]:
+    """What gives a validation figure of a point."""
+    return lambda point: point.record.validation[key]
 
 
 def check_unbound(settings: TrainingSettings) -> None:
