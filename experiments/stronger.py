@@ -1,6 +1,6 @@
-"""What moves the front of FairReg? Candidates screened on validation rows, finalists on fresh seeds.
+"""What moves the front of FairReg? Candidates screened on validation rows, then fresh seeds.
 
-    python experiments/stronger.py screen stronger.jsonl                       # Adult, seeds 30 to 34
+    python experiments/stronger.py screen stronger.jsonl              # Adult, seeds 30 to 34
     python experiments/stronger.py final stronger.jsonl --way average --way slow --data compas
 
 Each way trains the perceptron of our studies under the gap at five weights. Against ``plain`` (the
@@ -14,18 +14,19 @@ soft gap, Adam at 0.001, ten epochs of 100 steps):
 - ``moments``: groups are to agree in the mean of the squared probability as well.
 - ``distilled``: three networks from other seeds; a fourth learns their mean probability.
 - ``together``: ``average``, ``slow`` and ``decay-0.1`` in one, with the gap at all cut-offs.
-- ``together-aligned``, ``together-late``, ``together-placebo``: DRAlign every eighth step on top of it,
-  the same from the second epoch on (a warm-up of beta), and the control that aligns random halves.
+- ``together-aligned``, ``together-late``, ``together-placebo``: DRAlign every eighth step on top of
+  it, the same from the second epoch on (a warm-up of beta), and the control that aligns random
+  halves.
 - ``plain-aligned``, ``plain-placebo``: the same on top of ``plain``.
 
 Written before any run was looked at:
 
-- Screening knows no test rows: half of the validation rows (drawn by the seed) choose the epoch, the
-  other half give the figures. The point of a weight is the epoch of the smallest base-rate gap, the
+- Screening knows no test rows: half of the validation rows (drawn by the seed) choose the epoch,
+  the other half give the figures. The point of a weight is the epoch of the smallest base-rate gap, the
   first left out (of ``early`` the first four looks).
-- Figure: for each seed the ratio of the mean base-rate gaps of the two fronts over the range of average
-  precision that both reach, over ``plain``; level and margin (5 %) as in docs/does-alignment-help.md.
-  Beside it the all-cut-offs gap, and the time.
+- Figure: for each seed the ratio of the mean base-rate gaps of the two fronts over the range of
+  average precision that both reach, over ``plain``; level and margin (5 %) as in
+  docs/does-alignment-help.md. Beside it the all-cut-offs gap, and the time.
 - To the test rows of seeds 40 to 49 of all three datasets go the ways with the smallest ratios, at
   most three, and only such as are at least "leans for" in the screening; if one of them aligns, its
   placebo goes too and is counted besides.
