@@ -22,8 +22,8 @@ soft gap, Adam at 0.001, ten epochs of 100 steps):
 Written before any run was looked at:
 
 - Screening knows no test rows: half of the validation rows (drawn by the seed) choose the epoch,
-  the other half give the figures. The point of a weight is the epoch of the smallest base-rate gap, the
-  first left out (of ``early`` the first four looks).
+  the other half give the figures. The point of a weight is the epoch of the smallest base-rate
+  gap, the first left out (of ``early`` the first four looks).
 - Figure: for each seed the ratio of the mean base-rate gaps of the two fronts over the range of
   average precision that both reach, over ``plain``; level and margin (5 %) as in
   docs/does-alignment-help.md. Beside it the all-cut-offs gap, and the time.
