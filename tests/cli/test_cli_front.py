@@ -77,6 +77,29 @@ def test_intervals_are_of_the_test_rows_and_hold_the_figures():
             assert low < high
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, [0.0, 0.05]), ({"alignment_weight": 0.03}, [0.03] * 2)]
+)
+def test_beta_is_a_tenth_of_each_weight_unless_it_is_given(given, expected):
+    source = DataSource("people.csv", label="loan", positive="granted", sensitive=("region",))
+    short = {"epochs": 1, "iterations": 2, "hidden": 8, "batch_size": 20}
+    trained = train_trial_front(TrialSpec(source, "dralign", **short, **given), (0.0, 0.5))
+    for index, beta in enumerate(expected):
+        saved = trained.network(index, threshold=0.5, remember_rows=False).artifact.training
+        assert saved["trial"]["alignment_weight"] == pytest.approx(beta)
+
+
+def test_a_further_point_is_told_of_by_its_own_rule_which_leaves_no_epoch_out():
+    source = DataSource("people.csv", label="loan", positive="granted", sensitive=("region",))
+    short = {"epochs": 10, "iterations": 1, "hidden": 8, "batch_size": 20}
+    trained = train_trial_front(TrialSpec(source, "gap", **short), (0.0, 0.5))
+    told = [
+        trained.network(index, threshold=0.5, remember_rows=False).artifact.training["selection"]
+        for index in (0, 1)
+    ]
+    assert told == ["smallest base-rate gap, first 1 left out", "smallest base-rate gap"]
+
+
 def test_table_sentence_and_groups_are_printed_and_the_folder_has_its_default(capsys):
     assert main(COMMAND) == 0
     out, err = capsys.readouterr()

@@ -95,7 +95,7 @@ def points(*figures):
             validation=validation,
             test=made_up.figures(spec, 1 - precision, 1 - gap),
         )
-        result.append(FrontPoint(float(index), (record,), record, {}))
+        result.append(FrontPoint(float(index), (record,), record, Selection(), {}))
     return result
 
 

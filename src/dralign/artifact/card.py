@@ -54,7 +54,7 @@ Predicts “{markdown_text(artifact.label)}” {what}; saved by dralign.
 
 - Network: {_network(artifact)}
 - Inputs: {_inputs(artifact.encoder)}
-- Trained with: {_settings(trial)}
+- Trained with: {_settings(trial)}{_front(training)}
 - Data: {_settings(data)}{_content(training)}
 - Sensitive feature: {_listed(artifact.sensitive)} ({_listed(artifact.group_names)}); \
 {_use_of_groups(artifact)}
@@ -80,6 +80,16 @@ def _adjusted(training: Mapping[str, object]) -> str:
     """What was done to the scores once the network was trained."""
     done = training.get("adjusted")
     return f"- Adjusted after training: {_settings(done)}\n" if isinstance(done, Mapping) else ""
+
+
+def _front(training: Mapping[str, object]) -> str:
+    """Of a point of a front, with which others it was trained."""
+    front = training.get("front")
+    weights = front.get("weights") if isinstance(front, Mapping) else None
+    if not isinstance(weights, list):
+        return ""
+    listed = ", ".join(markdown_text(_written(weight)) for weight in weights)
+    return f"; a point of a front, trained from one early network with the weights {listed}"
 
 
 def _decision(artifact: Artifact) -> str:

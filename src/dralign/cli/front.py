@@ -20,7 +20,7 @@ from dralign.files import write_atomically
 from dralign.metrics.decisions import check_threshold
 from dralign.report.front import front_figure, front_table, recommendation
 from dralign.study import TrialSpec
-from dralign.study.front import TrainedFront, check_front, train_trial_front
+from dralign.study.front import TrainedFront, check_trial_front, train_trial_front
 from dralign.study.network import TrainedNetwork, check_network_threshold
 from dralign.study.trial import check_trial
 from dralign.training import EpochRecord, find_device
@@ -63,7 +63,7 @@ def front(
     data = table_path(data)
     ordered = options.numbers("weights", weights)
     spec = TrialSpec(trial.source(data), method, **trial.given, seed=seed)
-    check_front(spec, ordered)
+    check_trial_front(spec, ordered)
     check_max_gap(max_gap)
     at = options.threshold(threshold)
     check_threshold(at)

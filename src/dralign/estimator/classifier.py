@@ -1,55 +1,30 @@
 """The classifier itself: parameters, fit, predict, save and load."""
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
 
 from dralign.artifact import load_artifact, save_artifact
-from dralign.data import Dataset
-from dralign.errors import ArtifactError, DralignWarning, UndefinedMetricWarning
-from dralign.estimator.inputs import (
-    class_codes,
-    coded_groups,
-    column_names,
-    label_weights,
-    row_weights,
-    training_data,
-)
-from dralign.estimator.network import Module, check_network, initial_network, probabilities
-from dralign.estimator.parameters import (
-    check_class_weight,
-    check_numbers,
-    chosen_method,
-    chosen_selection,
-    training_settings,
-    without_groups,
-)
+from dralign.data import TableEncoder
+from dralign.errors import ArtifactError, DralignWarning
+from dralign.estimator.fitting import Outcome, keep, no_test_rows, prepare, untrained
+from dralign.estimator.frontier import Frontier, check_frontier, train_frontier
+from dralign.estimator.network import Module, probabilities
+from dralign.estimator.parameters import training_settings
 from dralign.estimator.saving import learned, to_artifact
 from dralign.estimator.table import feature_table
 from dralign.gaps import Aggregate
-from dralign.methods import Method
-from dralign.metrics.decisions import BASE_RATE, base_rate_threshold
 from dralign.rationale import Granularity, LayerChoice
 from dralign.step import LossConvention
-from dralign.training import (
-    Checkpoints,
-    EpochRecord,
-    Precision,
-    Rule,
-    Selection,
-    cautions,
-    train,
-)
-
-_UNGROUPED_FIGURES = ("average_precision", "accuracy", "balanced_accuracy")
+from dralign.training import Checkpoints, History, Precision, Rule, train
+from dralign.training.front import WEIGHTS
 
 
 class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
@@ -128,10 +103,11 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         group_names_: the name of every group, crossed columns joined by ``" & "``.
         fairness_weight_: lambda: as it was found by the end of the chosen epoch, or as it was
             fixed; 0 where the method has none.
-        bound_met_: whether the chosen epoch keeps the gap bound on the rows kept back; None without
-            one.
+        bound_met_: whether the chosen epoch keeps the gap bound, or the ``max_gap`` of
+            ``Frontier.select``, on the rows kept back; None without one.
         mitigated_: whether training used the groups; False for ``method="erm"`` and without any.
         threshold_: the probability from which on the positive one of two labels is predicted.
+        front_weights_: the weights of the front that the network is a point of; None after ``fit``.
         notes_: what must be said of the figures, for example that nearly all rows get the same
             decision, so that the hard gap says nothing; mostly empty.
         architecture_: what ``dralign.models.build`` needs; None where ``module`` was given.
@@ -141,6 +117,23 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
 
     # Routed by default: a classifier that never sees its groups would quietly not mitigate.
     __metadata_request__fit: ClassVar[dict[str, bool]] = {"sensitive_features": True}
+
+    classes_: np.ndarray
+    encoder_: TableEncoder
+    module_: nn.Module
+    history_: History
+    chosen_epoch_: int
+    selection_: str
+    group_names_: tuple[str, ...]
+    fairness_weight_: float
+    bound_met_: bool | None
+    mitigated_: bool
+    threshold_: float
+    front_weights_: tuple[float, ...] | None
+    notes_: tuple[str, ...]
+    architecture_: dict[str, Any] | None
+    label_name_: str
+    sensitive_names_: tuple[str, ...]
 
     def __init__(
         self,
@@ -239,45 +232,57 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ModelError: if the network doesn't fit the inputs, or its loss stops being finite.
             OutputError: if a checkpoint can't be written.
         """
-        parameters = self.get_params(deep=False)
-        check_numbers(parameters)
-        chosen_method(parameters)  # complains about parameters before it looks at the data
-        selection = chosen_selection(parameters)
-        table = feature_table(self, X, reset=True)
-        self.label_name_ = column_names(y, "y")[0]
-        self.sensitive_names_ = column_names(sensitive_features, "sensitive_features")
-        check_consistent_length(table, y)
-        kept, weight = row_weights(sample_weight, n_given := len(table))
-        table = table.iloc[kept]
-        self.classes_, labels = class_codes(y, kept)
-        method = chosen_method(parameters, len(self.classes_))
-        groups = None
-        if sensitive_features is not None:
-            groups = coded_groups(sensitive_features, n_given, kept)
-        else:
-            warnings.warn(
-                "no sensitive_features: the task loss alone is trained, nothing is mitigated",
-                DralignWarning,
-                stacklevel=2,
-            )
-            method, selection = without_groups(parameters, len(self.classes_))
-        check_class_weight(parameters, method)
-        self.mitigated_ = method.needs_groups
-        self.group_names_ = () if groups is None else groups.names
-        seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-        data, self.encoder_ = training_data(
-            table,
-            labels,
-            groups,
-            classes=self.classes_,
-            fraction=self.validation_fraction,
-            seed=seed,
-            leave_out=hasattr(X, "columns"),
-            weight=weight,
-            label_weight=label_weights(self.class_weight, self.classes_, labels, weight),
-        )
-        self._train(data, method, selection, seed)
+        prepared = prepare(self, X, y, sample_weight, sensitive_features)
+        model, data, method = untrained(self, prepared), prepared.data, prepared.method
+        bound = self.gap_bound if data.group_names else None
+        settings = training_settings(self.get_params(deep=False), prepared.seed, gap_bound=bound)
+        folder = None if self.checkpoints is None else Checkpoints(self.checkpoints)
+        rule, gap = prepared.selection, method.gap.name
+        with no_test_rows():
+            run = train(model, data, method, settings, keep=rule, checkpoints=folder)
+        chosen = run.restore(rule, gap)
+        met = None if bound is None else chosen.keeps(bound, gap, settings.bound_measure)
+        keep(self, data, Outcome(run.judged(data), method, rule, run.history, chosen, met))
+        for line in self.notes_:
+            warnings.warn(line, DralignWarning, stacklevel=2)
         return self
+
+    def frontier(
+        self,
+        X: object,  # noqa: N803
+        y: object,
+        sample_weight: object = None,
+        *,
+        sensitive_features: object,
+        weights: Sequence[float] = WEIGHTS,
+    ) -> Frontier:
+        """Trains a network for each of several fairness weights, all from one early network.
+
+        The classifier itself stays as it is. The smallest weight takes all epochs; each larger one
+        begins with its network of the highest AP on the rows kept back, and takes a fifth of the
+        epochs at a quarter of the learning rate: the ten weights take 2.8 times the steps of one
+        ``fit`` (``dralign.training.train_front``).
+
+        Args:
+            X: as ``fit`` takes it, like the next.
+            y: labels.
+            sample_weight: what each row counts.
+            sensitive_features: what makes the groups; there is no front without.
+            weights: lambda, different and not negative, in any order; beta is a tenth of each where
+                ``alignment_weight`` is None.
+
+        Raises:
+            DataError: if X, y or the sensitive features can't be used.
+            GroupError: if there is one group only, or a group or needed cell has no training rows.
+            OptionError: if a parameter is unknown, not in range or means nothing for a front
+                (``fairness_weight``, ``gap_bound``, ``checkpoints``), or the method has no
+                fairness weight or can't train on weighted rows.
+            ModelError: if the network doesn't fit the inputs, or its loss stops being finite.
+        """
+        check_frontier(self.get_params(deep=False), sensitive_features, weights)
+        begun = clone(self)
+        prepared = prepare(begun, X, y, sample_weight, sensitive_features)
+        return train_frontier(begun, prepared, weights)
 
     def predict_proba(self, X: object) -> np.ndarray:  # noqa: N803
         """(n, C) float64 probabilities of ``classes_``; no sensitive features are needed.
@@ -339,60 +344,3 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         for name, value in attributes.items():
             setattr(loaded, name, value)
         return loaded
-
-    def _train(self, data: Dataset, method: Method, selection: Selection, seed: int) -> None:
-        """Trains a network and keeps it with the weights of the chosen epoch."""
-        sizes = {"hidden": int(self.hidden), "depth": int(self.depth)}
-        if data.n_classes > 2:
-            sizes["n_outputs"] = data.n_classes
-        architecture = {"name": "mlp", "n_inputs": data.n_inputs, **sizes}
-        self.module_ = initial_network(self.module, architecture, seed=seed, device=self.device)
-        check_network(self.module_, data.train.x[:2], data.n_classes)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".* has no test rows", UndefinedMetricWarning)
-            bound = self.gap_bound if data.group_names else None
-            settings = training_settings(self.get_params(deep=False), seed, gap_bound=bound)
-            folder = None if self.checkpoints is None else Checkpoints(self.checkpoints)
-            result = train(self.module_, data, method, settings, keep=selection, checkpoints=folder)
-        chosen = result.restore(selection, method.gap.name)
-        self.module_ = result.judged(data)
-        self.chosen_epoch_ = chosen.epoch
-        self.bound_met_ = (
-            None if bound is None else chosen.keeps(bound, method.gap.name, settings.bound_measure)
-        )
-        fixed = getattr(method, "fairness_weight", 0.0)
-        self.fairness_weight_ = fixed if chosen.found_weight is None else chosen.found_weight
-        self.module_.eval()
-        self.notes_ = tuple(
-            one.text
-            for one in cautions(
-                result.history,
-                selection,
-                method.gap.name,
-                names=self.group_names_,
-                split="validation",
-                rows="rows kept back",
-                decisions=[str(label) for label in self.classes_],
-            )
-        )
-        self.threshold_ = (
-            base_rate_threshold(
-                data.validation.y.numpy(),
-                probabilities(self.module_, data.validation.x, own=self.module is None),
-                sample_weight=data.validation.weights,
-            )
-            if self.threshold == BASE_RATE
-            else float(self.threshold)
-        )
-        for line in self.notes_:
-            warnings.warn(line, DralignWarning, stacklevel=3)
-        self.history_ = tuple(self._known(record) for record in result.history)
-        self.selection_ = str(selection)
-        self.architecture_ = architecture if self.module is None else None
-
-    def _known(self, record: EpochRecord) -> EpochRecord:
-        """The record without figures of test rows, and of groups where there are none."""
-        if self.group_names_:
-            return replace(record, test={}, cells={})
-        known = {name: record.validation[name] for name in _UNGROUPED_FIGURES}
-        return replace(record, validation=known, test={}, cells={})

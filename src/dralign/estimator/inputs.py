@@ -70,7 +70,7 @@ def coded_groups(sensitive_features: object, n_given: int, kept: Rows | None = N
         warnings.warn(
             f"{lacking} of {n_rows} rows have no sensitive value: they are in no group",
             DralignWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return groups
 
@@ -119,7 +119,7 @@ def training_data(
     if leave_out:
         table, notes = with_numbers(table)
         for note in notes:
-            warnings.warn(note, DralignWarning, stacklevel=3)
+            warnings.warn(note, DralignWarning, stacklevel=4)
     inputs = usable_columns(table, training, where="X") if leave_out else list(table.columns)
     encoder = TableEncoder.fit(table.iloc[training], inputs)
     x, y = torch.from_numpy(encoder.encode(table)[0]), torch.from_numpy(labels)

@@ -1,6 +1,6 @@
 """A fitted classifier as an artifact, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
             "similarity": chosen.similarity,
             "notes": list(fitted.notes_),
             "environment": dict(environment()),
+            **({} if fitted.front_weights_ is None else {"front": _front(fitted.front_weights_)}),
             KEY: {
                 "parameters": parameters,
                 "classes": fitted.classes_.tolist(),
@@ -128,6 +129,7 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         "mitigated_": form.flag("mitigated"),
         "threshold_": artifact.threshold,
         "fairness_weight_": form.number("fairness_weight"),
+        "front_weights_": _front_weights(training),
         "bound_met_": None if form.content.get("bound_met") is None else form.flag("bound_met"),
     }
     if form.content.get("feature_names") is not None:
@@ -141,6 +143,23 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
     if isinstance(parameters.get("class_weight"), list):
         parameters["class_weight"] = _pairs(parameters["class_weight"])
     return parameters, attributes
+
+
+def _front(weights: Sequence[float]) -> dict[str, list[float]]:
+    """The front that a network is a point of, as ``dralign front`` writes it too."""
+    return {"weights": [*weights]}
+
+
+def _front_weights(training: Form) -> tuple[float, ...] | None:
+    """The weights of that front; None where there is none.
+
+    Raises:
+        DataError: if they are not numbers.
+    """
+    if "front" not in training.content:
+        return None
+    form = training.form("front")
+    return form.numbers("weights", len(form.entries("weights")))
 
 
 def _pairs(entries: list[Any]) -> dict[Any, float]:

@@ -1,8 +1,10 @@
 """A front that was trained at once: its table, its figure, and the point that is recommended."""
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from dralign.analysis import front
 from dralign.files import write_atomically
@@ -14,7 +16,11 @@ from dralign.report.look import FAINT, SOFT
 from dralign.report.tables import ResultTable
 from dralign.study.front import Interval, TrainedFront
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 CHOSEN = "*"
+_NOTE: Final = "trained from one beginning; bars: 95 % over rows drawn anew; ring: recommended"
 
 
 def front_table(trained: TrainedFront, chosen: int) -> ResultTable:
@@ -79,13 +85,57 @@ def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
     Raises:
         OutputError: if the file can't be written.
     """
+    shown = ShownFront(
+        title=data_label(trained.spec),
+        method=trained.spec.method,
+        gap=trained.spec.gap,
+        measure=trained.rule.measure,
+        rows="test",
+        weights=tuple(point.weight for point in trained.points),
+        figures=tuple(point.record.test for point in trained.points),
+        intervals=trained.intervals,
+    )
+    figure = front_drawing(shown, chosen)
+    return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+
+
+@dataclass(frozen=True)
+class ShownFront:
+    """What is drawn of a front.
+
+    Attributes:
+        title: above it.
+        method: its name.
+        gap: the gap it was trained for.
+        measure: in which the gap is drawn.
+        rows: what the rows of the figures are called.
+        weights: lambda of each point, from the smallest on.
+        figures: of each point, by the names of ``dralign.metrics.evaluate``.
+        intervals: of each point those of average precision and of the measure, by measure.
+    """
+
+    title: str
+    method: str
+    gap: str
+    measure: str
+    rows: str
+    weights: tuple[float, ...]
+    figures: tuple[Mapping[str, float], ...]
+    intervals: tuple[Mapping[str, Interval], ...]
+
+
+def front_drawing(shown: ShownFront, chosen: int) -> "Figure":
+    """Average precision against the gap, with intervals, the recommended point ringed.
+
+    Args:
+        shown: what is drawn.
+        chosen: the number of the recommended point.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    measure, gap = gap_measure(trained.rule.measure), trained.spec.gap
-    style = method_style(trained.spec.method)
-    figures = [point.record.test for point in trained.points]
-    points = [(one["average_precision"], measure.of(one, gap)) for one in figures]
+    measure, style = gap_measure(shown.measure), method_style(shown.method)
+    points = [(one["average_precision"], measure.of(one, shown.gap)) for one in shown.figures]
     with rc_context(LOOK):
         figure = Figure(figsize=(6.4, 4.6), dpi=200, layout="constrained")
         ax: Any = figure.subplots()
@@ -94,39 +144,27 @@ def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
             ax.plot(*zip(*reached, strict=True), drawstyle="steps-pre", color=FAINT, lw=4, zorder=1)
         ax.errorbar(
             *zip(*points, strict=True),
-            xerr=_bars(points, trained, 0, "average_precision"),
-            yerr=_bars(points, trained, 1, measure.name),
+            xerr=_bars(points, shown.intervals, 0, "average_precision"),
+            yerr=_bars(points, shown.intervals, 1, measure.name),
             color=style.colour,
             marker="o",
             ecolor=f"{style.colour}50",
             elinewidth=0.8,
             markeredgecolor="white",
-            label=trained.spec.method,
+            label=shown.method,
         )
         ax.plot(*points[chosen], "o", ms=15, mfc="none", mec=style.colour, mew=1.6, zorder=4)
         for index in sorted({0, chosen, len(points) - 1}):  # all would lie on each other
-            ax.annotate(
-                f"λ={trained.points[index].weight:g}",
-                points[index],
-                xytext=(7, -12),
-                textcoords="offset points",
-                fontsize=7.5,
-            )
-        ax.set_xlabel("average precision (test)")
-        ax.set_ylabel(f"{measure.words} (test)")
+            text = f"λ={shown.weights[index]:g}"
+            beside = {"xytext": (7, -12), "textcoords": "offset points"}
+            ax.annotate(text, points[index], fontsize=7.5, **beside)
+        ax.set_xlabel(f"average precision ({shown.rows})")
+        ax.set_ylabel(f"{measure.words} ({shown.rows})")
         ax.set_ylim(bottom=0)
-        ax.set_title(
-            f"{data_label(trained.spec)}\n".replace("$", r"\$"), loc="left", fontweight="bold"
-        )
-        ax.text(
-            0,
-            1.02,
-            "trained from one beginning; bars: 95 % over rows drawn anew; ring: recommended",
-            transform=ax.transAxes,
-            color=SOFT,
-            fontsize=8,
-        )
-        return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+        ax.set_title(f"{shown.title}\n".replace("$", r"\$"), loc="left", fontweight="bold")
+        ax.text(0, 1.02, _NOTE, transform=ax.transAxes, color=SOFT, fontsize=8)
+        figure.draw_without_rendering()  # ticks are made now, while our look holds
+    return figure
 
 
 def _judged(trained: TrainedFront) -> tuple[str, str]:
@@ -164,10 +202,13 @@ def _with_interval(value: float, interval: Interval) -> str:
 
 
 def _bars(
-    points: list[tuple[float, float]], trained: TrainedFront, axis: int, name: str
+    points: Sequence[tuple[float, float]],
+    intervals: Sequence[Mapping[str, Interval]],
+    axis: int,
+    name: str,
 ) -> list[list[float]]:
     """How far the intervals reach below and above the points."""
-    ends = [intervals[name] for intervals in trained.intervals]
+    ends = [one[name] for one in intervals]
     low = [max(at[axis] - end[0], 0.0) for at, end in zip(points, ends, strict=True)]
     high = [max(end[1] - at[axis], 0.0) for at, end in zip(points, ends, strict=True)]
     return [low, high]

@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from dralign.data import Dataset
-from dralign.errors import OptionError
+from dralign.data import Dataset, Split
 from dralign.gaps import judged_by
-from dralign.methods import Adjusting
 from dralign.metrics import gap_measure, measure, scored
 from dralign.metrics.measures import DEFAULT
 from dralign.metrics.resampling import bootstrap_intervals
@@ -22,11 +20,10 @@ from dralign.training import (
     EpochRecord,
     FrontPoint,
     Selection,
-    choose_point,
     predict_probability,
     train_front,
 )
-from dralign.training.front import check_unbound, checked_weights
+from dralign.training.front import check_front, chosen_index
 
 DRAWS = 200
 Interval = tuple[float, float]
@@ -58,10 +55,8 @@ class TrainedFront:
 
         Arguments and rule as ``dralign.training.choose_point``.
         """
-        chosen = choose_point(
-            self.points, self.spec.gap, max_gap=max_gap, measure=self.rule.measure
-        )
-        return self.points.index(chosen)
+        figures = [point.record.validation for point in self.points]
+        return chosen_index(figures, self.spec.gap, max_gap=max_gap, measure=self.rule.measure)
 
     def network(self, index: int, *, threshold: float | str, remember_rows: bool) -> TrainedNetwork:
         """The network of a point, to be saved; arguments as ``train_network``."""
@@ -72,8 +67,8 @@ class TrainedFront:
             self._model.cpu(),
             self._dataset,
             self._architecture,
-            spec=self.spec.but(fairness_weight=point.weight),
-            rule=self.rule,
+            spec=self.spec.at_weight(point.weight),
+            rule=point.rule,
             history=point.history,
             chosen=point.record,
             threshold=threshold,
@@ -103,58 +98,58 @@ def train_trial_front(
         on_data: called with the data before anything is trained.
 
     Raises:
-        OptionError: if the method has no fairness weight.
+        OptionError: as ``check_trial_front`` does.
         DralignError: as ``train_front`` does, or if the data can't be read.
     """
-    check_front(spec, weights)
+    check_trial_front(spec, weights)
     rule = rule or Selection(measure=DEFAULT)
     fingerprint = fingerprint_before(spec)
     dataset, architecture, model = begin_trial(spec, device=device, on_data=on_data)
     points = train_front(
         model,
         dataset,
-        lambda weight: spec.but(fairness_weight=weight).build_method(dataset.n_classes),
+        lambda weight: spec.at_weight(weight).build_method(dataset.n_classes),
         spec.training_settings(),
         weights=weights,
         rule=rule,
         on_epoch=on_epoch,
     )
-    intervals = tuple(_intervals(model, dataset, point, spec, rule) for point in points)
-    own = (dataset, architecture, model, fingerprint)
-    return TrainedFront(spec.but(fairness_weight=points[0].weight), points, rule, intervals, *own)
-
-
-def check_front(spec: TrialSpec, weights: Sequence[float]) -> None:
-    """Finds out, without data, what makes no front.
-
-    Raises:
-        OptionError: if the method has no fairness weight or its front needs no training, there is a
-            gap bound, or the weights are none, not different or negative.
-    """
-    if not spec.uses("fairness_weight"):
-        raise OptionError(f"method: {spec.method} has no fairness weight, so it has no front")
-    if isinstance(spec.build_method(), Adjusting):
-        raise OptionError(
-            f"method: {spec.method} has its whole front from one network; train it, then adjust it "
-            "(dralign adjust)"
+    intervals = tuple(
+        point_intervals(
+            model, point, dataset.test, n_groups=dataset.n_groups, gap=spec.gap, seed=spec.seed
         )
-    checked_weights(weights)
-    check_unbound(spec.training_settings())
+        for point in points
+    )
+    own = (dataset, architecture, model, fingerprint)
+    return TrainedFront(spec.at_weight(points[0].weight), points, rule, intervals, *own)
 
 
-def _intervals(
-    model: nn.Module, dataset: Dataset, point: FrontPoint, spec: TrialSpec, rule: Selection
+def check_trial_front(spec: TrialSpec, weights: Sequence[float]) -> None:
+    """Finds out, without data, what makes no front; as ``dralign.training.front.check_front``."""
+    check_front(spec.method, spec.build_method(), spec.training_settings(), weights)
+
+
+def point_intervals(
+    model: nn.Module, point: FrontPoint, rows: Split, *, n_groups: int, gap: str, seed: int
 ) -> dict[str, Interval]:
-    """The intervals of a point."""
+    """The 95 % intervals of a point's average precision and gap, over rows drawn anew.
+
+    Args:
+        model: the network, which takes the weights of the point.
+        point: of a front.
+        rows: with labels and groups.
+        n_groups: the number of groups.
+        gap: the gap it was trained for; in the measure of the point's rule.
+        seed: of the draws.
+    """
     model.load_state_dict(point.state)
-    rows = dataset.test
-    test = scored(
+    known = scored(
         rows.y.numpy(),
         predict_probability(model, rows.x).numpy(),
         rows.group.numpy(),
-        n_groups=dataset.n_groups,
+        n_groups=n_groups,
         sample_weight=rows.weights,
     )
-    measures = (measure("average_precision"), gap_measure(rule.measure))
-    rng = np.random.default_rng(spec.seed)
-    return bootstrap_intervals(test, measures, judged_by(spec.gap), draws=DRAWS, rng=rng)
+    measures = (measure("average_precision"), gap_measure(point.rule.measure))
+    rng = np.random.default_rng(seed)
+    return bootstrap_intervals(known, measures, judged_by(gap), draws=DRAWS, rng=rng)

@@ -101,6 +101,16 @@ class TrialSpec:
         """The trial with other settings."""
         return TrialSpec(self.data, self.method, values=self.values, **settings)
 
+    def at_weight(self, fairness_weight: float) -> "TrialSpec":
+        """The trial at another lambda; what has its default by lambda (beta) follows it."""
+        following: dict[str, None] = {}
+        for setting in method_type(self.method).settings:
+            if callable(setting.default):
+                default = setting.checked(setting.default(self._settings))
+                if self._settings[setting.name] == default:
+                    following[setting.name] = None
+        return self.but(fairness_weight=fairness_weight, **following)
+
     @property
     def options(self) -> dict[str, Any]:
         """The settings of the method."""

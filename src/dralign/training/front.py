@@ -9,17 +9,19 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from numbers import Real
 from typing import Final
 
 from torch import nn
 
 from dralign.data import Dataset
-from dralign.errors import OptionError
-from dralign.methods import Method
+from dralign.errors import OptionError, quoted
+from dralign.methods import Adjusting, Method, method_type
+from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.methods.state import State
 from dralign.metrics import gap_measure
 from dralign.metrics.measures import AP_LOSS, DEFAULT
-from dralign.training.history import EpochRecord, History
+from dralign.training.history import EpochRecord, History, Scores
 from dralign.training.loop import train
 from dralign.training.run import weights as weights_of
 from dralign.training.selection import Selection
@@ -39,12 +41,14 @@ class FrontPoint:
         weight: lambda.
         history: the records of the epochs at this weight.
         record: that of the chosen one.
+        rule: by which it was chosen.
         state: the network's weights after it, on the CPU.
     """
 
     weight: float
     history: History
     record: EpochRecord
+    rule: Selection
     state: State = field(repr=False)
 
 
@@ -108,7 +112,7 @@ def train_front(
         record = own_rule.choose(run.history, method_of(weight).gap.name)
         state = run.states[record.epoch]
         assert state is not None  # it was the one to keep
-        points.append(FrontPoint(weight, run.history, record, state))
+        points.append(FrontPoint(weight, run.history, record, own_rule, state))
     return tuple(points)
 
 
@@ -148,25 +152,67 @@ def choose_point(
         OptionError: if the largest gap is negative or not a number, or the records do not have the
             measure.
     """
+    figures = [point.record.validation for point in points]
+    return points[chosen_index(figures, gap, max_gap=max_gap, measure=measure)]
+
+
+def chosen_index(
+    figures: Sequence[Scores], gap: str, *, max_gap: float | None = None, measure: str = DEFAULT
+) -> int:
+    """The number of the point that ``choose_point`` recommends.
+
+    Args:
+        figures: the validation figures of each point, from the smallest weight on.
+        gap: as ``choose_point`` takes it, like the next.
+        max_gap: the largest gap.
+        measure: in which gaps are measured.
+
+    Raises:
+        OptionError: as ``choose_point`` does.
+    """
     check_max_gap(max_gap)
     key = gap_measure(measure).key(gap)
-    if any(key not in point.record.validation for point in points):
+    if any(key not in one for one in figures):
         raise OptionError(f"measure: the records have no figure {key!r}")
-    precision, gap_of = _validation("average_precision"), _validation(key)
-    defined = [point for point in points if not math.isnan(gap_of(point))]
+    precisions = [one["average_precision"] for one in figures]
+    gaps = [one[key] for one in figures]
+    defined = [index for index, value in enumerate(gaps) if not math.isnan(value)]
     if not defined:
-        return points[0]
+        return 0
     if max_gap is not None:
-        kept = [point for point in defined if gap_of(point) <= max_gap]
-        return max(kept, key=precision) if kept else min(defined, key=gap_of)
-    least = precision(points[0]) - AP_LOSS
-    near = [point for point in defined if precision(point) >= least]
-    return min(near or defined, key=gap_of)
+        kept = [index for index in defined if gaps[index] <= max_gap]
+        if kept:
+            return max(kept, key=precisions.__getitem__)
+        return min(defined, key=gaps.__getitem__)
+    least = precisions[0] - AP_LOSS
+    near = [index for index in defined if precisions[index] >= least]
+    return min(near or defined, key=gaps.__getitem__)
 
 
-def _validation(key: str) -> Callable[[FrontPoint], float]:
-    """What gives a validation figure of a point."""
-    return lambda point: point.record.validation[key]
+def check_front(
+    name: str, method: Method, settings: TrainingSettings, weights: Sequence[float]
+) -> None:
+    """Finds out, without data, what makes no front.
+
+    Args:
+        name: of the method.
+        method: as it is built.
+        settings: how it is to be trained.
+        weights: lambda.
+
+    Raises:
+        OptionError: if the method has no fairness weight or its front needs no training, there is a
+            gap bound, or the weights are none, not different or negative.
+    """
+    if FAIRNESS_WEIGHT.name not in method_type(name).setting_names:
+        raise OptionError(f"method: {name} has no fairness weight, so it has no front")
+    if isinstance(method, Adjusting):
+        raise OptionError(
+            f"method: {name} has its whole front from one network; train it, then adjust it "
+            "(dralign adjust; for scikit-learn PluginClassifier)"
+        )
+    checked_weights(weights)
+    check_unbound(settings)
 
 
 def check_unbound(settings: TrainingSettings) -> None:
@@ -181,14 +227,17 @@ def check_unbound(settings: TrainingSettings) -> None:
         )
 
 
-def check_max_gap(max_gap: float | None) -> None:
+def check_max_gap(max_gap: object) -> None:
     """Checks the largest gap of an operating point; None for none.
 
     Raises:
         OptionError: if it is negative or not a number.
     """
-    if max_gap is not None and not max_gap >= 0:
-        raise OptionError(f"max_gap: expected a number from 0 up, got {max_gap:g}")
+    if max_gap is None:
+        return
+    value = float(max_gap) if isinstance(max_gap, Real) else math.nan
+    if not value >= 0:
+        raise OptionError(f"max_gap: expected a number from 0 up, got {quoted(max_gap)}")
 
 
 def checked_weights(weights: Sequence[float]) -> tuple[float, ...]:
@@ -197,8 +246,11 @@ def checked_weights(weights: Sequence[float]) -> tuple[float, ...]:
     Raises:
         OptionError: if there are none, two are equal, or one is negative or not a number.
     """
-    ordered = tuple(sorted(float(weight) for weight in weights))
+    try:
+        ordered = tuple(sorted(float(weight) for weight in weights))
+    except (TypeError, ValueError):  # no numbers, or no several ones
+        ordered = ()
     in_range = all(0 <= weight < math.inf for weight in ordered)  # NaN has no order
     if not ordered or len(set(ordered)) < len(ordered) or not in_range:
-        raise OptionError(f"weights: expected different numbers from 0 up, got {list(weights)}")
+        raise OptionError(f"weights: expected different numbers from 0 up, got {quoted(weights)}")
     return ordered
