@@ -10,6 +10,7 @@ import dralign
 NAMES = [
     "Audit",
     "DRAlignClassifier",
+    "Frontier",
     "ParityScores",
     "PluginClassifier",
     "PredictionAudit",

@@ -29,7 +29,7 @@ sys.meta_path = [Others if finder is PathFinder else finder for finder in sys.me
 PARTS = ("artifact", "auditing", "cli", "data", "estimator", "report", "reproduce", "study",
          "training")  # fmt: skip
 NEEDS_MORE = {
-    *("Audit", "DRAlignClassifier", "PluginClassifier", "PredictionAudit", "audit"),
+    *("Audit", "DRAlignClassifier", "Frontier", "PluginClassifier", "PredictionAudit", "audit"),
     *("audit_predictions", "fetch_adult", "fetch_compas", "fetch_german"),
 }
 LINE = r".+ needs [\w ,-]+; pip install 'dralign\[app\]'"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from dralign.alignment import RationaleAlignment, aligned_backward
     from dralign.auditing import Audit, PredictionAudit, audit, audit_predictions
     from dralign.data import fetch_adult, fetch_compas, fetch_german
-    from dralign.estimator import DRAlignClassifier, PluginClassifier
+    from dralign.estimator import DRAlignClassifier, Frontier, PluginClassifier
     from dralign.gaps import (
         demographic_parity_gap,
         equal_opportunity_gap,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Audit",
     "DRAlignClassifier",
+    "Frontier",
     "ParityScores",
     "PluginClassifier",
     "PredictionAudit",
@@ -45,6 +46,7 @@ __all__ = [
 _HOMES = {
     "Audit": "auditing",
     "DRAlignClassifier": "estimator",
+    "Frontier": "estimator",
     "ParityScores": "rationale",
     "PluginClassifier": "estimator",
     "PredictionAudit": "auditing",

@@ -102,7 +102,7 @@ class TrialSpec:
         return TrialSpec(self.data, self.method, values=self.values, **settings)
 
     def at_weight(self, fairness_weight: float) -> "TrialSpec":
-        """The trial at another lambda; what has its default by lambda (beta) follows it."""
+        """The trial at another lambda; what equals its default by lambda (beta) follows it."""
         following: dict[str, None] = {}
         for setting in method_type(self.method).settings:
             if callable(setting.default):
