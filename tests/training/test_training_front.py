@@ -112,6 +112,10 @@ def test_the_recommended_point_keeps_the_gap_at_the_best_precision_or_nearly_all
     assert choose_point(points(*FALLING), DP, max_gap=max_gap).weight == chosen
 
 
+def test_nearly_all_precision_is_that_of_the_smallest_weight_where_a_larger_one_has_more():
+    assert choose_point(points((0.78, 0.2), (0.79, 0.18), (0.776, 0.1)), DP).weight == 2
+
+
 def test_a_point_without_a_gap_is_recommended_only_where_there_is_no_other():
     nan = float("nan")
     assert choose_point(points((0.8, nan), (0.79, 0.1)), DP).weight == 1
