@@ -592,3 +592,20 @@ def test_the_two_layers_before_the_last_are_compiled_whatever_the_activation():
         assert found is not None
         compiled = [can_compile(arrays_of(found), depth) for depth in range(4)]
         assert compiled == [False, True, True, False]
+
+
+@pytest.mark.parametrize("kind", [nn.GELU, nn.Tanh, nn.SiLU, nn.Hardswish, nn.Hardtanh])
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_rows_of_many_inputs_are_as_exact(measure, kind, scale):
+    """Where a polynomial through a few points will do, and where kinks or large moves forbid."""
+    torch.manual_seed(11)
+    model = nn.Sequential(
+        nn.Linear(30, 6), kind(), nn.Linear(6, 5), kind(), nn.Linear(5, 1)
+    ).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale)
+    x, label, group = torch.randn(40, 30).double(), torch.arange(40) % 2, torch.arange(40) // 20
+    expected = removed_one_by_one(model, x, label, group)
+    found = measure("compiled", model, x, label=label, group=group)
+    assert largest_error(model, expected, found) < 1e-10
