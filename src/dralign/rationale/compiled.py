@@ -95,10 +95,10 @@ def _by_tables(
 
     table, *later = (cast("Floats", each) for each in arrays.tables[depth:])
     if not later:
-        smooth_kernels.last_but_one(*begin, table, *ends, total)
+        smooth_kernels.tabulated_last_but_one(*begin, table, *ends, total)
         return
     nexts = (_packed(block.outputs[depth + 1]), _packed(arrays.weights[depth + 1].T))
-    smooth_kernels.two_before_last(*begin, table, *nexts, later[0], *ends, total)
+    smooth_kernels.tabulated_two_before_last(*begin, table, *nexts, later[0], *ends, total)
 
 
 def _probability(margins: Tensor) -> Tensor:

@@ -127,7 +127,7 @@ def _by_polynomial(
 
 
 @compiled
-def last_but_one(
+def tabulated_last_but_one(
     x: Floats,
     z: Floats,
     weight: Floats,
@@ -161,7 +161,7 @@ def last_but_one(
 
 
 @compiled
-def two_before_last(
+def tabulated_two_before_last(
     x: Floats,
     z: Floats,
     weight: Floats,
