@@ -134,10 +134,11 @@ def test_engines_equal_removal_one_by_one(
 @pytest.mark.parametrize("engine", ["plain", *FAST])
 @pytest.mark.parametrize("classes", [1, 3])
 @pytest.mark.parametrize("scale", [1e-3, 30.0, 3000.0])
-def test_margins_of_any_size_are_exact(measure, engine, classes, scale):
+@pytest.mark.parametrize("activation", ["leaky relu", "gelu"])
+def test_margins_of_any_size_are_exact(measure, engine, classes, scale, activation):
     """Tiny changes keep their digits, and changes beyond the range of exp are still right."""
     torch.manual_seed(0)
-    model = stack(3, "leaky relu", classes=classes)
+    model = stack(3, activation, classes=classes)
     model[-1].weight.data *= scale
     x, label, group = rows(classes=classes)
     expected = removed_one_by_one(model, x, label, group)
