@@ -15,6 +15,9 @@ from torch.nn import functional as F
 
 from dralign.errors import DralignWarning, ModelError
 from dralign.rationale import fast_ablation, parity_scores, select_layers
+from dralign.rationale.compiled import can_compile
+from dralign.rationale.stack import arrays_of, linear_stack
+from dralign.rationale.tabulated import tabulated, value_at
 
 ACTIVATIONS = {
     "relu": nn.ReLU,
@@ -131,10 +134,11 @@ def test_engines_equal_removal_one_by_one(
 @pytest.mark.parametrize("engine", ["plain", *FAST])
 @pytest.mark.parametrize("classes", [1, 3])
 @pytest.mark.parametrize("scale", [1e-3, 30.0, 3000.0])
-def test_margins_of_any_size_are_exact(measure, engine, classes, scale):
+@pytest.mark.parametrize("activation", ["leaky relu", "gelu"])
+def test_margins_of_any_size_are_exact(measure, engine, classes, scale, activation):
     """Tiny changes keep their digits, and changes beyond the range of exp are still right."""
     torch.manual_seed(0)
-    model = stack(3, "leaky relu", classes=classes)
+    model = stack(3, activation, classes=classes)
     model[-1].weight.data *= scale
     x, label, group = rows(classes=classes)
     expected = removed_one_by_one(model, x, label, group)
@@ -547,3 +551,62 @@ def test_without_numba_a_note_says_so_and_the_result_is_the_same(monkeypatch):
     with pytest.warns(DralignWarning, match="numba is not installed"):
         total = parity_scores(model, x, label=label, group=group).total
     assert total == expected
+
+
+@pytest.mark.parametrize("kind", [nn.GELU, nn.Tanh, nn.SiLU, nn.ELU, nn.Softplus, nn.Hardswish])
+def test_a_tabulated_activation_is_the_activation(kind):
+    """Near zero, far beyond the table, and where its cells meet."""
+    table = tabulated(kind())
+    assert table is not None
+    x = np.concatenate([np.linspace(-7, 7, 9999), [0.0, -0.0, 3.0, -3.0, 40.0, -40.0, 1e5, -1e5]])
+    true = kind()(torch.from_numpy(x)).numpy()
+    assert np.allclose(value_at(table, x), true, rtol=1e-14, atol=2e-14)
+
+
+@pytest.mark.parametrize("kind", [nn.Hardshrink, nn.Softsign])
+def test_an_activation_that_jumps_or_never_ends_has_no_table(kind):
+    assert tabulated(kind()) is None
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_threads_share_the_rows_and_change_nothing(measure, activation):
+    torch.manual_seed(10)
+    model = stack(3, activation)
+    x, label, group = rows()
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(measure("compiled", model, x, label=label, group=group))
+    finally:
+        torch.set_num_threads(before)
+    for name in found[0].influences:
+        for one, other in zip(*(scores.influences[name] for scores in found), strict=True):
+            assert np.allclose(one, other, rtol=1e-9, atol=1e-18)
+
+
+def test_the_two_layers_before_the_last_are_compiled_whatever_the_activation():
+    x, _, _ = rows()
+    for activation in ACTIVATIONS:
+        found = linear_stack(stack(4, activation), x)
+        assert found is not None
+        compiled = [can_compile(arrays_of(found), depth) for depth in range(4)]
+        assert compiled == [False, True, True, False]
+
+
+@pytest.mark.parametrize("kind", [nn.GELU, nn.Tanh, nn.SiLU, nn.Hardswish, nn.Hardtanh])
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_rows_of_many_inputs_are_as_exact(measure, kind, scale):
+    """Where a polynomial through a few points will do, and where kinks or large moves forbid."""
+    torch.manual_seed(11)
+    model = nn.Sequential(
+        nn.Linear(30, 6), kind(), nn.Linear(6, 5), kind(), nn.Linear(5, 1)
+    ).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale)
+    x, label, group = torch.randn(40, 30).double(), torch.arange(40) % 2, torch.arange(40) // 20
+    expected = removed_one_by_one(model, x, label, group)
+    found = measure("compiled", model, x, label=label, group=group)
+    assert largest_error(model, expected, found) < 1e-10

@@ -10,10 +10,10 @@ from torch.nn.utils import parametrize
 
 from dralign.errors import DataError, DralignWarning, ModelError
 from dralign.rationale import group_gradients, group_losses, parity_scores, select_layers
-from dralign.rationale.fast_ablation import linear_stack
 from dralign.rationale.outputs import logits_in, warn_of_probabilities
 from dralign.rationale.replay import record_prefix
 from dralign.rationale.rows import check_rows, require_finite_loss
+from dralign.rationale.stack import linear_stack
 
 
 def rows(n: int = 8, shape: tuple[int, ...] = (4,)):

@@ -24,11 +24,11 @@ from dralign.metrics.arrays import weights_of
 from dralign.metrics.decisions import decisions, same_decision
 from dralign.rationale import LayerChoice, coverage_of, logits, original, select_layers
 from dralign.rationale.coverage import warn_of_low_coverage
-from dralign.rationale.fast_ablation import linear_stack
 from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode
 from dralign.rationale.inputs import bundled, numbers_of_a_row
 from dralign.rationale.rows import check_rows, random_state_kept, require_finite_loss
+from dralign.rationale.stack import linear_stack
 from dralign.rationale.usage import notice_probabilities, require_gradients
 from dralign.study import environment
 

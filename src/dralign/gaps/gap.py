@@ -181,12 +181,17 @@ class Gap:
     ) -> Tensor:
         """The differences between groups in the scores of one class: (..., n) -> (weights,)."""
         value, weights = self.kind.weighted(scores, label, self.n_classes)
-        ones = scores.new_ones(scores.shape[-1])
-        stacked = torch.stack([ones if w is None else w.to(scores.dtype) for w in weights], dim=-2)
-        if weight is not None:
-            stacked = stacked * weight.to(scores.dtype)
         codes = torch.arange(n_groups, device=group.device)
-        cells = stacked[..., None, :] * (group == codes[:, None])  # (..., weights, groups, n)
+        of_group = (group == codes[:, None]).to(scores.dtype)  # (groups, n)
+        if weight is not None:
+            of_group = of_group * weight.to(scores.dtype)
+        cells = torch.stack(  # (..., weights, groups, n)
+            [
+                of_group if w is None else w.to(scores.dtype)[..., None, :] * of_group
+                for w in weights
+            ],
+            dim=-3,
+        )
         size = cells.sum(-1)  # (..., weights, groups)
         present = size > 0
         # Products and sums, not a matrix product: autocast would round that to half precision.
@@ -198,6 +203,8 @@ class Gap:
 
 def over_pairs(rate: Tensor, present: Tensor, aggregate: Aggregate) -> Tensor:
     """The difference of rates over pairs of present groups: (..., groups) -> (...)."""
+    if present.shape[-1] == 2:  # one pair: the largest and the mean, in fewer operations
+        return (rate[..., 0] - rate[..., 1]).abs() * present.all(-1)
     pair = present[..., :, None] & present[..., None, :]  # (..., groups, groups)
     apart = (rate[..., :, None] - rate[..., None, :]).abs() * pair
     if aggregate == "max":

@@ -33,18 +33,18 @@ LARGEST = 600.0
 SMALL = 0.34
 
 
-def _compiled(function: Callable[P, R]) -> Callable[P, R]:
+def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compiled at its first call. Sums may be reordered; there are no NaNs to keep."""
     flags = {"contract", "nsz", "reassoc", "nnan"}
-    return cast("Callable[P, R]", njit(fastmath=flags)(function))
+    return cast("Callable[P, R]", njit(fastmath=flags, nogil=True)(function))
 
 
-def _compiled_in_order(function: Callable[P, R]) -> Callable[P, R]:
+def compiled_in_order(function: Callable[P, R]) -> Callable[P, R]:
     """Compiled at its first call, the operations in the order they are written in."""
-    return cast("Callable[P, R]", njit(fastmath={"contract"})(function))
+    return cast("Callable[P, R]", njit(fastmath={"contract"}, nogil=True)(function))
 
 
-@_compiled_in_order
+@compiled_in_order
 def _series(x: float) -> float:
     """exp(x) for |x| <= log(2) / 2, relative error 1e-14, exactly 1 at 0."""
     x2 = x * x
@@ -55,7 +55,7 @@ def _series(x: float) -> float:
     return low + x4 * (middle + x4 * high)
 
 
-@_compiled_in_order
+@compiled_in_order
 def _exp(x: float) -> float:
     """exp(x) for |x| <= 700, relative error 1e-14, exactly 1 at 0; unlike libm's, vectorised."""
     shifted = x * 1.4426950408889634 + 6755399441055744.0  # rounds x / log 2 in the last bits
@@ -65,7 +65,7 @@ def _exp(x: float) -> float:
     return float(_series(rest) * np.int64(power).view(np.float64))
 
 
-@_compiled_in_order
+@compiled_in_order
 def _softplus(margins: Floats, delta: Floats) -> float:
     """log(1 + sum_c exp(m_c + delta_c)), for changes beyond the range of ``_exp``."""
     top = 0.0
@@ -77,8 +77,8 @@ def _softplus(margins: Floats, delta: Floats) -> float:
     return top + math.log(total)
 
 
-@_compiled
-def _flush(product: Floats, total: Floats, i: int) -> None:
+@compiled
+def flush(product: Floats, total: Floats, i: int) -> None:
     """Adds the logs of the products to row i of the totals and starts new products."""
     for k in range(len(product)):
         if product[k] != 1:
@@ -86,16 +86,16 @@ def _flush(product: Floats, total: Floats, i: int) -> None:
             product[k] = 1.0
 
 
-@_compiled
-def _with_room(product: Floats, total: Floats, i: int, used: float, bound: float) -> float:
+@compiled
+def with_room(product: Floats, total: Floats, i: int, used: float, bound: float) -> float:
     """Makes room for factors within exp(-bound) and exp(bound); the new bound of the products."""
     if used + bound <= LARGEST:
         return used + bound
-    _flush(product, total, i)
+    flush(product, total, i)
     return bound
 
 
-@_compiled
+@compiled
 def last_but_one(
     h: Floats,
     z: Floats,
@@ -135,16 +135,16 @@ def last_but_one(
                 if bound > LARGEST:
                     _add_extreme(change, scale[i], margins[r], total[i])
                     continue
-                used = _with_room(product, total, i, used, bound)
+                used = with_room(product, total, i, used, bound)
                 _multiply(product, change, scale, i, probability, r, bound <= SMALL, factor)
-            _flush(product, total, i)
+            flush(product, total, i)
 
 
 # The helpers below take whole arrays and places in them: a slice of an array costs as much as the
 # arithmetic on a row of 40 entries.
 
 
-@_compiled
+@compiled
 def _changes(
     weight: Floats, i: int, h: Floats, r: int, old: float, slope: float, change: Floats
 ) -> bool:
@@ -161,7 +161,7 @@ def _changes(
     return revived > 0
 
 
-@_compiled
+@compiled
 def _multiply(
     product: Floats,
     change: Floats,
@@ -188,7 +188,7 @@ def _multiply(
         product[j] *= factor[j]
 
 
-@_compiled_in_order
+@compiled_in_order
 def _add_extreme(change: Floats, scale: Floats, margins: Floats, total: Floats) -> None:
     """Adds loss changes one by one, for margins that may move beyond the range of ``_exp``."""
     base = _softplus(margins, scale * 0.0)
@@ -196,7 +196,7 @@ def _add_extreme(change: Floats, scale: Floats, margins: Floats, total: Floats) 
         total[j] += _softplus(margins, scale * change[j]) - base
 
 
-@_compiled_in_order
+@compiled_in_order
 def _largest_by_row(values: Floats) -> Floats:
     """The largest absolute value of each row."""
     largest = np.zeros(len(values))
@@ -206,7 +206,7 @@ def _largest_by_row(values: Floats) -> Floats:
     return largest
 
 
-@_compiled
+@compiled
 def two_before_last(
     x: Floats,
     z: Floats,
@@ -243,7 +243,7 @@ def two_before_last(
     n_units, n_inputs = weight.shape
     product, change, factor = np.ones(n_inputs), np.empty(n_inputs), np.empty(n_inputs)
     delta = np.empty((scale.shape[1], n_inputs))
-    columns, values, lengths = _nonzero(x)
+    columns, values, lengths = nonzero(x)
     largest_input, largest_weight = _largest_by_row(x), _largest_by_row(weight)
     steepest = _steepest(next_weight, scale)
     farthest = (largest_weight * _largest_by_row(next_weight)).max()
@@ -266,16 +266,16 @@ def two_before_last(
                     i = near[r, index]
                     if abs(next_z[r, i]) <= abs(next_weight[j, i]) * reach:
                         _cross(next_z[r, i], next_weight[j, i], kink, i, change, m, delta)
-                bound = _bound(steepest[j] * reach, delta, m)
+                bound = bound_of(steepest[j] * reach, delta, m)
                 if bound > LARGEST:
-                    _add_extreme_at(total[j], columns[r, :m], delta, margins[r])
+                    add_extreme_at(total[j], columns[r, :m], delta, margins[r])
                     continue
-                used = _with_room(product, total, j, used, bound)
-                _multiply_at(product, columns, r, m, delta, probability, factor)
-            _flush(product, total, j)
+                used = with_room(product, total, j, used, bound)
+                multiply_at(product, columns, r, m, delta, probability, factor)
+            flush(product, total, j)
 
 
-@_compiled_in_order
+@compiled_in_order
 def _steepest(next_weight: Floats, scale: Floats) -> Floats:
     """A bound, for each unit, of how fast any margin moves with its output, (J,)."""
     steepest = np.zeros(len(next_weight))
@@ -288,7 +288,7 @@ def _steepest(next_weight: Floats, scale: Floats) -> Floats:
     return steepest
 
 
-@_compiled
+@compiled
 def _moves(
     weight: Floats,
     j: int,
@@ -313,7 +313,7 @@ def _moves(
     return revived > 0
 
 
-@_compiled
+@compiled
 def _margins(gradient: Floats, r: int, j: int, change: Floats, m: int, delta: Floats) -> None:
     """Fills in how the margins would move, (C', m), if no unit of the next layer crossed zero."""
     for c in range(len(delta)):
@@ -322,7 +322,7 @@ def _margins(gradient: Floats, r: int, j: int, change: Floats, m: int, delta: Fl
             delta[c, k] = slant * change[k]
 
 
-@_compiled
+@compiled
 def _cross(z: float, w: float, kink: Floats, i: int, change: Floats, m: int, delta: Floats) -> None:
     """Adds what unit i of the next layer does beyond zero, from whichever side it comes."""
     distance, speed = (-z, -w) if z > 0 else (z, w)
@@ -332,8 +332,8 @@ def _cross(z: float, w: float, kink: Floats, i: int, change: Floats, m: int, del
             delta[c, k] += bend * max(0.0, distance + speed * change[k])
 
 
-@_compiled
-def _multiply_at(
+@compiled
+def multiply_at(
     product: Floats,
     columns: Indices,
     r: int,
@@ -354,16 +354,16 @@ def _multiply_at(
         product[columns[r, k]] *= factor[k]
 
 
-@_compiled_in_order
-def _add_extreme_at(total: Floats, columns: Indices, delta: Floats, margins: Floats) -> None:
+@compiled_in_order
+def add_extreme_at(total: Floats, columns: Indices, delta: Floats, margins: Floats) -> None:
     """As ``_add_extreme``, for the inputs of a row that are not zero."""
     base = _softplus(margins, 0.0 * margins)
     for k in range(len(columns)):
         total[columns[k]] += _softplus(margins, delta[:, k]) - base
 
 
-@_compiled_in_order
-def _nonzero(x: Floats) -> tuple[Indices, Floats, NDArray[np.int64]]:
+@compiled_in_order
+def nonzero(x: Floats) -> tuple[Indices, Floats, NDArray[np.int64]]:
     """For each row the columns that are not zero and their values, (n, K), and their number."""
     columns, values = np.empty(x.shape, np.uint64), np.empty(x.shape)
     lengths = np.zeros(len(x), np.int64)
@@ -376,7 +376,7 @@ def _nonzero(x: Floats) -> tuple[Indices, Floats, NDArray[np.int64]]:
     return columns, values, lengths
 
 
-@_compiled_in_order
+@compiled_in_order
 def _near_zero(z: Floats, limit: Floats) -> tuple[Indices, NDArray[np.int64]]:
     """For each row the units within ``limit`` of zero, (n, I), and their number."""
     units, lengths = np.empty(z.shape, np.uint64), np.zeros(len(z), np.int64)
@@ -388,8 +388,8 @@ def _near_zero(z: Floats, limit: Floats) -> tuple[Indices, NDArray[np.int64]]:
     return units, lengths
 
 
-@_compiled
-def _bound(rough: float, values: Floats, m: int) -> float:
+@compiled
+def bound_of(rough: float, values: Floats, m: int) -> float:
     """A bound of the first m columns: the rough one if it is good enough, else the exact one."""
     if rough <= LARGEST / TILE:
         return rough

@@ -14,13 +14,14 @@ from dralign.metrics.arrays import weights_of
 from dralign.rationale.ablation import Report, plain_ablation
 from dralign.rationale.coverage import coverage_of, warn_of_low_coverage
 from dralign.rationale.entries import Floats, Measured, entries_measured
-from dralign.rationale.fast_ablation import fast_ablation, linear_stack
+from dralign.rationale.fast_ablation import fast_ablation
 from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode, group_gradients, requiring_grad
 from dralign.rationale.layers import Granularity, LayerChoice, original, select_layers
 from dralign.rationale.losses import RowLoss, per_sample_loss, row_loss
 from dralign.rationale.progress import reporting
 from dralign.rationale.rows import Rows, check_rows, random_state_kept, require_finite_loss
+from dralign.rationale.stack import linear_stack
 from dralign.rationale.usage import notice_probabilities, require_gradients
 
 Method = Literal["ablation", "taylor"]

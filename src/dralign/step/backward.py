@@ -106,7 +106,6 @@ def backward_in_parts(
     Returns:
         The detached value of the whole loss, that of all processes.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
     parts, rows = split(batch, passes.micro_batch), count_rows(batch)
     forward = loss is not None or (regulariser is not None and regulariser.of_logits)
     ahead: list[tuple[list[Tensor], Tensor]] = []
@@ -114,7 +113,7 @@ def backward_in_parts(
         ahead = _measured_ahead(model, parts, passes, regulariser, forward=forward)
         of_part = regulariser.exchange([measured for _, measured in ahead], parts)
     value = added = torch.zeros((), device=batch.y.device)
-    with gradients_added_up(parameters):
+    with gradients_added_up(model.parameters()):
         for index, part in enumerate(parts):
             total = torch.zeros((), device=batch.y.device)
             with random_state_set(model, ahead[index][0]) if ahead else nullcontext():

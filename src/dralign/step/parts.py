@@ -75,11 +75,11 @@ class AllRows:
             parts: the parts.
         """
         self._parts = [each.detach() for each in of_rows]
-        self._of_rows = collect(torch.cat(self._parts))
+        self._of_rows = collect(_joined(self._parts))
         own = [part.weight for part in parts if part.weight is not None]
-        self.weight = torch.cat(collect(torch.cat(own))) if own else None
-        self._group = torch.cat(collect(torch.cat([part.group for part in parts])))
-        self._label = torch.cat(collect(torch.cat([part.y for part in parts])))
+        self.weight = _joined(collect(_joined(own))) if own else None
+        self._group = _joined(collect(_joined([part.group for part in parts])))
+        self._label = _joined(collect(_joined([part.y for part in parts])))
 
     def with_graph_of(self, index: int, of_rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What was read, groups and labels; a graph leads to one part of this process alone.
@@ -91,6 +91,11 @@ class AllRows:
             index: of the part, from 0.
             of_rows: what was read of its rows, with a graph.
         """
-        own = torch.cat([*self._parts[:index], of_rows, *self._parts[index + 1 :]])
+        own = _joined([*self._parts[:index], of_rows, *self._parts[index + 1 :]])
         before, after = self._of_rows[: rank()], self._of_rows[rank() + 1 :]
-        return torch.cat([*before, own, *after]), self._group, self._label
+        return _joined([*before, own, *after]), self._group, self._label
+
+
+def _joined(rows: Sequence[Tensor]) -> Tensor:
+    """All rows as one tensor; a copy only where there are several."""
+    return rows[0] if len(rows) == 1 else torch.cat(list(rows))

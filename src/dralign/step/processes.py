@@ -1,6 +1,6 @@
 """What the processes of one step share, with torch.distributed; one process alone pays nothing."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -58,11 +58,12 @@ def require_same(layout: Tensor) -> None:
 
 
 @contextmanager
-def gradients_added_up(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """What the block adds to ``.grad`` is added up over the processes."""
+def gradients_added_up(parameters: Iterable[Tensor]) -> Iterator[None]:
+    """What the block adds to ``.grad`` is added up over the processes; one alone lists nothing."""
     if n_processes() == 1:
         yield
         return
+    parameters = [parameter for parameter in parameters if parameter.requires_grad]
     before = [parameter.grad for parameter in parameters]
     for parameter in parameters:
         parameter.grad = None

@@ -28,7 +28,7 @@ from dralign.rationale.inputs import Given, bundled
 from dralign.training.history import Scores
 
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-BLOCK = 16384
+BLOCK = 2048  # rows at a time: what a layer makes of them stays in the processor's cache
 MOST_ROWS, MOST_BYTES = 4096, 2**26
 
 
