@@ -184,9 +184,11 @@ class TableScorer(Scorer):
     def inputs(self) -> list[dict[str, object]]:
         """What is to be given, JSON-ready."""
         categories = [{"name": c.name, "categories": list(c.categories)} for c in self.categorical]
-        numbers = {"name": "numbers", "dtype": "float64", "columns": [c.name for c in self.numeric]}
-        codes = {"name": "codes", "dtype": "int64", "columns": categories}
-        each = {"numbers": numbers, "codes": {**codes, "missing": MISSING, "other": UNSEEN}}
+        codes: dict[str, object] = {"name": "codes", "dtype": "int64", "columns": categories}
+        codes |= {"missing": MISSING, "other": UNSEEN}
+        numeric = [c.name for c in self.numeric]
+        numbers: dict[str, object] = {"name": "numbers", "dtype": "float64", "columns": numeric}
+        each = {"numbers": numbers, "codes": codes}
         return [each[name] for name in self.takes]
 
 
@@ -205,7 +207,7 @@ class NumberScorer(TableScorer):
 
     takes = ("numbers",)
 
-    def forward(self, numbers: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, numbers: Tensor) -> Tensor:
         """Probabilities of (n, numbers) float64."""
         return self.of_columns(numbers, None)
 
@@ -215,7 +217,7 @@ class CodeScorer(TableScorer):
 
     takes = ("codes",)
 
-    def forward(self, codes: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(self, codes: Tensor) -> Tensor:
         """Probabilities of (n, categories) int64."""
         return self.of_columns(None, codes)
 

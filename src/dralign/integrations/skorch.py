@@ -36,7 +36,7 @@ class AlignedNet(NeuralNetClassifier):  # type: ignore[misc] # skorch has no typ
         **options: those of skorch.
     """
 
-    criterion_: nn.Module
+    criterion_: Any
 
     def __init__(
         self,
