@@ -14,6 +14,7 @@ SOURCE = Path(__file__).resolve().parents[1] / "src" / "dralign"
 LAYERS = [
     {"__main__"},
     {"cli"},
+    {"integrations"},
     {"estimator"},
     {"auditing"},
     {"reproduce"},
@@ -50,6 +51,7 @@ HEAVY = {
     "pandas": None,
     "scipy": None,
     "numba": {"rationale"},
+    **{name: {"integrations"} for name in ("mlflow", "onnx", "optuna", "skorch", "transformers")},
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 
@@ -136,7 +138,12 @@ def test_heavy_packages_are_imported_only_where_they_are_used(path):
         if package in HEAVY:
             allowed = HEAVY[package]
             assert allowed is None or layer_of(path) in allowed, f"{path.name} imports {name}"
-            late = not top or layer_of(path) in {"cli", "estimator"} or path.name == "kernels.py"
+            late = (
+                not top
+                or layer_of(path) in {"cli", "estimator"}
+                or path.stem == package
+                or path.name == "kernels.py"
+            )
             assert late, f"{path.name} imports {name} at its top"
 
 

@@ -11,6 +11,7 @@ import torch
 
 import records as made_up
 from dralign._torchvision import vision_models
+from dralign.cli import main
 from dralign.errors import ModelError
 from dralign.rationale import unregister_layer
 from dralign.study import Ledger
@@ -67,7 +68,7 @@ def a_folder_to_work_in(tmp_path, monkeypatch):
             ledger.add(record)
 
 
-OTHER_PACKAGES = ("transformers", "lightning", "skorch")
+OTHER_PACKAGES = ("transformers", "lightning", "skorch", "optuna", "mlflow", "onnxruntime")
 
 
 def code_blocks(page: str) -> list[str]:
@@ -78,7 +79,8 @@ def code_blocks(page: str) -> list[str]:
 
 def package_of(block: str) -> str:
     """The package that a block needs beside ours; empty for none."""
-    return next((name for name in OTHER_PACKAGES if re.search(rf"(import|from) {name}", block)), "")
+    named = r"(import|from) (dralign\.integrations\.)?"
+    return next((name for name in OTHER_PACKAGES if re.search(named + name, block)), "")
 
 
 # Those of measures.md and extending.md are run by tests of their own.
@@ -100,12 +102,21 @@ def test_code_blocks_of_a_page_run_in_order(page, a_folder_to_work_in):
 
 @pytest.mark.parametrize("package", OTHER_PACKAGES)
 @pytest.mark.filterwarnings("ignore")  # those of other packages
-def test_recipes_for_other_packages_run(package, a_folder_to_work_in):
-    if package == "transformers":  # which imports torchvision: after our own way of doing so
+def test_recipes_for_other_packages_run(package, a_folder_to_work_in, monkeypatch):
+    if package in {"transformers", "lightning"}:  # they import torchvision: after our own way of it
         with suppress(ModelError):
             vision_models()
     pytest.importorskip(package, reason=f"{package} is not installed")
-    blocks = [block for block in code_blocks("networks.md") if package_of(block) == package]
+    if package == "mlflow":  # runs in a folder need nothing but mlflow-skinny
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", Path("runs").absolute().as_uri())
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    if package == "onnxruntime":
+        pytest.importorskip("onnxscript", reason="onnxscript is not installed")
+        options = ["--label", "loan", "--positive", "granted", "--sensitive", "region"]
+        short = ["--method", "erm", "--epochs", "1", "--iterations", "5"]
+        assert main(["train", "people.csv", *options, *short, "--out", "net"]) == 0
+        assert main(["export-model", "net", "--out", "net.onnx"]) == 0
+    blocks = [block for block in code_blocks("integrations.md") if package_of(block) == package]
     assert blocks
     for block in blocks:
         exec(compile(block, package, "exec"), {"__name__": "recipe"})

@@ -5,7 +5,12 @@ from typing import Final
 
 from dralign.errors import MissingPackageError
 
-_MODULES: Final = {"scikit-learn": "sklearn"}  # where it is not the name of the package
+# Where it is not the name of the package.
+_MODULES: Final = {
+    "mlflow-skinny": "mlflow",
+    "pytorch-lightning": "pytorch_lightning",
+    "scikit-learn": "sklearn",
+}
 
 
 def require(part: str, *packages: str, extra: str = "app") -> None:

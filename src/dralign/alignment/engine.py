@@ -82,8 +82,9 @@ def aligned_backward(
 
     Where torch.distributed is initialised, the rows of all processes make up the batch: group
     gradients are averaged over the processes before the cosine, every process gets the same
-    ``.grad``, and N processes with 1 / N of the rows take the step of one with all. The model must
-    not be wrapped in DistributedDataParallel, whose hooks give wrong second derivatives.
+    ``.grad``, and N processes with 1 / N of the rows take the step of one with all. The model needs
+    no DistributedDataParallel; one that is wrapped gives the same step where ``alignment`` was made
+    for the wrapped one.
 
     Args:
         model: the network that ``alignment`` was made for; it returns logits, or an object with

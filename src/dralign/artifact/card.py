@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from dralign.artifact.front_matter import front_matter
 from dralign.artifact.network import Artifact
 from dralign.data import Encoder, ImageEncoder
 from dralign.models import base_architecture
@@ -37,7 +38,10 @@ def markdown_text(value: object) -> str:
 
 
 def model_card(artifact: Artifact) -> str:
-    """A page for a person: what the network is, how it was made, its figures and limits."""
+    """A page for a person: what the network is, how it was made, its figures and limits.
+
+    At its top stands what model hubs read.
+    """
     training = artifact.training
     test = training.get("test")
     figures = "\n".join(
@@ -48,7 +52,8 @@ def model_card(artifact: Artifact) -> str:
     what = f"as one of {classes}" if classes else f"= “{markdown_text(artifact.positive)}”"
     trial = training.get("trial")
     data = trial.get("data") if isinstance(trial, Mapping) else None
-    return f"""# Model card
+    return f"""{front_matter(artifact)}
+# Model card
 
 Predicts “{markdown_text(artifact.label)}” {what}; saved by dralign.
 

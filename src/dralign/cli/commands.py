@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup
 from dralign.cli.work import imported
 
 # The line of each in `dralign --help`, the first of its own help. A command is the function, or the
-# group of functions, that has its name in the module of that name.
+# group of functions, that has its name in the module of that name (with _ for -).
 COMMANDS: Final = {
     "compare": "Compare methods on one dataset: table, trade-off figure and HTML report.",
     "front": "Train the whole trade-off at once, recommend a point of it, and save its network.",
@@ -19,6 +19,8 @@ COMMANDS: Final = {
     "export": "Write the records of a study to a Parquet or CSV file, also while it is running.",
     "train": "Train one network and save it with its preprocessing and a model card.",
     "predict": "Score a table with a saved network; sensitive columns and label are not needed.",
+    "export-model": "Write a saved network with its encoding as one graph, for programs without "
+    "dralign.",
     "adjust": "Shift the scores of a saved network against a gap, without training it again.",
     "audit": "Assess a trained network: gaps, rationales against chance, and which units matter to "
     "whom.",
@@ -41,7 +43,8 @@ class CommandLine(TyperGroup):
 
 def loaded(name: str) -> Any:  # noqa: ANN401 - a command or a group of them, as typer has it
     """The command of that name, or the group."""
-    command = getattr(imported(f"dralign.cli.{name}"), name)
+    own = name.replace("-", "_")
+    command = getattr(imported(f"dralign.cli.{own}"), own)
     if not isinstance(command, typer.Typer):
         app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
         app.command()(command)
