@@ -1,11 +1,9 @@
 """A front that was trained at once: its table, its figure, and the point that is recommended."""
 
 import math
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dralign.analysis import front
-from dralign.files import write_atomically
 from dralign.metrics import all_measures, gap_measure
 from dralign.metrics.measures import AP_LOSS
 from dralign.report.figures import LOOK
@@ -13,6 +11,9 @@ from dralign.report.labels import data_label, method_style
 from dralign.report.look import FAINT, SOFT
 from dralign.report.tables import ResultTable
 from dralign.study.front import Interval, TrainedFront
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CHOSEN = "*"
 
@@ -65,19 +66,12 @@ def recommendation(trained: TrainedFront, chosen: int, max_gap: float | None) ->
     return f"{text}."
 
 
-def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
-    """Draws average precision against the gap on the test rows, the recommended point ringed.
+def front_figure(trained: TrainedFront, chosen: int) -> "Figure":
+    """Average precision against the gap on the test rows, the recommended point ringed.
 
     Args:
         trained: the front.
         chosen: the number of the recommended point.
-        path: the file; its ending tells the format (png, svg, pdf).
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        OutputError: if the file can't be written.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -87,7 +81,7 @@ def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
     figures = [point.record.test for point in trained.points]
     points = [(one["average_precision"], measure.of(one, gap)) for one in figures]
     with rc_context(LOOK):
-        figure = Figure(figsize=(6.4, 4.6), dpi=200, layout="constrained")
+        figure = Figure(figsize=(6.4, 4.6), dpi=200, layout="constrained", facecolor="white")
         ax: Any = figure.subplots()
         reached = front(points)
         if len(reached) > 1:
@@ -126,7 +120,7 @@ def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
             color=SOFT,
             fontsize=8,
         )
-        return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+    return figure
 
 
 def _judged(trained: TrainedFront) -> tuple[str, str]:
