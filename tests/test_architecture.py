@@ -15,6 +15,7 @@ LAYERS = [
     {"__main__"},
     {"cli"},
     {"estimator"},
+    {"comparing"},
     {"auditing"},
     {"reproduce"},
     {"report"},

@@ -10,6 +10,7 @@ import dralign
 NAMES = [
     "Audit",
     "DRAlignClassifier",
+    "MethodComparison",
     "ParityScores",
     "PluginClassifier",
     "PredictionAudit",
@@ -17,6 +18,7 @@ NAMES = [
     "aligned_backward",
     "audit",
     "audit_predictions",
+    "compare",
     "demographic_parity_gap",
     "encode_groups",
     "equal_opportunity_gap",
