@@ -8,8 +8,13 @@ from dralign.auditing import audit
 from dralign.models import mlp
 
 
-def form(*, names=None, n_outputs=1, n_groups=2):
+def form(**given):
     """An audit of a small network, through JSON."""
+    return json.loads(json.dumps(small(**given).to_dict(), allow_nan=False))
+
+
+def small(*, names=None, n_outputs=1, n_groups=2):
+    """An audit of a small network."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(90, 4, generator=generator)
     y = torch.randint(max(2, n_outputs), (90,), generator=generator)
@@ -17,5 +22,4 @@ def form(*, names=None, n_outputs=1, n_groups=2):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = mlp(4, hidden=6, depth=2, n_outputs=n_outputs)
-    found = audit(model, x, label=y, group=group, group_names=names, n_splits=20, n_bootstrap=20)
-    return json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    return audit(model, x, label=y, group=group, group_names=names, n_splits=20, n_bootstrap=20)

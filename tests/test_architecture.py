@@ -16,6 +16,7 @@ LAYERS = [
     {"cli"},
     {"integrations"},
     {"estimator"},
+    {"comparing"},
     {"auditing"},
     {"reproduce"},
     {"report"},

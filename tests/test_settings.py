@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from dralign import DRAlignClassifier
-from dralign.cli import trials
 from dralign.errors import OptionError
 from dralign.methods import method_settings, method_types
 from dralign.settings import Setting, resolved
 from dralign.study import TrialSpec
+from dralign.study.compared import shared_settings
 from dralign.study.plan import keys
 from dralign.study.reference import settings_reference
 from dralign.study.spec import COMMON
@@ -44,7 +44,7 @@ def test_the_classifier_has_every_setting_of_a_trial_with_its_default():
 
 def test_commands_and_plans_have_every_setting():
     own = {"fairness_weight", "seed", "readings", "bound_measure"}
-    assert set(trials.shared_settings()) | own == set(DECLARED)
+    assert set(shared_settings()) | own == set(DECLARED)
     assert set(DECLARED) - {"seed"} <= set(keys())
 
 

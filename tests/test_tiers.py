@@ -26,11 +26,12 @@ class Others(PathFinder):
 
 sys.meta_path = [Others if finder is PathFinder else finder for finder in sys.meta_path]
 """
-PARTS = ("artifact", "auditing", "cli", "data", "estimator", "report", "reproduce", "study",
-         "training")  # fmt: skip
+PARTS = ("artifact", "auditing", "cli", "comparing", "data", "estimator", "report", "reproduce",
+         "study", "training")  # fmt: skip
 NEEDS_MORE = {
     *("Audit", "DRAlignClassifier", "Frontier", "PluginClassifier", "PredictionAudit", "audit"),
-    *("audit_predictions", "fetch_adult", "fetch_compas", "fetch_german"),
+    *("MethodComparison", "audit_predictions", "compare"),
+    *("fetch_adult", "fetch_compas", "fetch_german"),
 }
 LINE = r".+ needs [\w ,-]+; pip install 'dralign\[app\]'"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dralign.alignment import RationaleAlignment, aligned_backward
     from dralign.auditing import Audit, PredictionAudit, audit, audit_predictions
+    from dralign.comparing import MethodComparison, compare
     from dralign.data import fetch_adult, fetch_compas, fetch_german
     from dralign.estimator import DRAlignClassifier, Frontier, PluginClassifier
     from dralign.gaps import (
@@ -24,6 +25,7 @@ __all__ = [
     "Audit",
     "DRAlignClassifier",
     "Frontier",
+    "MethodComparison",
     "ParityScores",
     "PluginClassifier",
     "PredictionAudit",
@@ -31,6 +33,7 @@ __all__ = [
     "aligned_backward",
     "audit",
     "audit_predictions",
+    "compare",
     "demographic_parity_gap",
     "encode_groups",
     "equal_opportunity_gap",
@@ -47,6 +50,7 @@ _HOMES = {
     "Audit": "auditing",
     "DRAlignClassifier": "estimator",
     "Frontier": "estimator",
+    "MethodComparison": "comparing",
     "ParityScores": "rationale",
     "PluginClassifier": "estimator",
     "PredictionAudit": "auditing",
@@ -54,6 +58,7 @@ _HOMES = {
     "aligned_backward": "alignment",
     "audit": "auditing",
     "audit_predictions": "auditing",
+    "compare": "comparing",
     "demographic_parity_gap": "gaps",
     "encode_groups": "groups",
     "equal_opportunity_gap": "gaps",

@@ -245,7 +245,7 @@ BAD_OPTIONS = {
     "bound": (["--bound", "0.1"], "--bound: needed by the rule"),
     "weights beside a bound": (
         ["--gap-bound", "0.1", "--weights", "0.2"],
-        "--weights: --gap-bound finds the weight",
+        "--weights and --gap-bound: the bound finds the weight",
     ),
     "gap bound": (["--gap-bound", "0"], "--gap-bound: expected a positive number, got 0"),
     "several values with a space": (

@@ -151,12 +151,12 @@ def test_a_comparison_crosses_methods_weights_and_seeds_and_drops_what_a_method_
 
 def test_under_a_gap_bound_there_are_no_weights_and_methods_without_one_go_without_the_bound():
     source = DataSource("german")
-    trials = compared_trials(
-        source, ("erm", "gap"), weights=(0.1, 0.2), seeds=1, settings={"gap_bound": 0.1}
-    )
+    trials = compared_trials(source, ("erm", "gap"), seeds=1, settings={"gap_bound": 0.1})
     assert trials == [TrialSpec(source, "erm"), TrialSpec(source, "gap", gap_bound=0.1)]
     with pytest.raises(OptionError, match="seeds: expected at least 1, got 0"):
         compared_trials(source, ("erm",), seeds=0)
+    with pytest.raises(OptionError, match="weights and gap_bound: the bound finds the weight"):
+        compared_trials(source, ("gap",), weights=(0.1,), settings={"gap_bound": 0.1})
 
 
 def test_methods_are_listed_by_the_gap_and_the_classes_they_support():

@@ -1,7 +1,5 @@
 """Frames of other libraries are read as those of pandas."""
 
-import builtins
-
 import pyarrow as pa
 import pytest
 import torch
@@ -27,16 +25,3 @@ def test_a_frame_of_arrow_is_the_dataset_of_its_pandas_frame():
 def test_what_is_no_frame_is_refused_in_one_line(table):
     with pytest.raises(DataError, match="expected a file, or a frame of pandas, polars or pyarrow"):
         load_table(table, **COLUMNS)
-
-
-def test_without_narwhals_the_line_says_what_to_do(monkeypatch):
-    real = builtins.__import__
-
-    def missing(name, *rest):
-        if name == "narwhals":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(DataError, match=r"pyarrow.lib.Table needs narwhals; pass table.to_pandas"):
-        load_table(pa.table({"a": [1]}), **COLUMNS)

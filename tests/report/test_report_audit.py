@@ -3,9 +3,10 @@
 import re
 from html.parser import HTMLParser
 
+import plotly.graph_objects as go
 import pytest
 
-from audits import form
+from audits import form, small
 from browser import NEEDED, browse
 from dralign.errors import OutputError
 from dralign.report.audit_page import write_audit_page
@@ -47,6 +48,14 @@ def plain():
 def written(tmp_path, audited, **options):
     path = write_audit_page(tmp_path / "audit.html", audited, **options)
     return path, path.read_text(encoding="utf-8")
+
+
+def test_the_charts_of_the_page_are_returned_as_figures_of_plotly():
+    charts = small(names=["east", "west"]).charts()
+    assert {"rates", "noise", "independence", "what-if", "map-0", "map-1"} == set(charts)
+    assert all(isinstance(chart, go.Figure) for chart in charts.values())
+    assert [trace.name.split(" (")[0] for trace in charts["rates"].data] == ["east", "west"]
+    assert "rates" not in small(n_outputs=3).charts()
 
 
 def test_the_page_loads_nothing_from_elsewhere(tmp_path, plain):

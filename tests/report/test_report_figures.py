@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib import image
+from matplotlib import image, rc_context
 from matplotlib.figure import Figure
 
 import records as made_up
 from dralign.analysis import Interval, summarise
 from dralign.errors import OutputError
-from dralign.report import tradeoff_figure
+from dralign.report import tradeoff_figure, write_figure
 from dralign.report.labels import axis_range, panels
 from dralign.training import Selection
 
@@ -22,26 +22,8 @@ def rows(specs=None):
     return summarise(found, selection=Selection())
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are saved."""
-    found = []
-    original = Figure.savefig
-
-    def savefig(self, *args, **kwargs):
-        found.append(self)
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(Figure, "savefig", savefig)
-    return found
-
-
-def test_the_figure_names_data_selection_n_methods_and_weights(tmp_path, drawn):
-    path = tradeoff_figure(rows(), tmp_path / "new" / "tradeoff.png")
-    pixels = image.imread(path)
-    assert pixels.shape[1] > 1000
-    assert np.ptp(pixels) == 1.0
-    (ax,) = drawn[0].axes
+def test_the_figure_names_data_selection_n_methods_and_weights():
+    (ax,) = tradeoff_figure(rows()).axes
     words = [text.get_text() for text in ax.texts]
     assert words.count("λ=0.2") == words.count("λ=0.5") == 2
     assert any(
@@ -53,16 +35,34 @@ def test_the_figure_names_data_selection_n_methods_and_weights(tmp_path, drawn):
     assert legend == ["non-dominated", "erm", "oversample", "gap", "dralign"]
 
 
-def test_each_data_set_and_gap_has_a_panel(tmp_path, drawn):
+def test_a_figure_becomes_a_file_in_a_folder_that_is_made_for_it(tmp_path):
+    path = write_figure(tradeoff_figure(rows()), tmp_path / "new" / "tradeoff.png")
+    pixels = image.imread(path)
+    assert pixels.shape[1] > 1000
+    assert np.ptp(pixels) == 1.0
+
+
+def test_a_figure_keeps_its_look_where_others_draw_it(tmp_path):
+    """Ticks are made as it is drawn, when the style of its making is gone."""
+    figure = tradeoff_figure(rows())
+    loud = {"font.size": 30, "xtick.labelsize": 40, "grid.color": "red", "grid.linewidth": 9}
+    with rc_context(loud):
+        figure.set_size_inches(20, 14)  # more ticks than before
+        figure.savefig(tmp_path / "wide.png", dpi=50)
+    (ax,) = figure.axes
+    ticks = [*ax.xaxis.get_major_ticks(), *ax.yaxis.get_major_ticks()]
+    assert {tick.label1.get_fontsize() for tick in ticks} == {9.5}
+    assert {tick.gridline.get_linewidth() for tick in ticks} == {0.7}
+
+
+def test_each_data_set_and_gap_has_a_panel():
     specs = [*made_up.specs(), *made_up.specs(gap="equalized_odds")]
-    tradeoff_figure(rows(specs), tmp_path / "tradeoff.png")
-    assert len(drawn[0].axes) == 2
+    assert len(tradeoff_figure(rows(specs)).axes) == 2
 
 
-def test_wide_intervals_of_few_seeds_leave_the_frame_and_points_do_not(tmp_path, drawn):
+def test_wide_intervals_of_few_seeds_leave_the_frame_and_points_do_not():
     found = rows(made_up.specs(seeds=[0, 1]))
-    tradeoff_figure(found, tmp_path / "tradeoff.png")
-    (ax,) = drawn[0].axes
+    (ax,) = tradeoff_figure(found).axes
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     means = [(row.average_precision.mean, row.gap.mean) for row in found]
     assert all(left < ap < right and low < gap < high for ap, gap in means)
@@ -70,30 +70,29 @@ def test_wide_intervals_of_few_seeds_leave_the_frame_and_points_do_not(tmp_path,
     assert right - left < 2.5 * (max(precisions) - min(precisions))
 
 
-def test_many_panels_stand_in_rows_of_three(tmp_path, drawn):
+def test_many_panels_stand_in_rows_of_three():
     gaps = ["equalized_odds", "equal_opportunity", "predictive_parity"]
     specs = [spec for gap in gaps for spec in made_up.specs(gap=gap)]
-    tradeoff_figure(rows([*made_up.specs(), *specs]), tmp_path / "tradeoff.png")
-    assert [ax.axison for ax in drawn[0].axes] == [True] * 4 + [False] * 2
+    figure = tradeoff_figure(rows([*made_up.specs(), *specs]))
+    assert [ax.axison for ax in figure.axes] == [True] * 4 + [False] * 2
 
 
-def test_one_seed_draws_points_without_bars(tmp_path, drawn):
-    tradeoff_figure(rows(made_up.specs(seeds=[0])), tmp_path / "tradeoff.png")
-    (ax,) = drawn[0].axes
+def test_one_seed_draws_points_without_bars():
+    (ax,) = tradeoff_figure(rows(made_up.specs(seeds=[0]))).axes
     assert len(ax.containers) == 4
     bars = [bar for container in ax.containers for bar in container[2]]
     assert not any(segment.size for bar in bars for segment in bar.get_segments())
     assert any("one seed, no interval" in text.get_text() for text in ax.texts)
 
 
-def test_names_are_shown_as_they_are_not_read_as_formulas(tmp_path, drawn):
+def test_names_are_shown_as_they_are_not_read_as_formulas(tmp_path):
     hostile = replace(made_up.ADULT, name=r"$\frac$ {a}_b.csv", preparation="standard")
-    tradeoff_figure(rows(made_up.specs(data=hostile)), tmp_path / "tradeoff.svg")
-    assert (tmp_path / "tradeoff.svg").stat().st_size
+    figure = tradeoff_figure(rows(made_up.specs(data=hostile)))
+    assert write_figure(figure, tmp_path / "tradeoff.svg").stat().st_size
 
 
 def test_no_rows_is_an_empty_figure(tmp_path):
-    assert tradeoff_figure([], tmp_path / "tradeoff.png").stat().st_size
+    assert write_figure(tradeoff_figure([]), tmp_path / "tradeoff.png").stat().st_size
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -106,7 +105,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", full)
     with pytest.raises(OutputError, match=r"tradeoff\.png: can't be written: No space left"):
-        tradeoff_figure(rows(), path)
+        write_figure(tradeoff_figure(rows()), path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -114,12 +113,12 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
 def test_drawing_needs_no_display_and_changes_no_global_style():
     code = (
         f"import sys; sys.path = {sys.path!r}; import tempfile, matplotlib, records\n"
-        "from dralign.report import tradeoff_figure\n"
+        "from dralign.report import tradeoff_figure, write_figure\n"
         "from dralign.analysis import summarise\n"
         "from dralign.training import Selection\n"
         "before = matplotlib.rcParams.copy()\n"
         "rows = summarise(records.records(), selection=Selection())\n"
-        "tradeoff_figure(rows, tempfile.mkdtemp() + '/t.png')\n"
+        "write_figure(tradeoff_figure(rows), tempfile.mkdtemp() + '/t.png')\n"
         "assert matplotlib.rcParams.copy() == before\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )

@@ -3,10 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from dralign.forms import plain
 from dralign.rationale import Granularity
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 UnitForm = Literal["sum", "joint"]
 
@@ -296,6 +299,12 @@ class PredictionAudit:
 
         return write_predictions_page(path, self.to_dict(), title=title)
 
+    def charts(self) -> "dict[str, go.Figure]":
+        """The chart of the page, ``"rates"``: every figure of each group, as a figure of plotly."""
+        from dralign.report.audit_charts import rates_chart
+
+        return {"rates": rates_chart(self.to_dict()["outcomes"])}
+
     def __str__(self) -> str:
         from dralign.auditing.summary import predictions_summary
 
@@ -353,6 +362,17 @@ class Audit:
         from dralign.report.audit_page import write_audit_page
 
         return write_audit_page(path, self.to_dict(), title=title)
+
+    def charts(self) -> "dict[str, go.Figure]":
+        """The charts of the page, as figures of plotly; a part that was not asked for has none.
+
+        Returns:
+            By name: ``"rates"`` of each group, ``"noise"`` (similarity beside random splits),
+            ``"map-0"`` and on (the influences of each layer), ``"independence"`` and ``"what-if"``.
+        """
+        from dralign.report.audit_page import audit_charts
+
+        return audit_charts(self.to_dict())
 
     def __str__(self) -> str:
         from dralign.auditing.summary import terminal_summary

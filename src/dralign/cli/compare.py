@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -11,21 +11,22 @@ from dralign.cli import options
 from dralign.cli.again import training_command
 from dralign.cli.console import print_table, say, tell_outcome
 from dralign.cli.lines import print_json
-from dralign.cli.overview import group_line, keep_overview, shown_overview
+from dralign.cli.overview import group_line, shown_overview
 from dralign.cli.progress import run_trials
 from dralign.cli.stdin import table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import KEPT, working
 from dralign.data.raw import parsed_once
 from dralign.data.source import Overview
-from dralign.errors import OptionError
 from dralign.report import caution_lines, result_table, write_study
 from dralign.report.labels import panels
 from dralign.report.verdict import groups_of, row_name, smallest_gap, verdicts
-from dralign.study import Ledger, TrialRecord, TrialSpec, compared_trials, methods_for
+from dralign.study import Ledger, TrialRecord, TrialSpec, compared_trials
+from dralign.study.compared import METHODS, SEEDS, WEIGHTS
+from dralign.study.overview import keep_overview
 from dralign.study.trial import check_trials
 
-DEFAULT_WEIGHTS = "0.2,0.4"
+_USUAL: Final = ",".join(map(str, WEIGHTS))
 
 
 @working(interrupted=KEPT, called={"fairness_weight": "weights"})
@@ -36,11 +37,11 @@ def compare(
     *,
     methods: Annotated[
         str, typer.Option(help="Names with commas, or all that support the gap.")
-    ] = "erm,oversample,gap,dralign",
+    ] = ",".join(METHODS),
     weights: Annotated[
-        str | None, typer.Option(help="Fairness weights, with commas; 0.2,0.4 if not given.")
+        str | None, typer.Option(help=f"Fairness weights, with commas; {_USUAL} if not given.")
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... for every setting.")] = 3,
+    seeds: Annotated[int, typer.Option(help="Seeds 0, 1, ... for every setting.")] = SEEDS,
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study; studies/NAME-GAP if not given.")
     ] = None,
@@ -59,12 +60,11 @@ def compare(
     data = table_path(data)
     source, rule = trial.source(data), trial.selection()
     folder = options.study_folder(out, Path("studies") / f"{Path(data).stem}-{trial.gap}")
-    fairness = _weights(weights, trial.gap_bound)
-    names = methods.split(",")
+    given = None if weights is None else options.numbers("weights", weights)
     with parsed_once() as forget:
-        if methods == "all":
-            names = methods_for(trial.gap, n_classes=source.load(0).n_classes)
-        specs = compared_trials(source, names, weights=fairness, seeds=seeds, settings=trial.given)
+        specs = compared_trials(
+            source, methods.split(","), weights=given, seeds=seeds, settings=trial.given
+        )
         check_trials(specs)
         with Ledger(folder / "study.sqlite") as ledger:
             overview = shown_overview(source)
@@ -140,19 +140,6 @@ def _tell(best: _Best) -> None:
 def _as_form(best: _Best) -> dict[str, Any]:
     """It as it stands in the JSON output."""
     return {**best._asdict(), "spec": best.spec.to_dict()}
-
-
-def _weights(weights: str | None, gap_bound: float | None) -> list[float]:
-    """The fairness weights; none under a gap bound, which finds it.
-
-    Raises:
-        OptionError: if both are given, or a weight is not a number.
-    """
-    if gap_bound is None:
-        return options.numbers("weights", DEFAULT_WEIGHTS if weights is None else weights)
-    if weights is not None:
-        raise OptionError("--weights: --gap-bound finds the weight; give one or the other")
-    return []
 
 
 def _row(row: Row) -> dict[str, Any]:

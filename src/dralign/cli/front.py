@@ -18,6 +18,7 @@ from dralign.data.raw import parsed_once
 from dralign.errors import OptionError
 from dralign.files import write_atomically
 from dralign.metrics.decisions import check_threshold
+from dralign.report.figures import write_figure
 from dralign.report.front import front_figure, front_table, recommendation
 from dralign.study import TrialSpec
 from dralign.study.front import TrainedFront, check_trial_front, train_trial_front
@@ -128,7 +129,7 @@ def _write(
         "md": write_atomically(
             folder / "front.md", lambda file: file.write_text(table, encoding="utf-8")
         ),
-        "png": front_figure(trained, chosen, folder / "front.png"),
+        "png": write_figure(front_figure(trained, chosen), folder / "front.png"),
     }
     return {name: str(path) for name, path in written.items()}
 

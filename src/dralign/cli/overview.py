@@ -2,19 +2,14 @@
 
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from dralign.cli.console import say
 from dralign.data import Dataset, DataSource
 from dralign.data.source import Overview
-from dralign.errors import DralignWarning, StudyError
-from dralign.files import is_file, read_whole, write_atomically
-from dralign.forms import Form, parse_json, shown, to_json
+from dralign.errors import DralignWarning
+from dralign.forms import shown
 from dralign.study.network import FEWEST_SHOWN
-
-KEPT_IN: Final = "overview.json"  # beside the ledger of a study
-LARGEST: Final = 2**20  # bytes of it
 
 
 def shown_overview(
@@ -52,31 +47,3 @@ def group_line(group: Mapping[str, Any]) -> str:
     if group.get("weight") is not None:
         rates = f"weighted: base rate {group['base_rate']:.3f}, {rates}"
     return f"group {name}: {group['rows']:,} test rows, {group['positives']:,} positive; {rates}"
-
-
-def keep_overview(folder: Path, overview: Overview) -> None:
-    """Keeps it with a study, for pages that are written later.
-
-    Raises:
-        OutputError: if it can't be written.
-    """
-    text = to_json(overview._asdict(), indent=1)
-    write_atomically(folder / KEPT_IN, lambda file: file.write_text(text, encoding="utf-8"))
-
-
-def kept_overview(folder: Path) -> Overview | None:
-    """The overview that was kept with a study; None if there is none.
-
-    Raises:
-        StudyError: if it can't be read, or is not one of ours.
-    """
-    path = folder / KEPT_IN
-    if not is_file(path):
-        return None
-    try:
-        content = read_whole(path, at_most=LARGEST)
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: can't be read ({error})") from error
-    form = Form(parse_json(content, str(path), error=StudyError), str(path), error=StudyError)
-    form.only("lines", "findings", "groups")
-    return Overview(form.texts("lines"), form.texts("findings"), form.texts("groups"))

@@ -11,7 +11,7 @@ from dralign.cli.lines import print_json
 from dralign.cli.work import working
 
 
-@working("dralign.report", "dralign.cli.overview", interrupted="interrupted")
+@working("dralign.report", "dralign.study.overview", interrupted="interrupted")
 def report(
     study: Annotated[Path, typer.Argument(help="The folder of a study, or its ledger.")],
     *,
@@ -40,11 +40,11 @@ def report(
     Example: `dralign report studies/adult --out report --select highest_ap`.
     """
     from dralign.analysis import summarise
-    from dralign.cli.overview import kept_overview
     from dralign.report import result_table, write_study
     from dralign.report.labels import panels
     from dralign.report.outputs import FILES
     from dralign.study import Ledger, ledger_path
+    from dralign.study.overview import kept_overview
 
     path = study if study.is_file() else ledger_path(study)
     with Ledger(path, create=False) as ledger:

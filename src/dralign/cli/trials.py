@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from dralign.cli.options import (
     DataOptions,
@@ -15,15 +15,11 @@ from dralign.cli.options import (
     selection,
 )
 from dralign.data import DataSource
-from dralign.methods import method_settings, users_of
-from dralign.settings import Setting
+from dralign.methods import users_of
+from dralign.study.compared import bounded_by, shared_settings
 from dralign.study.spec import COMMON
 from dralign.table_options import BY_NAME as TABLE
 from dralign.training import Selection
-from dralign.training.settings import BOUND_MEASURE
-
-# Given in other ways: several at once, or by the commands that take one of them.
-_NOT_SHARED: Final = ("fairness_weight", "seed", "readings", "bound_measure")
 
 
 @dataclass(frozen=True)
@@ -76,12 +72,6 @@ class TrialOptions:
         return {name: self.given[name] for name in self.given.keys() - self.common().keys()}
 
 
-def shared_settings() -> dict[str, Setting]:
-    """The settings that become options of every command that runs trials, by name."""
-    every = {**{setting.name: setting for setting in COMMON}, **method_settings()}
-    return {name: setting for name, setting in every.items() if name not in _NOT_SHARED}
-
-
 def with_trial_options(command: Callable[..., None]) -> Callable[..., None]:
     """The command with the options of trials in the place of its parameter ``trial``."""
     described = [
@@ -106,7 +96,5 @@ def _options(given: Mapping[str, Any]) -> TrialOptions:
     """What the values of all these options describe."""
     data = DataOptions(**{entry.name: given[entry.name] for entry in fields(DataOptions)})
     rule = RuleOptions(**{entry.name: given[entry.name] for entry in fields(RuleOptions)})
-    settings = parsed(shared_settings(), given)
-    if rule.measure is not None and "gap_bound" in settings:
-        settings[BOUND_MEASURE.name] = BOUND_MEASURE.checked(rule.measure)
+    settings = bounded_by(parsed(shared_settings(), given), rule.measure)
     return TrialOptions(data, parsed(TABLE, given), rule, settings)

@@ -2,7 +2,7 @@
 
 from dralign.tiers import require
 
-require("dralign.data", "pandas", "pyarrow")
+require("dralign.data", "narwhals", "pandas", "pyarrow")
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

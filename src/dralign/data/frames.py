@@ -12,21 +12,19 @@ def as_pandas(table: Any) -> "pd.DataFrame":  # noqa: ANN401 - of any library
     """The same rows and columns as a pandas DataFrame; one of pandas as it is.
 
     Raises:
-        DataError: if it is no frame, or narwhals, which reads those of others, is not installed.
+        DataError: if it is no frame.
     """
     import pandas as pd
 
     if isinstance(table, pd.DataFrame):
         return table
-    kind = f"{type(table).__module__}.{type(table).__name__}"
-    try:
-        import narwhals
-    except ImportError as error:
-        raise DataError(f"the table: a {kind} needs narwhals; pass table.to_pandas()") from error
+    import narwhals
+
     try:
         return narwhals.from_native(table, eager_only=True).to_pandas()
     except TypeError as error:
+        kind = f"{type(table).__module__}.{type(table).__name__}".removeprefix("builtins.")
         raise DataError(
             "the table: expected a file, or a frame of pandas, polars or pyarrow in memory, got "
-            f"{kind.removeprefix('builtins.')}"
+            f"{kind}"
         ) from error

@@ -72,15 +72,25 @@ def read_raw(table: Any, options: TableOptions) -> RawTable:  # noqa: ANN401 - o
         frame = _parse(table, content, fingerprint, options)
         name = Path(table).name
     else:
-        given = as_pandas(table)
-        require_columns(given, [])
-        require_columns(given, list(given.columns))
-        if not len(given):
-            raise DataError("the table has no rows")
-        frame = given.reset_index(drop=True).rename(columns=str)
+        frame = frame_rows(table)
         where, fingerprint, name = "the table", "", IN_MEMORY
     raw = RawTable(frame, name, where, fingerprint, len(frame), frame.attrs.get("separator", ""))
     return _with_test(raw, options) if options.test else raw
+
+
+def frame_rows(table: Any) -> "pd.DataFrame":  # noqa: ANN401 - of any library
+    """The rows of a frame of any library, numbered from 0, under names that are texts.
+
+    Raises:
+        DataError: if it is none, or has no rows or a column twice.
+    """
+    given = as_pandas(table)
+    require_columns(given, [])
+    frame = given.reset_index(drop=True).rename(columns=str)
+    require_columns(frame, list(frame.columns))
+    if not len(frame):
+        raise DataError("the table has no rows")
+    return frame
 
 
 def _parse(path: str | Path, content: bytes, digest: str, options: TableOptions) -> "pd.DataFrame":

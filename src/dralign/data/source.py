@@ -1,6 +1,6 @@
 """Which data a trial uses: a description that can be written down, hashed and loaded."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 from dralign.data.content import file_digest
 from dralign.data.dataset import Dataset
 from dralign.data.frame import load_table
+from dralign.data.frame_copy import FrameCopy
 from dralign.data.images_folder import images_fingerprint, load_images
 from dralign.data.inspection import Inspection, inspect_table
 from dralign.data.limits import within_memory
-from dralign.data.raw import both_fingerprint
+from dralign.data.raw import IN_MEMORY, both_fingerprint
 from dralign.data.registry import dataset_names, dataset_type
 from dralign.errors import DataError, OptionError, quoted
 from dralign.files import is_folder
@@ -50,7 +51,7 @@ class DataSource(TableOptions):
 
     Attributes:
         name: ``"adult"``, ``"german"``, ``"compas"``, ``"celeba"``, the path of a file, or of
-            a folder of images.
+            a folder of images; ``"table"`` of a frame.
         preparation: ``"paper"`` or ``"standard"``; empty for the default (paper for the built-in
             datasets; files have only one).
         sensitive: the column(s) that make the groups; empty for the dataset's default.
@@ -62,6 +63,8 @@ class DataSource(TableOptions):
         labels: the table that says what is on the images of a folder.
         image_size: height and width of images in pixels; 0 for 256.
         partition: the file that puts the images of CelebA into parts; empty for the official one.
+        frame: the rows that were in memory (``from_frame``), in the place of a file. Forms of the
+            description, and so records, leave it out; they have its fingerprint.
     """
 
     name: str
@@ -74,6 +77,7 @@ class DataSource(TableOptions):
     labels: str = ""
     image_size: int = 0
     partition: str = ""
+    frame: FrameCopy | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Brings equal descriptions to one form.
@@ -99,8 +103,8 @@ class DataSource(TableOptions):
                 f"preparation {quoted(self.preparation)}: files of your own have 'standard' only"
             )
         else:
-            of_images = bool(self.labels) or is_folder(self.name)
-            known = ("labels", "image_size") if of_images else ("labels",)
+            of_images = self.frame is None and (bool(self.labels) or self._names_a_folder())
+            known = ("labels", "image_size") if of_images else ()
             object.__setattr__(self, "preparation", "standard")
         if self.labels and self.include_sensitive:
             raise OptionError(
@@ -113,9 +117,45 @@ class DataSource(TableOptions):
             if getattr(self, option) and option not in known:
                 raise OptionError(f"{self.name}: {option} is for images ({use})")
 
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,  # noqa: ANN401 - of any library
+        *,
+        label: str,
+        sensitive: Sequence[str] | str,
+        positive: str = "",
+        include_sensitive: bool = False,
+        **options: Any,  # noqa: ANN401 - what ``TableOptions`` declares
+    ) -> "DataSource":
+        """The rows of a frame in memory, for trials and studies.
+
+        They are copied into a private file of this machine, which worker processes read and which
+        is removed as this process ends. What tells them from other data is their content.
+
+        Args:
+            frame: of pandas, polars or pyarrow.
+            label: the column to predict.
+            sensitive: the column(s) that make the groups.
+            positive: the value that counts as 1.
+            include_sensitive: whether the sensitive columns are inputs too.
+            **options: how the table is used, as for ``load_table``.
+
+        Raises:
+            DataError: if it is no frame, or one that can't be copied.
+            OptionError: if an option is unknown or impossible.
+            OutputError: if the copy can't be written.
+        """
+        how = TableOptions.of_keywords(options)
+        roles: dict[str, Any] = {"label": label, "positive": positive, "sensitive": sensitive}
+        copy = FrameCopy.of(frame)
+        return cls(
+            IN_MEMORY, **roles, include_sensitive=include_sensitive, frame=copy, **how.given()
+        )
+
     def at(self, path: str) -> "DataSource":
         """The same data at another place, where the file has the same content."""
-        return replace(self, name=path)
+        return replace(self, name=path, frame=None)
 
     def load(self, seed: int) -> Dataset:
         """The dataset, split with ``seed``; its ``fingerprint`` is of the very bytes it came from.
@@ -147,7 +187,7 @@ class DataSource(TableOptions):
                 image_size=self.image_size,
                 seed=seed,
             )
-        return load_table(self.name, seed=seed, **self._of_a_table())
+        return load_table(self._table(), seed=seed, **self._of_a_table())
 
     def overview(self, seed: int = 0, *, dataset: Dataset | None = None) -> "Overview":
         """What the data hold in five lines, and what is doubtful about them.
@@ -171,7 +211,11 @@ class DataSource(TableOptions):
 
     def inspect(self, seed: int = 0) -> Inspection:
         """What a table of one's own holds, as ``inspect_table`` says."""
-        return inspect_table(self.name, seed=seed, **self._of_a_table())
+        return inspect_table(self._table(), seed=seed, **self._of_a_table())
+
+    def _table(self) -> Any:  # noqa: ANN401 - a frame is one of pandas, which is loaded lazily
+        """The table of one's own: the path of its file, or a frame."""
+        return self.name if self.frame is None else self.frame.read()
 
     def fingerprint(self) -> str:
         """The SHA-256 of the content as it is now: changes when a file does, not when it moves.
@@ -185,12 +229,12 @@ class DataSource(TableOptions):
         if self._is_of_images():
             return images_fingerprint(self.name, self.labels)
         self._require_a_file()
-        own = file_digest(Path(self.name))
+        own = self.frame.digest if self.frame else file_digest(Path(self.name))
         return both_fingerprint(own, file_digest(Path(self.test))) if self.test else own
 
     def _is_named(self) -> bool:
         """Whether it is a dataset with a name of its own, and no path."""
-        return self.name in dataset_names()
+        return self.frame is None and self.name in dataset_names()
 
     def _options(self) -> dict[str, Any]:
         """The options of a dataset with a name of its own."""
@@ -213,7 +257,7 @@ class DataSource(TableOptions):
         Raises:
             OptionError: if it is a folder, or there is a table of images, without the other.
         """
-        folder = is_folder(self.name)
+        folder = self._names_a_folder()
         if folder and not self.labels:
             raise OptionError(
                 f"{self.name}: a folder; if it holds images, give the table that tells what is on "
@@ -223,12 +267,25 @@ class DataSource(TableOptions):
             raise OptionError(f"{self.name}: no such folder; --labels is for a folder of images")
         return folder
 
+    def _names_a_folder(self) -> bool:
+        """Whether it is a folder; one that happens to be called as frames are is none of theirs."""
+        is_frame = self.frame is not None or (self.name == IN_MEMORY and not self.labels)
+        return not is_frame and is_folder(self.name)
+
     def _require_a_file(self) -> None:
         """Tells a misspelt dataset from a file that is not there.
 
         Raises:
-            OptionError: if the name is neither.
+            DataError: if the name is that of a frame, which is not here.
+            OptionError: if it is neither.
         """
+        if self.frame is not None:
+            return
+        if self.name == IN_MEMORY:
+            raise DataError(
+                f"{IN_MEMORY}: a frame that was in memory is not here; give it again in Python, to "
+                "dralign.compare or DataSource.from_frame, or save it as a file"
+            )
         try:
             there = Path(self.name).exists()
         except (OSError, ValueError):  # too long for the system, or with a zero byte
@@ -246,7 +303,7 @@ class DataSource(TableOptions):
         hashes made of them) written before there were any stay what they are.
         """
         form: dict[str, Any] = {
-            k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items()
+            k: list(v) if isinstance(v, tuple) else v for k, v in vars(self).items() if k != "frame"
         }
         for path in _PATHS:
             form[path] = Path(form[path]).name
@@ -260,7 +317,7 @@ class DataSource(TableOptions):
             DataError: if an entry is unknown, missing or of another type.
         """
         entries = Form(form, "data")
-        entries.only(*(entry.name for entry in fields(cls)))
+        entries.only(*(entry.name for entry in fields(cls) if entry.name != "frame"))
         take: dict[str, Callable[[str], Any]] = {
             "sensitive": entries.texts,
             "include_sensitive": entries.flag,

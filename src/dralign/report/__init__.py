@@ -5,7 +5,7 @@ from dralign.tiers import require
 require("dralign.report", "matplotlib", "pandas", "plotly")
 
 from dralign.report.contrasts import contrast_table
-from dralign.report.figures import tradeoff_figure
+from dralign.report.figures import tradeoff_figure, write_figure
 from dralign.report.html import write_report
 from dralign.report.lines import Curve, Curves, line_figure
 from dralign.report.outputs import write_study
@@ -23,6 +23,7 @@ __all__ = [
     "result_table",
     "tradeoff_figure",
     "verdict",
+    "write_figure",
     "write_report",
     "write_study",
 ]

@@ -51,7 +51,7 @@ def write_audit_page(path: Path | str, audit: Form, *, title: str = "Audit") -> 
     Raises:
         StudyError: if the file can't be written.
     """
-    charts = _charts(audit)
+    charts = audit_charts(audit)
     return write_page(
         path,
         "audit",
@@ -76,8 +76,8 @@ def _details(sentences: Sequence[str]) -> str:
     return folded("In detail, in the terms of the paper", told)
 
 
-def _charts(audit: Form) -> "dict[str, go.Figure]":
-    """The charts by key; what there are no figures for has none."""
+def audit_charts(audit: Form) -> "dict[str, go.Figure]":
+    """The charts by key, of what ``Audit.to_dict()`` gave; what has no figures has none."""
     groups = list(audit["groups"])
     layers = audit["influence"]["layers"] if audit["influence"] else []
     charts = {

@@ -1,4 +1,4 @@
-"""Figures for papers and READMEs, as PNG (or any format matplotlib writes, by the ending)."""
+"""Figures for papers and READMEs, as matplotlib figures, and how one becomes a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +20,7 @@ from dralign.report.look import FAINT, LINE, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LOOK: Final[dict[Any, Any]] = {
     "font.size": 9.5,
@@ -35,21 +36,11 @@ _LINE_STYLES = ("-", "--", ":", "-.")
 _COLUMNS = 3  # of panels; more go below
 
 
-def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
-    """Draws average precision against the gap, a panel for each data set and gap.
+def tradeoff_figure(rows: Sequence[Row]) -> "Figure":
+    """Average precision against the gap, a panel for each data set and gap.
 
     A curve joins the points of a method in the order of their weights; bars are 95 % intervals,
     and a grey line steps along the non-dominated rows.
-
-    Args:
-        rows: the rows of a study.
-        path: the file; its ending tells the format (png, svg, pdf).
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        StudyError: if the file can't be written.
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -59,13 +50,25 @@ def tradeoff_figure(rows: Sequence[Row], path: Path | str) -> Path:
         columns = min(max(len(result), 1), _COLUMNS)
         lines = -(-max(len(result), 1) // columns)
         size = (6.4 * columns, 4.6 * lines)
-        figure = Figure(figsize=size, dpi=200, layout="constrained")
+        figure = Figure(figsize=size, dpi=200, layout="constrained", facecolor="white")
         axes = list(figure.subplots(lines, columns, squeeze=False).flat)
         for ax, panel in zip(axes, result, strict=False):
             _panel(ax, panel)
         for ax in axes[len(result) or 1 :]:
             ax.set_axis_off()
-        return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+    return figure
+
+
+def write_figure(figure: "Figure", path: Path | str) -> Path:
+    """Writes a figure of matplotlib; the ending of the path tells the format (png, svg, pdf).
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        OutputError: if the file can't be written.
+    """
+    return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
 
 
 def _panel(ax: "Axes", panel: Panel) -> None:

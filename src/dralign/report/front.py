@@ -3,11 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from dralign.analysis import front
-from dralign.files import write_atomically
 from dralign.metrics import all_measures, gap_measure
 from dralign.metrics.measures import AP_LOSS
 from dralign.report.figures import LOOK
@@ -71,19 +69,12 @@ def recommendation(trained: TrainedFront, chosen: int, max_gap: float | None) ->
     return f"{text}."
 
 
-def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
-    """Draws average precision against the gap on the test rows, the recommended point ringed.
+def front_figure(trained: TrainedFront, chosen: int) -> "Figure":
+    """Average precision against the gap on the test rows, the recommended point ringed.
 
     Args:
         trained: the front.
         chosen: the number of the recommended point.
-        path: the file; its ending tells the format (png, svg, pdf).
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        OutputError: if the file can't be written.
     """
     shown = ShownFront(
         title=data_label(trained.spec),
@@ -95,8 +86,7 @@ def front_figure(trained: TrainedFront, chosen: int, path: Path | str) -> Path:
         figures=tuple(point.record.test for point in trained.points),
         intervals=trained.intervals,
     )
-    figure = front_drawing(shown, chosen)
-    return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+    return front_drawing(shown, chosen)
 
 
 @dataclass(frozen=True)
@@ -137,7 +127,7 @@ def front_drawing(shown: ShownFront, chosen: int) -> "Figure":
     measure, style = gap_measure(shown.measure), method_style(shown.method)
     points = [(one["average_precision"], measure.of(one, shown.gap)) for one in shown.figures]
     with rc_context(LOOK):
-        figure = Figure(figsize=(6.4, 4.6), dpi=200, layout="constrained")
+        figure = Figure(figsize=(6.4, 4.6), dpi=200, layout="constrained", facecolor="white")
         ax: Any = figure.subplots()
         reached = front(points)
         if len(reached) > 1:

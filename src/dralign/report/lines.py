@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dralign.files import write_atomically
 from dralign.report.look import LINE, LINES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _DASHES = ("-", ":", "--", "-.")
 
@@ -44,16 +46,12 @@ class Curves:
     curves: tuple[Curve, ...]
 
 
-def line_figure(panels: Sequence[Curves], path: Path | str) -> Path:
-    """Draws panels beside each other; the ending of ``path`` tells the format.
-
-    Raises:
-        StudyError: if the file can't be written.
-    """
+def line_figure(panels: Sequence[Curves]) -> "Figure":
+    """The panels beside each other."""
     from matplotlib.figure import Figure
 
     size = (5.6 * len(panels), 4.4)
-    figure = Figure(figsize=size, dpi=160, layout="constrained")
+    figure = Figure(figsize=size, dpi=160, layout="constrained", facecolor="white")
     axes = figure.subplots(1, len(panels), squeeze=False).flat
     for ax, panel in zip(axes, panels, strict=True):
         for curve in panel.curves:
@@ -72,4 +70,4 @@ def line_figure(panels: Sequence[Curves], path: Path | str) -> Path:
         ax.grid(color=LINE)
         if ax.get_lines():
             ax.legend(fontsize=8, frameon=False)
-    return write_atomically(path, lambda file: figure.savefig(file, facecolor="white"))
+    return figure

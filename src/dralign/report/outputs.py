@@ -9,7 +9,7 @@ from dralign.data.source import Overview
 from dralign.errors import OptionError, unknown
 from dralign.files import write_atomically
 from dralign.report.contrasts import contrasts_as_csv, contrasts_as_json
-from dralign.report.figures import tradeoff_figure
+from dralign.report.figures import tradeoff_figure, write_figure
 from dralign.report.html import write_report
 from dralign.report.tables import result_table
 from dralign.study import TrialRecord
@@ -80,8 +80,8 @@ def write_study(
         "html": lambda path: write_report(
             path, records, rows, comparisons=comparisons, title=title, overview=overview
         ),
-        "png": lambda path: tradeoff_figure(rows, path),
-        "svg": lambda path: tradeoff_figure(rows, path),
+        "png": lambda path: write_figure(tradeoff_figure(rows), path),
+        "svg": lambda path: write_figure(tradeoff_figure(rows), path),
         "md": text(table.to_markdown),
         "tex": text(table.to_latex),
         "csv": text(lambda: contrasts_as_csv(comparisons, rows)),

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dralign.analysis import Interval, Row
 from dralign.gaps import gap_type
@@ -17,6 +17,9 @@ from dralign.report.labels import (
     varying_settings,
     weight_text,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MOST_NAMED: Final = 6  # settings in a line
 MARK = "*"
@@ -195,6 +198,54 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
         for index, row in enumerate(rows)
     )
     return ResultTable(header, cells, _caption(rows, data, gaps))
+
+
+def figures_table(rows: Sequence[Row]) -> "pd.DataFrame":
+    """The same rows as numbers, for one's own use: every interval is a mean and a half-width.
+
+    Returns:
+        A DataFrame with ``method``, ``fairness_weight`` and ``alignment_weight`` (NaN where a
+        method has none, as found under a gap bound), the settings that differ, ``n`` seeds, the
+        figures of the result table by the names of the measures, ``bound_met`` of n seeds where
+        there is a bound, and ``non_dominated``.
+    """
+    import pandas as pd
+
+    varying = varying_settings([row.spec for row in rows])
+    bounded = any(row.bound_met is not None for row in rows)
+    return pd.DataFrame(
+        {
+            "method": row.spec.method,
+            **_weights_of(row),
+            **{name: getattr(row.spec, name) for name in varying},
+            "n": row.n,
+            **_both(**{measure.name: row.figures[measure.name] for measure in _columns()}),
+            **({"bound_met": row.bound_met} if bounded else {}),
+            **_both(similarity=row.similarity, seconds=row.seconds),
+            "non_dominated": row.non_dominated,
+        }
+        for row in rows
+    )
+
+
+def _both(**intervals: Interval) -> dict[str, float]:
+    """The two columns of each interval."""
+    return {
+        f"{name}{ending}": value
+        for name, one in intervals.items()
+        for ending, value in (("", one.mean), ("_half_width", one.half_width))
+    }
+
+
+def _weights_of(row: Row) -> dict[str, float]:
+    """Lambda and beta as numbers."""
+    names = ("fairness_weight", "alignment_weight")
+    own = {name: getattr(row.spec, name) if row.spec.uses(name) else math.nan for name in names}
+    if row.found_weight.n:
+        share = dict(method_type(row.spec.method).scaled).get("alignment_weight", math.nan)
+        found = row.found_weight.mean
+        own = dict(zip(names, (found, share * found), strict=True))
+    return own
 
 
 def _columns() -> list[Measure]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dralign.report import Curve, Curves, line_figure
+from dralign.report import Curve, Curves, line_figure, write_figure
 from dralign.reproduce.entry import Reproduction, printed
 from dralign.reproduce.results import DP, EO, Results, Values, mean, reading, shown
 
@@ -94,13 +94,13 @@ def draw_fig4(results: Results, path: Path) -> Path:
             label = "" if dash else f"c{width}, layer {1 + LAYERS.index(layer)}"
             layers.append(Curve(label, _points(results, form, layer, "gap", width), colour, dash))
     y = "similarity of the rationales"
-    return line_figure(
+    figure = line_figure(
         [
             Curves("(a) sum over layers; dotted: clamped", "lambda", y, tuple(sums)),
             Curves("(b) layers, FairReg; dotted: clamped", "lambda", y, tuple(layers)),
-        ],
-        path,
+        ]
     )
+    return write_figure(figure, path)
 
 
 def _points(

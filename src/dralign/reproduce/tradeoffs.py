@@ -99,6 +99,6 @@ def _lines(rows: Sequence[Row]) -> tuple[tuple[str, ...], ...]:
 
 
 def _draw(rows: Sequence[Row], path: Path) -> Path:
-    from dralign.report import tradeoff_figure
+    from dralign.report import tradeoff_figure, write_figure
 
-    return tradeoff_figure(rows, path)
+    return write_figure(tradeoff_figure(rows), path)

@@ -1,29 +1,59 @@
 """The trials of a comparison: methods x fairness weights x seeds on one dataset."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from dralign.data import DataSource
 from dralign.errors import OptionError
 from dralign.gaps import resolve_gap
-from dralign.methods import method_type, method_types, used_options
+from dralign.methods import (
+    method_settings,
+    method_type,
+    method_types,
+    used_options,
+)
+from dralign.methods.shared import GAP
+from dralign.settings import Setting
 from dralign.study.spec import COMMON, TrialSpec
+from dralign.training.settings import BOUND_MEASURE
+
+# What is compared where nothing else is asked for.
+METHODS: Final = ("erm", "oversample", "gap", "dralign")
+WEIGHTS: Final = (0.2, 0.4)
+SEEDS: Final = 3
+ALL: Final = "all"  # in the place of names: every method that supports the gap
+# Given in other ways: several at once, or by the doors that take one of them.
+_NOT_SHARED: Final = ("fairness_weight", "seed", "readings", "bound_measure")
+
+
+def shared_settings() -> dict[str, Setting]:
+    """The settings that every door takes that compares or trains, by name."""
+    every = {**{setting.name: setting for setting in COMMON}, **method_settings()}
+    return {name: setting for name, setting in every.items() if name not in _NOT_SHARED}
+
+
+def bounded_by(settings: Mapping[str, Any], measure: str | None) -> dict[str, Any]:
+    """The settings; a gap bound among them is meant in the measure that judges, if one is given."""
+    if measure is None or settings.get("gap_bound") is None:
+        return dict(settings)
+    return {**settings, BOUND_MEASURE.name: BOUND_MEASURE.checked(measure)}
 
 
 def compared_trials(
     source: DataSource,
-    methods: Iterable[str],
+    methods: Iterable[str] | str = METHODS,
     *,
-    weights: Sequence[float] = (),
-    seeds: int = 3,
+    weights: Sequence[float] | None = None,
+    seeds: int = SEEDS,
     settings: Mapping[str, Any] | None = None,
 ) -> list[TrialSpec]:
     """One trial for each setting of each method and each seed.
 
     Args:
         source: the data.
-        methods: their names.
-        weights: fairness weights, for methods that have one; under a gap bound they are found.
+        methods: their names; ``"all"`` for those that support the gap.
+        weights: fairness weights, for methods that have one; None for ``WEIGHTS``. Under a gap
+            bound they are found.
         seeds: 0, 1, ..., as many for each setting.
         settings: others, by name; a method that does not use one goes without it.
 
@@ -31,14 +61,25 @@ def compared_trials(
         The trials, those of one setting beside one another.
 
     Raises:
-        OptionError: if a name is not known, a setting can't be, or there is no seed.
+        OptionError: if a name is not known, a setting can't be, there is no seed, or weights are
+            given beside a gap bound.
+        DataError: if the data are read, to know the methods, and can't be.
     """
+    settings = settings or {}
     if seeds < 1:
         raise OptionError(f"seeds: expected at least 1, got {seeds}")
+    if weights is not None and settings.get("gap_bound") is not None:
+        raise OptionError(
+            "weights and gap_bound: the bound finds the weight; give one or the other"
+        )
+    names = (methods,) if isinstance(methods, str) else tuple(methods)
+    if names == (ALL,):
+        gap = settings.get(GAP.name, GAP.default)
+        names = tuple(methods_for(gap, n_classes=source.load(0).n_classes))
     return [
         TrialSpec(source, **setting, seed=seed)
-        for name in methods
-        for setting in _settings(name, weights, settings or {})
+        for name in names
+        for setting in _settings(name, WEIGHTS if weights is None else weights, settings)
         for seed in range(seeds)
     ]
 

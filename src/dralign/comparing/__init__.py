@@ -1,0 +1,10 @@
+"""Methods compared on one dataset, from Python: a function and its result."""
+
+from dralign.tiers import require
+
+require("dralign.comparing", "joblib", "matplotlib", "pandas", "plotly", "scipy")
+
+from dralign.comparing.result import MethodComparison
+from dralign.comparing.running import compare
+
+__all__ = ["MethodComparison", "compare"]
