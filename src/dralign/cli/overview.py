@@ -2,16 +2,18 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from dralign.artifact import save_or_rescue
 from dralign.cli.console import say
 from dralign.data import Dataset, DataSource
 from dralign.data.source import Overview
 from dralign.errors import DralignWarning, StudyError
 from dralign.files import is_file, read_whole, write_atomically
 from dralign.forms import Form, parse_json, shown, to_json
-from dralign.study.network import FEWEST_SHOWN
+from dralign.study.network import FEWEST_SHOWN, TrainedNetwork
 
 KEPT_IN: Final = "overview.json"  # beside the ledger of a study
 LARGEST: Final = 2**20  # bytes of it
@@ -62,6 +64,18 @@ def keep_overview(folder: Path, overview: Overview) -> None:
     """
     text = to_json(overview._asdict(), indent=1)
     write_atomically(folder / KEPT_IN, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def keep_network(trained: TrainedNetwork, overview: Overview, out: Path) -> Path:
+    """Saves a network with what its data hold, and warns of its decisions; the folder.
+
+    What is doubtful about the data names rare values, which a saved network does not tell.
+    """
+    training = {**trained.artifact.training, "overview": list(overview.lines)}
+    folder = save_or_rescue(replace(trained.artifact, training=training), out)
+    for note in trained.notes:
+        warnings.warn(note, DralignWarning, stacklevel=2)
+    return folder
 
 
 def kept_overview(folder: Path) -> Overview | None:

@@ -16,6 +16,7 @@ from dralign.report.labels import (
     curve_label,
     method_style,
     setting_text,
+    tells,
     weight_text,
 )
 from dralign.report.look import BELOW, FAINT, GRID, LAYOUT, SOFT, TEXT, faint
@@ -290,7 +291,7 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
         *(
             (name.replace("_", " "), setting_text(getattr(row.spec, name)))
             for name in varying
-            if row.spec.uses(name)
+            if tells(row.spec, name)
         ),
         ("seeds", ", ".join(map(str, row.seeds))),
         *(
