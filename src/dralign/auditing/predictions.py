@@ -88,7 +88,7 @@ def audit_predictions(
         rng=np.random.default_rng(seed),
         cells=large_cells(label, group, min_group_size),
         favourable=meaning.favourable,
-        threshold=threshold,
+        thresholds=[threshold] * len(names),
     )
     notes = [f"{left_out} rows of no group take no part"] if left_out else []
     if line := withheld_line(withheld, label, group, names, min_group_size):

@@ -78,11 +78,11 @@ def figures(
     group: Codes,
     cells: Codes,
     n_groups: int,
-    threshold: float = THRESHOLD,
+    thresholds: Sequence[float],
     weight: Floats | None = None,
 ) -> dict[str, float]:
     """``evaluate``, with the gaps that condition on the label over large cells alone."""
-    limits = None if threshold == THRESHOLD else [threshold] * n_groups
+    limits = None if {*thresholds} <= {THRESHOLD} else thresholds
     how: dict[str, Any] = {"n_groups": n_groups, "thresholds": limits, "sample_weight": weight}
     result = evaluate(label, prob, group, **how)
     if not np.array_equal(cells, group):
