@@ -106,8 +106,24 @@ def test_compare_says_how_to_train_the_setting_it_names_and_how_groups_fare(
     assert [line.split(":")[0] for line in told] == [f"group {g}" for g in sorted(NAMES)]
     page = (tmp_path / "study" / "report.html").read_text()
     assert re.search(r"<h2>The groups at (erm|dralign λ 0.3, β 0.03), seed 0</h2>", page)
+    [every] = re.findall(
+        r"<summary>The groups at every setting</summary>.*?</details>", page, re.DOTALL
+    )
+    head, *lines = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in every.split("<tr")[1:]]
+    told = pd.DataFrame(lines, columns=head)
+    settings = ["erm, seed 0", "dralign λ 0.3, β 0.03, seed 0"]
+    assert list(zip(told["setting"], told["group"], strict=True)) == [
+        (setting, group) for setting in settings for group in sorted(NAMES)
+    ]
     assert main([*command, "--json"]) == 0
     [best] = json.loads(capsys.readouterr().out)["best"]
+    named = told[told["setting"] == f"{best['name']}, seed 0"]
+    for key, name in (("rows", "test rows"), ("selection_rate", "selected")):
+        assert list(named[name].astype(float)) == pytest.approx(
+            [one[key] for one in best["groups"]], abs=5e-4
+        )
+    rates = [one["positives"] / one["rows"] for one in best["groups"]]
+    assert list(named["base rate"].astype(float)) == pytest.approx(rates, abs=5e-4)
     words = shlex.split(best["command"])
     assert line.endswith(best["command"])
     assert ("--layers" in words) == (best["spec"]["method"] == "dralign")

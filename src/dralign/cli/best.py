@@ -69,7 +69,7 @@ def best_settings(
             row_name(row, panel),
             row.spec,
             row.fingerprint,
-            groups_of(row, records, overview.groups),
+            groups_of([row], records, overview.groups)[0],
             training_command(typed, row.spec, rule),
         )
         for panel in panels(rows)

@@ -197,10 +197,9 @@ def layer_chart(panel: Panel) -> "go.Figure":
     from plotly.subplots import make_subplots
 
     every = list(dict.fromkeys(name for row in panel.rows for name, _ in row.layer_similarity))
-    numbers = {name: number for number, name in enumerate(every, start=1)}
     layers = [name for name in every if not _always_one(panel, name)]
-    titles = [f"layer {numbers[name]} ({chart_text(shown(name))})" for name in layers]
-    alike = ", ".join(str(numbers[name]) for name in every if name not in layers)
+    titles = [chart_text(f"layer {shown(name)}") for name in layers]
+    alike = chart_text(shown(", ".join(name for name in every if name not in layers)))
     total = f"all layers, added up{f' (layer {alike}: always 1)' if alike else ''}"
     n_rows = -(-(len(layers) + 1) // _COLUMNS)
     height = 110 + 250 * n_rows
