@@ -134,7 +134,7 @@ def audit(
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * size)))
     options = {"n_splits": n_splits, "n_bootstrap": n_bootstrap, "top": top}
     options |= {"seed": seed, "min_group_size": min_group_size}
-    _check_options(**options, batch_rows=batch_rows)
+    check_options(**options, batch_rows=batch_rows)
     inner = original(given.model)
     chosen = select_layers(inner, layers)
     covered = coverage_of(inner, chosen)
@@ -166,7 +166,7 @@ def audit(
             _named_inputs(meaning, network),
             options,
         )
-        notes = notes_on_rows(network, names, withheld, left_out)
+        notes = notes_on_rows(network, names, withheld, left_out, positive=meaning.positive)
     notes += [str(covered)] if covered.left_out else []
     notes += [WEIGHTED] if rows.weight is not None else []
     provenance = {**result.provenance, "coverage": covered.share}
@@ -348,12 +348,14 @@ def _without(
         return what_if(network, removable, rng=rng, report=report)
 
 
-def _check_options(**given: int) -> None:
-    """Checks the numbers.
+def check_options(**given: object) -> None:
+    """Checks options that are whole numbers, by their names in ``LEAST``.
 
     Raises:
-        OptionError: if one is out of range.
+        OptionError: if one is none, or out of range.
     """
-    for name, least in LEAST.items():
-        if given[name] < least:
-            raise OptionError(f"{name}: expected at least {least}, got {given[name]}")
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise OptionError(f"{name}: expected a whole number, got {value!r}")
+        if value < LEAST[name]:
+            raise OptionError(f"{name}: expected at least {LEAST[name]}, got {value!r}")

@@ -14,13 +14,19 @@ ENOUGH_SPLITS: Final = 200
 
 
 def notes_on_rows(
-    network: Network, names: Sequence[str], withheld: Sequence[str], left_out: int
+    network: Network,
+    names: Sequence[str],
+    withheld: Sequence[str],
+    left_out: int,
+    *,
+    positive: str,
 ) -> list[str]:
     """Which rows take no part, what is withheld, and whether all get the same decision."""
     notes = [f"{left_out} rows of no group take no part"] if left_out else []
     label, group = network.rows.label.cpu().numpy(), network.rows.group.cpu().numpy()
     of_two = slice(0 if network.n_classes > 2 else None)  # no figure of classes is at a label
-    if line := withheld_line(withheld, label[of_two], group[of_two], names, network.least):
+    at_labels = (label[of_two], group[of_two], names)
+    if line := withheld_line(withheld, *at_labels, least=network.least, positive=positive):
         warnings.warn(line, DralignWarning, stacklevel=3)
         notes.append(line)
     prob = network.probabilities(network.tensors)

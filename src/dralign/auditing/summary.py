@@ -106,11 +106,12 @@ def _decisions(
         by_label = sorted(ordered, key=lambda one: one.figures["base_rate"].value)
         low, high = by_label[0], by_label[-1]
     label = "Label 1" if meaning.positive == "1" else f"The label {meaning.positive!r}"
+    unit, again = ("weight", "that") if weighted else ("rows", "those")
     yield (
         f"{spread}, on probabilities {_interval(outcomes.gaps['soft_demographic_parity'])}. "
         f"{label} makes up {_share(high.figures['base_rate'])} of the "
-        f"{'weight' if weighted else 'rows'} of {high.group!r} and "
-        f"{_share(low.figures['base_rate'])} of those of {low.group!r}."
+        f"{unit} of {high.group!r} and {_share(low.figures['base_rate'])} of {again} of "
+        f"{low.group!r}."
     )
     yield from _level(outcomes, meaning)
 

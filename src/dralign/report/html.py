@@ -276,9 +276,11 @@ def _every_group(
     result: Sequence[Panel], records: Sequence[TrialRecord], overview: Overview | None
 ) -> str:
     """The groups of the test rows under every setting, folded; if their names are known."""
-    head, body, marks = ["setting", "group", "test rows", *_GROUP_FIGURES.values()], [], []
-    for index, panel in enumerate(result) if overview else ():
-        of_rows = groups_of(panel.rows, records, overview.groups)
+    names = overview.groups if overview else ()
+    body: list[list[str]] = []
+    marks: list[str] = []
+    for index, panel in enumerate(result if names else ()):
+        of_rows = groups_of(panel.rows, records, names)
         for row, groups in zip(panel.rows, of_rows, strict=True):
             name = escape(f"{row_name(row, panel)}, seed {row.spec.seed}")
             body += [[name, escape(shown(one["group"])), *_rates(one)] for one in groups]
@@ -287,6 +289,7 @@ def _every_group(
     if not body:
         return ""
     name = "The groups at every setting"
+    head = ["setting", "group", "test rows", *_GROUP_FIGURES.values()]
     cells = scrolled(table(head, body, marks=marks), name)
     return folded(name, f"<p>{_EVERY_GROUP}</p>{cells}")
 
