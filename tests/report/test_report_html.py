@@ -269,3 +269,13 @@ def test_filters_leave_what_was_chosen_in_charts_and_tables(tmp_path):
         "rows": "erm oversample dralign",
         "panels": "1 1",
     }
+
+
+def test_learning_curves_of_precision_and_gap_span_at_least_a_twentieth_and_stay_inside(tmp_path):
+    chart = json.loads(Page(written(tmp_path)[1]).scripts[1])["chart-0-2"]
+    for axis, name in (("yaxis", "y"), ("yaxis2", "y2")):
+        low, high = chart["layout"][axis]["range"]
+        assert high - low >= 0.05 - 1e-9
+        own = [trace["y"] for trace in chart["data"] if trace.get("yaxis", "y") == name]
+        assert own
+        assert all(low <= value <= high for values in own for value in values)

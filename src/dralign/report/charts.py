@@ -186,6 +186,10 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
                 )
     figure.update_xaxes(title={"text": "epoch", "standoff": 2}, **GRID)
     figure.update_yaxes(**GRID)
+    for column, key in enumerate(_FIGURES[:2], start=1):  # small differences should look small
+        own = [one for row in panel.rows for one in getattr(curves[row.setting], key)]
+        means = [Interval(one.mean, math.nan, one.n) for one in own]
+        figure.update_yaxes(range=axis_range(means, least=LEAST_SPAN), row=1, col=column)
     return _look(figure, height=420, entries=len(panel.curves()))
 
 
