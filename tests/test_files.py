@@ -13,6 +13,7 @@ from dralign.files import (
     locked,
     read_whole,
     remove_left,
+    try_output,
     write_atomically,
     write_folder,
 )
@@ -146,3 +147,11 @@ def test_a_lock_has_one_holder_and_goes_with_it(tmp_path):
             assert not second
     with locked(tmp_path / "lock") as again:
         assert again
+
+
+def test_trying_an_output_leaves_no_folder_that_was_not_there(tmp_path):
+    (tmp_path / "there").mkdir()
+    for path in ("new/inner/net", "there/net", "there/new/net"):
+        try_output(tmp_path / path)
+    assert names(tmp_path) == ["there"]
+    assert names(tmp_path / "there") == []

@@ -14,7 +14,7 @@ if (
     del sys.path[0]
 
 from dralign.errors import DralignError
-from dralign.interrupts import hear_interrupts, silence_interrupts
+from dralign.interrupts import INTERRUPTED, hear_interrupts, silence_interrupts
 
 
 def main() -> int:
@@ -26,10 +26,15 @@ def main() -> int:
     # Nor do the processes that are started from here, which Python may start in ways of its own.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     silence_interrupts()
+    code = INTERRUPTED
     try:
-        return _run()
+        code = _run()
     finally:
-        hear_interrupts()
+        if code == INTERRUPTED:
+            silence_interrupts()  # impatient people press it twice, and the process is ending
+        else:
+            hear_interrupts()
+    return code
 
 
 def _run() -> int:

@@ -112,12 +112,22 @@ def check_output(
 def try_output(path: Path | str) -> None:
     """Finds out whether something can be written under this name, by making its scratch folder.
 
+    Folders that had to be made for it are gone again afterwards.
+
     Raises:
         OutputError: if it can't.
     """
     path = Path(path)
-    with _refusals_of(path), _scratch(path) as scratch:
-        (scratch / "probe").write_bytes(b"\0")
+    made: list[Path] = []
+    try:
+        with _refusals_of(path):
+            made = [folder for folder in path.parents if not folder.exists()]
+            with _scratch(path) as scratch:
+                (scratch / "probe").write_bytes(b"\0")
+    finally:
+        for folder in made:  # the innermost first
+            with suppress(OSError):  # another process has written into it
+                folder.rmdir()
 
 
 def is_same(one: Path | str, other: Path | str) -> bool:

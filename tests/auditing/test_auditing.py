@@ -512,6 +512,11 @@ BAD = {
     "names": (lambda: spoilt(group_names=["a"]), GroupError, "expected 2 names"),
     "label": (lambda: spoilt(label=torch.full((40,), 2)), DataError, "expected 0 to 1"),
     "splits": (lambda: spoilt(n_splits=3), OptionError, "n_splits: expected at least 20"),
+    "half a draw": (
+        lambda: spoilt(n_bootstrap=20.5),
+        OptionError,
+        "n_bootstrap: expected a whole number, got 20.5",
+    ),
     "layer": (lambda: spoilt(layers=["9"]), ModelError, "no layer '9'"),
     "sample": (lambda: spoilt(sample=1), OptionError, "sample: expected at least 2"),
 }  # fmt: skip

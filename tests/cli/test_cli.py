@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from dralign.artifact import load_artifact
 from dralign.cli import main
 from dralign.methods import method_names
 
@@ -104,13 +106,80 @@ def test_compare_says_how_to_train_the_setting_it_names_and_how_groups_fare(
     assert [line.split(":")[0] for line in told] == [f"group {g}" for g in sorted(NAMES)]
     page = (tmp_path / "study" / "report.html").read_text()
     assert re.search(r"<h2>The groups at (erm|dralign λ 0.3, β 0.03), seed 0</h2>", page)
+    [every] = re.findall(
+        r"<summary>The groups at every setting</summary>.*?</details>", page, re.DOTALL
+    )
+    head, *lines = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row) for row in every.split("<tr")[1:]]
+    told = pd.DataFrame(lines, columns=head)
+    settings = ["erm, seed 0", "dralign λ 0.3, β 0.03, seed 0"]
+    assert list(zip(told["setting"], told["group"], strict=True)) == [
+        (setting, group) for setting in settings for group in sorted(NAMES)
+    ]
     assert main([*command, "--json"]) == 0
     [best] = json.loads(capsys.readouterr().out)["best"]
+    named = told[told["setting"] == f"{best['name']}, seed 0"]
+    for key, name in (("rows", "test rows"), ("selection_rate", "selected")):
+        assert list(named[name].astype(float)) == pytest.approx(
+            [one[key] for one in best["groups"]], abs=5e-4
+        )
+    rates = [one["positives"] / one["rows"] for one in best["groups"]]
+    assert list(named["base rate"].astype(float)) == pytest.approx(rates, abs=5e-4)
     words = shlex.split(best["command"])
     assert line.endswith(best["command"])
     assert ("--layers" in words) == (best["spec"]["method"] == "dralign")
     assert main([*words[1:], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["groups"] == best["groups"]
+
+
+@pytest.mark.parametrize("settings", [["--weights", "0.3"], ["--gap-bound", "0.01"]])
+def test_compare_keeps_the_network_that_its_printed_command_trains(
+    settings, people, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    command = ["compare", *own(people), "--out", "study", "--seeds=1", "--jobs", "1", *QUICK]
+    command += ["--methods", "erm,gap", *settings, "--save", "best"]
+    assert main(command) == 0
+    err = capsys.readouterr().err.splitlines()
+    [line] = [line for line in err if line.startswith("to train and keep it: ")]
+    [kept] = [line for line in err if line.startswith(f"written: {Path('study', 'best')}")]
+    assert re.fullmatch(r".*, the network of (erm|gap( λ 0\.3)?), seed 0", kept)
+    assert main([*shlex.split(line.partition(": ")[2])[1:]]) == 0
+    ours, theirs = (load_artifact(folder) for folder in (Path("study", "best"), Path("net")))
+    assert torch.equal(ours.predict_proba(table()), theirs.predict_proba(table()))
+    assert ours.training["test"] == theirs.training["test"]
+    assert ours.training["overview"] == theirs.training["overview"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--save", "worst"], "unknown network for --save 'worst'; known: best"),
+        (["--save", "best", "--methods", "gap"], "--save: the best setting is told beside erm"),
+        (["--save", "best", "--methods", "erm"], "--save: the best setting is told beside erm"),
+        (["--save", "best"], "best: exists and is not a saved network; choose another folder"),
+    ],
+)
+def test_a_network_that_compare_can_not_keep_is_refused_before_the_trials(
+    options, message, people, tmp_path, capsys
+):
+    other = tmp_path / "study" / "best" / "notes.txt"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    command = ["compare", *own(people), "--out", str(tmp_path / "study"), *QUICK]
+    assert message in failure([*command, *options], capsys)
+    assert not (tmp_path / "study" / "study.sqlite").exists()
+    assert other.read_text() == "mine"
+
+
+def test_compare_without_a_verdict_says_that_it_keeps_no_network(people, tmp_path, capsys):
+    test = tmp_path / "test.csv"
+    rows = table()
+    rows[rows["loan"] == "refused"].to_csv(test, index=False)  # there is no precision of these
+    command = ["compare", *own(people), "--test", str(test), "--methods", "erm,gap"]
+    command += ["--out", str(tmp_path / "study"), "--seeds=1", "--jobs", "1", *QUICK]
+    assert main([*command, "--save", "best"]) == 1
+    assert "--save: nothing is kept, as no verdict names a setting" in capsys.readouterr().err
+    assert not (tmp_path / "study" / "best").exists()
 
 
 @pytest.mark.parametrize(

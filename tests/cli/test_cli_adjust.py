@@ -168,3 +168,23 @@ def test_a_forged_network_by_group_is_refused(tmp_path):
             json.dump(form, file)
         with pytest.raises(ArtifactError, match=r"'shifts' are for|format version 2|2 numbers"):
             load_artifact("forged")
+
+
+def test_intervals_of_the_test_rows_hold_the_figures_and_are_printed(capsys):
+    command = ["adjust", "net", "people.csv", "--max-gap", "0.1", "--out", "again"]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    keys = {"average_precision": "average_precision", "base_rate": "base_rate_demographic_parity"}
+    for name in ("before", "after"):
+        assert told["intervals"][name].keys() == keys.keys()
+        for measure, key in keys.items():
+            low, high = told["intervals"][name][measure]
+            assert low < high
+            assert low <= told[name][key] <= high
+    assert main(command) == 0
+    lines = capsys.readouterr().err.splitlines()
+    [line] = [
+        line for line in lines if line.startswith("95 % intervals over test rows drawn anew, a")
+    ]
+    low, high = told["intervals"]["after"]["base_rate"]
+    assert line.endswith(f"base-rate gap {low:.3f} to {high:.3f}")

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from dralign.artifact import load_artifact
 from dralign.cli import main
 
 QUICK = ["--epochs", "2", "--iterations", "10", "--hidden", "8", "--batch-size", "20"]
@@ -299,3 +300,58 @@ def test_sensitive_columns_of_numbers_may_be_inputs(folder, capsys):
     assert main(own(table="coded.csv")) == 2
     assert "x has 1 columns" in capsys.readouterr().err
     assert main([*own(table="coded.csv"), "--include-sensitive", "--json"]) == 0
+
+
+def test_an_audit_decides_where_the_saved_network_does_and_says_so(net, capsys):
+    train = ["train", "people.csv", "--label", "loan", "--positive", "granted", *QUICK]
+    train += ["--sensitive", "region", "--threshold", "0.61", "--out", "strict"]
+    assert main(train) == 0
+    capsys.readouterr()
+    assert main(["audit", "strict", "people.csv", "--out", "audit.html", *FEW]) == 0
+    assert "Decided positive from a probability of 0.61 on" in capsys.readouterr().out
+    assert "positive from a probability of 0.61 on" in Path("audit.html").read_text()
+    form = {}
+    for name in ("strict", net):
+        assert main(["audit", name, "people.csv", "--all-rows", "--json", *FEW]) == 0
+        form[name] = json.loads(capsys.readouterr().out)
+    assert form["strict"]["provenance"]["threshold"] == 0.61
+    rows = people()
+    prob = load_artifact("strict").predict_proba(rows).double()
+    for name, threshold in (("strict", 0.61), (net, 0.5)):
+        rates = {
+            region: float(
+                (prob[(rows["region"] == region).to_numpy()] >= threshold).double().mean()
+            )
+            for region in ("north", "south")
+        }
+        own = form[name]["outcomes"]
+        for group in own["groups"]:
+            figure = group["figures"]["selection_rate"]["value"]
+            assert figure == pytest.approx(rates[group["group"]])
+        gap = abs(rates["north"] - rates["south"])
+        assert own["gaps"]["hard_demographic_parity"]["value"] == pytest.approx(gap)
+        [whole, *_] = form[name]["what_if"]
+        assert whole["figures"]["hard_demographic_parity"] == pytest.approx(gap)
+    assert form["strict"]["outcomes"] != form[net]["outcomes"]
+
+
+def test_an_audit_decides_by_the_thresholds_of_the_groups(folder, capsys):
+    train = ["train", "people.csv", "--label", "loan", "--positive", "granted", *QUICK]
+    train += ["--sensitive", "region", "--method", "thresholds", "--out", "cut"]
+    assert main(train) == 0
+    capsys.readouterr()
+    audit = ["audit", "cut", "people.csv", "--all-rows", *FEW]
+    assert main([*audit, "--json"]) == 0
+    form = json.loads(capsys.readouterr().out)
+    network, rows = load_artifact("cut"), people()
+    assert form["provenance"]["threshold"] == dict(
+        zip(network.group_names, network.thresholds, strict=True)
+    )
+    decided = network.decide(rows, network.predict_proba(rows)).numpy()
+    for group in form["outcomes"]["groups"]:
+        own = decided[(rows["region"] == group["group"]).to_numpy()]
+        assert group["figures"]["selection_rate"]["value"] == pytest.approx(own.mean())
+    assert main(audit) == 0
+    assert "Decided positive from a probability of" in capsys.readouterr().out
+    assert main([*audit, "--sensitive", "class"]) == 2
+    assert "it decides by the groups of 'region'; audit it without" in capsys.readouterr().err

@@ -69,7 +69,7 @@ def test_an_interrupted_training_names_its_checkpoints_only_if_there_are_any(
     assert main(command) == 130
     assert last_line(capsys) == "dralign: error: interrupted; no network was written"
     monkeypatch.undo()
-    fail_with(monkeypatch, "cli.train", "save_or_rescue", KeyboardInterrupt)
+    fail_with(monkeypatch, "cli.overview", "save_or_rescue", KeyboardInterrupt)
     assert main(command) == 130
     expected = f"dralign: error: interrupted; the same command continues from {kept}"
     assert last_line(capsys) == expected
@@ -103,6 +103,45 @@ def test_another_error_is_a_bug_and_shows_where_it_is(monkeypatch):
     fail_with(monkeypatch, "artifact", "load_artifact", RuntimeError("a bug"))
     with pytest.raises(RuntimeError, match="a bug"):
         main(["predict", "net", "people.csv"])
+
+
+HELD = """
+import signal, sys, time
+from dralign.__main__ import main
+import dralign.artifact, dralign.cli
+
+def wait(*given):
+    try:
+        print("working", flush=True)
+        time.sleep(60)
+    finally:
+        print("leaving", flush=True)
+
+def tell(line, own=dralign.cli._tell):
+    own(line)
+    print("told", flush=True)
+    time.sleep(60)
+
+dralign.artifact.load_artifact, dralign.cli._tell = wait, tell
+sys.argv = ["dralign", "predict", "net", "people.csv"]
+sys.exit(main())
+"""
+
+
+def test_a_second_ctrl_c_while_the_first_is_told_of_ends_it_without_a_traceback():
+    process = interrupts.start(
+        [sys.executable, "-c", HELD],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "working\n"
+    process.send_signal(signal.SIGINT)
+    assert [process.stdout.readline() for _ in range(2)] == ["leaving\n", "told\n"]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=50)
+    assert (process.returncode, errors) == (130, f"dralign: error: {NOTHING}\n")
 
 
 STUB = "import time; print('loading', flush=True); time.sleep(60)"

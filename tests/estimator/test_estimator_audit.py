@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 import dralign
-from dralign.errors import DataError, GroupError, ModelError
+from dralign.errors import DataError, GroupError, ModelError, OptionError
 
 FEW = {"n_splits": 20, "n_bootstrap": 20}
 QUICK = {"epochs": 1, "iterations": 5, "hidden": 6, "depth": 1, "random_state": 0}
@@ -49,6 +49,29 @@ def test_the_audit_of_a_classifier_is_that_of_its_network_and_codes(people, fitt
     decided = fitted.predict(x) == "yes"
     rate = ours.outcomes.groups[0].figures["selection_rate"].value
     assert rate == pytest.approx(decided[region == "north"].mean())
+
+
+def test_a_classifier_is_audited_where_it_decides_and_a_threshold_that_is_given_goes_first(people):
+    x, y, region = people
+    fitted = dralign.DRAlignClassifier(**QUICK, threshold="base-rate")
+    fitted.fit(x, y, sensitive_features=region)
+    few = {**FEW, "parts": ["outcomes"], "sensitive_features": region}
+    prob = fitted.predict_proba(x)[:, 1]
+    for threshold, limits in (
+        (None, {"north": fitted.threshold_, "south": fitted.threshold_}),
+        (0.4, {"north": 0.4, "south": 0.4}),
+        ({"south": 0.6, "north": 0.4}, {"north": 0.4, "south": 0.6}),
+    ):
+        given = {} if threshold is None else {"threshold": threshold}
+        for group in dralign.audit(fitted, x, y, **few, **given).outcomes.groups:
+            rate = (prob[region == group.group] >= limits[group.group]).mean()
+            assert group.figures["selection_rate"].value == pytest.approx(rate)
+    for threshold, message in (
+        (1.5, "threshold: expected a number from 0 to 1, got 1.5"),
+        ({"north": 0.5}, "threshold: group 'south' has none"),
+    ):
+        with pytest.raises(OptionError, match=message):
+            dralign.audit(fitted, x, y, **few, threshold=threshold)
 
 
 def test_parity_scores_of_a_classifier_name_the_groups(people, fitted):

@@ -166,7 +166,7 @@ def test_a_layer_whose_similarity_is_always_one_has_no_field_and_is_named(tmp_pa
     ]
     chart = json.loads(Page(written(tmp_path, found)[1]).scripts[1])["chart-0-1"]
     titles = [one["text"] for one in chart["layout"]["annotations"]]
-    assert titles == ["layer 1 (0)", "layer 2 (2)", "all layers, added up (layer 3: always 1)"]
+    assert titles == ["layer 0", "layer 2", "all layers, added up (layer 4: always 1)"]
 
 
 def test_colours_are_of_a_form_that_every_release_of_plotly_takes(tmp_path):
@@ -205,7 +205,7 @@ def test_everything_that_comes_from_data_is_escaped(tmp_path):
     assert not any(call in script for script in page.scripts for call in ("alert('own')", "<u>2"))
     charts = "".join(page.scripts[1:])
     for name in ("&lt;/script&gt;&lt;script&gt;alert(4)", "&lt;u&gt;2&lt;/u&gt;"):
-        assert f"({name})" in charts.replace(r"\u002f", "/")
+        assert f"layer {name}" in charts.replace(r"\u002f", "/")
 
 
 def test_an_unfinished_study_has_a_page_too(tmp_path):
@@ -269,3 +269,13 @@ def test_filters_leave_what_was_chosen_in_charts_and_tables(tmp_path):
         "rows": "erm oversample dralign",
         "panels": "1 1",
     }
+
+
+def test_learning_curves_of_precision_and_gap_span_at_least_a_twentieth_and_stay_inside(tmp_path):
+    chart = json.loads(Page(written(tmp_path)[1]).scripts[1])["chart-0-2"]
+    for axis, name in (("yaxis", "y"), ("yaxis2", "y2")):
+        low, high = chart["layout"][axis]["range"]
+        assert high - low >= 0.05 - 1e-9
+        own = [trace["y"] for trace in chart["data"] if trace.get("yaxis", "y") == name]
+        assert own
+        assert all(low <= value <= high for values in own for value in values)

@@ -1,7 +1,6 @@
 """The audit of a trained network: group figures, rationales, and what single parts do."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,17 +11,17 @@ import torch
 from dralign.auditing.factors import gradient_source
 from dralign.auditing.influence import Exact, agreements, exact_influences, ranked, top_units
 from dralign.auditing.noise import similarity_tests
-from dralign.auditing.outcomes import outcomes
+from dralign.auditing.notes import notes_on_plan, notes_on_rows
+from dralign.auditing.outcomes import Threshold, outcomes, thresholds_of, told_threshold
 from dralign.auditing.parts import PARTS, WEIGHTED, AuditPart, Plan, chosen_parts, plan_for
 from dralign.auditing.records import Audit, JointRemoval, Meaning, Outcomes, Similarity, WhatIf
 from dralign.auditing.removal import Network, independence, what_if
-from dralign.auditing.small import large_enough, withheld_line
+from dralign.auditing.small import large_enough
 from dralign.auditing.summary import details, findings
-from dralign.errors import DralignWarning, OptionError
+from dralign.errors import OptionError
 from dralign.groups import named_codes
-from dralign.metrics.arrays import weights_of
-from dralign.metrics.decisions import decisions, same_decision
-from dralign.rationale import LayerChoice, coverage_of, logits, original, select_layers
+from dralign.metrics.arrays import THRESHOLD, weights_of
+from dralign.rationale import LayerChoice, coverage_of, original, select_layers
 from dralign.rationale.coverage import warn_of_low_coverage
 from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode
@@ -34,7 +33,6 @@ from dralign.study import environment
 
 Progress = Callable[[str, float], None]
 MOST_ROWS, MOST_BYTES = 4096, 2**26  # of a block
-ENOUGH_SPLITS = 200
 LEAST = {
     "n_splits": 20,
     "n_bootstrap": 20,
@@ -63,6 +61,7 @@ def audit(
     seed: int = 0,
     batch_rows: int | None = None,
     min_group_size: int = 10,
+    threshold: Threshold | None = None,
     meaning: Meaning | None = None,
     progress: Progress | None = None,
 ) -> Audit:
@@ -111,6 +110,8 @@ def audit(
         min_group_size: rows that a group must have: figures of a few people would tell their
             labels. A smaller group is named, and its rows take no part; where only one of its
             labels has fewer rows, its rates at that label are withheld. 0 withholds nothing.
+        threshold: the probability from which on a row is decided positive, for all, or by the name
+            of the group; None for that of an estimator, else 0.5.
         meaning: what labels, inputs and rows are, which sentences and pages then tell; of an
             estimator its labels and inputs are known.
         progress: called with the stage and the part of it that is done.
@@ -133,7 +134,7 @@ def audit(
         batch_rows = max(1, min(MOST_ROWS, MOST_BYTES // (4 * size)))
     options = {"n_splits": n_splits, "n_bootstrap": n_bootstrap, "top": top}
     options |= {"seed": seed, "min_group_size": min_group_size}
-    _check_options(**options, batch_rows=batch_rows)
+    check_options(**options, batch_rows=batch_rows)
     inner = original(given.model)
     chosen = select_layers(inner, layers)
     covered = coverage_of(inner, chosen)
@@ -152,7 +153,9 @@ def audit(
         notice_probabilities(inner, rows.x, chosen, outputs=outputs, stacklevel=2)
         require_gradients(inner, rows, chosen)
         stack = weight is None and linear_stack(inner, rows.x) is not None
-        network = Network(inner, rows, chosen, stack, batch_rows, min_group_size)
+        threshold = threshold if threshold is not None else given.threshold
+        limits = thresholds_of(threshold if threshold is not None else THRESHOLD, names)
+        network = Network(inner, rows, chosen, stack, batch_rows, min_group_size, limits)
         clock = _Clock(progress)
         plan = plan_for(network, asked, sample)
         result = _assess(
@@ -163,7 +166,7 @@ def audit(
             _named_inputs(meaning, network),
             options,
         )
-        notes = _notes_on_rows(network, names, withheld, left_out)
+        notes = notes_on_rows(network, names, withheld, left_out, positive=meaning.positive)
     notes += [str(covered)] if covered.left_out else []
     notes += [WEIGHTED] if rows.weight is not None else []
     provenance = {**result.provenance, "coverage": covered.share}
@@ -206,7 +209,7 @@ def _assess(
     """All parts of the audit; each draws from a stream of its own, so none changes another."""
     streams = np.random.SeedSequence(options["seed"]).spawn(4)
     rngs = [np.random.default_rng(stream) for stream in streams]
-    binary, parts = _n_classes(network) == 2, plan.parts
+    binary, parts = network.n_classes == 2, plan.parts
     n_bootstrap = options["n_bootstrap"]
     decided = (
         _decided(network, names, n_bootstrap, rngs[0], clock, meaning.favourable)
@@ -234,9 +237,10 @@ def _assess(
         ),
         findings=(),
         meaning=meaning,
-        notes=_notes(plan, binary, options["n_splits"]),
+        notes=notes_on_plan(plan, binary=binary, n_splits=options["n_splits"]),
         provenance={
             **options,
+            "threshold": told_threshold(network.thresholds, names),
             "parts": [part for part in PARTS if part in parts],
             "n_sets": plan.n_sets,
             "sample": plan.sample,
@@ -268,6 +272,7 @@ def _decided(
             rng=rng,
             cells=network.cells,
             favourable=favourable,
+            thresholds=network.thresholds,
             weight=rows.weights,
         )
 
@@ -343,51 +348,14 @@ def _without(
         return what_if(network, removable, rng=rng, report=report)
 
 
-def _notes_on_rows(
-    network: Network, names: Sequence[str], withheld: Sequence[str], left_out: int
-) -> list[str]:
-    """Which rows take no part, what is withheld, and whether all get the same decision."""
-    notes = [f"{left_out} rows of no group take no part"] if left_out else []
-    label, group = network.rows.label.cpu().numpy(), network.rows.group.cpu().numpy()
-    if _n_classes(network) > 2:
-        label = np.zeros(0, dtype=np.int64)  # no figure of classes conditions on the label
-        group = label
-    if line := withheld_line(withheld, label, group, names, network.least):
-        warnings.warn(line, DralignWarning, stacklevel=3)
-        notes.append(line)
-    decided = decisions(network.probabilities(network.tensors))
-    weight = network.rows.weights
-    if line := same_decision(decided, "rows", then="hard gaps say nothing", weight=weight):
-        notes.append(line)
-    return notes
-
-
-def _notes(plan: Plan, binary: bool, n_splits: int) -> list[str]:
-    """What was left out or approximated."""
-    notes = list(plan.notes)
-    if not binary and plan.parts & {"outcomes", "what_if"}:
-        notes.append("group figures and the what-if need two classes and are left out")
-    if n_splits < ENOUGH_SPLITS and "similarity" in plan.parts:
-        notes.append(
-            f"the noise floor rests on {n_splits} random splits; {ENOUGH_SPLITS} or more are "
-            "reliable"
-        )
-    return notes
-
-
-def _n_classes(network: Network) -> int:
-    """How many classes the output tells apart."""
-    with torch.no_grad():
-        output = logits(network.model, network.rows.x[:2])
-    return 2 if output.numel() == 2 else int(output.shape[-1])
-
-
-def _check_options(**given: int) -> None:
-    """Checks the numbers.
+def check_options(**given: object) -> None:
+    """Checks options that are whole numbers, by their names in ``LEAST``.
 
     Raises:
-        OptionError: if one is out of range.
+        OptionError: if one is none, or out of range.
     """
-    for name, least in LEAST.items():
-        if given[name] < least:
-            raise OptionError(f"{name}: expected at least {least}, got {given[name]}")
+    for name, value in given.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer):
+            raise OptionError(f"{name}: expected a whole number, got {value!r}")
+        if value < LEAST[name]:
+            raise OptionError(f"{name}: expected at least {LEAST[name]}, got {value!r}")

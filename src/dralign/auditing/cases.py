@@ -14,6 +14,7 @@ from dralign.artifact import Artifact, load_artifact
 from dralign.artifact.held_out import training_data, used_rows
 from dralign.auditing.assessment import audit
 from dralign.auditing.columns import label_of, numbers_of
+from dralign.auditing.outcomes import Threshold
 from dralign.auditing.records import UNKNOWN, Audit, Meaning
 from dralign.data import Dataset, DataSource, ImageEncoder, ImagePaths, read_table
 from dralign.data.columns import require_columns
@@ -53,6 +54,7 @@ class AuditCase:
         note: which rows of a table these are, in words; empty if nothing is known about it.
         meaning: what labels and inputs are, and what the network was trained on.
         weight: (n,) float64 positive weights of the rows; None where they are not weighted.
+        threshold: the probability from which on the network decides, as ``dralign.audit`` takes it.
     """
 
     model: nn.Module
@@ -64,6 +66,7 @@ class AuditCase:
     note: str = ""
     meaning: Meaning = UNKNOWN
     weight: Tensor | None = None
+    threshold: Threshold | None = None
 
     @property
     def of_images(self) -> bool:
@@ -114,6 +117,7 @@ class AuditCase:
             group_names=case.groups.names,
             sample_weight=case.weight,
             sample=IMAGE_SAMPLE if sample is None and case.of_images else sample,
+            threshold=case.threshold,
             meaning=meaning,
             **options,
         )
@@ -154,14 +158,20 @@ def artifact_case(
         **reading: ``sep``, ``decimal``, ``encoding`` and ``na`` of the table.
 
     Raises:
-        OptionError: if the network takes no images and their folder is given, or it was trained on
-            other data than the built-in dataset.
+        OptionError: if the network takes no images and their folder is given, it was trained on
+            other data than the built-in dataset, or it decides by other groups.
     """
     artifact = load_artifact(folder)
     if artifact.shifts:
         raise OptionError(
             f"{folder}: its scores depend on the group of each row, which is no input of the "
             "network; audit its predictions: dralign predict, then dralign audit --score"
+        )
+    if artifact.thresholds and tuple(sensitive) not in {(), artifact.sensitive}:
+        columns = ", ".join(map(repr, artifact.sensitive))
+        raise OptionError(
+            f"{folder}: it decides by the groups of {columns}; audit it without --sensitive, or "
+            "audit its decisions: dralign predict, then dralign audit --score"
         )
     title = f"Audit of {Path(folder).name} on {Path(table).name}"
     of_images = isinstance(artifact.encoder, ImageEncoder)
@@ -210,7 +220,7 @@ def _meaning(
     values: Sequence[str],
     positive: str = "",
 ) -> AuditCase:
-    """The case with what its labels and inputs are, and with what the network was trained on.
+    """The case with what its labels and inputs are, what it was trained on, and where it decides.
 
     Args:
         case: the case.
@@ -231,7 +241,8 @@ def _meaning(
         inputs=() if encoder is None else tuple(encoder.feature_names),
         data=(f"trained on {told[0]}", *told[1:]) if told else (),
     )
-    return replace(case, meaning=meaning)
+    by_group = dict(zip(artifact.group_names, artifact.thresholds, strict=False))
+    return replace(case, meaning=meaning, threshold=by_group or artifact.threshold)
 
 
 def _known_values(artifact: Artifact) -> tuple[str, ...]:

@@ -7,13 +7,40 @@ from numpy.typing import NDArray
 
 from dralign.auditing.records import Estimate, GroupFigures, Outcomes
 from dralign.auditing.small import figures
+from dralign.errors import OptionError
 from dralign.metrics import all_measures
-from dralign.metrics.arrays import THRESHOLD
+from dralign.metrics.decisions import NOBODY, check_threshold, decisions
 from dralign.metrics.rates import average_precision_of, group_means
 from dralign.metrics.resampling import drawn_rows, percentile_interval
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Threshold = float | Mapping[str, float]  # of all, or by the name of the group
+
+
+def thresholds_of(threshold: Threshold, names: Sequence[str]) -> tuple[float, ...]:
+    """(G,) the probability from which on a row of each group is decided positive.
+
+    Args:
+        threshold: one for all, or for each group by its name.
+        names: of the groups.
+
+    Raises:
+        OptionError: if a group has none, or one is no number from 0 to 1.
+    """
+    known = threshold if isinstance(threshold, Mapping) else dict.fromkeys(names, threshold)
+    for name in names:
+        if name not in known:
+            raise OptionError(f"threshold: group {name!r} has none; give one for each group")
+        if known[name] != NOBODY:  # where a rule was to select none
+            check_threshold(known[name], named=False)
+    return tuple(float(known[name]) for name in names)
+
+
+def told_threshold(thresholds: Sequence[float], names: Sequence[str]) -> float | dict[str, float]:
+    """The thresholds as JSON: one number where all are the same, else by the group."""
+    by_group = dict(zip(names, thresholds, strict=True))
+    return thresholds[0] if len({*thresholds}) == 1 else by_group
 
 
 def outcomes(
@@ -26,7 +53,7 @@ def outcomes(
     rng: np.random.Generator,
     cells: Codes | None = None,
     favourable: bool | None = None,
-    threshold: float = THRESHOLD,
+    thresholds: Sequence[float] = (),
     weight: Floats | None = None,
 ) -> Outcomes:
     """Each group's figures and the gaps between groups, with 95 % percentile intervals.
@@ -45,7 +72,8 @@ def outcomes(
         cells: (n,) ``group`` with -1 for rows that take no part in rates at a label; None for
             none.
         favourable: whether label 1 is good for the person it is about; None if that is not known.
-        threshold: the probability from which on a decision is positive.
+        thresholds: for each group the probability from which on a decision is positive; empty for
+            0.5.
         weight: (n,) what each row counts; rows are drawn with theirs. None weighs none.
     """
     y = label.astype(np.float64)
@@ -53,16 +81,16 @@ def outcomes(
     members = [np.flatnonzero(group == code) for code in range(len(names))]
     sizes = [len(rows) for rows in members]
     everything = (y, prob, group, cells, len(names))
-    own = _group_figures(*everything, threshold, weight)
-    shared = figures(*everything, threshold, weight)
+    own = _group_figures(*everything, thresholds, weight)
+    shared = figures(*everything, thresholds, weight)
     own_draws: list[Mapping[str, Floats]] = []
     shared_draws: list[Mapping[str, float]] = []
     for _ in range(n_bootstrap):
         rows = drawn_rows(members, rng)
         drawn = (y[rows], prob[rows], group[rows], cells[rows], len(names))
         own_weight = None if weight is None else weight[rows]
-        own_draws.append(_group_figures(*drawn, threshold, own_weight))
-        shared_draws.append(figures(*drawn, threshold, own_weight))
+        own_draws.append(_group_figures(*drawn, thresholds, own_weight))
+        shared_draws.append(figures(*drawn, thresholds, own_weight))
     estimates = {
         name: estimate(value, np.array([draw[name] for draw in shared_draws]))
         for name, value in shared.items()
@@ -111,11 +139,11 @@ def _group_figures(
     group: Codes,
     cells: Codes,
     n_groups: int,
-    threshold: float,
+    thresholds: Sequence[float],
     weight: Floats | None,
 ) -> Mapping[str, Floats]:
     """For each figure its value in every group, (G,)."""
-    decision = (prob >= threshold).astype(np.float64)
+    decision = decisions(prob, group=group, thresholds=thresholds).astype(np.float64)
     everyone = np.ones_like(y) if weight is None else weight
     rates = {
         "base_rate": (y, everyone, group),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dralign.auditing.assessment import LEAST
+from dralign.auditing.assessment import check_options
 from dralign.auditing.outcomes import outcomes
 from dralign.auditing.records import Meaning, PredictionAudit
 from dralign.auditing.small import large_cells, large_enough, withheld_line
@@ -63,9 +63,7 @@ def audit_predictions(
     """
     check_threshold(threshold, named=False)
     options = {"n_bootstrap": n_bootstrap, "seed": seed, "min_group_size": min_group_size}
-    for name, value in options.items():
-        if value < LEAST[name]:
-            raise OptionError(f"{name}: expected at least {LEAST[name]}, got {value!r}")
+    check_options(**options)
     y, prob = labels_and_probabilities(y_true, y_score, name="y_score")
     codes, names = named_codes(sensitive_features)
     if len(codes) != len(y):
@@ -88,10 +86,12 @@ def audit_predictions(
         rng=np.random.default_rng(seed),
         cells=large_cells(label, group, min_group_size),
         favourable=meaning.favourable,
-        threshold=threshold,
+        thresholds=[threshold] * len(names),
     )
     notes = [f"{left_out} rows of no group take no part"] if left_out else []
-    if line := withheld_line(withheld, label, group, names, min_group_size):
+    if line := withheld_line(
+        withheld, label, group, names, min_group_size, positive=meaning.positive
+    ):
         warnings.warn(line, DralignWarning, stacklevel=2)
         notes.append(line)
     notes += _notes(prob, threshold)

@@ -17,6 +17,7 @@ from dralign.auditing import small
 from dralign.auditing.records import JointRemoval, Part, WhatIf
 from dralign.networks import probability
 from dralign.rationale import Layer, logits_in, per_sample_loss
+from dralign.rationale import logits as outputs_of
 from dralign.rationale.ablation import Target, plain_ablation
 from dralign.rationale.fast_ablation import fast_ablation
 from dralign.rationale.inputs import Inputs, arguments, one_tensor
@@ -40,6 +41,8 @@ class Network:
         stack: whether it is a stack of Linear layers, which the fast engine and float64 take.
         batch_rows: rows in a block.
         least: rows of a label that a group must have for rates at this label.
+        thresholds: for each group the probability from which on a row is decided positive; empty
+            for 0.5.
     """
 
     model: nn.Module
@@ -48,6 +51,14 @@ class Network:
     stack: bool
     batch_rows: int
     least: int = 0
+    thresholds: tuple[float, ...] = ()
+
+    @cached_property
+    def n_classes(self) -> int:
+        """How many classes the output tells apart."""
+        with torch.no_grad():
+            output = outputs_of(self.model, self.rows.x[:2])
+        return 2 if output.numel() == 2 else int(output.shape[-1])
 
     @cached_property
     def cells(self) -> Codes:
@@ -201,7 +212,8 @@ def what_if(
         prob = network.probabilities(network.without(removed, whole_units=True))
         rows = network.rows
         label, group = rows.label.cpu().numpy(), rows.group.cpu().numpy()
-        return small.figures(label, prob, group, network.cells, rows.n_groups, weight=rows.weights)
+        of_rows = (label, prob, group, network.cells, rows.n_groups)
+        return small.figures(*of_rows, network.thresholds, rows.weights)
 
     result = []
     counts = [0, *(k for k in TOP_REMOVED if k <= len(units))]

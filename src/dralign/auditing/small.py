@@ -78,11 +78,11 @@ def figures(
     group: Codes,
     cells: Codes,
     n_groups: int,
-    threshold: float = THRESHOLD,
+    thresholds: Sequence[float],
     weight: Floats | None = None,
 ) -> dict[str, float]:
     """``evaluate``, with the gaps that condition on the label over large cells alone."""
-    limits = None if threshold == THRESHOLD else [threshold] * n_groups
+    limits = None if {*thresholds} <= {THRESHOLD} else thresholds
     how: dict[str, Any] = {"n_groups": n_groups, "thresholds": limits, "sample_weight": weight}
     result = evaluate(label, prob, group, **how)
     if not np.array_equal(cells, group):
@@ -100,7 +100,13 @@ def _at_a_label() -> set[str]:
 
 
 def withheld_line(
-    withheld: Sequence[str], label: Codes, group: Codes, names: Sequence[str], least: int
+    withheld: Sequence[str],
+    label: Codes,
+    group: Codes,
+    names: Sequence[str],
+    least: int,
+    *,
+    positive: str = "1",
 ) -> str:
     """One line that names what is withheld; empty if nothing is.
 
@@ -110,12 +116,15 @@ def withheld_line(
         group: (n,) their codes.
         names: their names.
         least: rows that a group, and a label of a group, must have.
+        positive: how label 1 is written.
     """
     told = [repr(name) for name in withheld]
+    texts = ("0", "1") if positive == "1" else (f"other than {positive!r}", repr(positive))
     for value in np.unique(label):
         counts = np.bincount(group[label == value], minlength=len(names))
         told += [
-            f"{names[code]!r} at label {value}" for code in np.flatnonzero(counts < least).tolist()
+            f"{names[code]!r} at label {texts[value]}"
+            for code in np.flatnonzero(counts < least).tolist()
         ]
     if not told:
         return ""

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dralign.gaps import figure_names, gap_type
@@ -51,7 +51,8 @@ def findings_of_predictions(outcomes: "Outcomes", meaning: "Meaning") -> list[st
 def predictions_summary(audit: "PredictionAudit") -> str:
     """Everything that fits a terminal, of scores that came from anywhere."""
     rows = ", ".join(f"group {name!r} {n:,}" for name, n in audit.groups.items())
-    lines = [f"Audit of {sum(audit.groups.values()):,} predictions ({rows})", ""]
+    lines = [f"Audit of {sum(audit.groups.values()):,} predictions ({rows})"]
+    lines += [f"Decided positive from {threshold_text(audit.provenance['threshold'])} on", ""]
     lines += [*_group_table(audit), "Findings", *_bullets(audit.findings)]
     for note in audit.notes:
         lines += textwrap.wrap(f"Note: {note}", WIDTH, subsequent_indent="  ")
@@ -72,7 +73,8 @@ def terminal_summary(audit: "Audit") -> str:
     """Everything that fits a terminal: group figures, gaps, similarity, top units, findings."""
     rows = ", ".join(f"group {name!r} {n:,}" for name, n in audit.groups.items())
     counted = "; rows are counted, all figures are weighted" if is_weighted(audit) else ""
-    lines = [f"Audit of {sum(audit.groups.values()):,} rows ({rows}){counted}", ""]
+    lines = [f"Audit of {sum(audit.groups.values()):,} rows ({rows}){counted}"]
+    lines += [f"Decided positive from {threshold_text(audit.provenance['threshold'])} on", ""]
     lines += [*_group_table(audit), *_similarity_table(audit), *_unit_table(audit)]
     lines += ["Findings", *_bullets(audit.findings), ""] if audit.findings else []
     lines += ["In detail", *_bullets(audit.details)] if audit.details else []
@@ -104,11 +106,12 @@ def _decisions(
         by_label = sorted(ordered, key=lambda one: one.figures["base_rate"].value)
         low, high = by_label[0], by_label[-1]
     label = "Label 1" if meaning.positive == "1" else f"The label {meaning.positive!r}"
+    unit, again = ("weight", "that") if weighted else ("rows", "those")
     yield (
         f"{spread}, on probabilities {_interval(outcomes.gaps['soft_demographic_parity'])}. "
         f"{label} makes up {_share(high.figures['base_rate'])} of the "
-        f"{'weight' if weighted else 'rows'} of {high.group!r} and "
-        f"{_share(low.figures['base_rate'])} of those of {low.group!r}."
+        f"{unit} of {high.group!r} and {_share(low.figures['base_rate'])} of {again} of "
+        f"{low.group!r}."
     )
     yield from _level(outcomes, meaning)
 
@@ -348,6 +351,14 @@ def _bullets(sentences: Sequence[str]) -> list[str]:
     """Sentences as a list, each wrapped."""
     wrapper = textwrap.TextWrapper(WIDTH, initial_indent="- ", subsequent_indent="  ")
     return [line for text in sentences for line in wrapper.wrap(text)]
+
+
+def threshold_text(threshold: float | Mapping[str, float]) -> str:
+    """From which probability on a row is decided positive, of each group where they differ."""
+    if isinstance(threshold, Mapping):
+        each = ", ".join(f"{value:.4g} for {name!r}" for name, value in threshold.items())
+        return f"a probability of {each}"
+    return f"a probability of {threshold:.4g}"
 
 
 def _share(estimate: "Estimate") -> str:

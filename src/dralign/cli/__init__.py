@@ -15,7 +15,7 @@ from dralign.cli.commands import CommandLine
 from dralign.cli.lines import complain, forget_warnings, warn_once
 from dralign.cli.work import Interrupted, NotLoadedError
 from dralign.errors import DralignError
-from dralign.interrupts import INTERRUPTED
+from dralign.interrupts import INTERRUPTED, hear_interrupts, silence_interrupts
 from dralign.workers import left_to_launcher
 
 # What torch and the system say, as other errors, where Python says MemoryError.
@@ -71,8 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = sys.argv[1:] if arguments is None else list(arguments)
         code = int(app(given, standalone_mode=False, obj=given) or 0)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - unknown ones are raised again
-        line, code = _account(error)
-        _tell(line)
+        silence_interrupts()  # a second Ctrl-C while the first one is told of
+        try:
+            line, code = _account(error)
+            _tell(line)
+        finally:
+            hear_interrupts()
         return code
     # Typer turns an interrupt outside of these commands into this code by itself.
     if code == INTERRUPTED:

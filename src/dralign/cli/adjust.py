@@ -81,7 +81,8 @@ def adjust(
     folder = save_or_rescue(result.artifact, out)
     if json:
         adjusted = {k: v for k, v in result.artifact.training["adjusted"].items() if k != "front"}
-        figures = {"before": dict(result.before), "after": dict(result.after)}
+        figures: dict[str, Any] = {"before": dict(result.before), "after": dict(result.after)}
+        figures["intervals"] = {name: dict(ends) for name, ends in result.intervals.items()}
         print_json({**adjusted, **figures, "front": result.front.rows(), "artifact": str(folder)})
         return
     _show(result, wanted)
@@ -91,7 +92,7 @@ def adjust(
 def _show(result: "AdjustedNetwork", wanted: "Wanted") -> None:
     """What became of the figures."""
     from dralign.cli.overview import group_line
-    from dralign.metrics import all_measures, gap_measure
+    from dralign.metrics import all_measures, gap_measure, measure
 
     say(f"rows: {result.note}")
     say(f"weight: {result.chosen.weight:.4g}")
@@ -106,6 +107,9 @@ def _show(result: "AdjustedNetwork", wanted: "Wanted") -> None:
             if known.column
         )
         say(f"test rows, {name}: {text}, accuracy {figures['accuracy']:.3f}")
+    for name, intervals in result.intervals.items():
+        ends = (f"{measure(k).words} {a:.3f} to {b:.3f}" for k, (a, b) in intervals.items())
+        say(f"95 % intervals over test rows drawn anew, {name}: {', '.join(ends)}")
     for group in result.artifact.training["groups"]:
         say(group_line(group))
 

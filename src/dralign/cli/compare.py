@@ -2,26 +2,25 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import typer
 
 from dralign.analysis import Row, summarise
 from dralign.cli import options
-from dralign.cli.again import training_command
+from dralign.cli.best import BEST, Best, best_settings, check_save, keep_best, tell_best
 from dralign.cli.console import print_table, say, tell_outcome
-from dralign.cli.lines import print_json
-from dralign.cli.overview import group_line, shown_overview
+from dralign.cli.lines import complain, print_json
+from dralign.cli.overview import shown_overview
 from dralign.cli.progress import run_trials
 from dralign.cli.stdin import table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import KEPT, working
 from dralign.data.raw import parsed_once
-from dralign.data.source import Overview
 from dralign.report import caution_lines, result_table, write_study
 from dralign.report.labels import panels
-from dralign.report.verdict import groups_of, row_name, smallest_gap, verdicts
-from dralign.study import Ledger, TrialRecord, TrialSpec, compared_trials
+from dralign.report.verdict import verdicts
+from dralign.study import Ledger, compared_trials
 from dralign.study.compared import METHODS, SEEDS, WEIGHTS
 from dralign.study.overview import keep_overview
 from dralign.study.trial import check_trials
@@ -45,6 +44,13 @@ def compare(
     out: Annotated[
         Path | None, typer.Option(help="Folder of the study; studies/NAME-GAP if not given.")
     ] = None,
+    save: Annotated[
+        str | None,
+        typer.Option(
+            help="best: train the setting that the verdict names once more, and keep its network "
+            "in the folder best of the study."
+        ),
+    ] = None,
     jobs: options.Jobs = None,
     trial_timeout: options.TrialTimeout = None,
     trial: TrialOptions,
@@ -66,6 +72,7 @@ def compare(
             source, methods.split(","), weights=given, seeds=seeds, settings=trial.given
         )
         check_trials(specs)
+        check_save(save, {spec.method for spec in specs}, folder)
         with Ledger(folder / "study.sqlite") as ledger:
             overview = shown_overview(source)
             keep_overview(folder, overview)
@@ -74,72 +81,35 @@ def compare(
     failed = tell_outcome(records)
     rows = summarise(records, selection=rule)
     formats = ("md", "png", "html")
-    written = write_study(
+    files = write_study(
         folder, records, selection=rule, formats=formats, rows=rows, overview=overview
     )
-    files = {name: str(path) for name, path in written.items()}
+    best = best_settings(rows, records, overview, context.obj, rule)
+    if not json:
+        _tell(rows, best)
+    if save is not None and best:
+        files[BEST] = keep_best(best[0], folder, overview, rule)
     if json:
-        told = {"rows": [_row(row) for row in rows], "failed": len(failed), "files": files}
+        told = {"rows": [_row(row) for row in rows], "failed": len(failed)}
         told |= {"verdicts": verdicts(panels(rows)), "cautions": caution_lines(rows)}
-        best = [_as_form(one) for one in _best(rows, records, overview, context.obj)]
-        print_json({**told, "best": best, "overview": overview._asdict()})
+        told |= {"best": [one.to_dict() for one in best], "overview": overview._asdict()}
+        print_json({**told, "files": {name: str(path) for name, path in files.items()}})
     else:
-        print_table(result_table(rows))
-        for line in (*verdicts(panels(rows)), *caution_lines(rows)):
-            say(line)
-        for one in _best(rows, records, overview, context.obj):
-            _tell(one)
-        for path in files.values():
-            say(f"written: {path}")
-    if failed:
+        for name, path in files.items():
+            say(f"written: {path}{best[0].kept if name == BEST else ''}")
+    if without := save is not None and not best:
+        complain("--save: nothing is kept, as no verdict names a setting")
+    if failed or without:
         raise typer.Exit(1)
 
 
-class _Best(NamedTuple):
-    """The setting of a verdict.
-
-    Attributes:
-        name: in a few words.
-        spec: the setting, under its first seed.
-        groups: of the test rows, with sizes and rates.
-        command: that trains it; empty if there is none.
-    """
-
-    name: str
-    spec: TrialSpec
-    groups: list[dict[str, Any]]
-    command: str
-
-
-def _best(
-    rows: list[Row], records: list[TrialRecord], overview: Overview, typed: list[str]
-) -> list[_Best]:
-    """The setting of each verdict."""
-    return [
-        _Best(
-            row_name(row, panel),
-            row.spec,
-            groups_of(row, records, overview.groups),
-            training_command(typed, row.spec),
-        )
-        for panel in panels(rows)
-        if (row := smallest_gap(panel)) is not None
-    ]
-
-
-def _tell(best: _Best) -> None:
-    """Says which groups fare how under it, and how to train it."""
-    if best.groups:
-        say(f"{best.name}, seed {best.spec.seed}:")
-    for group in best.groups:
-        say(f"  {group_line(group)}")
-    if best.command:
-        say(f"to train and keep it: {best.command}")
-
-
-def _as_form(best: _Best) -> dict[str, Any]:
-    """It as it stands in the JSON output."""
-    return {**best._asdict(), "spec": best.spec.to_dict()}
+def _tell(rows: list[Row], best: list[Best]) -> None:
+    """Prints the table, the verdict, what is to be known, and who fares how at the best setting."""
+    print_table(result_table(rows))
+    for line in (*verdicts(panels(rows)), *caution_lines(rows)):
+        say(line)
+    for one in best:
+        tell_best(one)
 
 
 def _row(row: Row) -> dict[str, Any]:

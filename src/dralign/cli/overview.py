@@ -2,14 +2,17 @@
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+from dralign.artifact import save_or_rescue
 from dralign.cli.console import say
 from dralign.data import Dataset, DataSource
 from dralign.data.source import Overview
 from dralign.errors import DralignWarning
 from dralign.forms import shown
-from dralign.study.network import FEWEST_SHOWN
+from dralign.study.network import FEWEST_SHOWN, TrainedNetwork
 
 
 def shown_overview(
@@ -47,3 +50,15 @@ def group_line(group: Mapping[str, Any]) -> str:
     if group.get("weight") is not None:
         rates = f"weighted: base rate {group['base_rate']:.3f}, {rates}"
     return f"group {name}: {group['rows']:,} test rows, {group['positives']:,} positive; {rates}"
+
+
+def keep_network(trained: TrainedNetwork, overview: Overview, out: Path) -> Path:
+    """Saves a network with what its data hold, and warns of its decisions; the folder.
+
+    What is doubtful about the data names rare values, which a saved network does not tell.
+    """
+    training = {**trained.artifact.training, "overview": list(overview.lines)}
+    folder = save_or_rescue(replace(trained.artifact, training=training), out)
+    for note in trained.notes:
+        warnings.warn(note, DralignWarning, stacklevel=2)
+    return folder

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
-from dralign.artifact import check_target, save_or_rescue
+from dralign.artifact import check_target
 from dralign.cli import options
 from dralign.cli.console import say
 from dralign.cli.lines import complain, print_json
-from dralign.cli.overview import group_line, shown_overview
+from dralign.cli.overview import group_line, keep_network, shown_overview
 from dralign.cli.stdin import STDIN, table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
 from dralign.cli.work import working
@@ -124,12 +124,9 @@ def _keep(
     json: bool,
 ) -> None:
     """Saves the network and tells what became of it."""
-    # What is doubtful names rare values, which a saved network does not tell.
-    training = {**trained.artifact.training, "overview": list(overview.lines)}
-    folder = save_or_rescue(replace(trained.artifact, training=training), out)
-    for note in trained.notes:
-        warnings.warn(note, DralignWarning, stacklevel=1)
+    folder = keep_network(trained, overview, out)
     if json:
+        training = trained.artifact.training
         printed = {key: value for key, value in training.items() if key != "rows"}
         print_json({**printed, "overview": overview._asdict(), "artifact": str(folder)})
     else:

@@ -17,6 +17,7 @@ class Opened(NamedTuple):
         label: (n,) labels 0/1, or 0..C-1.
         positive: how label 1 is written, where that is known and there are two.
         inputs: the names of the inputs, where they are known.
+        threshold: the probability from which on an estimator decides for label 1, if it says so.
     """
 
     model: nn.Module
@@ -24,14 +25,16 @@ class Opened(NamedTuple):
     label: Any
     positive: str = "1"
     inputs: tuple[str, ...] = ()
+    threshold: float | None = None
 
 
 def opened(model: object, x: object, label: object) -> Opened:
     """The network of a fitted estimator, and rows as it takes them; a network stays as it is.
 
     An estimator in the style of scikit-learn holds its network as ``module_`` and its labels as
-    ``classes_``; if it has ``network_inputs``, that turns X into inputs. Of a search the best
-    estimator is taken, and of a pipeline the last step, after the others transformed X.
+    ``classes_``, and may say as ``threshold_`` where it decides; if it has ``network_inputs``, that
+    turns X into inputs. Of a search the best estimator is taken, and of a pipeline the last step,
+    after the others transformed X.
 
     Args:
         model: a network, or a fitted estimator.
@@ -59,8 +62,9 @@ def opened(model: object, x: object, label: object) -> Opened:
     if classes is None:
         return Opened(network, inputs, label)
     positive = str(classes[1]) if len(classes) == 2 else "1"
+    threshold = getattr(fitted, "threshold_", None)
     names = tuple(getattr(getattr(fitted, "encoder_", None), "feature_names", ()))
-    return Opened(network, inputs, _codes(label, classes), positive, names)
+    return Opened(network, inputs, _codes(label, classes), positive, names, threshold)
 
 
 def given_groups(group: object, sensitive_features: object) -> object:

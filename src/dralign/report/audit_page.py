@@ -152,7 +152,7 @@ def outcomes_section(audit: Form, charts: "Mapping[str, go.Figure]", *, heading:
     ]
     return (
         f"<section><h2>{heading}</h2>"
-        f"<p>A decision is a probability of at least {made.get('threshold', 0.5):g}. Bars and "
+        f"<p>{_decided(made['threshold'])} Bars and "
         f"small print are 95 % percentile intervals from {n_bootstrap} draws of rows within each "
         "group; drawing makes gaps near 0 look larger, so their intervals lie high.</p>"
         f"{chart('rates', charts['rates'], 'Figures of each group')}"
@@ -165,6 +165,14 @@ def outcomes_section(audit: Form, charts: "Mapping[str, go.Figure]", *, heading:
         f"{_in_text(outcomes['selection_ratio'])}; a rule of thumb asks for .8 or more.</p>"
         "</section>"
     )
+
+
+def _decided(threshold: float | Mapping[str, float]) -> str:
+    """From which probability on a row is decided positive."""
+    if not isinstance(threshold, Mapping):
+        return f"A decision is positive from a probability of {threshold:.4g} on."
+    each = ", ".join(f"{value:.4g} for {escape(name)}" for name, value in threshold.items())
+    return f"A decision is positive from a probability of {each} on."
 
 
 def _defined(estimate: Form | None) -> str:

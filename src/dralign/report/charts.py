@@ -16,6 +16,7 @@ from dralign.report.labels import (
     curve_label,
     method_style,
     setting_text,
+    tells,
     weight_text,
 )
 from dralign.report.look import BELOW, FAINT, GRID, LAYOUT, SOFT, TEXT, faint
@@ -185,6 +186,10 @@ def learning_chart(panel: Panel, curves: dict[Setting, Curve]) -> "go.Figure":
                 )
     figure.update_xaxes(title={"text": "epoch", "standoff": 2}, **GRID)
     figure.update_yaxes(**GRID)
+    for column, key in enumerate(_FIGURES[:2], start=1):  # small differences should look small
+        own = [one for row in panel.rows for one in getattr(curves[row.setting], key)]
+        means = [Interval(one.mean, math.nan, one.n) for one in own]
+        figure.update_yaxes(range=axis_range(means, least=LEAST_SPAN), row=1, col=column)
     return _look(figure, height=420, entries=len(panel.curves()))
 
 
@@ -196,10 +201,9 @@ def layer_chart(panel: Panel) -> "go.Figure":
     from plotly.subplots import make_subplots
 
     every = list(dict.fromkeys(name for row in panel.rows for name, _ in row.layer_similarity))
-    numbers = {name: number for number, name in enumerate(every, start=1)}
     layers = [name for name in every if not _always_one(panel, name)]
-    titles = [f"layer {numbers[name]} ({chart_text(shown(name))})" for name in layers]
-    alike = ", ".join(str(numbers[name]) for name in every if name not in layers)
+    titles = [chart_text(f"layer {shown(name)}") for name in layers]
+    alike = chart_text(shown(", ".join(name for name in every if name not in layers)))
     total = f"all layers, added up{f' (layer {alike}: always 1)' if alike else ''}"
     n_rows = -(-(len(layers) + 1) // _COLUMNS)
     height = 110 + 250 * n_rows
@@ -290,7 +294,7 @@ def _hover(row: Row, varying: Sequence[str]) -> str:
         *(
             (name.replace("_", " "), setting_text(getattr(row.spec, name)))
             for name in varying
-            if row.spec.uses(name)
+            if tells(row.spec, name)
         ),
         ("seeds", ", ".join(map(str, row.seeds))),
         *(

@@ -52,6 +52,7 @@ _TRADEOFF = (
 MOST_IN_TITLE: Final = 3
 _GROUP_FIGURES: Final = {
     "positives": "positive",
+    "base_rate": "base rate",
     "mean_score": "mean score",
     "selection_rate": "selected",
     "true_positive_rate": "true positive rate",
@@ -66,7 +67,11 @@ _LEARNING = (
 _LAYERS = (
     "Cosine similarity of the groups' rationales per unit on the validation split, at the "
     "chosen epoch. Higher means that the groups' decisions rest on more similar parts of the "
-    "network."
+    "network. Layers have their names in the network, as in an audit and for --layers."
+)
+_EVERY_GROUP = (
+    "The test rows of each group under the first seed of each setting, at its chosen epoch; "
+    "decisions at 0.5, or by the method's own thresholds."
 )
 
 
@@ -108,7 +113,7 @@ def write_report(
         charts=charts,
         filters=_filters(result),
         panels=sections,
-        table=_result_table(result, rows),
+        table=_result_table(result, rows) + _every_group(result, records, overview),
         statistics=folded(_STATISTICS, _statistics(result, comparisons, rows)),
         summary=_summary(result, rows) + _best(result, records, overview),
         data=overview_section(overview.lines, overview.findings) if overview else "",
@@ -255,7 +260,7 @@ def _best(
     parts = []
     for panel in result:
         row = smallest_gap(panel)
-        groups = groups_of(row, records, overview.groups) if row and overview else []
+        groups = groups_of([row], records, overview.groups)[0] if row and overview else []
         if row and groups:
             head = ["group", "test rows", *_GROUP_FIGURES.values()]
             body = [[escape(shown(one["group"])), *_rates(one)] for one in groups]
@@ -267,12 +272,35 @@ def _best(
     return "".join(parts)
 
 
+def _every_group(
+    result: Sequence[Panel], records: Sequence[TrialRecord], overview: Overview | None
+) -> str:
+    """The groups of the test rows under every setting, folded; if their names are known."""
+    names = overview.groups if overview else ()
+    body: list[list[str]] = []
+    marks: list[str] = []
+    for index, panel in enumerate(result if names else ()):
+        of_rows = groups_of(panel.rows, records, names)
+        for row, groups in zip(panel.rows, of_rows, strict=True):
+            name = escape(f"{row_name(row, panel)}, seed {row.spec.seed}")
+            body += [[name, escape(shown(one["group"])), *_rates(one)] for one in groups]
+            mark = f'data-method="{row.spec.method}" data-panel="{index}"'
+            marks += [mark] * len(groups)
+    if not body:
+        return ""
+    name = "The groups at every setting"
+    head = ["setting", "group", "test rows", *_GROUP_FIGURES.values()]
+    cells = scrolled(table(head, body, marks=marks), name)
+    return folded(name, f"<p>{_EVERY_GROUP}</p>{cells}")
+
+
 def _rates(group: Mapping[str, Any]) -> list[str]:
     """The cells of a group: its rows and rates; of a small one that it is small."""
     if group["rows"] is None:
         return [f"fewer than {FEWEST_SHOWN}", *["withheld"] * len(_GROUP_FIGURES)]
     cells = [f"{group['rows']:,}", f"{group['positives']:,}"]
-    rates = [group[key] for key in list(_GROUP_FIGURES)[1:]]
+    told = {"base_rate": group["positives"] / group["rows"], **group}
+    rates = [told[key] for key in list(_GROUP_FIGURES)[1:]]
     return [*cells, *("–" if math.isnan(rate) else f"{rate:.3f}" for rate in rates)]
 
 

@@ -8,7 +8,7 @@ from dralign.analysis import Interval, Row, front
 from dralign.data import dataset_names
 from dralign.forms import shown
 from dralign.gaps import gap_type, judged_by
-from dralign.methods import method_names
+from dralign.methods import method_names, method_type
 from dralign.metrics import gap_measure
 from dralign.report.look import METHODS
 from dralign.study import TrialSpec
@@ -24,6 +24,7 @@ _SIDES = ("top right", "bottom right", "top left", "bottom right")
 
 # What has a column, an axis or a title of its own, is averaged over, or leaves training as it is.
 OWN_PLACE = {"data", "method", "gap", "fairness_weight", "alignment_weight", "seed", "readings"}
+_OF_BOUNDS = {"gap_bound", "bound_measure"}
 
 
 @dataclass(frozen=True)
@@ -160,8 +161,14 @@ def varying_settings(specs: Sequence[TrialSpec]) -> list[str]:
         name
         for name in names
         if name not in OWN_PLACE
-        and len({getattr(spec, name) for spec in specs if spec.uses(name)}) > 1
+        and len({getattr(spec, name) for spec in specs if tells(spec, name)}) > 1
     ]
+
+
+def tells(spec: TrialSpec, name: str) -> bool:
+    """Whether a setting says something of a trial: a gap bound not of a method without a weight."""
+    bounded = bool(method_type(spec.method).scaled) or name not in _OF_BOUNDS
+    return bounded and spec.uses(name)
 
 
 def setting_text(value: object) -> str:
@@ -175,7 +182,7 @@ def setting_text(value: object) -> str:
 
 def curve_label(spec: TrialSpec, varying: Sequence[str]) -> str:
     """The name of a method's curve, with the settings that set it apart from its other curves."""
-    own = [name for name in varying if spec.uses(name)]
+    own = [name for name in varying if tells(spec, name)]
     extra = ", ".join(f"{name} {setting_text(getattr(spec, name))}" for name in own)
     return f"{spec.method} ({extra})" if extra else spec.method
 

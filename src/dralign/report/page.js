@@ -66,9 +66,16 @@ charts.forEach((chart) => near.observe(chart));
 charts.forEach((chart) => {
   if (chart.checkVisibility() && chart.getBoundingClientRect().top < innerHeight + 400) draw(chart);
 });
+const paper = 960; // pixels: what an A4 page on its side has room for
 window.addEventListener("beforeprint", () => {
   document.querySelectorAll("details").forEach((part) => (part.open = true));
-  charts.forEach(draw);
+  for (const chart of charts) {
+    draw(chart);
+    Plotly.relayout(chart, { autosize: false, width: paper });
+  }
+});
+window.addEventListener("afterprint", () => {
+  for (const chart of charts) Plotly.relayout(chart, { autosize: true, width: null });
 });
 if (filters) {
   filters.addEventListener("change", filter);

@@ -14,6 +14,7 @@ from dralign.report.labels import (
     data_labels,
     selection_text,
     setting_text,
+    tells,
     varying_settings,
     weight_text,
 )
@@ -186,7 +187,7 @@ def result_table(rows: Sequence[Row]) -> ResultTable:
             f"{row.spec.method} {MARK}" if row.non_dominated else row.spec.method,
             *_weights(row),
             *(
-                setting_text(getattr(row.spec, name)) if row.spec.uses(name) else "–"
+                setting_text(getattr(row.spec, name)) if tells(row.spec, name) else "–"
                 for name in varying
             ),
             str(row.n),

@@ -88,24 +88,26 @@ def _overlap(row: Row, best: Row) -> bool:
 
 
 def groups_of(
-    row: Row, records: Sequence[TrialRecord], names: Sequence[str]
-) -> list[dict[str, Any]]:
-    """The groups of the test rows under the first seed of a setting, at its chosen epoch.
+    rows: Sequence[Row], records: Sequence[TrialRecord], names: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+    """For each setting the groups of the test rows under its first seed, at its chosen epoch.
 
     Sizes and rates as ``told_groups`` gives them; nothing where the record has none.
 
     Args:
-        row: the setting.
+        rows: the settings.
         records: the trials.
         names: of the groups, in the order of their codes.
     """
-    for record in records:
-        own = (record.spec, record.fingerprint, record.status)
-        if own == (row.spec, row.fingerprint, "done"):
-            cells = row.selection.choose(record.history, row.spec.gap).cells.get("test")
-            known = cells is not None and cells.n_groups == len(names)
-            return told_groups(cells, names) if cells is not None and known else []
-    return []
+    done = {(one.spec, one.fingerprint): one for one in records if one.status == "done"}
+    result = []
+    for row in rows:
+        record = done.get((row.spec, row.fingerprint))
+        epoch = row.selection.choose(record.history, row.spec.gap) if record else None
+        cells = epoch.cells.get("test") if epoch else None
+        known = cells is not None and cells.n_groups == len(names)
+        result.append(told_groups(cells, names) if cells is not None and known else [])
+    return result
 
 
 def verdicts(panels: Sequence[Panel]) -> list[str]:

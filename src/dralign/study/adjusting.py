@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,12 +18,14 @@ from dralign.data.labels import binary_label
 from dralign.data.splitting import stratified_split
 from dralign.errors import DataError, OptionError
 from dralign.groups import require_groups
-from dralign.metrics import Cells, gap_measure
+from dralign.metrics import Cells, gap_measure, measure
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
-from dralign.metrics.measures import DEFAULT, figures_of
+from dralign.metrics.measures import DEFAULT, Scored, figures_of
 from dralign.metrics.record import scored
+from dralign.metrics.resampling import bootstrap_intervals
 from dralign.models import architecture_of
 from dralign.postprocessing import CellModel, ShiftFront, ShiftPoint, front_of, shift_network
+from dralign.study.front import DRAWS, Interval
 from dralign.study.network import told_groups
 from dralign.training import EpochRecord, Selection, cautions, predict_probability
 
@@ -79,6 +82,8 @@ class AdjustedNetwork:
         met: whether it keeps the largest gap; True where a weight was given.
         before: the figures of the test rows as the network was.
         after: the same, shifted.
+        intervals: for ``"before"`` and ``"after"`` the 95 % intervals of average precision and the
+            gap, over test rows drawn anew.
         note: which rows these were.
     """
 
@@ -88,6 +93,7 @@ class AdjustedNetwork:
     met: bool
     before: Mapping[str, float]
     after: Mapping[str, float]
+    intervals: Mapping[str, Mapping[str, Interval]]
     note: str
 
 
@@ -148,13 +154,22 @@ def adjust_network(
         moved = replace(moved, model=network, architecture=architecture)
     if wanted.threshold is not None:
         moved = replace(moved, threshold=_threshold(wanted.threshold, moved, validation))
-    before = _figures(artifact, data.test, n_groups)[0]
-    after, cells = _figures(moved, data.test, n_groups)
+    test = {
+        "before": _scored(artifact, data.test, n_groups),
+        "after": _scored(moved, data.test, n_groups),
+    }
+    before, after = map(figures_of, test.values())
     told = _told(wanted, chosen, met=met, front=front, note=note)
-    training = _training(moved, data, told, after, cells)
-    return AdjustedNetwork(
-        replace(moved, training=training), front, chosen, met, before, after, note
-    )
+    training = _training(moved, data, told, after, Cells.of(test["after"]))
+    measures = (measure("average_precision"), gap_measure(wanted.measure))
+    intervals = {
+        name: bootstrap_intervals(
+            rows, measures, wanted.gap, draws=DRAWS, rng=np.random.default_rng(0)
+        )
+        for name, rows in test.items()
+    }
+    adjusted = replace(moved, training=training)
+    return AdjustedNetwork(adjusted, front, chosen, met, before, after, intervals, note)
 
 
 def require_adjustable(artifact: Artifact) -> None:
@@ -256,18 +271,15 @@ def _scores(artifact: Artifact, rows: Split) -> Tensor:
     return artifact.shifted(predict_probability(artifact.model, rows.x), rows.group)
 
 
-def _figures(
-    artifact: Artifact, rows: Split, n_groups: int
-) -> tuple[dict[str, float], Cells | None]:
-    """Every measure of rows at the network's threshold, and what is kept of their cells."""
-    result = scored(
+def _scored(artifact: Artifact, rows: Split, n_groups: int) -> Scored:
+    """Rows with scores, and decisions at the network's threshold."""
+    return scored(
         rows.y.numpy(),
         _scores(artifact, rows).numpy(),
         rows.group.numpy(),
         n_groups=n_groups,
         threshold=artifact.threshold,
     )
-    return figures_of(result), Cells.of(result)
 
 
 def _told(
@@ -296,7 +308,7 @@ def _training(
     cells: Cells | None,
 ) -> dict[str, Any]:
     """The record of the network, with the figures it now has."""
-    validation = _figures(moved, data.validation, data.n_groups)[0]
+    validation = figures_of(_scored(moved, data.validation, data.n_groups))
     of_test = {} if cells is None else {"test": cells}
     record = EpochRecord(0, 0.0, validation, dict(test), {}, 0.0, 0.0, cells=of_test)
     lines = cautions((record,), Selection("last", 0), told["gap"], names=data.group_names)

@@ -76,6 +76,7 @@ class Checkpoints:
         """
         folder = Path(self.folder)
         try_output(self._file_of(0))
+        folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / f"process-{rank()}.lock") as mine:
             if not mine:
                 raise OptionError(

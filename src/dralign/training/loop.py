@@ -177,8 +177,9 @@ def check_groups(dataset: Dataset, method: Method) -> None:
             labels = split.y[split.group == code]
             for value in range(dataset.n_classes):
                 if not bool((labels == value).any()):
+                    label_text = repr(dataset.class_names[value]) if dataset.class_names else value
                     warnings.warn(
-                        f"group {name!r} has no {where} rows with label {value}: "
+                        f"group {name!r} has no {where} rows with label {label_text}: "
                         "figures that condition on it are undefined",
                         UndefinedMetricWarning,
                         stacklevel=3,
