@@ -247,7 +247,7 @@ def test_row_without_a_sensitive_value_is_in_no_group():
 def test_group_that_is_absent_from_validation_is_announced_and_left_out():
     a = A.copy()
     a[:2] = "cyd"  # two rows are too few to keep one back
-    with pytest.warns(UndefinedMetricWarning, match="'cyd' has no validation rows"):
+    with pytest.warns(UndefinedMetricWarning, match="'cyd' has .*no validation rows"):
         model = tiny().fit(X, Y, sensitive_features=a)
     assert np.isfinite(model.history_[-1].validation["soft_demographic_parity"])
 

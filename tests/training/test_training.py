@@ -214,6 +214,22 @@ def test_group_without_positives_is_an_error_only_if_the_gap_conditions_on_the_l
         train(perceptron(), data, METHOD, SHORT)
 
 
+def test_a_group_of_few_rows_is_announced_in_one_line():
+    data = dataset()
+    lone = Split(*(part[:1] for part in data.test.at(torch.nonzero(data.test.group == 0)[:, 0])))
+    rest = data.test.at(torch.nonzero(data.test.group == 1)[:, 0])
+    few = Split(*(torch.cat(pair) for pair in zip((lone.x, lone.y, lone.group), rest, strict=True)))
+    with pytest.warns(UndefinedMetricWarning) as caught:
+        train(perceptron(), replace(data, test=few, validation=few), METHOD, SHORT)
+    told = [str(one.message) for one in caught if "figures that condition" in str(one.message)]
+    absent = 1 - int(lone.y)
+    (line,) = told
+    assert line == (
+        f"group 'a' has no validation rows with label {absent}, no test rows with label {absent}: "
+        "figures that condition on it are undefined"
+    )
+
+
 def test_undefined_figure_in_a_split_is_nan_and_announced():
     data = dataset()
     rows = data.test

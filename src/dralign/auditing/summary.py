@@ -144,13 +144,16 @@ def _level(outcomes: "Outcomes", meaning: "Meaning") -> Iterator[str]:
             "than four fifths, where a rule of thumb begins to look closer."
         )
     if _known(gap.value):
+        true = "have label 1" if meaning.positive == "1" else f"are {meaning.positive!r}"
         yield (
-            "If as many rows were selected as have label 1, by the order of the scores, the rates "
-            f"of the groups would differ by {_interval(gap)}: no level of the scores changes that."
+            f"If as many rows were {_positive(meaning)} as {true}, by the order of the scores, the "
+            f"rates of the groups would differ by {_interval(gap)}: no level of the scores changes "
+            "that."
         )
     mean, share = (outcomes.overall[name].value for name in ("mean_probability", "positive_share"))
     if note := level_note(mean, share):
-        yield f"The mean score is {mean:.3f}, label 1 makes up {share:.3f}: {note}."
+        label = "label 1" if meaning.positive == "1" else f"{meaning.positive!r}"
+        yield f"The mean score is {mean:.3f}, {label} makes up {share:.3f}: {note}."
     if odds.value > 0:
         yield (
             f"At the same label the rates still differ by {_interval(odds)} in all "

@@ -171,19 +171,23 @@ def check_groups(dataset: Dataset, method: Method) -> None:
         return
     label = dataset.train.y if method.gap.conditions_on_label else None
     require_groups(dataset.train.group, dataset.group_names, where="training", label=label)
-    for where in ("training", "validation", "test"):
-        split = dataset.train if where == "training" else getattr(dataset, where)
-        for code, name in enumerate(dataset.group_names):
+    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    names = dataset.class_names or range(dataset.n_classes)
+    for code, name in enumerate(dataset.group_names):
+        lacking = []
+        for where, split in splits.items():
             labels = split.y[split.group == code]
-            for value in range(dataset.n_classes):
-                if not bool((labels == value).any()):
-                    label_text = repr(dataset.class_names[value]) if dataset.class_names else value
-                    warnings.warn(
-                        f"group {name!r} has no {where} rows with label {label_text}: "
-                        "figures that condition on it are undefined",
-                        UndefinedMetricWarning,
-                        stacklevel=3,
-                    )
+            absent = [repr(n) for value, n in enumerate(names) if not bool((labels == value).any())]
+            if absent and len(split):
+                of_label = f" with label {' or '.join(absent)}" if len(labels) else ""
+                lacking.append(f"no {where} rows{of_label}")
+        if lacking:
+            warnings.warn(
+                f"group {name!r} has {', '.join(lacking)}: figures that condition on it are "
+                "undefined",
+                UndefinedMetricWarning,
+                stacklevel=3,
+            )
 
 
 def check_weights(dataset: Dataset, method: Method) -> None:
