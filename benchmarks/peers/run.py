@@ -119,10 +119,10 @@ def fairret(data):
         yield {"weight": weight}, Network(data, penalty).fit()
 
 
-def exponentiated_gradient(data, estimator):
+def exponentiated_gradient(data, estimator, bounds):
     """Fairlearn's reduction, at bounds on the difference of selection rates."""
     x, y, group = data.train
-    for bound in (0.15, 0.1, 0.06, 0.03, 0.01):
+    for bound in bounds:
         model = ExponentiatedGradient(estimator(data), DemographicParity(difference_bound=bound))
         model.fit(x, y, sensitive_features=group)
         score = lambda rows, _, m=model: m._pmf_predict(rows)[:, 1]  # noqa: E731, SLF001
