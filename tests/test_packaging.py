@@ -77,3 +77,14 @@ def test_workflows_run_the_commands_of_the_makefile_on_the_declared_versions():
                 command = step.get("run", "").split()
                 if command[:1] == ["make"]:
                     assert command[1] in targets
+
+
+def test_the_conda_recipe_needs_what_the_package_needs():
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    assert recipe["context"]["version"] == PROJECT["version"]
+    called = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    needed = [f"python {PROJECT['requires-python']}"]
+    for requirement in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["app"]):
+        name, bound = requirement.split(">=")
+        needed.append(f"{called.get(name, name)} >={bound}")
+    assert recipe["requirements"]["run"] == needed
