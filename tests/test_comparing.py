@@ -5,13 +5,13 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from html import escape
 from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
 import pyarrow as pa
 import pytest
+from markupsafe import escape
 from matplotlib.figure import Figure
 
 import dralign

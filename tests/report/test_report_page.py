@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from jinja2 import UndefinedError
 
 from dralign.report import look, page
 
@@ -45,23 +46,30 @@ def test_text_can_be_read_on_every_ground(text, ground):
     assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
-def test_a_table_has_as_many_marks_as_rows():
-    made = page.table(["a"], [["1"], ["2"]], marks=['class="x"', ""])
-    assert made == (
-        '<table><thead><tr><th scope="col">a</th></tr></thead>'
-        '<tbody><tr class="x"><td>1</td></tr><tr><td>2</td></tr></tbody></table>'
+def test_a_table_is_escaped_and_has_as_many_marks_as_rows():
+    given = page.Table("x", ["<a>"], [["1 & 2"], ["3"]], marks=[{"class": 'x"y'}, {}])
+    made = page.part_html("plain_table", given)
+    assert made.strip() == (
+        '<table><thead><tr><th scope="col">&lt;a&gt;</th></tr></thead><tbody>'
+        '<tr class="x&#34;y"><td>1 &amp; 2</td></tr><tr><td>3</td></tr></tbody></table>'
     )
-    with pytest.raises(ValueError, match="argument 2 is longer"):
-        page.table(["a"], [["1"], ["2"]], marks=["class"])
+    with pytest.raises(AssertionError):
+        page.Table("x", ["a"], [["1"], ["2"]], marks=[{}])
 
 
 def test_panels_beside_each_other_scroll_in_a_narrow_window():
     from plotly.subplots import make_subplots
 
-    one = make_subplots(1, 1).update_layout(height=300)
-    three = make_subplots(2, 3).update_layout(height=300)
-    assert "min-width:0px" in page.chart("key", one, "one")
-    assert 'class="pan"' not in page.chart("key", one, "one")
-    made = page.chart("key", three, "three")
+    one = page.Chart("key", make_subplots(1, 1).update_layout(height=300), "one")
+    three = page.Chart("key", make_subplots(2, 3).update_layout(height=300), "three")
+    alone = page.part_html("chart", one)
+    assert "min-width:0px" in alone
+    assert 'class="pan"' not in alone
+    made = page.part_html("chart", three).strip()
     assert made.startswith('<div class="pan" tabindex="0" role="region" aria-label="three">')
     assert f"min-width:{3 * page.PANEL_WIDTH}px" in made
+
+
+def test_a_template_that_is_not_given_all_it_names_is_an_error(tmp_path):
+    with pytest.raises(UndefinedError, match="'sentences' is undefined"):
+        page.write_page(tmp_path / "page.html", "study", title="x", facts=[], charts={})

@@ -2,7 +2,7 @@
 
 from dralign.tiers import require
 
-require("dralign.comparing", "joblib", "matplotlib", "pandas", "plotly", "scipy")
+require("dralign.comparing", "jinja2", "joblib", "matplotlib", "pandas", "plotly", "scipy")
 
 from dralign.comparing.result import MethodComparison
 from dralign.comparing.running import compare

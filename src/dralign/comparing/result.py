@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from markupsafe import Markup
 
 from dralign.analysis import Row, compare_with_baseline, summarise
 from dralign.data import DataSource
@@ -12,7 +13,7 @@ from dralign.data.source import Overview
 from dralign.report import caution_lines, result_table, tradeoff_figure, write_report
 from dralign.report.charts import tradeoff_chart
 from dralign.report.labels import panels
-from dralign.report.page import table
+from dralign.report.page import Table, part_html
 from dralign.report.tables import figures_table
 from dralign.report.verdict import smallest_gap, verdict
 from dralign.study import TrialRecord, TrialSpec
@@ -109,7 +110,8 @@ class MethodComparison:
         return "\n".join(lines).strip()
 
     def _repr_html_(self) -> str:
-        told = "".join(f"<p>{escape(line)}</p>" for line in (self.verdict, *self.cautions) if line)
         result = result_table(self.rows)
-        body = (map(escape, cells) for cells in result.cells)
-        return f"{told}{table(map(escape, result.header), body)}<p>{escape(result.caption)}</p>"
+        around = Markup("<p>{}</p>")
+        above = [around.format(line) for line in (self.verdict, *self.cautions) if line]
+        table = part_html("plain_table", Table("Results", result.header, result.cells))
+        return "".join([*above, table, around.format(result.caption)])

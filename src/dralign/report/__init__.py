@@ -2,7 +2,7 @@
 
 from dralign.tiers import require
 
-require("dralign.report", "matplotlib", "pandas", "plotly")
+require("dralign.report", "jinja2", "matplotlib", "pandas", "plotly")
 
 from dralign.report.contrasts import contrast_table
 from dralign.report.figures import tradeoff_figure, write_figure

@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from dralign.analysis import Comparison, Row, learning_curves
 from dralign.data.source import Overview
@@ -25,23 +24,11 @@ from dralign.report.labels import (
     setting_text,
     varying_settings,
 )
-from dralign.report.page import (
-    chart,
-    definitions,
-    folded,
-    listed,
-    overview_section,
-    scrolled,
-    table,
-    write_page,
-)
-from dralign.report.tables import ResultTable, caution_lines, result_table
+from dralign.report.page import Chart, Table, write_page
+from dralign.report.tables import caution_lines, result_table
 from dralign.report.verdict import groups_of, row_name, smallest_gap, verdicts
 from dralign.study import TrialRecord
 from dralign.study.network import FEWEST_SHOWN
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 _TRADEOFF = (
     "Right is better average precision, down is a smaller gap. Lines join a method's weights, bars "
@@ -59,7 +46,6 @@ _GROUP_FIGURES: Final = {
     "false_positive_rate": "false positive rate",
 }
 _BATCH: Final = "that of the data, else 500 rows of each group or cell"
-_STATISTICS: Final = "Differences between methods, with intervals and p-values"
 _LEARNING = (
     "Means over seeds on the validation split, after each epoch: a line for each method and "
     "weight, fainter where the weights are smaller."
@@ -86,8 +72,7 @@ def write_report(
 ) -> Path:
     """Writes the page: results, trade-off, similarity, learning curves, statistics, provenance.
 
-    Everything that comes from data or settings is escaped. The tables can be read without
-    JavaScript.
+    Everything is escaped. The tables can be read without JavaScript.
 
     Args:
         path: the HTML file.
@@ -104,23 +89,49 @@ def write_report(
         StudyError: if the file can't be written.
     """
     result = panels(rows)
-    sections, charts = _panels(result, records)
+    shown_panels = _panels(result, records, comparisons)
+    present = {row.spec.method for row in rows}
     return write_page(
         path,
         "study",
         title=title or _title(result),
         facts=_facts(records, rows),
-        charts=charts,
-        filters=_filters(result),
-        panels=sections,
-        table=_result_table(result, rows) + _every_group(result, records, overview),
-        statistics=folded(_STATISTICS, _statistics(result, comparisons, rows)),
-        summary=_summary(result, rows) + _best(result, records, overview),
-        data=overview_section(overview.lines, overview.findings) if overview else "",
+        charts={each.key: each.figure for panel in shown_panels for _, _, each in panel.charts},
+        sentences=verdicts(result),
+        cares=caution_lines(rows),
+        best=_best(result, records, overview),
+        overview=overview,
+        methods={name: method_style(name).colour for name in method_names() if name in present},
+        panels=shown_panels,
+        results=_results(result, rows),
+        every_group=_every_group(result, records, overview),
+        about_groups=_EVERY_GROUP,
+        contrasts=contrast_table(comparisons, rows).caption,
         problems=_problems(records),
-        settings=definitions(_settings(rows)),
-        environment=definitions(_environment(records)),
+        settings=_settings(rows),
+        environment=_environment(records),
     )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What is shown of a data set and gap.
+
+    Attributes:
+        index: from 0.
+        name: data and gap in one line.
+        data: what the data are called.
+        gap: in words.
+        charts: name, what it shows, and chart.
+        statistics: the comparisons; None where there are none.
+    """
+
+    index: int
+    name: str
+    data: str
+    gap: str
+    charts: tuple[tuple[str, str, Chart], ...]
+    statistics: Table | None
 
 
 def _title(result: Sequence[Panel]) -> str:
@@ -142,156 +153,96 @@ def _facts(records: Sequence[TrialRecord], rows: Sequence[Row]) -> list[tuple[st
     ]
 
 
-def _filters(result: Sequence[Panel]) -> str:
-    """A box for each method, and a choice of data and gap where there are several."""
-    present = {row.spec.method for panel in result for row in panel.rows}
-    methods = [name for name in method_names() if name in present]
-    if not methods:
-        return ""
-    boxes = "".join(
-        f'<label><input type="checkbox" value="{name}" checked>'
-        f'<span style="background:{method_style(name).colour}"></span>{name}</label>'
-        for name in methods
-    )
-    choice = ""
-    if len(result) > 1:
-        entries = "".join(
-            f'<option value="{index}">{escape(_panel_name(panel))}</option>'
-            for index, panel in enumerate(result)
-        )
-        choice = (
-            '<label>Data and gap <select id="panel"><option value="">all</option>'
-            f"{entries}</select></label>"
-        )
-    return f'<form id="filters"><fieldset><legend>Show</legend>{boxes}{choice}</fieldset></form>'
-
-
 def _panel_name(panel: Panel) -> str:
     """Data and gap in one line."""
     return f"{panel.data} · {gap_type(panel.gap).words}"
 
 
 def _panels(
-    result: Sequence[Panel], records: Sequence[TrialRecord]
-) -> tuple[str, dict[str, "go.Figure"]]:
-    """The sections of every data set and gap, and the charts in them by key."""
-    parts: list[str] = []
-    charts: dict[str, go.Figure] = {}
+    result: Sequence[Panel], records: Sequence[TrialRecord], comparisons: Sequence[Comparison]
+) -> list[_Shown]:
+    """What is shown of every data set and gap."""
     curves = learning_curves(records, measure=result[0].measure) if result else {}
+    found = []
     for index, panel in enumerate(result):
         some = f" Some of {len(panel.rows)} settings, evenly over the weights."
         learning = _LEARNING + (some if len(panel.rows) > MOST_LINES else "")
-        figures = ""
-        for number, (name, text, figure) in enumerate(
-            (
-                ("Trade-off", _TRADEOFF, tradeoff_chart(panel)),
-                (
-                    "Similarity of the rationales, by layer",
-                    _LAYERS,
-                    layer_chart(panel),
-                ),
-                ("Learning curves", learning, learning_chart(panel, curves)),
-            )
-        ):
-            key = f"chart-{index}-{number}"
-            charts[key] = figure
-            division = chart(key, figure, f"{name}: {_panel_name(panel)}")
-            figures += f"<section><h3>{name}</h3><p>{text}</p>{division}</section>"
-        parts.append(
-            f'<div data-panel="{index}"><h2>{escape(panel.data)}'
-            f"<span>gap: {escape(gap_type(panel.gap).words)}</span></h2>{figures}</div>"
+        figures = (
+            ("Trade-off", _TRADEOFF, tradeoff_chart(panel)),
+            ("Similarity of the rationales, by layer", _LAYERS, layer_chart(panel)),
+            ("Learning curves", learning, learning_chart(panel, curves)),
         )
-    return "".join(parts), charts
+        name = _panel_name(panel)
+        charts = tuple(
+            (about, text, Chart(f"chart-{index}-{number}", figure, f"{about}: {name}"))
+            for number, (about, text, figure) in enumerate(figures)
+        )
+        statistics = _statistics(panel, comparisons)
+        words = gap_type(panel.gap).words
+        found.append(_Shown(index, name, panel.data, words, charts, statistics))
+    return found
 
 
-def _result_table(result: Sequence[Panel], rows: Sequence[Row]) -> str:
+def _results(result: Sequence[Panel], rows: Sequence[Row]) -> Table:
     """The result table; rows on the front have a class of their own."""
     indices = {row.setting: index for index, panel in enumerate(result) for row in panel.rows}
     marks = [
-        f'class="{"front" if row.non_dominated else "behind"}" data-method="{row.spec.method}" '
-        f'data-panel="{indices[row.setting]}"'
+        {
+            "class": "front" if row.non_dominated else "behind",
+            "data-method": row.spec.method,
+            "data-panel": str(indices[row.setting]),
+        }
         for row in rows
     ]
-    return _table(result_table(rows), marks, "Results")
+    given = result_table(rows)
+    return Table("Results", given.header, given.cells, marks, given.caption)
 
 
-def _statistics(
-    result: Sequence[Panel], comparisons: Sequence[Comparison], rows: Sequence[Row]
-) -> str:
-    """A table of the comparisons for each data set and gap, what they are above them."""
-    parts = [f"<p>{escape(contrast_table(comparisons, rows).caption)}</p>"]
-    for index, panel in enumerate(result):
-        keys = {(row.spec.data, row.fingerprint, row.spec.gap) for row in panel.rows}
-        own = [
-            one for one in comparisons if (one.first.data, one.fingerprint, one.first.gap) in keys
-        ]
-        if own:
-            name = _panel_name(panel)
-            marks = [f'data-method="{one.first.method}"' for one in own for _ in one.contrasts]
-            given = replace(contrast_table(own, panel.rows), caption="")
-            cells = _table(given, marks, f"Statistics: {name}")
-            parts.append(f'<div data-panel="{index}"><h3>{escape(name)}</h3>{cells}</div>')
-    return "".join(parts)
-
-
-def _table(given: ResultTable, marks: Sequence[str], label: str) -> str:
-    """A table of texts with the attributes of its rows, in a frame that scrolls, and its caption.
-
-    The caption is below the frame: within, a narrow window would cut it off.
-    """
-    head, body = map(escape, given.header), (map(escape, cells) for cells in given.cells)
-    below = f'<p class="caption">{escape(given.caption)}</p>' if given.caption else ""
-    return scrolled(table(head, body, marks=marks), label) + below
-
-
-def _summary(result: Sequence[Panel], rows: Sequence[Row]) -> str:
-    """The result in a sentence, and what must be known to read the figures."""
-    sentences, cares = verdicts(result), caution_lines(rows)
-    parts = [f"<p>{escape(text)}</p>" for text in sentences]
-    if cares:
-        parts += ["<h3>Read with care</h3>", listed([escape(line) for line in cares])]
-    return f"<section><h2>In short</h2>{''.join(parts)}</section>" if parts else ""
+def _statistics(panel: Panel, comparisons: Sequence[Comparison]) -> Table | None:
+    """A table of the comparisons of a data set and gap."""
+    keys = {(row.spec.data, row.fingerprint, row.spec.gap) for row in panel.rows}
+    own = [one for one in comparisons if (one.first.data, one.fingerprint, one.first.gap) in keys]
+    if not own:
+        return None
+    marks = [{"data-method": one.first.method} for one in own for _ in one.contrasts]
+    given = contrast_table(own, panel.rows)
+    return Table(f"Statistics: {_panel_name(panel)}", given.header, given.cells, marks)
 
 
 def _best(
     result: Sequence[Panel], records: Sequence[TrialRecord], overview: Overview | None
-) -> str:
+) -> list[Table]:
     """The groups of the test rows under the setting of each verdict, if their names are known."""
-    parts = []
+    tables = []
     for panel in result:
         row = smallest_gap(panel)
         groups = groups_of([row], records, overview.groups)[0] if row and overview else []
         if row and groups:
-            head = ["group", "test rows", *_GROUP_FIGURES.values()]
-            body = [[escape(shown(one["group"])), *_rates(one)] for one in groups]
             name = f"The groups at {row_name(row, panel)}, seed {row.spec.seed}"
             if row.spec.data.weight:
                 name += f", rates weighted by {shown(row.spec.data.weight)}, rows counted"
-            cells = scrolled(table(head, body), name)
-            parts.append(f"<section><h2>{escape(name)}</h2>{cells}</section>")
-    return "".join(parts)
+            head = ["group", "test rows", *_GROUP_FIGURES.values()]
+            body = [[shown(one["group"]), *_rates(one)] for one in groups]
+            tables.append(Table(name, head, body))
+    return tables
 
 
 def _every_group(
     result: Sequence[Panel], records: Sequence[TrialRecord], overview: Overview | None
-) -> str:
-    """The groups of the test rows under every setting, folded; if their names are known."""
+) -> Table:
+    """The groups of the test rows under every setting; no rows where their names are unknown."""
     names = overview.groups if overview else ()
     body: list[list[str]] = []
-    marks: list[str] = []
+    marks: list[dict[str, str]] = []
     for index, panel in enumerate(result if names else ()):
         of_rows = groups_of(panel.rows, records, names)
         for row, groups in zip(panel.rows, of_rows, strict=True):
-            name = escape(f"{row_name(row, panel)}, seed {row.spec.seed}")
-            body += [[name, escape(shown(one["group"])), *_rates(one)] for one in groups]
-            mark = f'data-method="{row.spec.method}" data-panel="{index}"'
+            name = f"{row_name(row, panel)}, seed {row.spec.seed}"
+            body += [[name, shown(one["group"]), *_rates(one)] for one in groups]
+            mark = {"data-method": row.spec.method, "data-panel": str(index)}
             marks += [mark] * len(groups)
-    if not body:
-        return ""
-    name = "The groups at every setting"
     head = ["setting", "group", "test rows", *_GROUP_FIGURES.values()]
-    cells = scrolled(table(head, body, marks=marks), name)
-    return folded(name, f"<p>{_EVERY_GROUP}</p>{cells}")
+    return Table("The groups at every setting", head, body, marks)
 
 
 def _rates(group: Mapping[str, Any]) -> list[str]:
@@ -304,8 +255,8 @@ def _rates(group: Mapping[str, Any]) -> list[str]:
     return [*cells, *("–" if math.isnan(rate) else f"{rate:.3f}" for rate in rates)]
 
 
-def _problems(records: Iterable[TrialRecord]) -> str:
-    """Failed trials and the warnings of all trials, if there are any."""
+def _problems(records: Iterable[TrialRecord]) -> dict[str, dict[str, int]]:
+    """Failed trials and the warnings of all trials, and how often; what there is of them."""
     failures: dict[str, int] = {}
     warnings: dict[str, int] = {}
     for record in records:
@@ -314,13 +265,8 @@ def _problems(records: Iterable[TrialRecord]) -> str:
             failures[text] = failures.get(text, 0) + 1
         for text in record.warnings:
             warnings[text] = warnings.get(text, 0) + 1
-    parts = [
-        f"<h3>{name}</h3>"
-        + listed([f"{escape(shown(text))} <span>({n}×)</span>" for text, n in result.items()])
-        for name, result in (("Failed trials", failures), ("Warnings", warnings))
-        if result
-    ]
-    return f"<section>{''.join(parts)}</section>" if parts else ""
+    named = {"Failed trials": failures, "Warnings": warnings}
+    return {name: told for name, told in named.items() if told}
 
 
 def _settings(rows: Sequence[Row]) -> dict[str, str]:

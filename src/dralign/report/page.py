@@ -1,16 +1,20 @@
 """The frame of a page: a single HTML file that needs no network, and the parts pages are made of.
 
-Parts take and give HTML: what comes from data is escaped by whoever calls them.
+Pages are jinja2 templates beside this module; whatever they are given is escaped, unless it is
+``Markup``.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from html import escape
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from dralign.files import write_atomically
 from dralign.forms import shown
@@ -24,6 +28,65 @@ STYLES: Final[dict[Kind, str]] = {"study": "study", "audit": "audit", "predictio
 PANEL_WIDTH: Final = 260  # pixels, at least, of each of several panels beside each other
 
 
+@dataclass(frozen=True)
+class Table:
+    """A table in a frame that scrolls.
+
+    The caption is below the frame: within, a narrow window would cut it off.
+
+    Attributes:
+        label: what it shows, for those who don't see it.
+        head: the cells above.
+        body: the rows of cells.
+        marks: the attributes of each row; empty for none.
+        caption: below; empty for none.
+    """
+
+    label: str
+    head: Sequence[str]
+    body: Sequence[Sequence[str]]
+    marks: Sequence[Mapping[str, str]] = ()
+    caption: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the marks."""
+        assert len(self.marks) in {0, len(self.body)}
+
+    def attributes(self, index: int) -> Mapping[str, str]:
+        """Those of a row."""
+        return self.marks[index] if self.marks else {}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart of a page.
+
+    Several panels beside each other, and buttons, stay legible: a narrow window scrolls them.
+
+    Attributes:
+        key: its name in this page.
+        figure: what is drawn.
+        label: what it shows, for those who don't see it.
+    """
+
+    key: str
+    figure: "go.Figure" = field(repr=False)
+    label: str
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return int(self.figure.layout.height)
+
+    @property
+    def wide(self) -> int:
+        """The least width in pixels; 0 for any."""
+        starts = {axis.domain[0] for axis in self.figure.select_xaxes() if axis.domain}
+        # Buttons take as much room as two panels.
+        panels = 2 if self.figure.layout.updatemenus else len(starts)
+        return PANEL_WIDTH * panels if panels > 1 else 0
+
+
 def write_page(
     path: Path | str,
     kind: Kind,
@@ -31,121 +94,68 @@ def write_page(
     title: str,
     facts: Iterable[tuple[str, str]],
     charts: Mapping[str, "go.Figure"],
-    **parts: str,
+    **parts: object,
 ) -> Path:
     """Writes a page; its tables can be read without JavaScript.
 
     Args:
         path: the HTML file.
-        kind: whose body, ``<kind>.html``, and style sheet it takes.
-        title: the heading, as text.
-        facts: figures at the top: value and name, as text.
-        charts: the figures of the divisions that ``chart`` gave, by key.
-        **parts: of the body, as HTML.
+        kind: whose template, ``<kind>.html``, and style sheet it takes.
+        title: the heading.
+        facts: figures at the top: value and name.
+        charts: the figures of its charts, by key.
+        **parts: what the template asks for.
 
     Returns:
         The path of the file.
 
     Raises:
-        StudyError: if the file can't be written.
+        OutputError: if the file can't be written.
     """
     from plotly.offline import get_plotlyjs
 
-    page = Template(_piece("page.html")).substitute(
-        title=escape(title),
-        date=datetime.now().astimezone().date().isoformat(),
-        style=style_variables() + _piece("page.css") + _piece(f"{STYLES[kind]}.css"),
-        facts="".join(
-            f"<div><strong>{escape(value)}</strong><span>{escape(name)}</span></div>"
-            for value, name in facts
-        ),
-        body=Template(_piece(f"{kind}.html")).substitute(parts),
-        plotly=get_plotlyjs() if charts else "",
-        charts=_in_script({key: _drawable(figure) for key, figure in charts.items()}),
-        script=_piece("page.js"),
+    page = (
+        _templates()
+        .get_template(f"{kind}.html")
+        .render(
+            title=title,
+            date=datetime.now().astimezone().date().isoformat(),
+            style=_piece("page.css", f"{STYLES[kind]}.css", before=style_variables()),
+            facts=list(facts),
+            plotly=Markup(get_plotlyjs() if charts else ""),  # noqa: S704 - plotly's own code
+            drawn=_in_script({key: _drawable(figure) for key, figure in charts.items()}),
+            script=_piece("page.js"),
+            **parts,
+        )
     )
     return write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
 
 
-def chart(key: str, figure: "go.Figure", label: str) -> str:
-    """The division that a chart is drawn in, as high as the chart.
+def part_html(name: str, given: Table | Chart) -> Markup:
+    """A part of a page by itself, as the macro of this name makes it."""
+    made: Markup = getattr(_templates().get_template("parts.html").module, name)(given)
+    return made
 
-    Several panels beside each other, and buttons, stay legible: a narrow window scrolls them.
 
-    Args:
-        key: the name of the chart in this page.
-        figure: the chart.
-        label: what it shows, as text, for those who don't see it.
-    """
-    starts = {axis.domain[0] for axis in figure.select_xaxes() if axis.domain}
-    panels = 2 if figure.layout.updatemenus else len(starts)  # buttons take as much room as two
-    wide = PANEL_WIDTH * panels if panels > 1 else 0
-    drawn = (
-        f'<div class="chart" id="{key}" role="figure" aria-label="{escape(label)}" '
-        f'style="height:{figure.layout.height}px;min-width:{wide}px"></div>'
+@cache
+def _templates() -> Environment:
+    """The templates; a name that is not given is an error."""
+    environment = Environment(
+        loader=PackageLoader("dralign.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    named = f'tabindex="0" role="region" aria-label="{escape(label)}"'
-    return f'<div class="pan" {named}>{drawn}</div>' if wide else drawn
+    environment.filters["shown"] = shown
+    return environment
 
 
-def table(
-    head: Iterable[str],
-    body: Iterable[Iterable[str]],
-    *,
-    marks: Iterable[str] | None = None,
-) -> str:
-    """A table.
-
-    Args:
-        head: the cells above.
-        body: the rows of cells.
-        marks: the attributes of each row; None for none.
-    """
-    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-    rows = ["".join(f"<td>{cell}</td>" for cell in cells) for cells in body]
-    given = [""] * len(rows) if marks is None else [f" {mark}" if mark else "" for mark in marks]
-    lines = "".join(f"<tr{mark}>{row}</tr>" for mark, row in zip(given, rows, strict=True))
-    return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"
-
-
-def scrolled(content: str, label: str) -> str:
-    """Something wide in a frame that scrolls, by keys too; ``label`` says what it is, as text."""
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">'
-        f"{content}</div>"
-    )
-
-
-def folded(name: str, content: str) -> str:
-    """Content behind a line that opens it; on paper it is open. The name is text."""
-    return f"<details><summary>{escape(name)}</summary>{content}</details>" if content else ""
-
-
-def overview_section(lines: Sequence[str], findings: Sequence[str] = ()) -> str:
-    """What is known of the data, as text: lines, and doubts below them."""
-    told = listed([escape(shown(line)) for line in lines], "findings")
-    doubts = listed([f"Look at: {escape(shown(line))}" for line in findings], "findings doubts")
-    return f"<section><h2>The data</h2>{told}{doubts}</section>" if told else ""
-
-
-def listed(sentences: Sequence[str], kind: str = "") -> str:
-    """Sentences, as HTML, in a list of a class; nothing if there is none."""
-    items = "".join(f"<li>{text}</li>" for text in sentences)
-    return f'<ul class="{kind}">{items}</ul>' if items else ""
-
-
-def definitions(entries: Mapping[str, str]) -> str:
-    """Names and values, as text."""
-    items = (
-        f"<div><dt>{escape(shown(k))}</dt><dd>{escape(shown(v))}</dd></div>"
-        for k, v in entries.items()
-    )
-    return f"<dl>{''.join(items)}</dl>"
-
-
-def _piece(name: str) -> str:
-    """A file of the frame, which lies beside this module."""
-    return resources.files("dralign.report").joinpath(name).read_text(encoding="utf-8")
+def _piece(*names: str, before: str = "") -> Markup:
+    """Files of the frame, which lie beside this module, as they are."""
+    folder = resources.files("dralign.report")
+    texts = [folder.joinpath(name).read_text(encoding="utf-8") for name in names]
+    return Markup(before + "".join(texts))  # noqa: S704 - nothing of the data
 
 
 def _drawable(figure: "go.Figure") -> dict[str, Any]:
@@ -155,6 +165,7 @@ def _drawable(figure: "go.Figure") -> dict[str, Any]:
     return form
 
 
-def _in_script(charts: Mapping[str, Any]) -> str:
+def _in_script(charts: Mapping[str, Any]) -> Markup:
     """The charts as JSON that can't end the script element it stands in."""
-    return json.dumps(charts, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    text = json.dumps(charts, separators=(",", ":"), ensure_ascii=False)
+    return Markup(text.replace("<", "\\u003c"))  # noqa: S704

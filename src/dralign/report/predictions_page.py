@@ -1,19 +1,18 @@
 """One page for an audit of predictions, from ``PredictionAudit.to_dict()``."""
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from dralign.report.audit_charts import rates_chart
-from dralign.report.audit_page import number, outcomes_section
-from dralign.report.page import definitions, listed, overview_section, write_page
+from dralign.report.audit_page import number, outcome_parts
+from dralign.report.page import write_page
 
 
 def write_predictions_page(
     path: Path | str, audit: Mapping[str, Any], *, title: str = "Audit of predictions"
 ) -> Path:
-    """Writes the page: findings, group figures, gaps, limits; names from data are escaped.
+    """Writes the page: findings, group figures, gaps, limits; everything is escaped.
 
     Args:
         path: the HTML file.
@@ -40,19 +39,17 @@ def write_predictions_page(
             (number(gaps["base_rate_demographic_parity"]["value"]), "base-rate gap"),
             (number(gaps["hard_demographic_parity"]["value"]), "demographic parity gap"),
         ],
-        findings=listed(list(map(escape, audit["findings"])), "findings"),
-        data=overview_section(audit["meaning"]["data"]),
-        notes=listed([f"Note: {escape(text)}" for text in audit["notes"]], "findings note"),
-        sections=outcomes_section(audit, charts, heading="What is decided"),
-        settings=definitions(
-            {
-                **{f"rows of {name}": f"{n:,}" for name, n in audit["groups"].items()},
-                "rows a group must have": str(made["min_group_size"]),
-                "positive from a score of": f"{made['threshold']:g}",
-                "bootstrap draws": str(made["n_bootstrap"]),
-                "seed": str(made["seed"]),
-            }
-        ),
-        environment=definitions(made["environment"]),
+        findings=audit["findings"],
+        data=audit["meaning"]["data"],
+        notes=audit["notes"],
+        outcomes=outcome_parts(audit, charts, "What is decided"),
+        settings={
+            **{f"rows of {name}": f"{n:,}" for name, n in audit["groups"].items()},
+            "rows a group must have": str(made["min_group_size"]),
+            "positive from a score of": f"{made['threshold']:g}",
+            "bootstrap draws": str(made["n_bootstrap"]),
+            "seed": str(made["seed"]),
+        },
+        environment=made["environment"],
         charts=charts,
     )
