@@ -77,6 +77,8 @@ CASES = {
     "dralign, odds at all cut-offs": {**ALIGNED, "gap": "all_cutoffs_equalized_odds"},
     "placebo": {**ALIGNED, "method": "placebo", "alignment_every": 2},
     "plugin": {"method": "plugin", "fairness_weight": 0.5},
+    "prejudice remover": {"method": "prejudice_remover", "fairness_weight": 5.0},
+    "hsic, odds": {"method": "hsic", "fairness_weight": 20.0, "gap": "equalized_odds"},
 }
 
 

@@ -61,6 +61,8 @@ CASES = [
     ("adversarial", {"fairness_weight": 0.7}),
     ("decorrelation", {}),
     ("thresholds", {}),
+    ("prejudice_remover", {"fairness_weight": 20.0}),
+    ("hsic", {"fairness_weight": 50.0}),
 ]
 GAPS = ["demographic_parity", "equalized_odds", "equal_opportunity"]
 
@@ -91,7 +93,7 @@ def test_other_gaps_are_those_of_repeated_rows(gap):
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["gap", "dralign", "adversarial"])
+@pytest.mark.parametrize("name", ["gap", "dralign", "adversarial", "prejudice_remover", "hsic"])
 def test_parts_of_a_weighted_batch_make_the_step_of_the_whole(name):
     settings = {"alignment_every": 1} if name == "dralign" else {}
     method = build_method(name, fairness_weight=0.7, **settings)

@@ -15,10 +15,12 @@ from dralign.methods.decorrelation import DECORRELATION
 from dralign.methods.dralign import BETA_SHARE, DRALIGN, DRAlign
 from dralign.methods.erm import ERM
 from dralign.methods.gap import GAP
+from dralign.methods.hsic import HSIC
 from dralign.methods.mixup import MIXUP
 from dralign.methods.oversample import OVERSAMPLE
 from dralign.methods.placebo import PLACEBO
 from dralign.methods.plugin import PLUGIN
+from dralign.methods.prejudice_remover import PREJUDICE_REMOVER
 from dralign.methods.registry import (
     MethodType,
     method_names,
@@ -43,6 +45,8 @@ for _kind in (
     DECORRELATION,
     THRESHOLDS,
     PLUGIN,
+    PREJUDICE_REMOVER,
+    HSIC,
     PLACEBO,
 ):
     register(_kind)
