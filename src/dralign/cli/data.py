@@ -63,7 +63,9 @@ def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json 
     chosen = catalogue.entry(name)
     folder = chosen.location(data_home)
     if chosen.by_hand and folder == "missing":
-        raise DataError(f"{name}: its terms ask for a person to fetch it; see {chosen.by_hand}")
+        raise DataError(
+            f"{name}: its terms ask for a person to fetch it; see {chosen.by_hand.homepage}"
+        )
     if chosen.published is not None:
         folder = str(download(chosen.published, data_home))
     if json:

@@ -1,11 +1,27 @@
 """The datasets that are known by name: what they are, and whether their files are right."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from dralign.data import canonical, celeba, compas
+from dralign.data import baf, canonical, celeba, compas
 from dralign.data.local import PublishedFile, find, verified_bytes
 from dralign.errors import OptionError, unknown
+
+
+class ByHand(NamedTuple):
+    """A dataset that a person has to get, as no program can or may.
+
+    Attributes:
+        homepage: where.
+        find: the path at which it lies, among the folders of datasets; None if it is not there.
+        check: what was found right about it, in words; else a DataError.
+    """
+
+    homepage: str
+    find: Callable[[str | Path | None], Path | None]
+    check: Callable[[str | Path | None], str]
 
 
 @dataclass(frozen=True)
@@ -19,7 +35,7 @@ class Entry:
         source: who made it, as it is to be cited.
         embedded: the files of it in the package.
         published: the file of it that is not in the package; None if there is none.
-        by_hand: where it is to be had, if it can't be downloaded by a program.
+        by_hand: how it is found and checked, if it can't be downloaded by a program.
     """
 
     name: str
@@ -28,12 +44,12 @@ class Entry:
     source: str
     embedded: tuple[str, ...] = ()
     published: PublishedFile | None = None
-    by_hand: str = ""
+    by_hand: ByHand | None = None
 
     def location(self, data_home: str | Path | None = None) -> str:
         """``"built in"``, the path where it lies, or ``"missing"``."""
         if self.by_hand:
-            return str(celeba.find_folder(data_home) or "missing")
+            return str(self.by_hand.find(data_home) or "missing")
         if self.published is None:
             return "built in"
         return str(find(self.published, data_home) or "missing")
@@ -45,7 +61,7 @@ class Entry:
             DataError: if something is missing or wrong.
         """
         if self.by_hand:
-            return celeba.check_folder(data_home)
+            return self.by_hand.check(data_home)
         for name in self.embedded:
             canonical.embedded_bytes(name)
         if self.published is not None:
@@ -81,7 +97,14 @@ ENTRIES = (
         celeba.ROWS,
         "non-commercial research only; not to be passed on",
         "Liu, Luo, Wang and Tang (2015), ICCV",
-        by_hand=celeba.HOMEPAGE,
+        by_hand=ByHand(celeba.HOMEPAGE, celeba.find_folder, celeba.check_folder),
+    ),
+    Entry(
+        "baf",
+        baf.ROWS,
+        "Creative Commons, non-commercial (see the source)",
+        "Jesus, Pombal, Alves, Cruz, Saleiro, Ribeiro, Gama and Bizarro (2022), NeurIPS",
+        by_hand=ByHand(baf.HOMEPAGE, baf.find_file, baf.check_file),
     ),
 )
 

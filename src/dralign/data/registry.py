@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dralign.data.adult import load_adult
+from dralign.data.baf import baf_fingerprint, load_baf
 from dralign.data.canonical import SHA256
 from dralign.data.celeba import celeba_fingerprint, load_celeba
 from dralign.data.compas import FILE as COMPAS
@@ -68,6 +69,7 @@ _DATASETS: Final = Registry[DatasetType](
             options=("data_home", "label", "image_size", "partition"),
             preparation="paper",
         ),
+        DatasetType("baf", load_baf, baf_fingerprint, options=("data_home",)),
     ),
 )
 
