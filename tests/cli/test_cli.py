@@ -186,7 +186,10 @@ def test_compare_without_a_verdict_says_that_it_keeps_no_network(people, tmp_pat
     ("gap", "left_out"),
     [
         ("demographic_parity", set()),
-        ("predictive_parity", {"mixup", "adversarial", "plugin", "thresholds"}),
+        (
+            "predictive_parity",
+            {"mixup", "adversarial", "plugin", "thresholds", "prejudice_remover", "hsic"},
+        ),
     ],
 )
 def test_all_means_every_method_that_supports_the_gap(gap, left_out, people, tmp_path, capsys):

@@ -34,7 +34,7 @@ READING: Final = ("sep", "decimal", "encoding", "na")
 Data = Annotated[
     str,
     typer.Argument(
-        help="adult, german, compas, celeba, or your own CSV or Parquet file or folder of images."
+        help="adult, german, compas, baf, celeba, or your own CSV or Parquet file or folder of images."
     ),
 ]
 Preparation = Annotated[
