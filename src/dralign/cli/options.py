@@ -34,7 +34,8 @@ READING: Final = ("sep", "decimal", "encoding", "na")
 Data = Annotated[
     str,
     typer.Argument(
-        help="adult, german, compas, baf, celeba, or your own CSV or Parquet file or folder of images."
+        help="adult, german, compas, baf, celeba, or a CSV or Parquet file or folder of images of "
+        "your own."
     ),
 ]
 Preparation = Annotated[
