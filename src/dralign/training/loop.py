@@ -1,7 +1,6 @@
 """The training loop: epochs of n iterations, every epoch evaluated and kept."""
 
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -13,10 +12,8 @@ from torch import nn
 
 from dralign import models
 from dralign.data import Dataset
-from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
-from dralign.groups import require_groups
+from dralign.errors import ModelError, OptionError
 from dralign.methods import Adjusting, Adjustment, Method
-from dralign.methods.base import takes_weights
 from dralign.methods.state import State
 from dralign.metrics import Cells
 from dralign.rationale import Layer, select_layers
@@ -24,6 +21,7 @@ from dralign.rationale.usage import notice_probabilities
 from dralign.step import Batch, Passes, Sampler, n_processes, part_of, rank, with_mean_one
 from dralign.training.bound import MEASUREMENTS, DualAscent
 from dralign.training.checkpoints import Checkpoints
+from dralign.training.checks import check_groups, check_weights
 from dralign.training.distributed import average_buffers, from_first, share_weights
 from dralign.training.evaluation import judged, rationale_similarity, score_splits
 from dralign.training.history import EpochRecord, History
@@ -31,6 +29,7 @@ from dralign.training.run import Keep, Run, identity
 from dralign.training.seeding import seeded, spawn_seeds
 from dralign.training.selection import Selection
 from dralign.training.settings import TrainingSettings
+from dralign.training.updates import OptimiserFactory, SchedulerFactory, Updates
 
 DEFAULT_BATCH = 500
 
@@ -78,9 +77,11 @@ def train(
     method: Method,
     settings: TrainingSettings,
     *,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_epoch: Callable[[EpochRecord], bool | None] | None = None,
     keep: Keep = "all",
     checkpoints: Checkpoints | None = None,
+    optimiser: OptimiserFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
 ) -> Training:
     """Trains ``model`` in place with ``method`` and records every epoch.
 
@@ -94,11 +95,16 @@ def train(
         dataset: the rows to train on, to select by and to report on.
         method: the way to train.
         settings: how long and how fast.
-        on_epoch: called with each record as it is made.
+        on_epoch: called with each record as it is made; training ends there if it returns True (of
+            several processes, in the first).
         keep: the epochs whose weights are kept for ``Training.restore``: ``"all"``, ``"none"``, or
             the one that a selection picks.
         checkpoints: where the run is saved as it goes. It goes on from the newest checkpoint that
             is there, to the same end as without a stop; a finished run returns at once.
+        optimiser: makes the optimiser of the network's parameters; None for Adam as the settings
+            have it.
+        scheduler: makes a schedule of torch for the optimiser, whose lengths count steps, not
+            epochs; None leaves the learning rate as it is.
 
     Raises:
         GroupError: if training rows of a group (or of a cell, where the gap needs it) are missing,
@@ -106,7 +112,8 @@ def train(
         ModelError: if the loss or a weight stops being finite, or the model has no layer with a
             rationale.
         OptionError: if the checkpoints are of another run, or another run is using them, or rows
-            are weighted and the method can't train on such.
+            are weighted and the method can't train on such, or the optimiser or the schedule can't
+            be used.
         OutputError: if a checkpoint can't be written.
     """
     check_groups(dataset, method)
@@ -121,9 +128,9 @@ def train(
     share_weights(model)
     # Each process has its own dropout masks; what a method draws from is the same in all.
     with held, seeded(seeds.noise + rank()):
-        run = _begin(model, dataset, method, settings)
+        run = _begin(model, dataset, method, settings, optimiser, scheduler)
         if checkpoints is not None:
-            run.identity = identity(model, dataset, method, settings, keep)
+            run.identity = identity(model, dataset, method, settings, keep) | run.updates.identity()
             checkpoints.resume(run)
         if (len(run.history), run.step_of_epoch) > (settings.epochs, 0):
             raise OptionError(
@@ -149,58 +156,14 @@ def train(
             )
             run.close_epoch(record, keep, method.gap.name)
             if on_epoch is not None:
-                on_epoch(record)
+                told = on_epoch(record)
+                ends = isinstance(told, bool | np.bool_) and bool(told)
+                run.stopped = from_first(lambda ends=ends: ends)
             if checkpoints is not None:
                 checkpoints.save(run)
     history = tuple(run.history)
     states = tuple(run.kept.get(record.epoch) for record in history)
     return Training(model, history, states, adjust)
-
-
-def check_groups(dataset: Dataset, method: Method) -> None:
-    """Checks that every group (and cell, where the gap needs it) can be trained on.
-
-    A group without rows of a label is an error only if the gap conditions on the label; else it
-    gets a warning, because some figures will be undefined for it. Data without any groups will do
-    for a method that needs none; all figures that compare groups are then undefined.
-
-    Raises:
-        GroupError: if training rows of a group or of a needed cell are missing.
-    """
-    if not dataset.group_names and not method.needs_groups:
-        return
-    label = dataset.train.y if method.gap.conditions_on_label else None
-    require_groups(dataset.train.group, dataset.group_names, where="training", label=label)
-    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    names = dataset.class_names or range(dataset.n_classes)
-    for code, name in enumerate(dataset.group_names):
-        lacking = []
-        for where, split in splits.items():
-            labels = split.y[split.group == code]
-            absent = [repr(n) for value, n in enumerate(names) if not bool((labels == value).any())]
-            if absent and len(split):
-                of_label = f" with label {' or '.join(absent)}" if len(labels) else ""
-                lacking.append(f"no {where} rows{of_label}")
-        if lacking:
-            warnings.warn(
-                f"group {name!r} has {', '.join(lacking)}: figures that condition on it are "
-                "undefined",
-                UndefinedMetricWarning,
-                stacklevel=3,
-            )
-
-
-def check_weights(dataset: Dataset, method: Method) -> None:
-    """Checks that the method can train on weighted rows, if they are.
-
-    Raises:
-        OptionError: if it can't.
-    """
-    if dataset.is_weighted and not takes_weights(method):
-        raise OptionError(
-            f"weights of rows: the method {method.name!r} can't train on weighted rows for "
-            f"{method.gap.name}; choose another method, or leave the weights out"
-        )
 
 
 def _sampler(
@@ -221,7 +184,14 @@ def _sampler(
     )
 
 
-def _begin(model: nn.Module, dataset: Dataset, method: Method, settings: TrainingSettings) -> Run:
+def _begin(
+    model: nn.Module,
+    dataset: Dataset,
+    method: Method,
+    settings: TrainingSettings,
+    optimiser: OptimiserFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
+) -> Run:
     """A run before its first step; all of its randomness comes from the seed of the settings."""
     seeds = spawn_seeds(settings.seed)
     draws = np.random.default_rng(seeds.sampling)
@@ -235,9 +205,7 @@ def _begin(model: nn.Module, dataset: Dataset, method: Method, settings: Trainin
         draws=draws,
         noise=noise,
         step=method.begin(model, n_groups=dataset.n_groups, generator=noise),
-        optimiser=torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True),
-        # Without float16 it passes everything through as it is.
-        scaler=torch.amp.GradScaler(device.type, enabled=settings.precision == "float16"),
+        updates=Updates.of(model, settings, optimiser, scheduler),
         ascent=None
         if bound is None
         else DualAscent(bound, measure=settings.bound_measure, dataset=dataset, gap=method.gap),
@@ -246,7 +214,9 @@ def _begin(model: nn.Module, dataset: Dataset, method: Method, settings: Trainin
 
 
 def _finished(run: Run, keep: Keep, gap: str) -> bool:
-    """Whether no epoch is left, or the chosen one has been the same for too many."""
+    """Whether no epoch is left, it was told to stop, or the chosen one is the same for too long."""
+    if run.stopped:
+        return True
     history, patience = tuple(run.history), run.settings.patience
     if not history or patience is None or len(history) >= run.settings.epochs:
         return len(history) >= run.settings.epochs
@@ -256,7 +226,7 @@ def _finished(run: Run, keep: Keep, gap: str) -> bool:
 
 def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints | None) -> None:
     """The steps of an epoch that are still to be taken."""
-    model, settings, ascent, scaler = run.model, run.settings, run.ascent, run.scaler
+    model, settings, ascent, updates = run.model, run.settings, run.ascent, run.updates
     device = next(model.parameters()).device
     rows = dataset.train
     model.train()
@@ -274,13 +244,11 @@ def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints 
         if rows.weight is not None:
             weight = rows.weight.index_select(0, drawn).to(device, torch.float32)
             batch = replace(batch, weight=with_mean_one(weight, blocks))
-        run.optimiser.zero_grad()
-        # Asking for the scale waits for the device.
-        scale = float(scaler.scale(torch.ones((), device=device))) if scaler.is_enabled() else 1.0
+        updates.optimiser.zero_grad()
+        scale = updates.scale(device)
         passes = Passes(settings.micro_batch, half, scale)
         result = run.step(batch, 1.0 if ascent is None else ascent.multiplier, passes)
-        scaler.step(run.optimiser)
-        scaler.update()
+        updates.step(model, scale)
         run.loss += result.loss
         run.skipped += result.skipped
         run.step_of_epoch += 1
@@ -317,7 +285,7 @@ def _advice(run: Run, method: Method) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        tried = [f"smaller learning rate than {run.settings.learning_rate:g}"]
+        tried = [f"smaller learning rate than {run.updates.rate:g}"]
         if run.ascent is not None:
             tried.append(f"larger gap bound than {run.settings.gap_bound:g}")
         else:
