@@ -9,12 +9,17 @@ from dralign.methods import Method
 from dralign.methods.base import takes_weights
 
 
-def check_groups(dataset: Dataset, method: Method) -> None:
+def check_groups(dataset: Dataset, method: Method, *, streamed: bool = False) -> None:
     """Checks that every group (and cell, where the gap needs it) can be trained on.
 
     A group without rows of a label is an error only if the gap conditions on the label; else it
     gets a warning, because some figures will be undefined for it. Data without any groups will do
     for a method that needs none; all figures that compare groups are then undefined.
+
+    Args:
+        dataset: the rows.
+        method: the way to train.
+        streamed: whether training rows come from elsewhere, so that those here say nothing.
 
     Raises:
         GroupError: if training rows of a group or of a needed cell are missing.
@@ -22,8 +27,11 @@ def check_groups(dataset: Dataset, method: Method) -> None:
     if not dataset.group_names and not method.needs_groups:
         return
     label = dataset.train.y if method.gap.conditions_on_label else None
-    require_groups(dataset.train.group, dataset.group_names, where="training", label=label)
     splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
+    if streamed:
+        del splits["training"]
+    else:
+        require_groups(dataset.train.group, dataset.group_names, where="training", label=label)
     names = dataset.class_names or range(dataset.n_classes)
     for code, name in enumerate(dataset.group_names):
         lacking = []

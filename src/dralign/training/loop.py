@@ -1,9 +1,9 @@
 """The training loop: epochs of n iterations, every epoch evaluated and kept."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from dralign.methods.state import State
 from dralign.metrics import Cells
 from dralign.rationale import Layer, select_layers
 from dralign.rationale.usage import notice_probabilities
-from dralign.step import Batch, Passes, Sampler, n_processes, part_of, rank, with_mean_one
+from dralign.step import Passes, Sampler, rank
+from dralign.training.batches import Drawn, Given, Rows, Source, check_given
 from dralign.training.bound import MEASUREMENTS, DualAscent
 from dralign.training.checkpoints import Checkpoints
 from dralign.training.checks import check_groups, check_weights
@@ -82,6 +83,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     optimiser: OptimiserFactory | None = None,
     scheduler: SchedulerFactory | None = None,
+    batches: Iterable[Rows] | None = None,
 ) -> Training:
     """Trains ``model`` in place with ``method`` and records every epoch.
 
@@ -105,30 +107,40 @@ def train(
             have it.
         scheduler: makes a schedule of torch for the optimiser, whose lengths count steps, not
             epochs; None leaves the learning rate as it is.
+        batches: inputs, labels and group codes of training rows, such as a DataLoader gives, used
+            as they come in place of draws from ``dataset.train``, which may then be empty. It is
+            gone through again and again; ``set_epoch``, where it has that, is told the number of
+            the pass. Groups (or cells) absent from a batch are left out of its step, and counted as
+            ``skipped``. It goes without checkpoints.
 
     Raises:
+        DataError: if the batches run out, or are none.
         GroupError: if training rows of a group (or of a cell, where the gap needs it) are missing,
             or there are no groups and the method needs some.
         ModelError: if the loss or a weight stops being finite, or the model has no layer with a
             rationale.
         OptionError: if the checkpoints are of another run, or another run is using them, or rows
-            are weighted and the method can't train on such, or the optimiser or the schedule can't
-            be used.
+            are weighted and the method can't train on such, or the optimiser, the schedule or the
+            batches can't be used.
         OutputError: if a checkpoint can't be written.
     """
-    check_groups(dataset, method)
+    check_groups(dataset, method, streamed=batches is not None)
     check_weights(dataset, method)
+    if batches is not None:
+        check_given(dataset, method, settings, checkpoints)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
     adjust = method.adjustment(dataset) if isinstance(method, Adjusting) else None
     held = nullcontext() if checkpoints is None else checkpoints.held()
     device = next(model.parameters()).device
-    some = dataset.train.at(torch.arange(min(2, len(dataset.train))))[0]
+    rows = dataset.train if batches is None else dataset.validation
+    some = rows.at(torch.arange(min(2, len(rows))))[0]
     notice_probabilities(model, some.to(device), layers, stacklevel=2)
     share_weights(model)
     # Each process has its own dropout masks; what a method draws from is the same in all.
     with held, seeded(seeds.noise + rank()):
-        run = _begin(model, dataset, method, settings, optimiser, scheduler)
+        updates = Updates.of(model, settings, optimiser, scheduler)
+        run = _begin(model, dataset, method, settings, updates=updates, batches=batches)
         if checkpoints is not None:
             run.identity = identity(model, dataset, method, settings, keep) | run.updates.identity()
             checkpoints.resume(run)
@@ -139,7 +151,7 @@ def train(
             )
         # An epoch that was begun is finished, also if it is not asked for any more.
         while run.step_of_epoch or not _finished(run, keep, method.gap.name):
-            _epoch(run, dataset, method, checkpoints)
+            _epoch(run, method, checkpoints)
             start = time.perf_counter()
             with _advice(run, method):
                 figures = from_first(lambda: _figures(model, dataset, method, layers, adjust))
@@ -189,8 +201,9 @@ def _begin(
     dataset: Dataset,
     method: Method,
     settings: TrainingSettings,
-    optimiser: OptimiserFactory | None = None,
-    scheduler: SchedulerFactory | None = None,
+    *,
+    updates: Updates | None = None,
+    batches: Iterable[Rows] | None = None,
 ) -> Run:
     """A run before its first step; all of its randomness comes from the seed of the settings."""
     seeds = spawn_seeds(settings.seed)
@@ -198,14 +211,19 @@ def _begin(
     noise = torch.Generator().manual_seed(seeds.noise)
     device = next(model.parameters()).device
     bound = settings.gap_bound
+    source: Source
+    if batches is None:
+        source = Drawn(dataset, _sampler(dataset, method, settings, draws), device)
+    else:
+        source = Given(batches, dataset, method, device)
     return Run(
         model=model,
         settings=settings,
-        sampler=_sampler(dataset, method, settings, draws),
+        source=source,
         draws=draws,
         noise=noise,
         step=method.begin(model, n_groups=dataset.n_groups, generator=noise),
-        updates=Updates.of(model, settings, optimiser, scheduler),
+        updates=updates or Updates.of(model, settings),
         ascent=None
         if bound is None
         else DualAscent(bound, measure=settings.bound_measure, dataset=dataset, gap=method.gap),
@@ -224,26 +242,19 @@ def _finished(run: Run, keep: Keep, gap: str) -> bool:
     return history[-1].epoch - rule.choose(history, gap).epoch >= patience
 
 
-def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints | None) -> None:
+def _epoch(run: Run, method: Method, checkpoints: Checkpoints | None) -> None:
     """The steps of an epoch that are still to be taken."""
     model, settings, ascent, updates = run.model, run.settings, run.ascent, run.updates
     device = next(model.parameters()).device
-    rows = dataset.train
     model.train()
     half = None if settings.precision == "float32" else getattr(torch, settings.precision)
     interval = max(settings.iterations // MEASUREMENTS, 1)
-    own, blocks = part_of(run.sampler.blocks, rank(), n_processes())
     start = time.perf_counter()
     while run.step_of_epoch < settings.iterations:
         if ascent is not None and run.step_of_epoch % interval == 0:
             with _advice(run, method):
                 ascent.multiplier = from_first(lambda: _observed(model, ascent))
-        drawn = run.sampler.draw()[own]
-        x, y, group = rows.at(drawn)
-        batch = Batch(x.to(device), y.to(device), group.to(device), blocks)
-        if rows.weight is not None:
-            weight = rows.weight.index_select(0, drawn).to(device, torch.float32)
-            batch = replace(batch, weight=with_mean_one(weight, blocks))
+        batch = run.source.next_batch()
         updates.optimiser.zero_grad()
         scale = updates.scale(device)
         passes = Passes(settings.micro_batch, half, scale)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from dralign.data import Dataset, Images
 from dralign.methods import Method, Step
 from dralign.methods.state import State
-from dralign.step import Sampler, n_processes
+from dralign.step import n_processes
+from dralign.training.batches import Source
 from dralign.training.bound import DualAscent
 from dralign.training.history import EpochRecord
 from dralign.training.selection import Selection
@@ -33,8 +34,8 @@ class Run:
     Attributes:
         model: the network.
         settings: how long and how fast it is trained.
-        sampler: of the batches.
-        draws: what the sampler draws from.
+        source: of the batches.
+        draws: what a sampler of them draws from.
         noise: what the method draws from.
         step: of the method.
         updates: the optimiser of the network, and what goes with it.
@@ -51,7 +52,7 @@ class Run:
 
     model: nn.Module
     settings: TrainingSettings
-    sampler: Sampler
+    source: Source
     draws: np.random.Generator
     noise: torch.Generator
     step: Step

@@ -48,8 +48,8 @@ class Updates:
         cls,
         model: nn.Module,
         settings: TrainingSettings,
-        optimiser: OptimiserFactory | None,
-        scheduler: SchedulerFactory | None,
+        optimiser: OptimiserFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
     ) -> "Updates":
         """Those of a run before its first step.
 
