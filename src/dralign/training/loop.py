@@ -168,9 +168,7 @@ def train(
             )
             run.close_epoch(record, keep, method.gap.name)
             if on_epoch is not None:
-                told = on_epoch(record)
-                ends = isinstance(told, bool | np.bool_) and bool(told)
-                run.stopped = from_first(lambda ends=ends: ends)
+                run.stopped = _stopping(on_epoch(record))
             if checkpoints is not None:
                 checkpoints.save(run)
     history = tuple(run.history)
@@ -229,6 +227,11 @@ def _begin(
         else DualAscent(bound, measure=settings.bound_measure, dataset=dataset, gap=method.gap),
         loss=torch.zeros((), device=device),
     )
+
+
+def _stopping(told: object) -> bool:
+    """Whether a callback said True in the first process, in every process."""
+    return bool(from_first(lambda: isinstance(told, bool | np.bool_) and bool(told)))
 
 
 def _finished(run: Run, keep: Keep, gap: str) -> bool:
