@@ -278,7 +278,7 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_line(folder):
     newest = newest_first(folder)[0]
     rewrite_checkpoint(newest, lambda tensors, header: header.update(version=1))
     newest.rename(folder / "step-15-process-0-0123abcd.safetensors")
-    with pytest.raises(OptionError, match=r"version 1; this dralign reads 2: remove it, or choose"):
+    with pytest.raises(OptionError, match=r"version 1; this dralign reads 3: remove it, or choose"):
         runs.run("dralign", folder)
 
 
@@ -361,11 +361,14 @@ FORGED = {
     "kept one less": set_in("run", "kept", to=[0, 1]),
     "kept of objects": set_in("run", "kept", to=[{}, [], None]),
     "multiplier of nothing": set_in("run", "multiplier", to=1.0),
+    "a schedule beyond the steps": set_in("run", "scheduled", to=16),
+    "a schedule where there is none": set_in("run", "scheduled", to=1),
+    "a stop of text": set_in("run", "stopped", to="no"),
     "scaler of another precision": set_in("run", "scaler", to={"scale": 1.0}),
     "no run": without("run"),
     "no identity": without("identity"),
     "identity of text": set_in("identity", to="dralign"),
-    "version of text": set_in("version", to="2"),
+    "version of text": set_in("version", to="3"),
     "no weights": lambda tensors, _: tensors.pop("model/0.weight"),
     "weights of another shape": tensor("model/0.weight", torch.zeros(1)),
     "weights of another type": tensor("model/0.bias", torch.zeros(8, dtype=torch.float64)),

@@ -26,6 +26,7 @@ from dralign.data.registry import (
     unregister_dataset,
 )
 from dralign.data.source import DataSource
+from dralign.data.streaming import TableStream, stream_table
 from dralign.errors import DataError, unknown
 from dralign.forms import Form
 
@@ -40,6 +41,7 @@ __all__ = [
     "Inspection",
     "Split",
     "TableEncoder",
+    "TableStream",
     "dataset_names",
     "encoder_from_dict",
     "fetch_adult",
@@ -51,6 +53,7 @@ __all__ = [
     "load_table",
     "read_table",
     "register_dataset",
+    "stream_table",
     "unregister_dataset",
 ]
 

@@ -9,6 +9,7 @@ from dralign.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 CELL_BYTES = 8  # a column of one value repeated takes next to nothing in the file, but not here
 
@@ -23,7 +24,6 @@ def parse_parquet(path: Path, content: bytes) -> "pd.DataFrame":
         DataError: if it is none, or would be too large in memory.
         MemoryError: if it is too large in memory all the same.
     """
-    import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -35,15 +35,23 @@ def parse_parquet(path: Path, content: bytes) -> "pd.DataFrame":
         check_room(path, max(stored, CELL_BYTES * about.num_rows * about.num_columns))
         table = file.read()
         table.validate(full=True)
-        index = _index_columns(table.schema.metadata, table.column_names)
-        frame = table.drop_columns(index).replace_schema_metadata().to_pandas()
-        for name in frame.columns[frame.dtypes.map(pd.api.types.is_object_dtype)]:
-            if pd.api.types.infer_dtype(frame[name], skipna=True) == "decimal":
-                frame[name] = pd.to_numeric(frame[name])
+        frame = to_frame(table)
     except (DataError, MemoryError):
         raise
     except Exception as error:  # damaged files make pyarrow raise anything
         raise DataError(f"{path}: not a Parquet file ({one_line(error)})") from error
+    return frame
+
+
+def to_frame(table: "pa.Table") -> "pd.DataFrame":
+    """The columns of a table as pandas has them, without a stored row index."""
+    import pandas as pd
+
+    index = _index_columns(table.schema.metadata, table.column_names)
+    frame: pd.DataFrame = table.drop_columns(index).replace_schema_metadata().to_pandas()
+    for name in frame.columns[frame.dtypes.map(pd.api.types.is_object_dtype)]:
+        if pd.api.types.infer_dtype(frame[name], skipna=True) == "decimal":
+            frame[name] = pd.to_numeric(frame[name])
     return frame
 
 

@@ -67,6 +67,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         batch_size: rows per group (per cell, for gaps that condition on the label) in a batch;
             None takes 500.
         learning_rate: of Adam.
+        weight_decay: of AdamW, as in ``TrainingSettings``; 0 is plain Adam.
+        clip_norm: the largest norm of all gradients of a step together; None for any.
         micro_batch: rows to forward at a time, where a batch does not fit in memory.
         precision: of forward passes, as in ``TrainingSettings``.
         patience: training stops once the chosen epoch has been the same for so many epochs.
@@ -157,6 +159,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         iterations: int = 100,
         batch_size: int | None = None,
         learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        clip_norm: float | None = None,
         micro_batch: int | None = None,
         precision: Precision = "float32",
         patience: int | None = None,
@@ -190,6 +194,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.iterations = iterations
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.clip_norm = clip_norm
         self.micro_batch = micro_batch
         self.precision = precision
         self.patience = patience

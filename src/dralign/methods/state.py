@@ -1,13 +1,13 @@
 """What a step keeps between batches, as flat tensors that can be written to a file."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @runtime_checkable
@@ -49,30 +49,39 @@ def optimiser_state(optimiser: torch.optim.Optimizer) -> State:
 
 
 def check_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Checks that an Adam of these parameters can be given a state.
+    """Checks that an optimiser can be given a state; it is left as it is.
 
     Raises:
-        ValueError: if a name, a type or a shape is not one that ``optimiser_state`` gives.
+        ValueError: if a name, a type or a shape is not one that ``optimiser_state`` gives after a
+            step.
     """
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    wanted = {
-        f"{index}/{key}": (parameter.shape, parameter.dtype)
-        for index, parameter in enumerate(parameters)
-        for key in _MOMENTS
-    }
-    wanted |= {f"{index}/step": (torch.Size(), torch.float32) for index in range(len(parameters))}
+    wanted = {name: (x.shape, x.dtype) for name, x in _after_a_step(optimiser).items()}
+    keys: dict[str, set[str]] = {}
+    for name in wanted:
+        index, _, key = name.partition("/")
+        keys.setdefault(index, set()).add(key)
     for name, x in state.items():
         if wanted.get(name) != (x.shape, x.dtype):
             raise ValueError(f"optimiser: {name[:50]!r}, {x.dtype} of shape {tuple(x.shape)}")
         index, _, key = name.partition("/")
-        if any(f"{index}/{other}" not in state for other in (*_MOMENTS, "step")):
+        if any(f"{index}/{other}" not in state for other in keys[index]):
             raise ValueError(f"optimiser: parameter {index} has an incomplete state")
         if key == "step" and not 0 <= float(x) < torch.inf:
             raise ValueError(f"optimiser: {name!r} is {float(x):g}")
 
 
+def _after_a_step(optimiser: torch.optim.Optimizer) -> State:
+    """The state that a copy of an optimiser has after a step along no gradient."""
+    trial = deepcopy(optimiser)
+    for group in trial.param_groups:
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    trial.step()
+    return optimiser_state(trial)
+
+
 def set_optimiser_state(optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]) -> None:
-    """Gives an Adam of the same parameters and options what ``optimiser_state`` returned.
+    """Gives an optimiser of the same parameters and options what ``optimiser_state`` returned.
 
     Raises:
         ValueError: if it is something else; the optimiser is then left as it is.

@@ -6,6 +6,7 @@ require("dralign.training", "pandas", "safetensors")
 
 from dralign.training.cautions import Caution, cautions
 from dralign.training.checkpoints import Checkpoints
+from dralign.training.checks import check_groups, check_weights
 from dralign.training.distributed import (
     find_device,
     first_before_others,
@@ -15,7 +16,7 @@ from dralign.training.evaluation import group_thresholds, predict_probability
 from dralign.training.front import FrontPoint, choose_point, train_front
 from dralign.training.history import EpochRecord, History
 from dralign.training.launcher import is_first, launch, launched
-from dralign.training.loop import Training, check_groups, check_weights, train
+from dralign.training.loop import Training, train
 from dralign.training.run import Keep
 from dralign.training.seeding import seeded, spawn_seeds
 from dralign.training.selection import PUBLISHED_RULE, RULES, Rule, Selection

@@ -1,10 +1,9 @@
 """The training loop: epochs of n iterations, every epoch evaluated and kept."""
 
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,17 +12,17 @@ from torch import nn
 
 from dralign import models
 from dralign.data import Dataset
-from dralign.errors import ModelError, OptionError, UndefinedMetricWarning
-from dralign.groups import require_groups
+from dralign.errors import ModelError, OptionError
 from dralign.methods import Adjusting, Adjustment, Method
-from dralign.methods.base import takes_weights
 from dralign.methods.state import State
 from dralign.metrics import Cells
 from dralign.rationale import Layer, select_layers
 from dralign.rationale.usage import notice_probabilities
-from dralign.step import Batch, Passes, Sampler, n_processes, part_of, rank, with_mean_one
+from dralign.step import Passes, Sampler, rank
+from dralign.training.batches import Drawn, Given, Rows, Source, check_given
 from dralign.training.bound import MEASUREMENTS, DualAscent
 from dralign.training.checkpoints import Checkpoints
+from dralign.training.checks import check_groups, check_weights
 from dralign.training.distributed import average_buffers, from_first, share_weights
 from dralign.training.evaluation import judged, rationale_similarity, score_splits
 from dralign.training.history import EpochRecord, History
@@ -31,6 +30,7 @@ from dralign.training.run import Keep, Run, identity
 from dralign.training.seeding import seeded, spawn_seeds
 from dralign.training.selection import Selection
 from dralign.training.settings import TrainingSettings
+from dralign.training.updates import OptimiserFactory, SchedulerFactory, Updates
 
 DEFAULT_BATCH = 500
 
@@ -78,9 +78,12 @@ def train(
     method: Method,
     settings: TrainingSettings,
     *,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_epoch: Callable[[EpochRecord], bool | None] | None = None,
     keep: Keep = "all",
     checkpoints: Checkpoints | None = None,
+    optimiser: OptimiserFactory | None = None,
+    scheduler: SchedulerFactory | None = None,
+    batches: Iterable[Rows] | None = None,
 ) -> Training:
     """Trains ``model`` in place with ``method`` and records every epoch.
 
@@ -94,36 +97,52 @@ def train(
         dataset: the rows to train on, to select by and to report on.
         method: the way to train.
         settings: how long and how fast.
-        on_epoch: called with each record as it is made.
+        on_epoch: called with each record as it is made; training ends there if it returns True (of
+            several processes, in the first).
         keep: the epochs whose weights are kept for ``Training.restore``: ``"all"``, ``"none"``, or
             the one that a selection picks.
         checkpoints: where the run is saved as it goes. It goes on from the newest checkpoint that
             is there, to the same end as without a stop; a finished run returns at once.
+        optimiser: makes the optimiser of the network's parameters; None for Adam as the settings
+            have it.
+        scheduler: makes a schedule of torch for the optimiser, whose lengths count steps, not
+            epochs; None leaves the learning rate as it is.
+        batches: inputs, labels and group codes of training rows, such as a DataLoader gives, used
+            as they come in place of draws from ``dataset.train``, which may then be empty. It is
+            gone through again and again; ``set_epoch``, where it has that, is told the number of
+            the pass. Groups (or cells) absent from a batch are left out of its step, and counted as
+            ``skipped``. It goes without checkpoints.
 
     Raises:
+        DataError: if the batches run out, or are none.
         GroupError: if training rows of a group (or of a cell, where the gap needs it) are missing,
             or there are no groups and the method needs some.
         ModelError: if the loss or a weight stops being finite, or the model has no layer with a
             rationale.
         OptionError: if the checkpoints are of another run, or another run is using them, or rows
-            are weighted and the method can't train on such.
+            are weighted and the method can't train on such, or the optimiser, the schedule or the
+            batches can't be used.
         OutputError: if a checkpoint can't be written.
     """
-    check_groups(dataset, method)
+    check_groups(dataset, method, streamed=batches is not None)
     check_weights(dataset, method)
+    if batches is not None:
+        check_given(dataset, method, settings, checkpoints)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
     adjust = method.adjustment(dataset) if isinstance(method, Adjusting) else None
     held = nullcontext() if checkpoints is None else checkpoints.held()
     device = next(model.parameters()).device
-    some = dataset.train.at(torch.arange(min(2, len(dataset.train))))[0]
+    rows = dataset.train if batches is None else dataset.validation
+    some = rows.at(torch.arange(min(2, len(rows))))[0]
     notice_probabilities(model, some.to(device), layers, stacklevel=2)
     share_weights(model)
     # Each process has its own dropout masks; what a method draws from is the same in all.
     with held, seeded(seeds.noise + rank()):
-        run = _begin(model, dataset, method, settings)
+        updates = Updates.of(model, settings, optimiser, scheduler)
+        run = _begin(model, dataset, method, settings, updates=updates, batches=batches)
         if checkpoints is not None:
-            run.identity = identity(model, dataset, method, settings, keep)
+            run.identity = identity(model, dataset, method, settings, keep) | run.updates.identity()
             checkpoints.resume(run)
         if (len(run.history), run.step_of_epoch) > (settings.epochs, 0):
             raise OptionError(
@@ -132,7 +151,7 @@ def train(
             )
         # An epoch that was begun is finished, also if it is not asked for any more.
         while run.step_of_epoch or not _finished(run, keep, method.gap.name):
-            _epoch(run, dataset, method, checkpoints)
+            _epoch(run, method, checkpoints)
             start = time.perf_counter()
             with _advice(run, method):
                 figures = from_first(lambda: _figures(model, dataset, method, layers, adjust))
@@ -149,58 +168,12 @@ def train(
             )
             run.close_epoch(record, keep, method.gap.name)
             if on_epoch is not None:
-                on_epoch(record)
+                run.stopped = _stopping(on_epoch(record))
             if checkpoints is not None:
                 checkpoints.save(run)
     history = tuple(run.history)
     states = tuple(run.kept.get(record.epoch) for record in history)
     return Training(model, history, states, adjust)
-
-
-def check_groups(dataset: Dataset, method: Method) -> None:
-    """Checks that every group (and cell, where the gap needs it) can be trained on.
-
-    A group without rows of a label is an error only if the gap conditions on the label; else it
-    gets a warning, because some figures will be undefined for it. Data without any groups will do
-    for a method that needs none; all figures that compare groups are then undefined.
-
-    Raises:
-        GroupError: if training rows of a group or of a needed cell are missing.
-    """
-    if not dataset.group_names and not method.needs_groups:
-        return
-    label = dataset.train.y if method.gap.conditions_on_label else None
-    require_groups(dataset.train.group, dataset.group_names, where="training", label=label)
-    splits = {"training": dataset.train, "validation": dataset.validation, "test": dataset.test}
-    names = dataset.class_names or range(dataset.n_classes)
-    for code, name in enumerate(dataset.group_names):
-        lacking = []
-        for where, split in splits.items():
-            labels = split.y[split.group == code]
-            absent = [repr(n) for value, n in enumerate(names) if not bool((labels == value).any())]
-            if absent and len(split):
-                of_label = f" with label {' or '.join(absent)}" if len(labels) else ""
-                lacking.append(f"no {where} rows{of_label}")
-        if lacking:
-            warnings.warn(
-                f"group {name!r} has {', '.join(lacking)}: figures that condition on it are "
-                "undefined",
-                UndefinedMetricWarning,
-                stacklevel=3,
-            )
-
-
-def check_weights(dataset: Dataset, method: Method) -> None:
-    """Checks that the method can train on weighted rows, if they are.
-
-    Raises:
-        OptionError: if it can't.
-    """
-    if dataset.is_weighted and not takes_weights(method):
-        raise OptionError(
-            f"weights of rows: the method {method.name!r} can't train on weighted rows for "
-            f"{method.gap.name}; choose another method, or leave the weights out"
-        )
 
 
 def _sampler(
@@ -221,23 +194,34 @@ def _sampler(
     )
 
 
-def _begin(model: nn.Module, dataset: Dataset, method: Method, settings: TrainingSettings) -> Run:
+def _begin(
+    model: nn.Module,
+    dataset: Dataset,
+    method: Method,
+    settings: TrainingSettings,
+    *,
+    updates: Updates | None = None,
+    batches: Iterable[Rows] | None = None,
+) -> Run:
     """A run before its first step; all of its randomness comes from the seed of the settings."""
     seeds = spawn_seeds(settings.seed)
     draws = np.random.default_rng(seeds.sampling)
     noise = torch.Generator().manual_seed(seeds.noise)
     device = next(model.parameters()).device
     bound = settings.gap_bound
+    source: Source
+    if batches is None:
+        source = Drawn(dataset, _sampler(dataset, method, settings, draws), device)
+    else:
+        source = Given(batches, dataset, method, device)
     return Run(
         model=model,
         settings=settings,
-        sampler=_sampler(dataset, method, settings, draws),
+        source=source,
         draws=draws,
         noise=noise,
         step=method.begin(model, n_groups=dataset.n_groups, generator=noise),
-        optimiser=torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=True),
-        # Without float16 it passes everything through as it is.
-        scaler=torch.amp.GradScaler(device.type, enabled=settings.precision == "float16"),
+        updates=updates or Updates.of(model, settings),
         ascent=None
         if bound is None
         else DualAscent(bound, measure=settings.bound_measure, dataset=dataset, gap=method.gap),
@@ -245,8 +229,15 @@ def _begin(model: nn.Module, dataset: Dataset, method: Method, settings: Trainin
     )
 
 
+def _stopping(told: object) -> bool:
+    """Whether a callback said True in the first process, in every process."""
+    return bool(from_first(lambda: isinstance(told, bool | np.bool_) and bool(told)))
+
+
 def _finished(run: Run, keep: Keep, gap: str) -> bool:
-    """Whether no epoch is left, or the chosen one has been the same for too many."""
+    """Whether no epoch is left, it was told to stop, or the chosen one is the same for too long."""
+    if run.stopped:
+        return True
     history, patience = tuple(run.history), run.settings.patience
     if not history or patience is None or len(history) >= run.settings.epochs:
         return len(history) >= run.settings.epochs
@@ -254,33 +245,24 @@ def _finished(run: Run, keep: Keep, gap: str) -> bool:
     return history[-1].epoch - rule.choose(history, gap).epoch >= patience
 
 
-def _epoch(run: Run, dataset: Dataset, method: Method, checkpoints: Checkpoints | None) -> None:
+def _epoch(run: Run, method: Method, checkpoints: Checkpoints | None) -> None:
     """The steps of an epoch that are still to be taken."""
-    model, settings, ascent, scaler = run.model, run.settings, run.ascent, run.scaler
+    model, settings, ascent, updates = run.model, run.settings, run.ascent, run.updates
     device = next(model.parameters()).device
-    rows = dataset.train
     model.train()
     half = None if settings.precision == "float32" else getattr(torch, settings.precision)
     interval = max(settings.iterations // MEASUREMENTS, 1)
-    own, blocks = part_of(run.sampler.blocks, rank(), n_processes())
     start = time.perf_counter()
     while run.step_of_epoch < settings.iterations:
         if ascent is not None and run.step_of_epoch % interval == 0:
             with _advice(run, method):
                 ascent.multiplier = from_first(lambda: _observed(model, ascent))
-        drawn = run.sampler.draw()[own]
-        x, y, group = rows.at(drawn)
-        batch = Batch(x.to(device), y.to(device), group.to(device), blocks)
-        if rows.weight is not None:
-            weight = rows.weight.index_select(0, drawn).to(device, torch.float32)
-            batch = replace(batch, weight=with_mean_one(weight, blocks))
-        run.optimiser.zero_grad()
-        # Asking for the scale waits for the device.
-        scale = float(scaler.scale(torch.ones((), device=device))) if scaler.is_enabled() else 1.0
+        batch = run.source.next_batch()
+        updates.optimiser.zero_grad()
+        scale = updates.scale(device)
         passes = Passes(settings.micro_batch, half, scale)
         result = run.step(batch, 1.0 if ascent is None else ascent.multiplier, passes)
-        scaler.step(run.optimiser)
-        scaler.update()
+        updates.step(model, scale)
         run.loss += result.loss
         run.skipped += result.skipped
         run.step_of_epoch += 1
@@ -317,7 +299,7 @@ def _advice(run: Run, method: Method) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        tried = [f"smaller learning rate than {run.settings.learning_rate:g}"]
+        tried = [f"smaller learning rate than {run.updates.rate:g}"]
         if run.ascent is not None:
             tried.append(f"larger gap bound than {run.settings.gap_bound:g}")
         else:

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from dralign.data import Dataset, Images
 from dralign.methods import Method, Step
 from dralign.methods.state import State
-from dralign.step import Sampler, n_processes
+from dralign.step import n_processes
+from dralign.training.batches import Source
 from dralign.training.bound import DualAscent
 from dralign.training.history import EpochRecord
 from dralign.training.selection import Selection
 from dralign.training.settings import TrainingSettings
+from dralign.training.updates import Updates
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -32,12 +34,11 @@ class Run:
     Attributes:
         model: the network.
         settings: how long and how fast it is trained.
-        sampler: of the batches.
-        draws: what the sampler draws from.
+        source: of the batches.
+        draws: what a sampler of them draws from.
         noise: what the method draws from.
         step: of the method.
-        optimiser: of the network.
-        scaler: of float16 losses; it passes everything through in other precisions.
+        updates: the optimiser of the network, and what goes with it.
         ascent: finds lambda under a gap bound; None without one.
         identity: what tells the run from others; empty where that is never asked.
         history: the records of finished epochs.
@@ -46,16 +47,16 @@ class Run:
         loss: the sum of their losses.
         skipped: the groups or cells that were absent from their batches.
         seconds: the time they took.
+        stopped: whether it was told to stop after the last epoch.
     """
 
     model: nn.Module
     settings: TrainingSettings
-    sampler: Sampler
+    source: Source
     draws: np.random.Generator
     noise: torch.Generator
     step: Step
-    optimiser: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
+    updates: Updates
     ascent: DualAscent | None
     loss: Tensor
     identity: dict[str, str] = field(default_factory=dict)
@@ -64,6 +65,7 @@ class Run:
     step_of_epoch: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    stopped: bool = False
 
     @property
     def steps(self) -> int:

@@ -58,6 +58,22 @@ TRAINING: Final = (
         panel="training",
     ),
     Setting(
+        "weight_decay",
+        "Share of each weight, times the learning rate, taken off it in every step (AdamW).",
+        "number",
+        default=0.0,
+        least=0.0,
+        panel="training",
+    ),
+    Setting(
+        "clip_norm",
+        "Largest norm of all gradients of a step together; larger ones are scaled down to it.",
+        "number",
+        optional=True,
+        positive=True,
+        panel="training",
+    ),
+    Setting(
         "micro_batch",
         "Rows to forward at a time, where a batch does not fit in memory.",
         "count",
@@ -112,6 +128,10 @@ class TrainingSettings:
             evaluation are float32 all the same. ``"float16"`` scales the loss.
         patience: training stops once the chosen epoch has been the same for so many epochs: the one
             that ``keep`` of ``train`` picks, or ``Selection()`` if it picks none. None never stops.
+        weight_decay: the share of each weight, times the learning rate, that is taken off it in
+            every step (AdamW); 0 is plain Adam.
+        clip_norm: the largest norm of all gradients of a step together; larger ones are scaled down
+            to it. None leaves them as they are.
     """
 
     epochs: int = 10
@@ -124,6 +144,8 @@ class TrainingSettings:
     micro_batch: int | None = None
     precision: Precision = "float32"
     patience: int | None = None
+    weight_decay: float = 0.0
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         """Brings every setting to its one form.

@@ -48,6 +48,8 @@ class Snapshot:
         step_of_epoch: how many steps of the running epoch are done.
         skipped: the groups or cells that were absent from their batches.
         seconds: the time they took.
+        scheduled: how many steps the schedule of the learning rate has taken.
+        stopped: whether the run was told to stop after the last epoch.
     """
 
     tensors: State
@@ -59,12 +61,19 @@ class Snapshot:
     step_of_epoch: int
     skipped: int
     seconds: float
+    scheduled: int
+    stopped: bool
 
     @classmethod
     def of(cls, run: Run) -> "Snapshot":
-        """The snapshot of a run."""
+        """The snapshot of a run.
+
+        Raises:
+            OptionError: if its optimiser keeps what a file can't hold.
+        """
+        run.updates.check_saveable()
         tensors = under("model", weights(run.model))
-        tensors |= under("optimiser", optimiser_state(run.optimiser))
+        tensors |= under("optimiser", optimiser_state(run.updates.optimiser))
         tensors |= under("step", _state_of(run))
         tensors |= under("random", _random(run))
         tensors |= {"noise": run.noise.get_state(), "loss": run.loss}
@@ -73,13 +82,15 @@ class Snapshot:
         return cls(
             tensors={name: x.detach().cpu().contiguous() for name, x in tensors.items()},
             draws=dict(run.draws.bit_generator.state),
-            scaler=run.scaler.state_dict(),
+            scaler=run.updates.scaler.state_dict(),
             multiplier=None if run.ascent is None else run.ascent.multiplier,
             history=tuple(run.history),
             kept=tuple(run.kept),
             step_of_epoch=run.step_of_epoch,
             skipped=run.skipped,
             seconds=run.seconds,
+            scheduled=run.updates.scheduled,
+            stopped=run.stopped,
         )
 
     def rest(self) -> dict[str, Any]:
@@ -100,6 +111,8 @@ class Snapshot:
         history = tuple(
             _record(entry, epoch, rest) for epoch, entry in enumerate(rest.entries("history"))
         )
+        step_of_epoch = rest.integer("step_of_epoch", 0, run.settings.iterations - 1)
+        steps = len(history) * run.settings.iterations + step_of_epoch
         result = cls(
             tensors=tensors,
             draws=rest.form("draws").content,
@@ -107,9 +120,11 @@ class Snapshot:
             multiplier=_multiplier(rest, run),
             history=history,
             kept=_kept(rest, len(history)),
-            step_of_epoch=rest.integer("step_of_epoch", 0, run.settings.iterations - 1),
+            step_of_epoch=step_of_epoch,
             skipped=rest.integer("skipped"),
             seconds=rest.amount("seconds"),
+            scheduled=rest.integer("scheduled", 0, 0 if run.updates.scheduler is None else steps),
+            stopped=rest.flag("stopped"),
         )
         _check_draws(result.draws, run)
         _check_scaler(rest.form("scaler"), run)
@@ -125,7 +140,7 @@ class Snapshot:
         """Brings a run that was begun in the same way to where the snapshot was taken."""
         tensors = self.tensors
         run.model.load_state_dict(only("model", tensors))
-        set_optimiser_state(run.optimiser, only("optimiser", tensors))
+        set_optimiser_state(run.updates.optimiser, only("optimiser", tensors))
         if isinstance(run.step, Stateful):
             run.step.load_state_dict(only("step", tensors))
         random = only("random", tensors)
@@ -135,8 +150,8 @@ class Snapshot:
         run.noise.set_state(tensors["noise"])
         run.loss.copy_(tensors["loss"])
         run.draws.bit_generator.state = self.draws
-        if run.scaler.is_enabled():
-            run.scaler.load_state_dict(dict(self.scaler))
+        if run.updates.scaler.is_enabled():
+            run.updates.scaler.load_state_dict(dict(self.scaler))
         if run.ascent is not None and self.multiplier is not None:
             run.ascent.multiplier = self.multiplier
         run.history = list(self.history)
@@ -146,6 +161,8 @@ class Snapshot:
             for epoch in self.kept
         }
         run.step_of_epoch, run.skipped, run.seconds = self.step_of_epoch, self.skipped, self.seconds
+        run.updates.catch_up(self.scheduled)
+        run.stopped = self.stopped
 
 
 def _state_of(run: Run) -> State:
@@ -236,7 +253,7 @@ def _check_scaler(form: Form, run: Run) -> None:
     Raises:
         ArtifactError: if it can't be that of this run.
     """
-    own = run.scaler.state_dict()
+    own = run.updates.scaler.state_dict()
     if set(form.content) != set(own):
         raise form.error(f"{form.where}: not of this precision")
     if not own:
@@ -269,7 +286,7 @@ def _check_tensors(result: Snapshot, run: Run) -> None:
         if reason := misfit(parts[name], expected):
             raise ArtifactError(f"{name or 'run'}: {reason}")
     try:
-        check_optimiser_state(run.optimiser, parts["optimiser"])
+        check_optimiser_state(run.updates.optimiser, parts["optimiser"])
         for name, state in {"noise": tensors["noise"], **parts["random"]}.items():
             device = next(run.model.parameters()).device if name == "cuda" else "cpu"
             torch.Generator(device).set_state(state)
