@@ -19,7 +19,9 @@ def test_what_we_have_is_held_by_tests_that_exist():
     ours = {row[0]: row[1].strip("*") for row in rows(TABLE.partition("## The table")[2])}
     held = {feature: re.findall(r"`(\S+\.py)`", tests) for feature, tests in rows(HELD)}
     assert len(ours) > 30
-    assert {feature for feature, entry in ours.items() if entry[0] in "yp"} <= held.keys() <= set(ours)
+    assert (
+        {feature for feature, entry in ours.items() if entry[0] in "yp"} <= held.keys() <= set(ours)
+    )
     for feature, names in held.items():
         assert names, feature
         assert all((TESTS / name).is_file() for name in names), feature

@@ -48,8 +48,9 @@ def test_figures_that_are_kept_are_shown_and_small():
 
 def test_the_index_has_every_page_with_its_figure_and_a_sentence():
     index = (DOCS / "gallery" / "index.md").read_text(encoding="utf-8")
-    entry = r"\.\./images/gallery/([\w.-]+)\)\]\(([\w-]+)\.md\)\n\n\*\*\[[^\]]+\]\([\w-]+\.md\)\.\*\* \S"
-    entries = re.findall(entry, index)
+    thumbnail = r"\.\./images/gallery/([\w.-]+)\)\]\(([\w-]+)\.md\)"
+    sentence = r"\n\n\*\*\[[^\]]+\]\([\w-]+\.md\)\.\*\* \S"
+    entries = re.findall(thumbnail + sentence, index)
     assert sorted(page for _, page in entries) == PAGES
     assert gallery.pages() == [page for _, page in entries]
     assert all([figure] == gallery.figures(page) for figure, page in entries)

@@ -59,7 +59,9 @@ def missing(page: str) -> list[str]:
 def run(page: str) -> None:
     """Runs the code of a page, block after block, in the current folder."""
     code = blocks(page)
-    if re.search(r"^from (lightning|transformers)|^import lightning", "\n".join(code), re.MULTILINE):
+    if re.search(
+        r"^from (lightning|transformers)|^import lightning", "\n".join(code), re.MULTILINE
+    ):
         with suppress(ModelError):  # these import torchvision: after our own way of it
             vision_models()
     names: dict[str, object] = {"__name__": "gallery"}
@@ -88,7 +90,9 @@ def make(page: str) -> Iterator[str]:
         took = time.process_time() - began
         for name in figures(page):
             content = small(Path(name))
-            write_atomically(FIGURES / name, lambda path, content=content: path.write_bytes(content))
+            write_atomically(
+                FIGURES / name, lambda path, content=content: path.write_bytes(content)
+            )
             yield f"{name}: {len(content) / 1000:.0f} KB"
     yield f"{page}: {took:.1f} s of processor time"
 
