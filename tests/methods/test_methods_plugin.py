@@ -57,6 +57,7 @@ def test_its_figures_are_those_of_the_shifted_scores_of_the_network_of_erm():
         for part in (data.validation, data.test)
     )
     shift, _ = cells.shift_for(valid, data.validation.x)
+    assert shift.to_parity > 0.3
     f = shifted(test, shift.amount(cells.probabilities(data.test.x)), 0.3)
     wanted = evaluate(data.test.y.numpy(), f, data.test.group.numpy(), n_groups=2)
     last = result.history[-1]
@@ -64,6 +65,24 @@ def test_its_figures_are_those_of_the_shifted_scores_of_the_network_of_erm():
         assert np.isclose(last.test[name], wanted[name], atol=1e-5)
     assert last.test[f"soft_{DP}"] < 0.9 * plain.history[-1].test[f"soft_{DP}"]
     assert last.similarity == plain.history[-1].similarity
+
+
+def test_more_weight_than_equal_rates_need_does_not_turn_the_gap_around():
+    """As with gap regularisation, whose least loss is at equal rates from some weight on."""
+    (data, plain), (_, result), (_, more) = (
+        run("erm"), *(run("plugin", fairness_weight=c) for c in (5.0, 50.0)),
+    )  # fmt: skip
+    cells = CellModel.fit(data.train.x, data.train.y, data.train.group, gap=DP, n_groups=2)
+    prob = predict_probability(plain.model, data.validation.x).double().numpy()
+    shift, _ = cells.shift_for(prob, data.validation.x)
+    assert 0 < shift.to_parity < 5
+    assert result.history[-1].test == more.history[-1].test
+    rows = data.validation
+    signed = [
+        evaluate(rows.y.numpy(), f, rows.group.numpy(), n_groups=2)[f"soft_{DP}"]
+        for f in (prob, shifted(prob, shift.amount(cells.probabilities(rows.x)), shift.to_parity))
+    ]
+    assert abs(signed[1]) < 0.3 * abs(signed[0])
 
 
 def test_the_chosen_epoch_is_judged_by_its_own_network():

@@ -29,7 +29,8 @@ class Plugin:
 
     Attributes:
         gap: the gap that the scores are shifted against.
-        fairness_weight: c, 0 or more; at 0 it is ``erm``.
+        fairness_weight: c, 0 or more; at 0 it is ``erm``, and beyond what makes the expected rates
+            equal (c* of Eq. 37) it changes nothing.
         loss: the loss convention; a uniform batch is one block, so both are its mean.
     """
 
@@ -60,7 +61,9 @@ class Plugin:
 
         def adjust(model: nn.Module, prob: Tensor) -> nn.Module:
             shift, _ = cells.shift_for(prob.double().numpy(), dataset.validation.x)
-            return shift_network(model, cells, shift, self.fairness_weight)
+            # Beyond equal rates more weight would only turn the gap around: the least of the log
+            # loss plus c times the gap stays where it is.
+            return shift_network(model, cells, shift, min(self.fairness_weight, shift.to_parity))
 
         return adjust
 
