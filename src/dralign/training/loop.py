@@ -167,8 +167,7 @@ def train(
                 found_weight=None if run.ascent is None else run.ascent.multiplier,
             )
             run.close_epoch(record, keep, method.gap.name)
-            if on_epoch is not None:
-                run.stopped = _stopping(on_epoch(record))
+            run.stopped = _stopping(None if on_epoch is None else on_epoch(record))
             if checkpoints is not None:
                 checkpoints.save(run)
     history = tuple(run.history)
@@ -230,7 +229,7 @@ def _begin(
 
 
 def _stopping(told: object) -> bool:
-    """Whether a callback said True in the first process, in every process."""
+    """Whether a callback said True in the first process, in every process, also without one."""
     return bool(from_first(lambda: isinstance(told, bool | np.bool_) and bool(told)))
 
 
