@@ -193,6 +193,8 @@ def test_every_setting_is_shared_or_a_methods_own():
         "network",
         "classifier_width",
         "patience",
+        "weight_decay",
+        "clip_norm",
     }
     names = {setting.name for setting in COMMON}
     assert {"data", *names} - set(OWN_SETTINGS) == shared
