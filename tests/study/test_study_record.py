@@ -42,6 +42,8 @@ OTHER = {
     "iterations": 99,
     "batch_size": 500,
     "learning_rate": 1e-4,
+    "weight_decay": 0.01,
+    "clip_norm": 1.0,
     "micro_batch": 50,
     "precision": "bfloat16",
     "patience": 3,
