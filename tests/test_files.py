@@ -155,3 +155,28 @@ def test_trying_an_output_leaves_no_folder_that_was_not_there(tmp_path):
         try_output(tmp_path / path)
     assert names(tmp_path) == ["there"]
     assert names(tmp_path / "there") == []
+
+
+ENDS = """
+import os
+from dralign.files import private_folder
+mine = private_folder()
+assert private_folder() == mine and mine.stat().st_mode & 0o777 == 0o700
+child = os.fork()
+if not child:
+    assert private_folder() != mine
+    raise SystemExit
+assert os.waitpid(child, 0)[1] == 0
+assert mine.is_dir()
+print(mine)
+"""
+
+
+def test_a_private_folder_goes_with_its_process_and_not_with_a_fork_of_it(tmp_path):
+    told = {**os.environ, "TMPDIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", ENDS], env=told, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.startswith(str(tmp_path / "dralign-"))
+    assert names(tmp_path) == []

@@ -5,6 +5,7 @@ so that a reader, a full disk or a kill never leaves half of it there. A scratch
 while it is in use; one that a killed process left behind is removed by the next writer.
 """
 
+import atexit
 import ctypes
 import os
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final
@@ -128,6 +130,26 @@ def try_output(path: Path | str) -> None:
         for folder in made:  # the innermost first
             with suppress(OSError):  # another process has written into it
                 folder.rmdir()
+
+
+def private_folder() -> Path:
+    """The folder of this process for what goes with it; only this user can read it.
+
+    A process that was forked has its own, and leaves that of its parent alone.
+    """
+    return _private_folder_of(os.getpid())
+
+
+@cache
+def _private_folder_of(process: int) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="dralign-"))
+
+    def remove() -> None:
+        if os.getpid() == process:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
 
 
 def is_same(one: Path | str, other: Path | str) -> bool:

@@ -202,6 +202,8 @@ def test_a_group_or_label_that_the_sample_lacks_is_told_at_once(tmp_path):
 
 def test_what_is_no_parquet_file_is_refused_in_one_line(tmp_path, file):
     refused(DataError, "none.parquet: no such file", tmp_path / "none.parquet")
+    refused(DataError, "no such file", tmp_path / "a\0b.parquet")
+    refused(DataError, "no such file", tmp_path / ("long" * 100))
     (tmp_path / "text.parquet").write_text("pay,loan\n")
     refused(DataError, "text.parquet: not a Parquet file", tmp_path / "text.parquet")
     people(0).to_parquet(tmp_path / "empty.parquet")

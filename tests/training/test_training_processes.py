@@ -9,10 +9,10 @@ import torch.distributed as dist
 from torch import nn
 
 from dralign.step import Block, Passes, part_of
-from dralign.training import TrainingSettings, seeded, train
+from dralign.training import TrainingSettings, loop, seeded, train
 from dralign.training.distributed import from_first
 from switched_off import method_of
-from synthetic import dataset
+from synthetic import dataset, perceptron
 from training_cases import CASES, error, two_steps
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="torch without distributed")
@@ -113,3 +113,14 @@ def test_parts_of_a_batch_are_neighbouring_rows_and_differ_by_one_at_most(n_part
         assert torch.cat(pieces).tolist() == list(range(block.start, block.stop))
         assert max(map(len, pieces)) - min(map(len, pieces)) <= 1
         assert all((inside[i].group, inside[i].label) == (block.group, None) for _, inside in parts)
+
+
+def test_a_process_without_a_callback_takes_part_as_often_as_one_with_it(monkeypatch):
+    def times(on_epoch) -> int:
+        asked = []
+        monkeypatch.setattr(loop, "from_first", lambda figures: asked.append(1) or figures())
+        settings = TrainingSettings(epochs=2, iterations=3, batch_size=9)
+        train(perceptron(), dataset(), method_of("erm"), settings, on_epoch=on_epoch)
+        return len(asked)
+
+    assert times(None) == times(lambda _: False) > 0

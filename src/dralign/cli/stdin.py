@@ -1,11 +1,10 @@
 """A table on standard input, which is kept in a file for as long as the command runs."""
 
-import atexit
 import shutil
 import sys
-import tempfile
-from pathlib import Path
 from typing import Final
+
+from dralign.files import private_folder
 
 STDIN: Final = "-"
 _PARQUET: Final = b"PAR1"
@@ -20,8 +19,7 @@ def table_path(name: str) -> str:
     """
     if name != STDIN:
         return name
-    folder = Path(tempfile.mkdtemp(prefix="dralign-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder = private_folder()
     spooled = folder / "stdin.csv"
     with spooled.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)

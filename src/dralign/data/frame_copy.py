@@ -1,13 +1,9 @@
 """A copy of a frame in memory: a private file, which other processes of this machine read too."""
 
-import atexit
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +12,7 @@ import numpy as np
 from dralign.data.parquet import one_line, parse_parquet
 from dralign.data.raw import IN_MEMORY, frame_rows
 from dralign.errors import DataError
-from dralign.files import read_whole, write_atomically
+from dralign.files import private_folder, read_whole, write_atomically
 from dralign.groups import written
 
 if TYPE_CHECKING:
@@ -51,7 +47,7 @@ class FrameCopy:
         """
         rows = frame_rows(frame)
         rows = rows.assign(**{name: _storable(rows[name]) for name in rows.columns})
-        path = _folder() / f"{os.getpid()}-{os.urandom(8).hex()}.parquet"
+        path = private_folder() / f"{os.urandom(8).hex()}.parquet"
         write_atomically(path, lambda new: rows.to_parquet(new, engine="pyarrow", index=False))
         content = path.read_bytes()
         # Of what will be read: types that the file does not know are others afterwards.
@@ -122,21 +118,3 @@ def _storable(values: "pd.Series[Any]") -> "pd.Series[Any]":
 def _named(values: "pd.Series[Any]") -> "pd.Series[Any]":
     """The column as categories, each called as it is written."""
     return values.map(written, na_action="ignore").astype("category")
-
-
-def _folder() -> Path:
-    """The folder of this process for copies, which only this user can read."""
-    return _folder_of(os.getpid())
-
-
-@cache
-def _folder_of(process: int) -> Path:
-    """The same; a process that was forked makes its own, and leaves that of its parent alone."""
-    folder = Path(tempfile.mkdtemp(prefix="dralign-"))
-
-    def remove() -> None:
-        if os.getpid() == process:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    atexit.register(remove)
-    return folder

@@ -21,6 +21,7 @@ from dralign.data.parquet import one_line, to_frame
 from dralign.data.rules import Rules
 from dralign.data.splitting import SHARES, check_seed
 from dralign.errors import DataError, GroupError, OptionError
+from dralign.files import is_file
 from dralign.groups import encode_groups
 from dralign.table_options import TableOptions
 
@@ -304,7 +305,7 @@ def _state_of(path: Path) -> tuple[int, int]:
     Raises:
         DataError: if there is no such file.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise DataError(f"{path}: no such file")
     about = path.stat()
     return about.st_size, about.st_mtime_ns

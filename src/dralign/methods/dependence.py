@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from dralign.gaps import Gap
 from dralign.gaps.gap import at_least_single
 from dralign.methods.base import Step, TermStep
+from dralign.methods.registry import MethodType
+from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.step import Balance, BatchTerm, LossConvention
 
 # The gaps within whose strata dependence on the group is measured.
@@ -98,3 +100,25 @@ class DependencePenalty:
             for stratum in self.gap.strata
         ]
         return torch.stack([self.dependence(scores, group_shares(part)) for part in parts]).sum()
+
+
+def dependence_type(name: str, meaning: str, dependence: Dependence, *, scale: float) -> MethodType:
+    """The method that makes a dependence small.
+
+    Args:
+        name: as users call it.
+        meaning: what it minimises, in a line.
+        dependence: what is made small.
+        scale: what a lambda that is found is multiplied by: about how many times smaller its slope
+            is than the gap's, near a gap of .1.
+    """
+    return MethodType(
+        name,
+        meaning,
+        lambda gap, loss, settings: DependencePenalty(
+            name, gap, settings["fairness_weight"], dependence, loss
+        ),
+        settings=(FAIRNESS_WEIGHT,),
+        gaps=GAPS,
+        scaled=((FAIRNESS_WEIGHT.name, scale),),
+    )

@@ -5,9 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from dralign.methods.dependence import GAPS, DependencePenalty
-from dralign.methods.registry import MethodType
-from dralign.methods.shared import FAIRNESS_WEIGHT
+from dralign.methods.dependence import dependence_type
 
 
 def hsic(scores: Tensor, share: Tensor) -> Tensor:
@@ -29,14 +27,9 @@ def hsic(scores: Tensor, share: Tensor) -> Tensor:
     return torch.stack([(line[:, None] * kernel * line).sum() for line in centred]).sum()
 
 
-HSIC: Final = MethodType(
+HSIC: Final = dependence_type(
     "hsic",
     "the task loss plus λ times the kernel dependence (HSIC) of scores and group (Eq. 42)",
-    lambda gap, loss, settings: DependencePenalty(
-        "hsic", gap, settings["fairness_weight"], hsic, loss
-    ),
-    settings=(FAIRNESS_WEIGHT,),
-    gaps=GAPS,
-    # A found lambda goes up to 100; near a gap of .1 this has a twentieth of the slope of the gap.
-    scaled=((FAIRNESS_WEIGHT.name, 20.0),),
+    hsic,
+    scale=20.0,
 )

@@ -5,9 +5,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from dralign.methods.dependence import GAPS, DependencePenalty
-from dralign.methods.registry import MethodType
-from dralign.methods.shared import FAIRNESS_WEIGHT
+from dralign.methods.dependence import dependence_type
 
 
 def mutual_information(scores: Tensor, share: Tensor) -> Tensor:
@@ -34,14 +32,9 @@ def _log(x: Tensor) -> Tensor:
     return torch.where(x > 0, x, torch.ones_like(x)).log()
 
 
-PREJUDICE_REMOVER: Final = MethodType(
+PREJUDICE_REMOVER: Final = dependence_type(
     "prejudice_remover",
     "the task loss plus λ times the mutual information of decision and group (Eq. 41)",
-    lambda gap, loss, settings: DependencePenalty(
-        "prejudice_remover", gap, settings["fairness_weight"], mutual_information, loss
-    ),
-    settings=(FAIRNESS_WEIGHT,),
-    gaps=GAPS,
-    # A found lambda goes up to 100; near a gap of .1 this has a tenth of the slope of the gap.
-    scaled=((FAIRNESS_WEIGHT.name, 10.0),),
+    mutual_information,
+    scale=10.0,
 )

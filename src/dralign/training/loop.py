@@ -152,20 +152,7 @@ def train(
         # An epoch that was begun is finished, also if it is not asked for any more.
         while run.step_of_epoch or not _finished(run, keep, method.gap.name):
             _epoch(run, method, checkpoints)
-            start = time.perf_counter()
-            with _advice(run, method):
-                figures = from_first(lambda: _figures(model, dataset, method, layers, adjust))
-            cells = {split: Cells.from_dict(kept) for split, kept in figures.pop("cells").items()}
-            record = EpochRecord(
-                len(run.history),
-                float(run.loss / settings.iterations),
-                **figures,
-                cells=cells,
-                seconds=run.seconds,
-                evaluation_seconds=time.perf_counter() - start,
-                skipped=run.skipped,
-                found_weight=None if run.ascent is None else run.ascent.multiplier,
-            )
+            record = _record(run, dataset, method, layers, adjust)
             run.close_epoch(record, keep, method.gap.name)
             run.stopped = _stopping(None if on_epoch is None else on_epoch(record))
             if checkpoints is not None:
@@ -316,6 +303,30 @@ def _observed(model: nn.Module, ascent: DualAscent) -> float:
     """Lambda after another measurement of the gap."""
     ascent.observe(model)
     return ascent.multiplier
+
+
+def _record(
+    run: Run,
+    dataset: Dataset,
+    method: Method,
+    layers: tuple[Layer, ...],
+    adjust: Adjustment | None,
+) -> EpochRecord:
+    """The record of the epoch whose steps are taken, with the figures of the first process."""
+    start = time.perf_counter()
+    with _advice(run, method):
+        figures = from_first(lambda: _figures(run.model, dataset, method, layers, adjust))
+    cells = {split: Cells.from_dict(kept) for split, kept in figures.pop("cells").items()}
+    return EpochRecord(
+        len(run.history),
+        float(run.loss / run.settings.iterations),
+        **figures,
+        cells=cells,
+        seconds=run.seconds,
+        evaluation_seconds=time.perf_counter() - start,
+        skipped=run.skipped,
+        found_weight=None if run.ascent is None else run.ascent.multiplier,
+    )
 
 
 def _figures(
