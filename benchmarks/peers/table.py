@@ -1,7 +1,8 @@
-"""The table and the figure of docs/peers.md, from the lines of run.py and records of our studies.
+"""docs/peers.md below its mark, and its figures: from run.py's lines and our studies' records.
 
-python benchmarks/peers/table.py adult results/peers_adult.jsonl.gz \
-        results/settle_adult.jsonl.gz results/ranking_adult.jsonl.gz --figure peers.png
+    python benchmarks/peers/table.py --write docs/peers.md
+
+README.md has the rules, which were written before the runs were looked at.
 """
 
 import argparse
@@ -9,78 +10,129 @@ import gzip
 import json
 import sys
 from collections import defaultdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import ttest_rel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "experiments"))
 
 from keep import records_of
 
-from dralign.analysis import Interval, front
+from dralign.analysis import Interval, front, holm
 from dralign.metrics import gap_measure
-from dralign.reproduce.fronts import matched_ratio
+from dralign.reproduce.fronts import Course, by_seed, matched_ratio
 from dralign.reproduce.levels import finding
 from dralign.training import Selection
 
+ROOT = Path(__file__).resolve().parents[2]
+DATA = {"adult": "Adult", "compas": "COMPAS", "credit": "Credit"}
+MARK = "<!-- below: python benchmarks/peers/table.py --write docs/peers.md -->"
 LEVELS = (0.10, 0.05, 0.03)
-RULE = Selection()
-FIGURES = ("average_precision", "accuracy", "base_rate", "all_cutoffs", "soft", "hard")
-OURS = {"gap": "`gap` (FairReg)", "dralign": "`dralign`"}
+GAPS = {"base_rate": "base-rate", "all_cutoffs": "all-cut-offs", "soft": "soft", "hard": "hard"}
+MAIN = (("average_precision", "base_rate"), ("accuracy", "hard"))
+FURTHER = (
+    ("average_precision", "all_cutoffs"),
+    ("average_precision", "soft"),
+    ("accuracy", "base_rate"),
+)
+SHORT = {"average_precision": "AP", "accuracy": "accuracy"}
+SEEDS, ENOUGH = 10, 8
 REFERENCE = "`gap` (FairReg)"
+NEED_GROUP = {"`thresholds`"}
+RULE = Selection()
 
 
-def peers(path):
-    """name: seed: points, and whether the group is needed, seconds of a fit."""
-    opened = gzip.open if path.name.endswith(".gz") else open
-    found, needs, seconds = defaultdict(dict), {}, defaultdict(list)
-    with opened(path, "rt", encoding="utf-8") as file:
-        for entry in map(json.loads, file):
-            points = [point for point in entry["points"] if "test" in point]
-            if len(points) == len(entry["points"]):
-                found[entry["peer"]][entry["seed"]] = [
-                    {name: point["test"][key(name)] for name in FIGURES} for point in points
-                ]
-                seconds[entry["peer"]] += [point["seconds"] for point in points]
-            needs[entry["peer"]] = entry["group"]
-    return found, needs, seconds
+@dataclass
+class Method:
+    """What is known of a method on a dataset.
+
+    Attributes:
+        needs_group: whether it asks for the group of whom it decides about.
+        points: validation AP and the test figures, by seed and setting.
+        seconds: of processor, of each fit.
+        failed: why a seed has no points, by seed.
+    """
+
+    needs_group: bool = False
+    points: dict = field(default_factory=lambda: defaultdict(dict))
+    seconds: list = field(default_factory=list)
+    failed: dict = field(default_factory=dict)
+
+    def course(self, gap):
+        """Its points as fronts are compared by them."""
+        validation, test = defaultdict(dict), defaultdict(dict)
+        for seed, settings in self.points.items():
+            for setting, (ap, figures) in settings.items():
+                validation[setting][seed] = ap
+                test[setting][seed] = figures["average_precision"], figures[gap]
+        return Course(validation, test)
+
+    def best(self, figure, gap, level):
+        """The most of a figure at a gap of at most so much, by seed; only seeds that reach it."""
+        values = {
+            seed: best_at([figures for _, figures in settings.values()], figure, gap, level)
+            for seed, settings in self.points.items()
+        }
+        return {seed: value for seed, value in values.items() if not np.isnan(value)}
+
+
+def peers_of(data):
+    """The methods of other packages, by name."""
+    found = defaultdict(Method)
+    path = ROOT / f"results/points/peers_{data}.jsonl.gz"
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        for line in map(json.loads, file):
+            method, seed = found[line["peer"]], line["seed"]
+            method.needs_group = line["group"]
+            errors = [point["error"] for point in line["points"] if "error" in point]
+            if errors:
+                method.failed[seed] = errors[0]
+                continue
+            for point in line["points"]:
+                figures = {name: point["test"][key(name)] for name in (*SHORT, *GAPS)}
+                ap = point["validation"]["average_precision"]
+                method.points[seed][json.dumps(point["setting"])] = ap, figures
+                method.seconds.append(point["seconds"])
+    return found
 
 
 def key(name):
     """The name of a figure in records."""
-    gaps = FIGURES[2:]
-    return f"{name}_demographic_parity" if name in gaps else name
+    return f"{name}_demographic_parity" if name in GAPS else name
 
 
-def ours(paths):
-    """The same of our own methods, at the published learning rate."""
-    found, seconds = defaultdict(lambda: defaultdict(list)), defaultdict(list)
-    for record in (one for path in paths for one in records_of(path) if one.status == "done"):
-        spec = record.spec
-        if spec.learning_rate != 0.001:
-            continue
-        name = OURS.get(spec.method, f"`{spec.method}`")
-        if spec.uses("alignment_every"):
-            name += ", every step" if spec.alignment_every == 1 else ", every 8th"
-        if spec.gap != "demographic_parity":
-            name += " at all cut-offs"
-        test = RULE.choose(record.history, spec.gap).test
-        gaps = {one: abs(gap_measure(one).of(test, spec.gap)) for one in FIGURES[2:]}
-        point = {
-            "average_precision": test["average_precision"],
-            "accuracy": test["accuracy"],
-            **gaps,
-        }
-        found[name][spec.seed].append((spec.fairness_weight, point))
-        seconds[name].append(sum(epoch.seconds for epoch in record.history))
-    ordered = {
-        name: {
-            seed: [point for _, point in sorted(points, key=lambda one: one[0])]
-            for seed, points in seeds.items()
-        }
-        for name, seeds in found.items()
-    }
-    return ordered, seconds
+def ours_of(data):
+    """Our own methods at the published learning rate, by name."""
+    found = defaultdict(Method)
+    for study in ("settle", "ranking", "peers"):
+        for record in records_of(ROOT / f"results/{study}_{data}.jsonl.gz"):
+            spec = record.spec
+            if spec.learning_rate != 0.001 or spec.seed not in range(40, 40 + SEEDS):
+                continue
+            method = found[name_of(spec)]
+            method.needs_group = name_of(spec) in NEED_GROUP
+            if record.status != "done":
+                method.failed[spec.seed] = record.error
+                continue
+            chosen = RULE.choose(record.history, spec.gap)
+            gaps = {one: abs(gap_measure(one).of(chosen.test, spec.gap)) for one in GAPS}
+            figures = {name: chosen.test[name] for name in SHORT} | gaps
+            ap = chosen.validation["average_precision"]
+            method.points[spec.seed][f"{spec.fairness_weight:g}"] = ap, figures
+            method.seconds.append(sum(epoch.seconds for epoch in record.history))
+    return found
+
+
+def name_of(spec):
+    """How the page calls the method of a trial."""
+    name = REFERENCE if spec.method == "gap" else f"`{spec.method}`"
+    if spec.uses("alignment_every"):
+        name += ", every step" if spec.alignment_every == 1 else ", every 8th"
+    if spec.gap != "demographic_parity":
+        name = "`gap` at all cut-offs"
+    return name
 
 
 def best_at(points, figure, gap, level):
@@ -94,99 +146,176 @@ def best_at(points, figure, gap, level):
     return float(np.interp(level, gaps, values))
 
 
-def cell(values, n_all):
+def cell(values):
     """Mean and half-width of the 95 % interval over seeds."""
-    known = Interval.of(value for value in values if not np.isnan(value))
+    known = Interval.of(values)
     if not known.n:
         return "–"
-    text = f"{known.mean:.3f}" + (f" ± {known.half_width:.3f}" if known.n > 1 else "")
-    return text if known.n == n_all else f"{text} (n {known.n})"
+    text = f"{known.mean:.3f}".lstrip("0")
+    if known.n > 1:
+        text += f" ± {known.half_width:.3f}".replace("0.", ".")
+    return text if known.n == SEEDS else f"{text} (n {known.n})"
 
 
-def table(found, needs, seconds):
-    """The lines of the table."""
-    head = ["method", "group at prediction"]
-    head += [f"AP at base-rate gap {level:g}" for level in LEVELS]
-    head += [f"accuracy at hard gap {level:g}" for level in LEVELS]
-    head += ["base-rate gap / `gap`'s, matched AP", "all-cut-offs", "s a fit"]
+def against(method, reference, gap):
+    """The ratio of gaps at matched average precision to the reference, as a cell."""
+    pairs = by_seed(method.course(gap), reference.course(gap))
+    result = finding(matched_ratio(*both) for both in pairs.values())
+    if result.n < 2:
+        return "–"
+    sign = {"borne out": " ▼", "contradicted": " ▲"}.get(result.level, "")
+    few = "" if result.n == SEEDS else f" n {result.n}"
+    return f"{result.ratio:.2f} ({result.low:.2f} to {result.high:.2f}){sign}{few}"
+
+
+def lines_of(head, rows):
+    """A table as Markdown."""
     yield "| " + " | ".join(head) + " |"
     yield "|" + " --- |" * len(head)
-    for name, seeds in found.items():
-        n = len(seeds)
-        own = [name, "yes" if needs.get(name) else "no"]
-        for figure, gap in (("average_precision", "base_rate"), ("accuracy", "hard")):
-            own += [
-                cell([best_at(points, figure, gap, level) for points in seeds.values()], n)
-                for level in LEVELS
-            ]
-        for gap in ("base_rate", "all_cutoffs"):
-            reference = found[REFERENCE]
-            pairs = sorted(seeds.keys() & reference.keys())
-            ratios = [
-                matched_ratio(
-                    *(
-                        [(p["average_precision"], p[gap]) for p in side[seed]]
-                        for side in (seeds, reference)
-                    )
-                )
-                for seed in pairs
-            ]
-            result = finding(ratios)
-            few = name == REFERENCE or result.n < 2
-            own.append(
-                "–" if few else f"{result.ratio:.2f} ({result.low:.2f} to {result.high:.2f})"
-            )
-        own.append(f"{np.median(seconds[name]):.1f}")
-        yield "| " + " | ".join(own) + " |"
+    for row in rows:
+        yield "| " + " | ".join(row) + " |"
 
 
-def draw(found, needs, path, title):
-    """Mean average precision and base-rate gap at each setting."""
+def heads(pairs):
+    """The heads of the columns of best figures."""
+    return [f"{SHORT[f]} at {GAPS[gap]} gap {level:g}" for f, gap in pairs for level in LEVELS]
+
+
+def bests(method, pairs):
+    """The cells of best figures."""
+    return [
+        cell(method.best(figure, gap, level).values()) for figure, gap in pairs for level in LEVELS
+    ]
+
+
+def section(name, methods):
+    """The tables of a dataset."""
+    reference = methods[REFERENCE]
+    yield from ("", f"## {name}", "", f"![Fronts on {name}](images/peers-{name.lower()}.png)", "")
+    head = ["method", "group needed", *heads(MAIN)]
+    head += ["base-rate gap / `gap`'s at matched AP", "all-cut-offs gap / `gap`'s", "s a fit"]
+    rows = []
+    for what, method in methods.items():
+        ratios = [
+            "1" if method is reference else against(method, reference, gap)
+            for gap in ("base_rate", "all_cutoffs")
+        ]
+        needs = "yes" if method.needs_group else "no"
+        seconds = f"{np.median(method.seconds):.1f}" if method.seconds else "–"
+        rows.append([what, needs, *bests(method, MAIN), *ratios, seconds])
+    yield from lines_of(head, rows)
+    for what, method in methods.items():
+        if method.failed:
+            why = min(method.failed.values(), key=len)
+            yield from ("", f"{what} failed on {len(method.failed)} of {SEEDS} seeds: `{why}`.")
+    yield from ("", f"<details><summary>{name} in other measures</summary>", "")
+    rows = [[what, *bests(method, FURTHER)] for what, method in methods.items()]
+    yield from lines_of(["method", *heads(FURTHER)], rows)
+    yield from ("", "</details>")
+
+
+def leaders(methods, figure, gap, level, *, needs_group):
+    """Who has the most, and who is not told apart from it, as words."""
+    values = {
+        name: method.best(figure, gap, level)
+        for name, method in methods.items()
+        if method.needs_group == needs_group
+    }
+    values = {name: seeds for name, seeds in values.items() if len(seeds) >= ENOUGH}
+    if not values:
+        return "none reaches it"
+    first = max(values, key=lambda name: np.mean([*values[name].values()]))
+    others = [name for name in values if name != first]
+    tests = holm([paired(values[first], values[name]) for name in others])
+    level_with = [name for name, p in zip(others, tests, strict=True) if not p < 0.05]
+    words = f"**{first}** {np.mean([*values[first].values()]):.3f}".replace("0.", ".")
+    return words + (f"; not told apart: {', '.join(level_with)}" if level_with else "")
+
+
+def paired(one, other):
+    """The p-value of Student's paired t-test over the seeds of both."""
+    seeds = sorted(one.keys() & other.keys())
+    return float(ttest_rel([one[s] for s in seeds], [other[s] for s in seeds]).pvalue)
+
+
+def who_leads(found):
+    """The table of leaders over all datasets."""
+    yield from ("", "## Who leads", "")
+    rows = []
+    for needs_group in (False, True):
+        for figure, gap in (*MAIN, FURTHER[0]):
+            for level in LEVELS:
+                what = [f"{SHORT[figure]} at {GAPS[gap]} gap {level:g}"]
+                what.append("yes" if needs_group else "no")
+                what += [
+                    leaders(methods, figure, gap, level, needs_group=needs_group)
+                    for methods in found.values()
+                ]
+                rows.append(what)
+    yield from lines_of(["most", "group needed", *(DATA[data] for data in found)], rows)
+
+
+def settings(found):
+    """Every setting that was tried."""
+    yield from ("", "## Settings", "")
+    yield from ("<details><summary>All settings, by method and dataset</summary>", "")
+    names = dict.fromkeys(name for methods in found.values() for name in methods)
+    rows = []
+    for name in names:
+        cells = []
+        for methods in found.values():
+            points = methods[name].points if name in methods else {}
+            tried = dict.fromkeys(one for seeds in points.values() for one in seeds)
+            texts = [
+                ", ".join(map(str, json.loads(t).values())) if t[0] == "{" else t for t in tried
+            ]
+            cells.append("; ".join(filter(None, texts)) or "–")
+        rows.append([name, *cells])
+    yield from lines_of(["method", *(DATA[data] for data in found)], rows)
+    yield from ("", "</details>")
+
+
+def draw(name, methods, path):
+    """Mean average precision and base-rate gap at each setting, a panel for each kind of method."""
     from matplotlib.figure import Figure
 
     from dralign.report.look import METHODS
 
-    figure = Figure(figsize=(8.5, 5.5), dpi=160, layout="constrained")
-    ax = figure.subplots()
-    for index, (name, seeds) in enumerate(found.items()):
-        points = np.array(
-            [
-                [(p["average_precision"], p["base_rate"]) for p in points]
-                for points in seeds.values()
-            ]
-        ).mean(0)
-        ax.plot(
-            points[:, 0], points[:, 1], "o-" if not needs.get(name) else "s:", ms=3.5, lw=1.2,
-            color=METHODS[index % len(METHODS)], label=name.replace("`", ""),
-            alpha=1 if index < len(METHODS) else 0.55,
-        )  # fmt: skip
-    ax.set_xlabel("average precision (test)")
-    ax.set_ylabel("base-rate gap (test)")
-    ax.set_title(title, loc="left", fontsize=10)
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    ours = [one for one in methods if one.startswith("`") and not methods[one].needs_group]
+    theirs = [one for one in methods if not one.startswith("`") and not methods[one].needs_group]
+    figure = Figure(figsize=(11, 4.8), dpi=150, layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    for ax, shown, title in zip(panels, (ours, theirs), ("ours", "other packages"), strict=True):
+        for index, one in enumerate([REFERENCE, *(n for n in shown if n != REFERENCE)]):
+            course = methods[one].course("base_rate").test
+            if not course:
+                continue
+            points = np.array([np.mean([*seeds.values()], axis=0) for seeds in course.values()])
+            color = METHODS[index % len(METHODS)] if index else "black"
+            ax.plot(
+                points[:, 0], points[:, 1], "os^Dv"[index % 5] + "-", ms=3.5,
+                lw=1.2 if index else 2, color=color, label=one.replace("`", ""),
+            )  # fmt: skip
+        ax.set_title(f"{name}: {title}, group not needed", loc="left", fontsize=10)
+        ax.set_xlabel("average precision (test, mean over seeds)")
+        ax.grid(alpha=0.3)
+        ax.legend(fontsize=7, frameon=False)
+    panels[0].set_ylabel("base-rate gap (test)")
     figure.savefig(path)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data")
-    parser.add_argument("peers", type=Path)
-    parser.add_argument("studies", type=Path, nargs="+")
-    parser.add_argument("--figure", type=Path)
-    given = parser.parse_args()
-    theirs, needs, seconds = peers(given.peers)
-    own, own_seconds = ours(given.studies)
-    needs |= {"`thresholds`": True}
-    found, seconds = {**own, **theirs}, {**own_seconds, **seconds}
-    print("\n".join(table(found, needs, seconds)))
-    if given.figure:
-        draw(
-            found,
-            needs,
-            given.figure,
-            f"{given.data}: mean over ten seeds; dotted: needs the group",
-        )
+    parser.add_argument("--write", type=Path, required=True)
+    page = parser.parse_args().write
+    found = {data: {**ours_of(data), **peers_of(data)} for data in DATA}
+    lines = [*who_leads(found)]
+    for data, methods in found.items():
+        lines += section(DATA[data], methods)
+        draw(DATA[data], methods, page.parent / f"images/peers-{data}.png")
+    lines += settings(found)
+    above = page.read_text(encoding="utf-8").partition(MARK)[0]
+    page.write_text(above + MARK + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
