@@ -44,7 +44,7 @@ def labels_and_probabilities(
     if len(f) and not (f.min() >= 0 and f.max() <= 1):
         raise DataError(
             f"{name}: expected decisions 0 and 1 or probabilities in [0, 1], "
-            f"got {f.min():g} to {f.max():g}"
+            f"got {float(f.min())} to {float(f.max())}"
         )
     return y, f
 
