@@ -47,7 +47,7 @@ def test_the_command_leaves_out_data_that_are_not_there_and_writes_the_page(
     said = capsys.readouterr().err
     assert "compas is not there" in said
     assert "celeba is not there" in said
-    assert "| compas | 0 of 220 | – |" in page.read_text(encoding="utf-8")
+    assert "| compas | 0 of 220 | – | 0.0 |" in page.read_text(encoding="utf-8")
     assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.sqlite"]
 
 

@@ -145,6 +145,17 @@ def test_the_page_answers_first_and_shows_each_quote_and_each_row_once():
     assert len(rows) == len(set(rows)) > 20
 
 
+def test_the_page_shows_the_figures_that_were_drawn_and_the_hours_of_the_trials():
+    results = complete()
+    page = document(results, study="results", figures={"fig2": "images/fig2.png"})
+    assert page.count("![") == 1
+    assert "![AP against DP on Adult](images/fig2.png)" in page
+    assert "![" not in document(NOTHING, study="results", figures={"fig2": "images/fig2.png"})
+    took = sum(e.seconds + e.evaluation_seconds for r in results.records for e in r.history)
+    hours = re.search(r"They took ([\d.]+) core-hours", page)
+    assert float(hours[1]) == pytest.approx(took / 3600, abs=0.05)
+
+
 def test_an_empty_study_makes_a_page_that_says_that_nothing_can_be_said():
     page = document(NOTHING, study="results")
     assert "**What holds:** none of the ten headline claims." in page

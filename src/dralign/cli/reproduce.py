@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from os.path import relpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,7 +36,7 @@ def reproduce(
     seeds: Annotated[int | None, typer.Option(help="Only the first seeds of the plans.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder of the figures; else the study's, unless a page is written."),
+        typer.Option(help="Folder of the figures; else the study's, and no figures on a page."),
     ] = None,
     write: Annotated[
         Path | None, typer.Option(help="Write the page of everything to this file.")
@@ -72,7 +73,7 @@ def reproduce(
             there = suited(_there(specs, chosen), data_home=home, quick=quick)
             run_trials(there, ledger, rule=PUBLISHED_RULE, jobs=jobs)
         results = Results.of(ledger.records(), specs)
-    # The page has no figures, and a study that is only read should stay as it is.
+    # A study that is only read for a page should stay as it is.
     drawn = chosen if write is None or out is not None else []
     folder = out or path.parent
     figures = {
@@ -81,7 +82,7 @@ def reproduce(
         if entry.draw is not None
     }
     if write is not None:
-        _write_page(write, results, study)
+        _write_page(write, results, study, figures)
     if json:
         made = {entry.name: _result(entry, results) for entry in chosen}
         print_json({"entries": made, "figures": {k: str(v) for k, v in figures.items()}})
@@ -117,11 +118,12 @@ def _there(specs: Sequence["TrialSpec"], chosen: Sequence["Entry"]) -> list["Tri
     return [spec for spec in specs if spec.data.name not in missing]
 
 
-def _write_page(path: Path, results: "Results", study: Path) -> None:
-    """Writes the page of everything."""
+def _write_page(path: Path, results: "Results", study: Path, figures: dict[str, Path]) -> None:
+    """Writes the page of everything, which shows the figures that were drawn."""
     from dralign.reproduce import document
 
-    text = document(results, study=study.as_posix())
+    seen = {name: Path(relpath(drawn, path.parent)).as_posix() for name, drawn in figures.items()}
+    text = document(results, study=study.as_posix(), figures=seen)
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
     say(f"written: {path}")
 

@@ -3,7 +3,8 @@
 On top one page that answers "does it hold?"; below it the evidence, folded.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from dralign.reproduce.catalogue import ENTRIES
 from dralign.reproduce.claims import evidence, findings
@@ -14,6 +15,7 @@ from dralign.reproduce.planned import PLANS, plan
 from dralign.reproduce.results import Results
 from dralign.reproduce.verdicts import Judged
 from dralign.reproduce.verdicts import __doc__ as RULES
+from dralign.study import TrialRecord
 
 HEAD = """# Reproduction of the paper
 
@@ -34,8 +36,36 @@ transcribed from its text; nothing is read off a figure.
 """
 
 
-def document(results: Results, *, study: str) -> str:
-    """The page as Markdown; the same records give the same text."""
+SECONDS_AN_HOUR = 3600.0
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """How far a plan is.
+
+    Attributes:
+        name: of the plan.
+        done: its finished trials.
+        trials: all of them.
+        seeds: of the finished ones.
+        hours: of training and evaluation.
+    """
+
+    name: str
+    done: int
+    trials: int
+    seeds: tuple[int, ...]
+    hours: float
+
+
+def document(results: Results, *, study: str, figures: Mapping[str, str] | None = None) -> str:
+    """The page as Markdown; the same records give the same text.
+
+    Args:
+        results: the finished trials.
+        study: where they are, as the page tells it.
+        figures: paths of the drawn figures by entry, as seen from the page; None for no pictures.
+    """
     entries = [entry for entry in ENTRIES.values() if entry.name != "claims"]
     decided = {entry.name: findings(results, entry.name) for entry in entries}
     shown = headlines([one for judged in decided.values() for one in judged])
@@ -44,7 +74,7 @@ def document(results: Results, *, study: str) -> str:
         [
             HEAD.format(study=study),
             "\n".join(f"{sentence}\n" for sentence in sentences(shown)),
-            f"Trials done: {_coverage(results)}.\n",
+            f"{_coverage(results)}\n",
             "## Ten headline claims\n",
             _table_of(shown),
             "\n## How near the absolute numbers are\n",
@@ -53,7 +83,10 @@ def document(results: Results, *, study: str) -> str:
             _folded("Rules and readings", f"{_rules()}\n\n{HOW.format(rule=results.selection)}"),
             _folded("What was run, and what is assumed", _run(results)),
             *(
-                _folded(f"{entry.name}: {entry.title}", _body(entry, results, decided, seen))
+                _folded(
+                    f"{entry.name}: {entry.title}",
+                    _body(entry, results, decided, seen, (figures or {}).get(entry.name, "")),
+                )
                 for entry in entries
             ),
             "",
@@ -72,12 +105,15 @@ def _body(
     results: Results,
     decided: dict[str, list[Judged]],
     seen: set[tuple[str, ...]],
+    figure: str = "",
 ) -> str:
-    """The table, without lines that an entry above has, its claims and the note."""
+    """The picture, the table without lines that an entry above has, its claims and the note."""
     made = entry.make(results)
     new = [line for line in made.lines if (*made.header, *line) not in seen]
     seen |= {(*made.header, *line) for line in made.lines}
-    parts = [markdown(made.header, new)] if new or not made.lines else []
+    parts = [f"![{entry.title}]({figure})\n"] if figure and made.lines else []
+    if new or not made.lines:
+        parts.append(markdown(made.header, new))
     if repeated := len(made.lines) - len(new):
         parts.append(f"\n{repeated} lines of this table stand in an entry above.")
     parts += [_claim(quote, several) for quote, several in _by_quote(decided[entry.name])]
@@ -128,30 +164,44 @@ def _folded(title: str, text: str) -> str:
 
 
 def _coverage(results: Results) -> str:
-    """The trials of each plan that are done, in a line."""
-    return "; ".join(f"{name} {have} of {all_}" for name, have, all_, _ in _done(results))
+    """The trials of each plan that are done, and the hours they took, in a line."""
+    counts = "; ".join(f"{one.name} {one.done} of {one.trials}" for one in _progress(results))
+    return f"Trials done: {counts}. They took {_hours(results.records):.1f} core-hours."
 
 
-def _done(results: Results) -> list[tuple[str, int, int, str]]:
-    """Name, trials done, trials and seeds of each plan."""
-    done = {record.spec.but(readings=False) for record in results.records}
-    lines = []
+def _progress(results: Results) -> list[_Progress]:
+    """How far each plan is."""
+    done = {record.spec.but(readings=False): record for record in results.records}
+    plans = []
     for name in PLANS:
         trials = [spec.portable().but(readings=False) for spec in plan(name).trials]
-        have = [spec for spec in trials if spec in done]
-        seeds = sorted({spec.seed for spec in have})
-        text = f"{seeds[0]} to {seeds[-1]}" if seeds else "–"
-        lines.append((name, len(have), len(trials), text))
-    return lines
+        have = [done[spec] for spec in trials if spec in done]
+        seeds = tuple(sorted({record.spec.seed for record in have}))
+        plans.append(_Progress(name, len(have), len(trials), seeds, _hours(have)))
+    return plans
+
+
+def _hours(records: Iterable[TrialRecord]) -> float:
+    """The hours that training and evaluation took."""
+    epochs = (epoch for record in records for epoch in record.history)
+    return sum(epoch.seconds + epoch.evaluation_seconds for epoch in epochs) / SECONDS_AN_HOUR
 
 
 def _run(results: Results) -> str:
     """How many trials of each plan are done, what they were run with, what the plans assume."""
-    lines = [(name, f"{have} of {all_}", seeds) for name, have, all_, seeds in _done(results)]
+    lines = [
+        (
+            one.name,
+            f"{one.done} of {one.trials}",
+            f"{one.seeds[0]} to {one.seeds[-1]}" if one.seeds else "–",
+            f"{one.hours:.1f}",
+        )
+        for one in _progress(results)
+    ]
     assumed = [f"- {name}: {text}" for name in PLANS for text in plan(name).assumed]
     return "\n".join(
         [
-            markdown(("plan", "trials done", "seeds"), lines),
+            markdown(("plan", "trials done", "seeds", "hours, one thread a trial"), lines),
             "\nAssumed, because the paper does not state it:\n",
             *assumed,
             _provenance(results),
