@@ -1,6 +1,6 @@
 """Which method is the default? Applies the rule of docs/methods.md to its finished trials.
 
-python experiments/default.py studies/default_adult studies/default_compas studies/default_credit
+python experiments/default.py results/default_{adult,compas,credit,placebo_adult}.jsonl.gz
 """
 
 import argparse
@@ -20,7 +20,7 @@ from dralign.training import Selection
 SOFT, RANKS = "demographic_parity", "all_cutoffs_demographic_parity"
 PLAINEST = ("gap", SOFT)
 CANDIDATES = (PLAINEST, ("gap", RANKS), ("dralign", SOFT), ("dralign", RANKS))
-CONTROL = ("placebo", RANKS)
+CONTROLS = {("dralign", RANKS): ("placebo", RANKS), ("dralign", SOFT): ("placebo", SOFT)}
 RULE = Selection()
 MEASURES = ("base_rate", "all_cutoffs", "soft", "hard")
 
@@ -51,7 +51,7 @@ def seconds(records, key):
         if (record.spec.method, record.spec.gap) == key
         for epoch in record.history
     ]
-    return float(np.median(times))
+    return float(np.median(times)) if times else math.nan
 
 
 def decide(studies):
@@ -74,23 +74,30 @@ def decide(studies):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("studies", nargs=3, type=Path)
-    given = parser.parse_args()
-    studies = [
-        [record for record in records_of(path) if record.status == "done"] for path in given.studies
-    ]
+    parser.add_argument(
+        "studies", nargs="+", type=Path, help="what is of one dataset is put together"
+    )
+    by_data = defaultdict(list)
+    for path in parser.parse_args().studies:
+        for record in records_of(path):
+            if record.status == "done":
+                by_data[record.spec.data.name].append(record)
+    studies = [*by_data.values()]
     print(f"| data | candidate / gap | {' | '.join(MEASURES)} | level, base rate | cost |")
     print("| --- | --- |" + " --- |" * (len(MEASURES) + 2))
     for records in studies:
-        for key in (*CANDIDATES[1:], CONTROL):
+        for key in (*CANDIDATES[1:], *CONTROLS.values()):
             found = [ratios(records, key, PLAINEST, measure) for measure in MEASURES]
             cost = seconds(records, key) / seconds(records, PLAINEST)
             cells = (records[0].spec.data.name, " on ".join(key), *map(short, found))
             level = f"{found[0].level}, n = {found[0].n}"
             print(f"| {' | '.join(cells)} | {level} | {cost:.2f} |")
-    print("\nalignment on top of the all-cut-offs gap, over the placebo (base rate):")
+    print("\nalignment over its placebo:")
     for records in studies:
-        print(records[0].spec.data.name, ratios(records, CANDIDATES[3], CONTROL, "base_rate"))
+        for key, control in CONTROLS.items():
+            for measure in MEASURES:
+                found = ratios(records, key, control, measure)
+                print(records[0].spec.data.name, " on ".join(key), measure, found)
     print("\ndefault by the rule:", " on ".join(decide(studies)))
 
 
