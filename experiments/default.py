@@ -1,6 +1,9 @@
 """Which method is the default? Applies the rule of docs/methods.md to its finished trials.
 
-python experiments/default.py results/default_{adult,compas,credit,placebo_adult}.jsonl.gz
+python experiments/default.py results/default_*.jsonl.gz
+    python experiments/default.py results/default_*adult.jsonl.gz results/settle_adult.jsonl.gz
+
+The second takes the seeds of two studies together, trials of the same settings alone.
 """
 
 import argparse
@@ -22,7 +25,14 @@ PLAINEST = ("gap", SOFT)
 CANDIDATES = (PLAINEST, ("gap", RANKS), ("dralign", SOFT), ("dralign", RANKS))
 CONTROLS = {("dralign", RANKS): ("placebo", RANKS), ("dralign", SOFT): ("placebo", SOFT)}
 RULE = Selection()
+RATE = 0.001
 MEASURES = ("base_rate", "all_cutoffs", "soft", "hard")
+
+
+def is_of_rule(spec):
+    """Whether a trial has the learning rate and the schedule of the candidates."""
+    every_step = spec.uses("alignment_every") and spec.alignment_every == 1
+    return spec.learning_rate == RATE and not every_step
 
 
 def fronts(records, measure):
@@ -80,7 +90,7 @@ def main():
     by_data = defaultdict(list)
     for path in parser.parse_args().studies:
         for record in records_of(path):
-            if record.status == "done":
+            if record.status == "done" and is_of_rule(record.spec):
                 by_data[record.spec.data.name].append(record)
     studies = [*by_data.values()]
     print(f"| data | candidate / gap | {' | '.join(MEASURES)} | level, base rate | cost |")
