@@ -114,8 +114,8 @@ def aligned_backward(
     Raises:
         DataError: if there are no rows, a label is not one of 0..C-1, or the processes hold rows
             of different groups (or labels).
-        OptionError: if ``gap`` is unknown, or not for as many classes, or a weight is negative or
-            not finite.
+        OptionError: if ``gap`` is unknown, or not for as many classes, a weight is negative or not
+            finite, or ``loss`` has no value per row, or none with a gradient.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a code is out of range.
         ModelError: if the output has the wrong shape, a layer that is used gets no gradient, or

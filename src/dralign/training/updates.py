@@ -114,9 +114,9 @@ class Updates:
         plain = {k: v for k, v in schedule.items() if isinstance(v, int | float | str)}
         return {
             "optimiser": type(self.optimiser).__name__,
-            "options of the optimiser": "; ".join(map(_written, _options(self.optimiser))),
+            "options of the optimiser": "; ".join(map(written, _options(self.optimiser))),
             "scheduler": "none" if self.scheduler is None else type(self.scheduler).__name__,
-            "options of the scheduler": _written(plain),
+            "options of the scheduler": written(plain),
         }
 
     def check_saveable(self) -> None:
@@ -196,6 +196,6 @@ def _options(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
     ]
 
 
-def _written(options: dict[str, Any]) -> str:
+def written(options: dict[str, Any]) -> str:
     """The options that are set, in a line."""
     return ", ".join(f"{k}={v}" for k, v in options.items() if v is not None and v is not False)
