@@ -40,10 +40,12 @@ class OwnLoss:
 
     Attributes:
         loss: from outputs (n, ...) and labels (n, ...) to (n,) losses.
+        name: what the caller knows it by.
         used: whether it was asked for any.
     """
 
     loss: RowLoss
+    name: str = "loss"
     used: bool = False
 
     def __call__(self, outputs: Tensor, label: Tensor) -> Tensor:
@@ -57,31 +59,36 @@ class OwnLoss:
         if not isinstance(losses, Tensor) or losses.shape != (len(outputs),):
             shape = (*losses.shape,) if isinstance(losses, Tensor) else type(losses).__name__
             raise OptionError(
-                f"loss: expected one value per row, shape ({len(outputs)},), got {shape}; torch's "
-                'losses need reduction="none", and a mean over what they add, but for the rows'
+                f"{self.name}: expected one value per row, shape ({len(outputs)},), got {shape}; "
+                "torch's losses need "
+                'reduction="none", and a mean over what they add, but for the rows'
             )
         if outputs.requires_grad and not losses.requires_grad:
             raise OptionError(
-                "loss: its values have no gradient; compute them from the outputs by operations of "
-                "torch that have one, without detach(), item() or comparisons alone"
+                f"{self.name}: its values have no gradient; compute them from the outputs by "
+                "operations of torch that have one, without detach(), item() or comparisons alone"
             )
         return losses
 
 
-def row_loss(loss: RowLoss | None) -> RowLoss:
+def row_loss(loss: RowLoss | None, name: str = "loss") -> RowLoss:
     """A loss of the caller's own, checked; None is cross-entropy.
+
+    Args:
+        loss: from outputs (n, ...) and labels (n, ...) to (n,) losses.
+        name: what the caller knows it by.
 
     Raises:
         OptionError: if it can't be called.
     """
-    if loss is None:
+    if loss is None or loss is per_sample_loss:
         return per_sample_loss
     if not callable(loss):
         raise OptionError(
-            "loss: expected a function from outputs and labels to a value per row, got "
+            f"{name}: expected a function from outputs and labels to a value per row, got "
             f"{quoted(loss)}"
         )
-    return OwnLoss(loss)
+    return loss if isinstance(loss, OwnLoss) else OwnLoss(loss, name)
 
 
 def group_losses(

@@ -121,7 +121,7 @@ def identity(
         **{k: str(v) for k, v in asdict(settings).items() if k not in _NOT_IDENTITY},
         "method": str(method),
         "keep": str(keep),
-        "loss": _named(loss),
+        "loss": function_name(loss.loss) if isinstance(loss, OwnLoss) else "cross-entropy",
         "initial weights": initial.hexdigest()[:SHOWN],
         "data": f"{len(dataset.train)} training rows {rows.hexdigest()[:SHOWN]}",
         "processes": str(n_processes()),
@@ -129,17 +129,15 @@ def identity(
     }
 
 
-def _named(loss: RowLoss) -> str:
-    """A loss by its name and the plain values that it was made with."""
-    if not isinstance(loss, OwnLoss):
-        return "cross-entropy"
-    own: Any = loss.loss
+def function_name(function: Any) -> str:  # noqa: ANN401 - whatever can be called
+    """A function, or an object that can be called, by name and the plain values it was given."""
     values: dict[str, Any] = {}
-    while isinstance(own, partial):
-        values = own.keywords | values
-        own = own.func
-    values = getattr(own, "__dict__", {}) | values
-    name = getattr(own, "__qualname__", type(own).__name__)
+    while isinstance(function, partial):
+        values = function.keywords | values
+        function = function.func
+    if not isinstance(function, type):  # what a class holds was given to nobody
+        values = getattr(function, "__dict__", {}) | values
+    name = getattr(function, "__qualname__", type(function).__name__)
     plain = {k: v for k, v in values.items() if isinstance(v, int | float | str)}
     return f"{name}({written(plain)})"
 

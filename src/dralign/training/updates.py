@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from dralign.errors import OptionError
+from dralign.errors import OptionError, quoted
 from dralign.training.settings import TRAINING, TrainingSettings
 
 OptimiserFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -164,6 +164,11 @@ def _own(
                 f"{name}: {given:g} is of Adam, and an optimiser of your own is given; give it to "
                 "that one"
             )
+    if not callable(make):
+        raise OptionError(
+            "optimiser: expected a function from parameters to an optimiser of torch, got "
+            f"{quoted(make)}"
+        )
     result: Any = make(model.parameters())
     if not isinstance(result, torch.optim.Optimizer) or isinstance(result, torch.optim.LBFGS):
         raise OptionError(
@@ -179,6 +184,11 @@ def _schedule(optimiser: torch.optim.Optimizer, make: SchedulerFactory) -> LRSch
     Raises:
         OptionError: if it is none, or waits for a figure.
     """
+    if not callable(make):
+        raise OptionError(
+            "scheduler: expected a function from the optimiser to a schedule of torch, got "
+            f"{quoted(make)}"
+        )
     result: Any = make(optimiser)
     if not isinstance(result, LRScheduler) or isinstance(result, ReduceLROnPlateau):
         raise OptionError(
