@@ -62,7 +62,7 @@ class Figures:
 
 
 def piece(rows: int, seed: int) -> pa.Table:
-    """Rows of a table of ten columns: five of numbers, two of texts, a count, group and label."""
+    """Rows of a table of ten columns: six of numbers, two of texts, group and label."""
     draws = np.random.default_rng(seed)
     numbers = draws.normal(size=(rows, 5))
     sex, job = draws.integers(2, size=rows), draws.integers(len(JOBS), size=rows)
