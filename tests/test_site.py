@@ -33,6 +33,14 @@ def test_every_public_name_of_a_part_is_in_the_reference():
         ]
 
 
+def test_every_module_for_another_package_is_in_the_reference():
+    page = (REFERENCE / "integrations.md").read_text(encoding="utf-8")
+    folder = PACKAGE / "integrations"
+    public = [path.stem for path in folder.glob("*.py") if "\n__all__ =" in path.read_text("utf-8")]
+    assert re.findall(r"^::: dralign\.integrations\.(\w+)$", page, re.MULTILINE) == sorted(public)
+    assert "dralign.integrations: reference/integrations.md" in NAV
+
+
 def test_every_name_of_the_root_is_linked_from_the_first_page_of_the_reference():
     page = (REFERENCE / "index.md").read_text(encoding="utf-8")
     links = re.findall(r"\[`(\w+)`\]\((\w+)\.md#dralign\.(\w+)\.(\w+)\)", page)

@@ -128,6 +128,22 @@ def test_no_more_than_a_window_of_rows_is_in_memory(file, monkeypatch):
     assert most < 500 + 64
 
 
+def test_a_sample_of_many_blocks_holds_few_frames(file, monkeypatch):
+    """Frames of a few rows each would take more the longer the file is."""
+    most, concat = [], pd.concat
+
+    def watched(frames, **given):
+        most.append(len(frames))
+        return concat(frames, **given)
+
+    plain = stream_table(file, **ABOUT, sample_rows=600).dataset
+    monkeypatch.setattr(streaming, "_BLOCK", 5)  # 600 blocks
+    monkeypatch.setattr(pd, "concat", watched)
+    many = stream_table(file, **ABOUT, sample_rows=600).dataset
+    assert max(most) == streaming._PIECES
+    assert torch.equal(many.train.x, plain.train.x)
+
+
 def test_a_network_is_trained_on_it(file):
     stream = stream_table(file, **ABOUT, batch_rows=200)
     data = stream.dataset

@@ -154,6 +154,24 @@ def test_a_loss_without_a_value_per_row_is_refused_in_one_line(loss, got):
         )  # fmt: skip
 
 
+def zero_one(outputs: Tensor, label: Tensor) -> Tensor:
+    return ((outputs[:, 0] > 0) != label).double()
+
+
+def test_a_loss_without_a_gradient_is_for_exact_scores_alone():
+    x, y, group = crossed_rows()
+    model = network(1)
+    assert parity_scores(model, x, y, group=group, loss=zero_one).engine == "plain"
+    line = "loss: its values have no gradient; compute them from the outputs"
+    with pytest.raises(OptionError, match=line):
+        parity_scores(model, x, y, group=group, loss=zero_one, method="taylor")
+    with pytest.raises(OptionError, match=line):
+        aligned_backward(
+            model, x, label=y, group=group, n_groups=2, alignment=RationaleAlignment(model),
+            alignment_weight=0.1, loss=zero_one,
+        )  # fmt: skip
+
+
 def test_labels_that_are_not_one_a_row_are_refused():
     x, y, group = crossed_rows()
     model = network(1)

@@ -278,7 +278,7 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_line(folder):
     newest = newest_first(folder)[0]
     rewrite_checkpoint(newest, lambda tensors, header: header.update(version=1))
     newest.rename(folder / "step-15-process-0-0123abcd.safetensors")
-    with pytest.raises(OptionError, match=r"version 1; this dralign reads 3: remove it, or choose"):
+    with pytest.raises(OptionError, match=r"version 1; this dralign reads 4: remove it, or choose"):
         runs.run("dralign", folder)
 
 

@@ -108,6 +108,8 @@ def test_gradients_of_float16_are_clipped_at_their_own_size(seen):
     ("given", "told"),
     [
         ({"optimiser": lambda _: 3}, "optimiser: expected a function from .* returns int"),
+        ({"optimiser": "adam"}, "optimiser: expected a function from parameters .* got 'adam'"),
+        ({"scheduler": 0.9}, "scheduler: expected a function from the optimiser .* got 0.9"),
         ({"optimiser": torch.optim.LBFGS}, "optimiser: .*without a closure, .* returns LBFGS"),
         ({"scheduler": lambda _: None}, "scheduler: expected a function .* returns NoneType"),
         ({"scheduler": lr_scheduler.ReduceLROnPlateau}, "scheduler: .* returns ReduceLROnPlateau"),

@@ -114,8 +114,8 @@ def aligned_backward(
     Raises:
         DataError: if there are no rows, a label is not one of 0..C-1, or the processes hold rows
             of different groups (or labels).
-        OptionError: if ``gap`` is unknown, or not for as many classes, or a weight is negative or
-            not finite.
+        OptionError: if ``gap`` is unknown, or not for as many classes, a weight is negative or not
+            finite, or ``loss`` has no value per row, or none with a gradient.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a code is out of range.
         ModelError: if the output has the wrong shape, a layer that is used gets no gradient, or
@@ -147,8 +147,7 @@ def aligned_backward(
         gap=chosen,
         fairness_weight=fairness_weight,
         n_groups=n_groups,
-        passes=Passes(micro_batch, loss_scale=loss_scale),
-        of_rows=row_loss(loss),
+        passes=Passes(micro_batch, loss_scale=loss_scale, row_loss=row_loss(loss)),
     )
 
 
@@ -163,7 +162,6 @@ def backward_in_blocks(
     n_groups: int,
     loss: LossConvention | None = "batch_mean",
     passes: Passes = WHOLE,
-    of_rows: RowLoss = per_sample_loss,
 ) -> Tensor:
     """``aligned_backward`` for rows that already lie in blocks; used by the trainer.
 
@@ -177,15 +175,14 @@ def backward_in_blocks(
         n_groups: the number of groups.
         loss: the task loss is the mean over rows, or the sum of the blocks' means (Algorithm 1);
             None leaves it out.
-        passes: how the rows go through the network.
-        of_rows: the loss of each row, from outputs and labels.
+        passes: how the rows go through the network, and the loss of each.
 
     Returns:
         The detached value of the whole loss.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     with double_backward_kernels(model), limits_explained(), gradients_added_up(parameters):
-        step = _Step(model, batch, alignment, gap, passes, of_rows, reads_gap=fairness_weight > 0)
+        step = _Step(model, batch, alignment, gap, passes, reads_gap=fairness_weight > 0)
         parts = split(batch, passes.micro_batch)
         first = [step.forward(batch)] if len(parts) == 1 else step.values_of(parts)
         step.refuse_hidden(first)
@@ -253,14 +250,12 @@ class _Step:
         alignment: RationaleAlignment,
         gap: Gap,
         passes: Passes,
-        of_rows: RowLoss,
         *,
         reads_gap: bool,
     ) -> None:
         """Finds the leaf parameters of the layers and counts rows; nothing is run yet."""
         self.model, self.alignment, self.batch, self.gap = model, alignment, batch, gap
-        self.granularity, self.of_rows = alignment.granularity, of_rows
-        self.reads_gap = reads_gap
+        self.granularity, self.reads_gap = alignment.granularity, reads_gap
         self.passes, self.scale = passes, passes.loss_scale
         named = dict(model.named_parameters(remove_duplicate=False))
         self.layers = [(layer, layer.weight(named)) for layer in alignment.active_layers]
@@ -275,11 +270,11 @@ class _Step:
     def forward(self, part: Batch, *, graph: bool = True) -> _Pass:
         """Forwards a part; with ``graph`` its gradients can be differentiated again."""
         state = random_state(self.model)
-        outputs = forward_blocks(self.model, part, self.passes)
-        if self.reads_gap or self.of_rows is per_sample_loss:
+        outputs, loss_of = forward_blocks(self.model, part, self.passes), self.passes.row_loss
+        if self.reads_gap or loss_of is per_sample_loss:
             warn_of_probabilities(self.model, [outputs[0].grad_fn], stacklevel=4)
         losses = [
-            part.weighted(self.of_rows(output, part.y[block.rows]), block.rows).sum() / rows
+            part.weighted(loss_of(output, part.y[block.rows]), block.rows).sum() / rows
             for output, block, rows in zip(outputs, part.blocks, self.rows, strict=True)
         ]
         gradients = {

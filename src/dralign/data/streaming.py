@@ -35,6 +35,7 @@ WINDOW_ROWS: Final = 50_000  # encoded rows that are shuffled among each other
 AT_ONCE: Final = 4  # row groups that are read in turn
 _BLOCK: Final = 8_192  # rows that are decoded at a time
 _BUFFER: Final = 2**20  # bytes of a column that are read at a time
+_PIECES: Final = 100  # of a sample, before they are put together
 _PART: Final = "dralign: part"  # the column that says what a sampled row is for
 _UNSUITED: Final = ("test", "split_column", "weight", "min_group_size")
 
@@ -235,6 +236,8 @@ def _sampled(
     for start, frame in _blocks(file, 0):
         first, last = np.searchsorted(rows, [start, start + len(frame)])
         taken.append(frame.iloc[rows[first:last] - start])
+        if len(taken) == _PIECES:  # a frame takes kilobytes, however few its rows
+            taken = [pd.concat(taken, ignore_index=True)]
         there = [name for name in columns if name in frame]  # others are told of with the sample
         kinds.append(rules.apply(frame[there].drop_duplicates()))
         kinds = [pd.concat(kinds, ignore_index=True).drop_duplicates()]

@@ -17,14 +17,16 @@ from dralign.errors import ArtifactError, DralignWarning
 from dralign.estimator.fitting import Outcome, keep, no_test_rows, prepare, untrained
 from dralign.estimator.frontier import Frontier, check_frontier, train_frontier
 from dralign.estimator.network import Module, probabilities
-from dralign.estimator.parameters import training_settings
+from dralign.estimator.parameters import own_loss, training_settings
 from dralign.estimator.saving import learned, to_artifact
 from dralign.estimator.table import feature_table
 from dralign.gaps import Aggregate
 from dralign.rationale import Granularity, LayerChoice
+from dralign.rationale.losses import RowLoss
 from dralign.step import LossConvention
 from dralign.training import Checkpoints, History, Precision, Rule, train
 from dralign.training.front import WEIGHTS
+from dralign.training.updates import OptimiserFactory, SchedulerFactory
 
 
 class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
@@ -69,6 +71,13 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         learning_rate: of Adam.
         weight_decay: of AdamW, as in ``TrainingSettings``; 0 is plain Adam.
         clip_norm: the largest norm of all gradients of a step together; None for any.
+        optimiser: as ``dralign.training.train`` takes it, like the next: a function from parameters
+            to an optimiser of torch; None takes Adam.
+        scheduler: a function from the optimiser to a schedule of torch; None keeps the rate.
+        row_loss: a function from outputs and labels, as codes 0..C-1, to a value per row, in the
+            place of cross-entropy (``loss`` of ``train``); probabilities are made of the outputs as
+            of logits all the same. Classifiers with a ``lambda`` for one of the three can't be
+            pickled.
         micro_batch: rows to forward at a time, where a batch does not fit in memory.
         precision: of forward passes, as in ``TrainingSettings``.
         patience: training stops once the chosen epoch has been the same for so many epochs.
@@ -161,6 +170,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         clip_norm: float | None = None,
+        optimiser: OptimiserFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        row_loss: RowLoss | None = None,
         micro_batch: int | None = None,
         precision: Precision = "float32",
         patience: int | None = None,
@@ -196,6 +208,9 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clip_norm = clip_norm
+        self.optimiser = optimiser
+        self.scheduler = scheduler
+        self.row_loss = row_loss
         self.micro_batch = micro_batch
         self.precision = precision
         self.patience = patience
@@ -240,12 +255,23 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         """
         prepared = prepare(self, X, y, sample_weight, sensitive_features)
         model, data, method = untrained(self, prepared), prepared.data, prepared.method
+        parameters = self.get_params(deep=False)
         bound = self.gap_bound if data.group_names else None
-        settings = training_settings(self.get_params(deep=False), prepared.seed, gap_bound=bound)
+        settings = training_settings(parameters, prepared.seed, gap_bound=bound)
         folder = None if self.checkpoints is None else Checkpoints(self.checkpoints)
         rule, gap = prepared.selection, method.gap.name
         with no_test_rows():
-            run = train(model, data, method, settings, keep=rule, checkpoints=folder)
+            run = train(
+                model,
+                data,
+                method,
+                settings,
+                keep=rule,
+                checkpoints=folder,
+                optimiser=self.optimiser,
+                scheduler=self.scheduler,
+                loss=own_loss(parameters),
+            )
         chosen = run.restore(rule, gap)
         met = None if bound is None else chosen.keeps(bound, gap, settings.bound_measure)
         keep(self, data, Outcome(run.judged(data), method, rule, run.history, chosen, met))
@@ -281,7 +307,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             DataError: if X, y or the sensitive features can't be used.
             GroupError: if there is one group only, or a group or needed cell has no training rows.
             OptionError: if a parameter is unknown, not in range or means nothing for a front
-                (``fairness_weight``, ``gap_bound``, ``checkpoints``), or the method has no
+                (``fairness_weight``, ``gap_bound``, ``checkpoints``, ``optimiser``,
+                ``scheduler``), or the method has no
                 fairness weight or can't train on weighted rows.
             ModelError: if the network doesn't fit the inputs, or its loss stops being finite.
         """
@@ -324,7 +351,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
     def save(self, path: str | Path) -> Path:
         """Writes the fitted classifier as an artifact: a folder of weights, JSON and a model card.
 
-        ``dralign predict`` reads it too. A random state that is not an integer is not kept.
+        ``dralign predict`` reads it too. A random state that is not an integer is not kept,
+        nor are functions; ``artifact.json`` names those.
 
         Returns:
             The folder.

@@ -11,7 +11,12 @@ from torch import nn
 from dralign.data import Dataset
 from dralign.errors import DralignWarning, OptionError
 from dralign.estimator.fitting import Outcome, Prepared, keep, no_test_rows, untrained
-from dralign.estimator.parameters import check_numbers, chosen_method, training_settings
+from dralign.estimator.parameters import (
+    check_numbers,
+    chosen_method,
+    own_loss,
+    training_settings,
+)
 from dralign.forms import shown
 from dralign.methods import Method
 from dralign.metrics import gap_measure, gap_measure_names
@@ -152,6 +157,11 @@ def check_frontier(
         )
     if parameters["checkpoints"] is not None:
         raise OptionError("checkpoints: a front is not saved as it goes; leave them None")
+    for name in ("optimiser", "scheduler"):
+        if parameters[name] is not None:
+            raise OptionError(
+                f"{name}: a front has an Adam of its own for each weight; leave it out"
+            )
     if sensitive_features is None:
         raise OptionError(
             "sensitive_features: a front trades precision for the gap of groups; say what makes "
@@ -184,7 +194,13 @@ def train_frontier(
     settings = training_settings(parameters, prepared.seed, gap_bound=None)
     with no_test_rows():
         points = train_front(
-            model, data, method_of, settings, weights=weights, rule=prepared.selection
+            model,
+            data,
+            method_of,
+            settings,
+            weights=weights,
+            rule=prepared.selection,
+            loss=own_loss(parameters),
         )
     model.zero_grad()  # or every point would keep a copy of the last gradient
     rows, known = data.validation, {"n_groups": data.n_groups, "seed": prepared.seed}

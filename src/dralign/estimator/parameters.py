@@ -9,6 +9,7 @@ from dralign.methods import PLAIN, Method, build_method, method_settings
 from dralign.methods.shared import GAP, LOSS
 from dralign.metrics.decisions import check_threshold
 from dralign.models import NETWORK
+from dralign.rationale.losses import RowLoss, row_loss
 from dralign.settings import Setting, resolved
 from dralign.training import Rule, Selection, TrainingSettings
 from dralign.training.settings import BOUND_MEASURE, GAP_BOUND, TRAINING
@@ -103,6 +104,15 @@ def check_class_weight(parameters: Mapping[str, Any], method: Method) -> None:
             f"class_weight: batches of {method.name!r} for {method.gap.name} hold as many rows of "
             "every label, so that it would change nothing; leave it out"
         )
+
+
+def own_loss(parameters: Mapping[str, Any]) -> RowLoss:
+    """The loss of each row.
+
+    Raises:
+        OptionError: if it can't be called.
+    """
+    return row_loss(parameters["row_loss"], "row_loss")
 
 
 def training_settings(

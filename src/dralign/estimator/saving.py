@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -15,11 +15,13 @@ from dralign.metrics.arrays import THRESHOLD
 from dralign.models import architecture_of, base_architecture
 from dralign.study.environment import environment
 from dralign.training import EpochRecord
+from dralign.training.run import function_name
 
 if TYPE_CHECKING:
     from dralign.estimator.classifier import DRAlignClassifier
 
 KEY = "classifier"
+FUNCTIONS: Final = ("optimiser", "scheduler", "row_loss")
 
 
 def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
@@ -34,6 +36,8 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
             "keep module_.state_dict() beside the code that makes the module"
         )
     own = {**fitted.get_params(deep=False), "checkpoints": None}  # a folder of this machine
+    functions = {name: own.pop(name) for name in FUNCTIONS}  # code, which an artifact does not hold
+    told = {name: function_name(one) for name, one in functions.items() if one is not None}
     parameters = {name: _plain(value) for name, value in own.items()}
     chosen = fitted.history_[fitted.chosen_epoch_]
     several = len(fitted.classes_) > 2
@@ -48,7 +52,7 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
         group_names=fitted.group_names_,
         training={
             "dataset": "rows given to DRAlignClassifier.fit",
-            "method": {name: value for name, value in parameters.items() if value is not None},
+            "method": {k: v for k, v in (parameters | told).items() if v is not None},
             "selection": fitted.selection_,
             "epoch": fitted.chosen_epoch_,
             "validation": chosen.validation,

@@ -135,7 +135,7 @@ class AdversarialStep:
         totals: list[Tensor | None] = []
         for part in split(batch, passes.micro_batch):
             logits, at = passes.forward(self._model, part.x), self._seen(part)
-            task = task_loss(logits, part, self._method.loss, rows)
+            task = task_loss(logits, part, self._method.loss, rows, passes.row_loss)
             guess = self.adversary(probability(logits)[at], part.y[at])
             # A mean would be NaN where no row has a group.
             if part.weight is None:

@@ -1,12 +1,13 @@
 """Losses per sample, and their means per group: what a rationale is the rationale of."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dralign.errors import DataError, ModelError, OptionError
+from dralign.errors import DataError, ModelError, OptionError, quoted
 from dralign.groups import check_group
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]  # outputs and labels of rows -> (n,) losses
@@ -33,26 +34,61 @@ def per_sample_loss(logits: Tensor, label: Tensor) -> Tensor:
     )
 
 
-def row_loss(loss: RowLoss | None) -> RowLoss:
-    """A loss of one's own that is checked to give one value per row; None is cross-entropy.
+@dataclass
+class OwnLoss:
+    """A loss of the caller's own, whose values are checked each time.
 
-    Args:
+    Attributes:
         loss: from outputs (n, ...) and labels (n, ...) to (n,) losses.
+        name: what the caller knows it by.
+        used: whether it was asked for any.
     """
-    if loss is None:
-        return per_sample_loss
 
-    def of_rows(outputs: Tensor, label: Tensor) -> Tensor:
-        losses = loss(outputs, label)
+    loss: RowLoss
+    name: str = "loss"
+    used: bool = False
+
+    def __call__(self, outputs: Tensor, label: Tensor) -> Tensor:
+        """The losses of some rows, (n,).
+
+        Raises:
+            OptionError: if they are not one per row, or lack the gradient that the outputs have.
+        """
+        self.used = True
+        losses: object = self.loss(outputs, label)
         if not isinstance(losses, Tensor) or losses.shape != (len(outputs),):
             shape = (*losses.shape,) if isinstance(losses, Tensor) else type(losses).__name__
             raise OptionError(
-                f"loss: expected one value per row, shape ({len(outputs)},), got {shape}; torch's "
-                'losses need reduction="none", and a mean over what they add, but for the rows'
+                f"{self.name}: expected one value per row, shape ({len(outputs)},), got {shape}; "
+                "torch's losses need "
+                'reduction="none", and a mean over what they add, but for the rows'
+            )
+        if outputs.requires_grad and not losses.requires_grad:
+            raise OptionError(
+                f"{self.name}: its values have no gradient; compute them from the outputs by "
+                "operations of torch that have one, without detach(), item() or comparisons alone"
             )
         return losses
 
-    return of_rows
+
+def row_loss(loss: RowLoss | None, name: str = "loss") -> RowLoss:
+    """A loss of the caller's own, checked; None is cross-entropy.
+
+    Args:
+        loss: from outputs (n, ...) and labels (n, ...) to (n,) losses.
+        name: what the caller knows it by.
+
+    Raises:
+        OptionError: if it can't be called.
+    """
+    if loss is None or loss is per_sample_loss:
+        return per_sample_loss
+    if not callable(loss):
+        raise OptionError(
+            f"{name}: expected a function from outputs and labels to a value per row, got "
+            f"{quoted(loss)}"
+        )
+    return loss if isinstance(loss, OwnLoss) else OwnLoss(loss, name)
 
 
 def group_losses(

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from dralign.rationale import per_sample_loss
+from dralign.rationale.losses import RowLoss
 from dralign.step.batch import Batch
 from dralign.step.parts import AllRows, count_rows, split
 from dralign.step.passes import Passes, random_state, random_state_set, running_statistics_kept
@@ -121,7 +121,7 @@ def backward_in_parts(
                 if regulariser is not None:
                     measured = regulariser.measure(part, logits, passes)
             if loss is not None and logits is not None:
-                total = task_loss(logits, part, loss, rows)
+                total = task_loss(logits, part, loss, rows, passes.row_loss)
                 value = value + total.detach()
             if regulariser is not None:
                 if not ahead:
@@ -154,7 +154,11 @@ def _measured_ahead(
 
 
 def task_loss(
-    logits: Tensor, part: Batch, convention: LossConvention, rows: Sequence[int]
+    logits: Tensor,
+    part: Batch,
+    convention: LossConvention,
+    rows: Sequence[int],
+    row_loss: RowLoss,
 ) -> Tensor:
     """What the rows of a part add to the classification loss of the batch, L_cls of Eq. 3.
 
@@ -166,8 +170,9 @@ def task_loss(
             weights count within their block; or
             ``"group_sum"``, the sum of the blocks' means, as printed in Algorithms 1 and 2, which
             makes it 2 (DP) or 4 (EO) times as large beside the same fairness weight.
+        row_loss: the loss of each row, from logits and labels.
     """
-    losses = part.weighted(per_sample_loss(logits, part.y))
+    losses = part.weighted(row_loss(logits, part.y))
     if convention == "batch_mean":
         return losses.sum() / sum(rows)
     means = [losses[b.rows].sum() / n for b, n in zip(part.blocks, rows, strict=True)]

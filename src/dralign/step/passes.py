@@ -10,15 +10,16 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from dralign.errors import OptionError
-from dralign.rationale import logits
+from dralign.rationale import logits, per_sample_loss
 from dralign.rationale.derivatives import recurrence_without_cudnn
 from dralign.rationale.inputs import Inputs
+from dralign.rationale.losses import RowLoss
 from dralign.step.batch import Batch
 
 
 @dataclass(frozen=True)
 class Passes:
-    """How the rows of a step go through the network.
+    """How the rows of a step go through the network, and what each of them loses there.
 
     Attributes:
         micro_batch: rows to forward at a time, for batches that don't fit in memory; None takes
@@ -30,11 +31,13 @@ class Passes:
             leaves the network's own.
         loss_scale: what losses are multiplied by before they go backward, and ``.grad`` with them,
             as float16 needs it (``torch.amp.GradScaler``).
+        row_loss: the loss of each row, from outputs and labels, that the task loss is made of.
     """
 
     micro_batch: int | None = None
     half: torch.dtype | None = None
     loss_scale: float = 1.0
+    row_loss: RowLoss = per_sample_loss
 
     def __post_init__(self) -> None:
         """Checks the size.

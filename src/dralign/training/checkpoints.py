@@ -25,7 +25,7 @@ from dralign.step import add_up, n_processes, rank
 from dralign.training.run import Run, add_content
 from dralign.training.snapshot import Snapshot
 
-VERSION = 3
+VERSION = 4
 # The names of version 1 had a checksum.
 _NAME = re.compile(
     r"step-(?P<step>\d{1,18})-process-(?P<rank>\d{1,9})(?:-[0-9a-f]{8})?\.safetensors"

@@ -21,6 +21,7 @@ from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.methods.state import State
 from dralign.metrics import gap_measure
 from dralign.metrics.measures import AP_LOSS, DEFAULT
+from dralign.rationale.losses import RowLoss
 from dralign.training.history import EpochRecord, History, Scores
 from dralign.training.loop import train
 from dralign.training.run import weights as weights_of
@@ -61,6 +62,7 @@ def train_front(
     weights: Sequence[float] = WEIGHTS,
     rule: Selection | None = None,
     on_epoch: Callable[[float, EpochRecord], None] | None = None,
+    loss: RowLoss | None = None,
 ) -> tuple[FrontPoint, ...]:
     """Trains a network at the smallest weight, and from its best epoch on at each larger one.
 
@@ -77,6 +79,7 @@ def train_front(
         rule: how the epoch of each weight is chosen; None for ``Selection()``. Its warm-up is that
             of the first weight alone.
         on_epoch: called with the weight and each record as it is made.
+        loss: as ``train`` takes it.
 
     Returns:
         A point for each weight, from the smallest on.
@@ -108,6 +111,7 @@ def train_front(
             further if points else settings,
             on_epoch=tell if points else partial(beginning.see, tell),
             keep=own_rule,
+            loss=loss,
         )
         record = own_rule.choose(run.history, method_of(weight).gap.name)
         state = run.states[record.epoch]

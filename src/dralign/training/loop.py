@@ -16,7 +16,8 @@ from dralign.errors import ModelError, OptionError
 from dralign.methods import Adjusting, Adjustment, Method
 from dralign.methods.state import State
 from dralign.metrics import Cells
-from dralign.rationale import Layer, select_layers
+from dralign.rationale import Layer, per_sample_loss, select_layers
+from dralign.rationale.losses import OwnLoss, RowLoss, row_loss
 from dralign.rationale.usage import notice_probabilities
 from dralign.step import Passes, Sampler, rank
 from dralign.training.batches import Drawn, Given, Rows, Source, check_given
@@ -84,6 +85,7 @@ def train(
     optimiser: OptimiserFactory | None = None,
     scheduler: SchedulerFactory | None = None,
     batches: Iterable[Rows] | None = None,
+    loss: RowLoss | None = None,
 ) -> Training:
     """Trains ``model`` in place with ``method`` and records every epoch.
 
@@ -112,6 +114,9 @@ def train(
             gone through again and again; ``set_epoch``, where it has that, is told the number of
             the pass. Groups (or cells) absent from a batch are left out of its step, and counted as
             ``skipped``. It goes without checkpoints.
+        loss: from the network's outputs, (n, 1) or (n, C), and (n,) int64 labels to a value per row
+            (n,), in the place of cross-entropy; what is aligned are then rationales of that loss.
+            Figures are those of classification all the same: outputs are logits.
 
     Raises:
         DataError: if the batches run out, or are none.
@@ -120,14 +125,15 @@ def train(
         ModelError: if the loss or a weight stops being finite, or the model has no layer with a
             rationale.
         OptionError: if the checkpoints are of another run, or another run is using them, or rows
-            are weighted and the method can't train on such, or the optimiser, the schedule or the
-            batches can't be used.
+            are weighted and the method can't train on such, or the optimiser, the schedule, the
+            batches or the loss can't be used.
         OutputError: if a checkpoint can't be written.
     """
     check_groups(dataset, method, streamed=batches is not None)
     check_weights(dataset, method)
     if batches is not None:
         check_given(dataset, method, settings, checkpoints)
+    own_loss = row_loss(loss)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
     adjust = method.adjustment(dataset) if isinstance(method, Adjusting) else None
@@ -141,8 +147,10 @@ def train(
     with held, seeded(seeds.noise + rank()):
         updates = Updates.of(model, settings, optimiser, scheduler)
         run = _begin(model, dataset, method, settings, updates=updates, batches=batches)
+        run.row_loss = own_loss
         if checkpoints is not None:
-            run.identity = identity(model, dataset, method, settings, keep) | run.updates.identity()
+            run.identity = identity(model, dataset, method, settings, keep, own_loss)
+            run.identity |= updates.identity()
             checkpoints.resume(run)
         if (len(run.history), run.step_of_epoch) > (settings.epochs, 0):
             raise OptionError(
@@ -246,8 +254,9 @@ def _epoch(run: Run, method: Method, checkpoints: Checkpoints | None) -> None:
         batch = run.source.next_batch()
         updates.optimiser.zero_grad()
         scale = updates.scale(device)
-        passes = Passes(settings.micro_batch, half, scale)
+        passes = Passes(settings.micro_batch, half, scale, run.row_loss)
         result = run.step(batch, 1.0 if ascent is None else ascent.multiplier, passes)
+        _require_used(run.row_loss, method)
         updates.step(model, scale)
         run.loss += result.loss
         run.skipped += result.skipped
@@ -261,6 +270,19 @@ def _epoch(run: Run, method: Method, checkpoints: Checkpoints | None) -> None:
     with _advice(run, method):
         _require_finite(run)
     run.seconds += time.perf_counter() - start
+
+
+def _require_used(loss: RowLoss, method: Method) -> None:
+    """Checks that a step asked a loss of the caller's own for values.
+
+    Raises:
+        OptionError: if it did not.
+    """
+    if isinstance(loss, OwnLoss) and not loss.used:
+        raise OptionError(
+            f"loss: the method {method.name!r} has a loss of its own and does not use another; "
+            "choose another method, or leave the loss out"
+        )
 
 
 def _require_finite(run: Run) -> None:
@@ -294,6 +316,8 @@ def _advice(run: Run, method: Method) -> Iterator[None]:
                 for name in ("fairness", "alignment")
                 if (weight := getattr(method, f"{name}_weight", 0))
             )
+        if run.row_loss is not per_sample_loss:
+            tried.append("loss that is finite, with its gradient, at any output")
         raise ModelError(
             f"{error} in epoch {len(run.history)}; try a {', or a '.join(tried)}"
         ) from error

@@ -2,7 +2,8 @@
 
 import hashlib
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -11,13 +12,15 @@ from torch import Tensor, nn
 from dralign.data import Dataset, Images
 from dralign.methods import Method, Step
 from dralign.methods.state import State
+from dralign.rationale import per_sample_loss
+from dralign.rationale.losses import OwnLoss, RowLoss
 from dralign.step import n_processes
 from dralign.training.batches import Source
 from dralign.training.bound import DualAscent
 from dralign.training.history import EpochRecord
 from dralign.training.selection import Selection
 from dralign.training.settings import TrainingSettings
-from dralign.training.updates import Updates
+from dralign.training.updates import Updates, written
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -45,6 +48,7 @@ class Run:
         kept: the weights after those epochs whose weights are kept.
         step_of_epoch: how many steps of the running epoch are done.
         loss: the sum of their losses.
+        row_loss: what the task loss is made of, row by row.
         skipped: the groups or cells that were absent from their batches.
         seconds: the time they took.
         stopped: whether it was told to stop after the last epoch.
@@ -59,6 +63,7 @@ class Run:
     updates: Updates
     ascent: DualAscent | None
     loss: Tensor
+    row_loss: RowLoss = per_sample_loss
     identity: dict[str, str] = field(default_factory=dict)
     history: list[EpochRecord] = field(default_factory=list)
     kept: dict[int, State] = field(default_factory=dict)
@@ -93,7 +98,12 @@ def weights(model: nn.Module) -> State:
 
 
 def identity(
-    model: nn.Module, dataset: Dataset, method: Method, settings: TrainingSettings, keep: Keep
+    model: nn.Module,
+    dataset: Dataset,
+    method: Method,
+    settings: TrainingSettings,
+    keep: Keep,
+    loss: RowLoss = per_sample_loss,
 ) -> dict[str, str]:
     """What tells a run from others, as far as its result depends on it: text by name.
 
@@ -111,11 +121,25 @@ def identity(
         **{k: str(v) for k, v in asdict(settings).items() if k not in _NOT_IDENTITY},
         "method": str(method),
         "keep": str(keep),
+        "loss": function_name(loss.loss) if isinstance(loss, OwnLoss) else "cross-entropy",
         "initial weights": initial.hexdigest()[:SHOWN],
         "data": f"{len(dataset.train)} training rows {rows.hexdigest()[:SHOWN]}",
         "processes": str(n_processes()),
         "device": next(model.parameters()).device.type,
     }
+
+
+def function_name(function: Any) -> str:  # noqa: ANN401 - whatever can be called
+    """A function, or an object that can be called, by name and the plain values it was given."""
+    values: dict[str, Any] = {}
+    while isinstance(function, partial):
+        values = function.keywords | values
+        function = function.func
+    if not isinstance(function, type):  # what a class holds was given to nobody
+        values = getattr(function, "__dict__", {}) | values
+    name = getattr(function, "__qualname__", type(function).__name__)
+    plain = {k: v for k, v in values.items() if isinstance(v, int | float | str)}
+    return f"{name}({written(plain)})"
 
 
 def add_content(found: "Hash", name: str, x: Tensor | Images) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from dralign.errors import OptionError
+from dralign.errors import OptionError, quoted
 from dralign.training.settings import TRAINING, TrainingSettings
 
 OptimiserFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -114,9 +114,9 @@ class Updates:
         plain = {k: v for k, v in schedule.items() if isinstance(v, int | float | str)}
         return {
             "optimiser": type(self.optimiser).__name__,
-            "options of the optimiser": "; ".join(map(_written, _options(self.optimiser))),
+            "options of the optimiser": "; ".join(map(written, _options(self.optimiser))),
             "scheduler": "none" if self.scheduler is None else type(self.scheduler).__name__,
-            "options of the scheduler": _written(plain),
+            "options of the scheduler": written(plain),
         }
 
     def check_saveable(self) -> None:
@@ -164,6 +164,11 @@ def _own(
                 f"{name}: {given:g} is of Adam, and an optimiser of your own is given; give it to "
                 "that one"
             )
+    if not callable(make):
+        raise OptionError(
+            "optimiser: expected a function from parameters to an optimiser of torch, got "
+            f"{quoted(make)}"
+        )
     result: Any = make(model.parameters())
     if not isinstance(result, torch.optim.Optimizer) or isinstance(result, torch.optim.LBFGS):
         raise OptionError(
@@ -179,6 +184,11 @@ def _schedule(optimiser: torch.optim.Optimizer, make: SchedulerFactory) -> LRSch
     Raises:
         OptionError: if it is none, or waits for a figure.
     """
+    if not callable(make):
+        raise OptionError(
+            "scheduler: expected a function from the optimiser to a schedule of torch, got "
+            f"{quoted(make)}"
+        )
     result: Any = make(optimiser)
     if not isinstance(result, LRScheduler) or isinstance(result, ReduceLROnPlateau):
         raise OptionError(
@@ -196,6 +206,6 @@ def _options(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
     ]
 
 
-def _written(options: dict[str, Any]) -> str:
+def written(options: dict[str, Any]) -> str:
     """The options that are set, in a line."""
     return ", ".join(f"{k}={v}" for k, v in options.items() if v is not None and v is not False)
