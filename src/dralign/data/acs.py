@@ -18,6 +18,7 @@ from dralign.data.parquet import one_line
 from dralign.data.reading import table_bytes
 from dralign.data.splitting import assemble, check_seed, stratified_split
 from dralign.errors import DataError, OptionError, unknown
+from dralign.files import is_file, is_folder
 from dralign.groups import encode_groups
 
 if TYPE_CHECKING:
@@ -118,10 +119,11 @@ TASKS: Final = (
 def find_files(data_home: str | Path | None = None) -> list[Path]:
     """The files of people in the first of the homes that has any; a home may be such a file."""
     for home in homes(data_home):
-        if home.is_file():
+        if is_file(home):
             return [home]
-        paths = [p for inner in FOLDERS for name in FILES for p in home.glob(inner + name)]
-        if paths:
+        if not is_folder(home):
+            continue
+        if paths := [p for inner in FOLDERS for name in FILES for p in home.glob(inner + name)]:
             return sorted(paths)
     return []
 
