@@ -11,7 +11,7 @@ from dralign.gaps import Gap
 from dralign.methods.base import Step, StepResult
 from dralign.methods.registry import MethodType
 from dralign.methods.state import State
-from dralign.rationale import per_sample_loss
+from dralign.rationale.losses import RowLoss
 from dralign.settings import Setting
 from dralign.step import (
     WHOLE,
@@ -126,11 +126,11 @@ class FairBatchStep:
                 logits, cell = passes.forward(self._model, part.x), self._cells(part)
                 counts = torch.cat([weights.flatten(), weights.new_ones(1)])[cell]
                 weighted = replace(part, weight=part.weighted(counts))
-                loss = task_loss(logits, weighted, self._method.loss, rows)
+                loss = task_loss(logits, weighted, self._method.loss, rows, passes.row_loss)
                 if loss.requires_grad:
                     (passes.loss_scale * loss).backward()
                 value = value + loss.detach()
-                measured += self._measured(part, logits.detach(), cell)
+                measured += self._measured(part, logits.detach(), cell, passes.row_loss)
         add_up([value, measured])
         self._keep(measured)
         return StepResult(value)
@@ -149,10 +149,10 @@ class FairBatchStep:
         n_groups = self.seen.shape[1]
         return torch.where(part.group < 0, 2 * n_groups, part.y * n_groups + part.group)
 
-    def _measured(self, part: Batch, logits: Tensor, cell: Tensor) -> Tensor:
+    def _measured(self, part: Batch, logits: Tensor, cell: Tensor, row_loss: RowLoss) -> Tensor:
         """(2, 2, G) the losses of the rows of each cell added up, and how many rows these are."""
         towards = part.y if self._method.gap.conditions_on_label else torch.ones_like(part.y)
-        losses = per_sample_loss(logits, towards).to(self.recent)
+        losses = row_loss(logits, towards).to(self.recent)
         of_rows = part.weighted(torch.stack([losses, torch.ones_like(losses)]))  # (2, n)
         member = F.one_hot(cell, self.seen.numel() + 1)[:, :-1].to(of_rows)  # (n, 2 G)
         return (of_rows @ member).view_as(self.recent)
