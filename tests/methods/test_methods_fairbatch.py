@@ -119,6 +119,17 @@ def test_a_share_ends_at_nothing_and_the_other_at_all():
     torch.testing.assert_close(gradient_of(step, model, batch), wanted, rtol=1e-9, atol=1e-12)
 
 
+def test_losses_before_the_last_adjustment_are_forgotten():
+    model, rows = perceptron().double(), split(80)
+    step = begun(model, alpha=0.02, gap=EOP)
+    for given in (rows, replace(rows, group=1 - rows.group)):  # what went one way comes back
+        before = step.moved.clone()
+        for _ in range(ADJUST_EVERY):
+            gradient_of(step, model, uniform(given))
+        assert not torch.equal(step.moved, before)
+    torch.testing.assert_close(step.moved, torch.zeros_like(step.moved))
+
+
 def test_of_three_groups_the_lowest_gives_to_the_highest():
     rows = split(300, n_groups=3)
     model, batch = perceptron().double(), uniform(rows)
@@ -208,6 +219,8 @@ def test_a_step_goes_on_from_its_state():
         gradient_of(step, model, batch)
     other = begun(model, alpha=0.1)
     other.load_state_dict({name: x.clone() for name, x in step.state_dict().items()})
+    assert step.recent.all()
+    assert torch.equal(other.recent, step.recent)
     for batch in parts[ADJUST_EVERY + 3 :]:
         one, same = gradient_of(step, model, batch), gradient_of(other, model, batch)
         assert all(map(torch.equal, one, same))
