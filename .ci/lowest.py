@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 AS_LOCKED = ("torch", "torchvision")
 # Packages that bring many of their own; the tests of these skip where they are not there.
-OF_OTHERS = ("transformers", "lightning", "skorch", "optuna", "mlflow", "onnx")
+OF_OTHERS = ("transformers", "lightning", "skorch", "optuna", "mlflow", "wandb", "onnx")
 
 
 def main() -> None:

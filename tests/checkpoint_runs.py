@@ -31,6 +31,7 @@ CASES = {
     },
     "adversarial": {"name": "adversarial", "fairness_weight": 0.5},
     "mixup": {"name": "mixup", "fairness_weight": 0.5},
+    "fairbatch": {"name": "fairbatch", "share_step": 0.2},
     "bound": {"name": "gap", "fairness_weight": 1.0},
     "noisy": {"name": "dralign", "fairness_weight": 0.5, "alignment_weight": 0.1},
     "float16": {"name": "erm"},

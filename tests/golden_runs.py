@@ -78,6 +78,7 @@ CASES = {
     "placebo": {**ALIGNED, "method": "placebo", "alignment_every": 2},
     "plugin": {"method": "plugin", "fairness_weight": 0.5},
     "prejudice remover": {"method": "prejudice_remover", "fairness_weight": 5.0},
+    "fairbatch": {"method": "fairbatch", "share_step": 0.05, "iterations": 15},
     "hsic, odds": {"method": "hsic", "fairness_weight": 20.0, "gap": "equalized_odds"},
 }
 

@@ -52,7 +52,10 @@ HEAVY = {
     "pandas": None,
     "scipy": None,
     "numba": {"rationale"},
-    **{name: {"integrations"} for name in ("mlflow", "onnx", "optuna", "skorch", "transformers")},
+    **{
+        name: {"integrations"}
+        for name in ("mlflow", "onnx", "optuna", "skorch", "transformers", "wandb")
+    },
 }
 FILES = sorted(SOURCE.rglob("*.py"))
 

@@ -54,7 +54,7 @@ def test_ctrl_c_is_heard_by_what_a_test_starts_from_a_background_job(tmp_path):
 
 
 # Their packages bring many of their own; what needs them is skipped there.
-NOT_AT_THE_LOWEST = {"transformers", "lightning", "skorch", "optuna", "mlflow", "onnx"}
+NOT_AT_THE_LOWEST = {"transformers", "lightning", "skorch", "optuna", "mlflow", "wandb", "onnx"}
 
 
 def test_the_lowest_versions_are_those_that_are_declared_but_for_torch():

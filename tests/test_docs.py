@@ -68,7 +68,15 @@ def a_folder_to_work_in(tmp_path, monkeypatch):
             ledger.add(record)
 
 
-OTHER_PACKAGES = ("transformers", "lightning", "skorch", "optuna", "mlflow", "onnxruntime")
+OTHER_PACKAGES = (
+    "transformers",
+    "lightning",
+    "skorch",
+    "optuna",
+    "mlflow",
+    "wandb",
+    "onnxruntime",
+)
 
 
 def code_blocks(page: str) -> list[str]:

@@ -142,7 +142,7 @@ print(data.group_names, data.fingerprint, len(data.train))
     command = ["compare", "coins", "--methods", "gap", *QUICK, "--seeds", "1", "--jobs", "1"]
     command += ["--weights", "0.2", "--out", str(tmp_path / "study")]
     assert "coins, standard preparation" in run(installed, "-m", "dralign", *command)
-    with pytest.raises(AssertionError, match="known: adult, german, compas, celeba, baf, coins"):
+    with pytest.raises(AssertionError, match=r"known: adult, german, .*, coins"):
         run(installed, "-m", "dralign", "compare", "coin")
 
 

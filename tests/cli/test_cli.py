@@ -188,7 +188,15 @@ def test_compare_without_a_verdict_says_that_it_keeps_no_network(people, tmp_pat
         ("demographic_parity", set()),
         (
             "predictive_parity",
-            {"mixup", "adversarial", "plugin", "thresholds", "prejudice_remover", "hsic"},
+            {
+                "mixup",
+                "adversarial",
+                "plugin",
+                "thresholds",
+                "prejudice_remover",
+                "hsic",
+                "fairbatch",
+            },
         ),
     ],
 )

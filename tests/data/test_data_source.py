@@ -98,7 +98,11 @@ def test_options_that_contradict_each_other_are_refused(options, message):
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
-        ("adlt", OptionError, "known: adult, german, compas, celeba, baf, or the path"),
+        (
+            "adlt",
+            OptionError,
+            "known: adult, german, compas, celeba, baf, acs_income, .* or the path",
+        ),
         ("nowhere.csv", DataError, "nowhere.csv.?: [Nn]o such file"),
     ],
 )

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
     "optional-dependencies"
 ]
-PACKAGES = ("lightning", "mlflow", "optuna", "skorch", "transformers")
+PACKAGES = ("lightning", "mlflow", "optuna", "skorch", "transformers", "wandb")
 
 
 @pytest.mark.parametrize("name", PACKAGES)

@@ -111,10 +111,11 @@ def test_every_other_method_trains(name, gap):
 def test_what_needs_two_classes_says_so():
     assert {name for name, _ in TRAINABLE} == set(method_names()) - {
         "adversarial",
+        "fairbatch",
         "plugin",
         "thresholds",
     }
-    for name in ("adversarial", "plugin", "thresholds"):
+    for name in ("adversarial", "fairbatch", "plugin", "thresholds"):
         with pytest.raises(OptionError, match=f"'{name}' needs two classes, the label has 3"):
             method_of(name, n_classes=3)
     with pytest.raises(OptionError, match="'equal_opportunity' needs two classes, the label has 4"):

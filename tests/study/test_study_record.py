@@ -32,6 +32,7 @@ OTHER = {
     "gap_bound": 0.1,
     "bound_measure": "soft",
     "penalty": "mixup",
+    "share_step": 0.01,
     "mixup_layer": "1",
     "loss": "group_sum",
     "network": "alexnet",
@@ -58,7 +59,11 @@ ALONG = {
     "gap_bound": {"fairness_weight": 0.0, "alignment_weight": 0.0},
     "bound_measure": {"gap_bound": 0.1, "fairness_weight": 0.0, "alignment_weight": 0.0},
     "mixup_layer": {"penalty": "mixup"},
-}
+    "share_step": {
+        "method": "fairbatch", "fairness_weight": 0.0, "alignment_weight": 0.0,
+        "alignment_every": 1,
+    },
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", [*OTHER])

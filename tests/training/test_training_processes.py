@@ -24,6 +24,7 @@ RUNS = {
     "dralign": {"name": "dralign", "fairness_weight": 0.3, "alignment_weight": 0.03},
     "adversarial": {"name": "adversarial", "fairness_weight": 0.3},
     "mixup": {"name": "mixup", "fairness_weight": 0.3},
+    "fairbatch": {"name": "fairbatch", "share_step": 0.2},
     "bound": {"name": "gap", "fairness_weight": 1.0},
     "normalised": {"name": "gap", "fairness_weight": 0.3},
 }

@@ -1,6 +1,7 @@
 """``dralign data``: which datasets there are, getting those not in the package, checking them."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -43,9 +44,11 @@ def list_datasets(*, data_home: options.DataHome = None, json: options.Json = Fa
     if json:
         print_json(rows)
         return
+    width = _width(rows)
     for row in rows:
-        typer.echo(f"{row['name']:8} {row['rows']:>8,} rows  {row['location']}")
-        typer.echo(f"{'':8} {row['source']}; licence: {row['licence']}")
+        count = "" if row["rows"] is None else f"{row['rows']:,} rows"
+        typer.echo(f"{row['name']:{width}} {count:>14}  {row['location']}")
+        typer.echo(f"{'':{width}} {row['source']}; licence: {row['licence']}")
 
 
 @data.command()
@@ -63,9 +66,7 @@ def fetch(name: Name, *, data_home: options.DataHome = None, json: options.Json 
     chosen = catalogue.entry(name)
     folder = chosen.location(data_home)
     if chosen.by_hand and folder == "missing":
-        raise DataError(
-            f"{name}: its terms ask for a person to fetch it; see {chosen.by_hand.homepage}"
-        )
+        raise DataError(f"{name}: {chosen.by_hand.reason}; see {chosen.by_hand.homepage}")
     if chosen.published is not None:
         folder = str(download(chosen.published, data_home))
     if json:
@@ -103,8 +104,10 @@ def verify(
     if json:
         print_json(rows)
     else:
+        width = _width(rows)
         for row in rows:
-            typer.echo(f"{row['name']:8} {row['wrong'] or row['found'] + ', ' + row['location']}")
+            said = row["wrong"] or f"{row['found']}, {row['location']}"
+            typer.echo(f"{row['name']:{width}} {said}")
     if any(row["wrong"] for row in rows):
         raise typer.Exit(1)
 
@@ -186,6 +189,11 @@ def _checked(one: "Entry", data_home: Path | None) -> dict[str, str]:
         return {"found": one.verify(data_home), "wrong": ""}
     except DataError as error:
         return {"found": "", "wrong": str(error)}
+
+
+def _width(rows: Sequence[Mapping[str, Any]]) -> int:
+    """That of the column of names, at least 8."""
+    return max([8, *(len(row["name"]) for row in rows)])
 
 
 def _row(one: "Entry", **more: Any) -> dict[str, Any]:  # noqa: ANN401

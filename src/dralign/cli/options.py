@@ -34,8 +34,8 @@ READING: Final = ("sep", "decimal", "encoding", "na")
 Data = Annotated[
     str,
     typer.Argument(
-        help="adult, german, compas, baf, celeba, or a CSV or Parquet file or folder of images of "
-        "your own."
+        help="adult, german, compas, baf, acs_income (see dralign data list), celeba, or a CSV or "
+        "Parquet file or folder of images of your own."
     ),
 ]
 Preparation = Annotated[
@@ -78,7 +78,7 @@ DataHome = Annotated[
     Path | None,
     typer.Option(
         envvar="DRALIGN_DATA",
-        help="Folder of the datasets that are not built in.",
+        help="Folder of the datasets that are not built in; of the ACS also its file.",
         rich_help_panel=PANELS["data"],
     ),
 ]

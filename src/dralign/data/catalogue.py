@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from dralign.data import baf, canonical, celeba, compas
+from dralign.data import acs, baf, canonical, celeba, compas
 from dralign.data.local import PublishedFile, find, verified_bytes
 from dralign.errors import OptionError, unknown
 
@@ -17,11 +18,13 @@ class ByHand(NamedTuple):
         homepage: where.
         find: the path at which it lies, among the folders of datasets; None if it is not there.
         check: what was found right about it, in words; else a DataError.
+        reason: why, in words.
     """
 
     homepage: str
     find: Callable[[str | Path | None], Path | None]
     check: Callable[[str | Path | None], str]
+    reason: str = "its terms ask for a person to fetch it"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Entry:
 
     Attributes:
         name: what it is called.
-        rows: rows of the published table, before any preparation.
+        rows: rows of the published table, before any preparation; None where it is one of many.
         licence: of the source.
         source: who made it, as it is to be cited.
         embedded: the files of it in the package.
@@ -39,7 +42,7 @@ class Entry:
     """
 
     name: str
-    rows: int
+    rows: int | None
     licence: str
     source: str
     embedded: tuple[str, ...] = ()
@@ -105,6 +108,21 @@ ENTRIES = (
         "Creative Commons, non-commercial (see the source)",
         "Jesus, Pombal, Alves, Cruz, Saleiro, Ribeiro, Gama and Bizarro (2022), NeurIPS",
         by_hand=ByHand(baf.HOMEPAGE, baf.find_file, baf.check_file),
+    ),
+    *(
+        Entry(
+            task.name,
+            None,
+            "public (U.S. Census Bureau; see its terms of use)",
+            "Ding, Hardt, Miller and Schmidt (2021), NeurIPS",
+            by_hand=ByHand(
+                acs.HOMEPAGE,
+                acs.find_file,
+                partial(acs.check_file, task),
+                "a person chooses the state and the year",
+            ),
+        )
+        for task in acs.TASKS
     ),
 )
 

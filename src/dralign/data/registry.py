@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from dralign.data.acs import TASKS, acs_fingerprint, load_acs
 from dralign.data.adult import load_adult
 from dralign.data.baf import baf_fingerprint, load_baf
 from dralign.data.canonical import SHA256
@@ -70,6 +72,10 @@ _DATASETS: Final = Registry[DatasetType](
             preparation="paper",
         ),
         DatasetType("baf", load_baf, baf_fingerprint, options=("data_home",)),
+        *(
+            DatasetType(task.name, partial(load_acs, task), acs_fingerprint, options=("data_home",))
+            for task in TASKS
+        ),
     ),
 )
 

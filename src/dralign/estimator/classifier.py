@@ -59,6 +59,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         penalty: of dralign, what lambda weighs: the ``"gap"``, or Fair Mixup's penalty
             (``"mixup"``).
         mixup_layer: the module whose output Fair Mixup mixes; None mixes the inputs.
+        share_step: of fairbatch, alpha, by which it moves shares at a time; None takes 0.005.
         hidden: units in each hidden layer of the perceptron.
         depth: the number of its hidden layers.
         module: a network of one's own in place of the perceptron, returning one logit a row (C for
@@ -161,6 +162,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         alignment_every: int | str | None = None,
         penalty: str | None = None,
         mixup_layer: str | None = None,
+        share_step: float | None = None,
         hidden: int = 200,
         depth: int = 2,
         module: Module | None = None,
@@ -199,6 +201,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         self.alignment_every = alignment_every
         self.penalty = penalty
         self.mixup_layer = mixup_layer
+        self.share_step = share_step
         self.hidden = hidden
         self.depth = depth
         self.module = module

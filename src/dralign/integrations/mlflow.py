@@ -4,13 +4,11 @@ from dralign.tiers import require
 
 require("dralign.integrations.mlflow", "mlflow-skinny", extra="mlflow")
 
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from dralign.analysis import record_table
-from dralign.study import Ledger, TrialRecord, ledger_path
+from dralign.integrations.runs import TrialRun, study_records
 from dralign.training import Selection
 
 if TYPE_CHECKING:
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["log_study"]
 
 _HASH: Final = "dralign.hash"
-_ABOUT: Final = ("hash", "fingerprint", "status", "error", "selection", "dataset")
 _MOST_AT_ONCE: Final = 100  # parameters; of metrics MLflow takes 1,000
 _LONGEST: Final = 500  # characters of a tag or parameter, by any version of MLflow
 
@@ -51,15 +48,14 @@ def log_study(
     """
     from mlflow import MlflowClient
 
-    with Ledger(ledger_path(study), create=False) as ledger:
-        records = ledger.records()
+    records, rule = study_records(study), selection or Selection()
     client = MlflowClient(tracking_uri=tracking_uri)
     known = client.get_experiment_by_name(experiment)
     own_id = known.experiment_id if known else client.create_experiment(experiment)
     there = set(_hashes(client, own_id))
     new = [record for record in records if record.hash not in there]
     for record in new:
-        _log(client, own_id, record, selection or Selection())
+        _log(client, own_id, TrialRun.of(record, rule))
     return len(new)
 
 
@@ -74,33 +70,15 @@ def _hashes(client: "MlflowClient", experiment: str) -> Iterator[str]:
             return
 
 
-def _log(client: "MlflowClient", experiment: str, record: TrialRecord, rule: Selection) -> None:
+def _log(client: "MlflowClient", experiment: str, trial: TrialRun) -> None:
     """Writes the run of a trial."""
     from mlflow.entities import Metric, Param
 
-    row: Mapping[str, Any] = record_table([record], per="trial", selection=rule).iloc[0].to_dict()
-    given = {name: value for name, value in row.items() if not _is_empty(value)}
-    columns = list(row)
-    settings = columns[: columns.index("trial_seconds")]  # figures stand after them
-    params = [
-        Param(name, str(value)[:_LONGEST])
-        for name, value in given.items()
-        if name in settings and name not in _ABOUT
-    ]
-    tags = {f"dralign.{name}": str(given[name])[:_LONGEST] for name in _ABOUT if name in given}
-    title = f"{record.spec.method}, seed {record.spec.seed}"
-    run = client.create_run(experiment, tags=tags, run_name=title).info
-    metrics = [
-        Metric(name, float(value), run.start_time, 0)
-        for name, value in given.items()
-        if name not in settings and name not in _ABOUT
-    ]
+    tags = {name: str(value)[:_LONGEST] for name, value in trial.about.items()}
+    run = client.create_run(experiment, tags=tags, run_name=trial.title).info
+    params = [Param(name, str(value)[:_LONGEST]) for name, value in trial.settings.items()]
+    metrics = [Metric(name, value, run.start_time, 0) for name, value in trial.figures.items()]
     for start in range(0, max(len(params), len(metrics)), _MOST_AT_ONCE):
         part = slice(start, start + _MOST_AT_ONCE)
         client.log_batch(run.run_id, params=params[part], metrics=metrics[part])
-    client.set_terminated(run.run_id, "FINISHED" if record.status == "done" else "FAILED")
-
-
-def _is_empty(value: object) -> bool:
-    """Whether a setting is not used, or a figure is undefined."""
-    return value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
+    client.set_terminated(run.run_id, "FINISHED" if trial.done else "FAILED")

@@ -14,6 +14,7 @@ from dralign.methods.build import build_method, method_options, used_options
 from dralign.methods.decorrelation import DECORRELATION
 from dralign.methods.dralign import BETA_SHARE, DRALIGN, DRAlign
 from dralign.methods.erm import ERM
+from dralign.methods.fairbatch import FAIRBATCH
 from dralign.methods.gap import GAP
 from dralign.methods.hsic import HSIC
 from dralign.methods.mixup import MIXUP
@@ -47,6 +48,7 @@ for _kind in (
     PLUGIN,
     PREJUDICE_REMOVER,
     HSIC,
+    FAIRBATCH,
     PLACEBO,
 ):
     register(_kind)
