@@ -38,9 +38,15 @@ FURTHER = (
     ("accuracy", "base_rate"),
 )
 SHORT = {"average_precision": "AP", "accuracy": "accuracy"}
+STUDIES = ("settle", "ranking", "peers", "peers_wide")  # the last of COMPAS alone
 SEEDS, ENOUGH = 10, 8
 REFERENCE = "`gap` (FairReg)"
 NEED_GROUP = {"`thresholds`"}
+OURS = (
+    "`erm`", REFERENCE, "`gap` at all cut-offs", "`dralign`, every 8th", "`dralign`, every step",
+    "`placebo`, every 8th", "`plugin`", "`mixup`", "`adversarial`", "`oversample`",
+    "`decorrelation`", "`thresholds`",
+)  # fmt: skip
 RULE = Selection()
 
 
@@ -106,8 +112,9 @@ def key(name):
 def ours_of(data):
     """Our own methods at the published learning rate, by name."""
     found = defaultdict(Method)
-    for study in ("settle", "ranking", "peers"):
-        for record in records_of(ROOT / f"results/{study}_{data}.jsonl.gz"):
+    for study in STUDIES:
+        path = ROOT / f"results/{study}_{data}.jsonl.gz"
+        for record in records_of(path) if path.exists() else ():
             spec = record.spec
             if spec.learning_rate != 0.001 or spec.seed not in range(40, 40 + SEEDS):
                 continue
@@ -122,7 +129,7 @@ def ours_of(data):
             ap = chosen.validation["average_precision"]
             method.points[spec.seed][f"{spec.fairness_weight:g}"] = ap, figures
             method.seconds.append(sum(epoch.seconds for epoch in record.history))
-    return found
+    return {name: found[name] for name in OURS}
 
 
 def name_of(spec):
