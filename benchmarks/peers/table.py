@@ -273,7 +273,7 @@ def settings(found):
         cells = []
         for methods in found.values():
             points = methods[name].points if name in methods else {}
-            tried = dict.fromkeys(one for seeds in points.values() for one in seeds)
+            tried = sorted({one for seeds in points.values() for one in seeds}, key=strength)
             texts = [
                 ", ".join(map(str, json.loads(t).values())) if t[0] == "{" else t for t in tried
             ]
@@ -281,6 +281,11 @@ def settings(found):
         rows.append([name, *cells])
     yield from lines_of(["method", *(DATA[data] for data in found)], rows)
     yield from ("", "</details>")
+
+
+def strength(setting):
+    """The weight or bound of a setting; 0 where it has none."""
+    return next(iter(json.loads(setting).values()), 0) if setting[0] == "{" else float(setting)
 
 
 def draw(name, methods, path):
@@ -301,7 +306,8 @@ def draw(name, methods, path):
             course = methods[one].course("base_rate").test
             if not course:
                 continue
-            points = np.array([np.mean([*seeds.values()], axis=0) for seeds in course.values()])
+            ordered = sorted(course, key=strength)
+            points = np.array([np.mean([*course[one].values()], axis=0) for one in ordered])
             color = METHODS[index % len(METHODS)] if index else "black"
             ax.plot(
                 points[:, 0], points[:, 1], "os^Dv"[index % 5] + "-", ms=3.5,
