@@ -16,7 +16,7 @@ from dralign.data.limits import within_memory
 from dralign.data.local import ENVIRONMENT, homes
 from dralign.data.parquet import one_line
 from dralign.data.reading import table_bytes
-from dralign.data.splitting import assemble, check_seed, stratified_split
+from dralign.data.splitting import assemble, check_seed, check_sensitive, stratified_split
 from dralign.errors import DataError, OptionError, unknown
 from dralign.files import is_file, is_folder
 from dralign.groups import encode_groups
@@ -178,9 +178,7 @@ def load_acs(
     if preparation != "standard":
         raise OptionError(unknown(f"preparation of {task.name}", preparation, ("standard",)))
     chosen = tuple(sensitive or SENSITIVE[:1])
-    for name in chosen:
-        if name not in SENSITIVE:
-            raise OptionError(unknown(f"sensitive column of {task.name}", name, SENSITIVE))
+    check_sensitive(task.name, chosen, SENSITIVE)
     path, content = _content(data_home)
     frame = _parsed(path, content, task.columns)
     frame = frame[task.kept(frame)].reset_index(drop=True)

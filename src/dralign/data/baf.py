@@ -11,7 +11,7 @@ from dralign.data.dataset import Dataset
 from dralign.data.encoding import TableEncoder
 from dralign.data.local import ENVIRONMENT, homes
 from dralign.data.reading import parse_table, table_bytes
-from dralign.data.splitting import assemble, check_seed, kept_split
+from dralign.data.splitting import assemble, check_seed, check_sensitive, kept_split
 from dralign.errors import DataError, OptionError, unknown
 from dralign.groups import encode_groups
 
@@ -103,9 +103,7 @@ def load_baf(
     check_seed(seed)
     if preparation != "standard":
         raise OptionError(unknown("preparation of baf", preparation, ("standard",)))
-    for name in sensitive:
-        if name not in SENSITIVE:
-            raise OptionError(unknown("sensitive column of baf", name, SENSITIVE))
+    check_sensitive("baf", sensitive, SENSITIVE)
     path, content = _content(data_home)
     frame = parse_table(path, content)
     require_columns(frame, [LABEL, MONTH, *INPUTS], where=str(path))

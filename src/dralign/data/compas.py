@@ -12,7 +12,7 @@ from dralign.data.canonical import bunch
 from dralign.data.dataset import Dataset, Preparation
 from dralign.data.encoding import TableEncoder
 from dralign.data.local import PublishedFile, verified_bytes
-from dralign.data.splitting import assemble, check_seed, stratified_split
+from dralign.data.splitting import assemble, check_seed, check_sensitive, stratified_split
 from dralign.errors import AssumptionWarning, OptionError, unknown
 from dralign.groups import encode_groups
 
@@ -121,9 +121,7 @@ def load_compas(
     if preparation not in {"paper", "standard"}:
         raise OptionError(unknown("preparation", preparation, ("paper", "standard")))
     chosen = tuple(sensitive or ("race",))
-    for name in chosen:
-        if name not in SENSITIVE:
-            raise OptionError(unknown("sensitive column of compas", name, SENSITIVE))
+    check_sensitive("compas", chosen, SENSITIVE)
     if preparation == "standard":
         return _standard(_screened(_raw(data_home)), seed, chosen, include_sensitive)
     if include_sensitive or len(chosen) > 1:

@@ -68,10 +68,19 @@ def choose_sensitive(
             f"{dataset}: the paper's preparation has {' and '.join(in_paper)} as sensitive "
             "features, kept out of the inputs; use preparation 'standard' for others"
         )
+    check_sensitive(dataset, chosen, known)
+    return chosen
+
+
+def check_sensitive(dataset: str, chosen: Sequence[str], known: Sequence[str]) -> None:
+    """Checks that a dataset of this name has the sensitive columns.
+
+    Raises:
+        OptionError: if it lacks one.
+    """
     for name in chosen:
         if name not in known:
             raise OptionError(unknown(f"sensitive column of {dataset}", name, known))
-    return chosen
 
 
 def stratified_split(
