@@ -57,6 +57,9 @@ def test_the_wheel_holds_the_package_its_data_and_nothing_else(archives):
 def test_the_version_is_the_same_wherever_it_stands():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert str(citation["version"]) == PROJECT["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\d\S+) \((\S+)\)$", changelog, re.MULTILINE)
+    assert newest.groups() == (PROJECT["version"], str(citation["date-released"]))
 
 
 def test_workflows_run_the_commands_of_the_makefile_on_the_declared_versions():
