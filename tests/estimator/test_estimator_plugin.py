@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dralign import PluginClassifier
+from dralign import DRAlignClassifier, PluginClassifier
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.metrics import base_rate_gap, equal_opportunity_difference
 from dralign.postprocessing import shifted
@@ -143,6 +143,13 @@ def test_without_groups_nothing_is_shifted_and_a_warning_says_so():
     assert (model.predict_proba(X) == model.estimator_.predict_proba(X)).all()
     with pytest.raises(OptionError, match="select: it was fitted without sensitive_features"):
         model.select(0.1)
+
+
+def test_a_classifier_of_ours_inside_is_not_warned_of_groups_that_the_shift_takes():
+    inner = DRAlignClassifier(method="erm", epochs=1, iterations=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        PluginClassifier(inner, random_state=0).fit(X, Y, sensitive_features=A)
 
 
 def test_rows_of_no_group_are_learned_from_by_the_classifier_alone():
