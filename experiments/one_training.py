@@ -31,6 +31,7 @@ and the control, at the ten weights of the command, on the test rows of seeds 40
 """
 
 import argparse
+import gzip
 import json
 import time
 from pathlib import Path
@@ -194,6 +195,35 @@ def ratio(one, other, split, measure):
     return matched_ratio(*fronts)
 
 
+def kept(path):
+    """The lines of a log, or of its copy in `results/points`."""
+    if not path.exists():
+        return []
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def table(known, names, base, split, title):
+    """Lines of a table: ratios to the base at matched average precision, seed by seed.
+
+    Args:
+        known: courses by way and seed.
+        names: the ways that are shown.
+        base: the way that they are compared with.
+        split: whose figures.
+        title: of the column of times.
+    """
+    lines = [f"| way | {' | '.join(MEASURES)} | {title} |", "|" + " --- |" * (len(MEASURES) + 2)]
+    seeds = sorted(seed for way, seed in known if way == base)
+    for name in names:
+        pairs = [(known[name, seed], known[base, seed]) for seed in seeds if (name, seed) in known]
+        found = [finding(ratio(*pair, split, measure) for pair in pairs) for measure in MEASURES]
+        cost = np.median([one["seconds"] / other["seconds"] for one, other in pairs])
+        lines.append(f"| {name} | {' | '.join(map(str, found))} | {cost:.2f} |")
+    return lines
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("stage", choices=SEEDS)
@@ -202,12 +232,11 @@ def main():
     parser.add_argument("--data", choices=DATA, default="adult")
     given = parser.parse_args()
     names = [APART, *(dict.fromkeys((given.way, SHORT)) if given.way else WAYS)]
-    known = {}
-    if given.log.exists():
-        for line in given.log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if entry.get("data", "adult") == given.data:
-                known[entry["way"], entry["seed"]] = entry
+    known = {
+        (entry["way"], entry["seed"]): entry
+        for entry in kept(given.log)
+        if entry.get("data", "adult") == given.data and entry["seed"] in SEEDS[given.stage]
+    }
     for seed in SEEDS[given.stage]:
         for name in names:
             if (name, seed) not in known:
@@ -216,13 +245,7 @@ def main():
                 with given.log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(known[name, seed]) + "\n")
     split = "validation" if given.stage == "screen" else "test"
-    print(f"| way | {' | '.join(MEASURES)} | time to ten runs |")
-    print("| --- |" + " --- |" * (len(MEASURES) + 1))
-    for name in names[1:]:
-        pairs = [(known[name, seed], known[APART, seed]) for seed in SEEDS[given.stage]]
-        found = [finding(ratio(*pair, split, measure) for pair in pairs) for measure in MEASURES]
-        cost = np.median([one["seconds"] / other["seconds"] for one, other in pairs])
-        print(f"| {name} | {' | '.join(map(str, found))} | {cost:.2f} |")
+    print(*table(known, names[1:], APART, split, "time to ten runs"), sep="\n")
 
 
 if __name__ == "__main__":

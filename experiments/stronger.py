@@ -41,14 +41,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from one_training import figures, ratio, record
+from one_training import figures, kept, record, table
 
 from dralign import models
 from dralign.data import DataSource, Split
 from dralign.gaps import Gap, GapType, resolve_gap
 from dralign.methods import build_method
 from dralign.networks import probability
-from dralign.reproduce.levels import finding
 from dralign.step import Batch, Passes, Sampler
 from dralign.training import Selection
 from dralign.training.evaluation import predict_probability, score_splits
@@ -56,7 +55,6 @@ from dralign.training.seeding import seeded, spawn_seeds
 
 SOFT = (0.1, 0.2, 0.3, 0.4, 0.5)
 RANKS = (0.1, 0.2, 0.4, 0.8, 1.6)
-MEASURES = ("base_rate", "all_cutoffs")
 SEEDS = {"screen": range(30, 35), "final": range(40, 50)}
 ALIGN_EVERY, WARM_UP = 8, 100
 TEACHERS = 3
@@ -220,33 +218,21 @@ def main():
     parser.add_argument("--way", choices=WAYS, action="append")
     given = parser.parse_args()
     names = [PLAIN, *(n for n in given.way or WAYS if n != PLAIN)]
-    known = {}
-    if given.log.exists():
-        for line in given.log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            known[entry["data"], entry["way"], entry["seed"]] = entry
+    known = {
+        (entry["way"], entry["seed"]): entry
+        for entry in kept(given.log)
+        if entry["data"] == given.data and entry["seed"] in SEEDS[given.stage]
+    }
     for seed in SEEDS[given.stage]:
         for name in names:
-            key = given.data, name, seed
-            if key in known:
+            if (name, seed) in known:
                 continue
             dataset = loaded(given.data, seed, given.stage, given.data_home)
             entry = {"data": given.data, "way": name, "seed": seed, **course(dataset, seed, name)}
-            known[key] = entry
+            known[name, seed] = entry
             with given.log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
-    print(f"| way | {' | '.join(MEASURES)} | time to plain |")
-    print("| --- |" + " --- |" * (len(MEASURES) + 1))
-    for name in names[1:]:
-        pairs = [
-            (known[given.data, name, seed], known[given.data, PLAIN, seed])
-            for seed in SEEDS[given.stage]
-        ]
-        findings = [
-            finding(ratio(*pair, "test", measure) for pair in pairs) for measure in MEASURES
-        ]
-        cost = np.median([one["seconds"] / other["seconds"] for one, other in pairs])
-        print(f"| {name} | {' | '.join(map(str, findings))} | {cost:.2f} |")
+    print(*table(known, names[1:], PLAIN, "test", "time to plain"), sep="\n")
 
 
 if __name__ == "__main__":

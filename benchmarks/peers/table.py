@@ -41,6 +41,7 @@ SHORT = {"average_precision": "AP", "accuracy": "accuracy"}
 STUDIES = ("settle", "ranking", "peers", "peers_wide")
 SEEDS, ENOUGH = 10, 8
 REFERENCE = "`gap` (FairReg)"
+ALIGNED, RIVAL = "`dralign`, every 8th", "`mixup`"  # the paper: 41.6 % below it on Adult
 NEED_GROUP = {"`thresholds`"}
 OURS = (
     "`erm`", REFERENCE, "`gap` at all cut-offs", "`dralign`, every 8th", "`dralign`, every step",
@@ -212,6 +213,9 @@ def section(name, methods):
         seconds = f"{np.median(method.seconds):.1f}" if method.seconds else "–"
         rows.append([what, needs, *bests(method, MAIN), *ratios, seconds])
     yield from lines_of(head, rows)
+    ours, rival = methods[ALIGNED], methods[RIVAL]
+    ratios = ", ".join(f"{GAPS[gap]} {against(ours, rival, gap)}" for gap in ("base_rate", "soft"))
+    yield from ("", f"{ALIGNED}, to {RIVAL} at matched AP: {ratios}.")
     for what, method in methods.items():
         if method.failed:
             why = min(method.failed.values(), key=len)
@@ -292,7 +296,7 @@ def draw(name, methods, path):
     """Mean average precision and base-rate gap at each setting, a panel for each kind of method."""
     from matplotlib.figure import Figure
 
-    from dralign.report.look import METHODS
+    from dralign.report.look import BLACK, METHODS
 
     ours = [one for one in methods if one.startswith("`") and not methods[one].needs_group]
     theirs = [
@@ -301,6 +305,7 @@ def draw(name, methods, path):
     ]  # fmt: skip
     figure = Figure(figsize=(11, 4.8), dpi=150, layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    colours = [colour for colour in METHODS if colour != BLACK]
     for ax, shown, title in zip(panels, (ours, theirs), ("ours", "other packages"), strict=True):
         for index, one in enumerate([REFERENCE, *(n for n in shown if n != REFERENCE)]):
             course = methods[one].course("base_rate").test
@@ -308,10 +313,10 @@ def draw(name, methods, path):
                 continue
             ordered = sorted(course, key=strength)
             points = np.array([np.mean([*course[one].values()], axis=0) for one in ordered])
-            color = METHODS[index % len(METHODS)] if index else "black"
+            color = colours[(index - 1) % len(colours)] if index else "black"
             ax.plot(
-                points[:, 0], points[:, 1], "os^Dv"[index % 5] + "-", ms=3.5,
-                lw=1.2 if index else 2, color=color, label=one.replace("`", ""),
+                points[:, 0], points[:, 1], "os^Dv"[index % 5], ms=3.5, lw=1.2 if index else 2,
+                ls="--" if index > len(colours) else "-", color=color, label=one.replace("`", ""),
             )  # fmt: skip
         ax.set_title(f"{name}: {title}, group not needed", loc="left", fontsize=10)
         ax.set_xlabel("average precision (test, mean over seeds)")
