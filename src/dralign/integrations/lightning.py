@@ -28,7 +28,7 @@ class AlignmentMixin:
         raise NotImplementedError(f"{type(self).__name__} has no row_losses(batch)")
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401, ARG002
-        """The mean loss plus the term; logs both, as ``task_loss`` and ``alignment``."""
+        """The mean loss plus the term; logs both as they are added: the term times its weight."""
         itself: Any = self
         rows = self.row_losses(batch)
         task = rows.losses.mean()
