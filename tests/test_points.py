@@ -1,0 +1,54 @@
+"""Tables of docs that are made of points of fronts have the figures of the kept points."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+POINTS = ROOT / "results" / "points"
+CALLED = {  # in docs/training.md
+    "fork-2-slow": "**from one early network, a quarter of the rate**",
+    "short-3": "control: ten runs of 3 epochs",
+}
+pytestmark = pytest.mark.skipif(not POINTS.exists(), reason="the source archive has no results")
+
+
+@pytest.fixture(autouse=True)
+def experiments(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    yield
+    for name in ("one_training", "stronger"):
+        sys.modules.pop(name, None)
+
+
+def courses(kept, name, seeds):
+    return {
+        (entry["way"], entry["seed"]): entry
+        for entry in kept(POINTS / name)
+        if entry["seed"] in seeds
+    }
+
+
+def figures(line):
+    """What a row says, but for the name: numbers without the zero before the point."""
+    numbers = re.findall(r"-?\d*\.\d+", line.partition("|")[2].partition("|")[2])
+    return [number.replace("0.", ".", 1) if number[0] == "0" else number for number in numbers]
+
+
+@pytest.mark.parametrize("data", ["adult", "compas", "german"])
+def test_fronts_of_one_training_on_fresh_test_rows(data):
+    import one_training as script
+
+    known = courses(script.kept, f"front_{data}.jsonl.gz", script.SEEDS["final"])
+    assert len(known) == 30
+    found = script.table(known, [*CALLED], script.APART, "test", "time")[2:]
+    page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    part = page.partition(
+        {"adult": "fresh test", "compas": "on COMPAS", "german": "on Credit"}[data]
+    )
+    for way, line in zip(CALLED, found, strict=True):
+        row = next(row for row in part[2].splitlines() if f"| {CALLED[way]} |" in row)
+        *ratios, time = figures(line)
+        assert figures(row) == [time, *ratios]
