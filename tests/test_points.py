@@ -52,3 +52,19 @@ def test_fronts_of_one_training_on_fresh_test_rows(data):
         row = next(row for row in part[2].splitlines() if f"| {CALLED[way]} |" in row)
         *ratios, time = figures(line)
         assert figures(row) == [time, *ratios]
+
+
+@pytest.mark.parametrize(
+    ("stage", "data"),
+    [("screen", "adult"), ("final", "adult"), ("final", "compas"), ("final", "german")],
+)
+def test_what_makes_the_front_better(stage, data):
+    import stronger as script
+
+    known = courses(script.kept, f"stronger_{data}.jsonl.gz", script.SEEDS[stage])
+    names = [name for name in script.WAYS if any(name == way for way, _ in known)]
+    assert names[0] == script.PLAIN
+    assert len(known) == len(names) * len(script.SEEDS[stage])
+    page = (ROOT / "docs" / "stronger.md").read_text(encoding="utf-8")
+    lines = script.table(known, names[1:], script.PLAIN, "test", "time to plain")
+    assert "\n".join(lines) in page
