@@ -11,9 +11,18 @@ from tables.make import people
 COLUMNS = {"label": "loan", "positive": "yes", "sensitive": "sex"}
 
 
-def test_a_frame_of_arrow_is_the_dataset_of_its_pandas_frame():
+def as_categories(frame):
+    """Texts as what OpenML's frames have, dictionaries in arrow."""
+    return frame.astype(dict.fromkeys(frame.select_dtypes(["object", "str"]), "category"))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [pa.Table.from_pandas, as_categories, lambda frame: pa.Table.from_pandas(as_categories(frame))],
+)
+def test_a_frame_of_arrow_or_of_categories_is_the_dataset_of_the_plain_one(made):
     frame = people()
-    one, other = load_table(frame, **COLUMNS), load_table(pa.Table.from_pandas(frame), **COLUMNS)
+    one, other = load_table(frame, **COLUMNS), load_table(made(frame), **COLUMNS)
     for part in ("train", "validation", "test"):
         for name in ("x", "y", "group"):
             ours, theirs = (getattr(getattr(data, part), name) for data in (one, other))
