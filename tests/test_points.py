@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 POINTS = ROOT / "results" / "points"
+FOLDERS = ("experiments", "benchmarks/peers")
 CALLED = {  # in docs/training.md
     "fork-2-slow": "**from one early network, a quarter of the rate**",
     "short-3": "control: ten runs of 3 epochs",
@@ -17,10 +18,18 @@ pytestmark = pytest.mark.skipif(not POINTS.exists(), reason="the source archive 
 
 @pytest.fixture(autouse=True)
 def experiments(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "experiments")
+    for folder in FOLDERS:
+        monkeypatch.syspath_prepend(ROOT / folder)
     yield
-    for name in ("one_training", "stronger"):
+    for name in ("one_training", "stronger", "table", "keep"):
         sys.modules.pop(name, None)
+
+
+def test_methods_of_other_packages_on_the_same_rows():
+    import table as script
+
+    page = (ROOT / "docs" / "peers.md").read_text(encoding="utf-8")
+    assert page.partition(f"{script.MARK}\n")[2] == script.tables(script.all_methods())
 
 
 def courses(kept, name, seeds):

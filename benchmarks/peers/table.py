@@ -326,18 +326,28 @@ def draw(name, methods, path):
     figure.savefig(path)
 
 
+def tables(found):
+    """The page below its mark."""
+    lines = [*who_leads(found)]
+    for data, methods in found.items():
+        lines += section(DATA[data], methods)
+    return "\n".join([*lines, *settings(found)]) + "\n"
+
+
+def all_methods():
+    """What is known of every method, by dataset."""
+    return {data: {**ours_of(data), **peers_of(data)} for data in DATA}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--write", type=Path, required=True)
     page = parser.parse_args().write
-    found = {data: {**ours_of(data), **peers_of(data)} for data in DATA}
-    lines = [*who_leads(found)]
+    found = all_methods()
     for data, methods in found.items():
-        lines += section(DATA[data], methods)
         draw(DATA[data], methods, page.parent / f"images/peers-{data}.png")
-    lines += settings(found)
     above = page.read_text(encoding="utf-8").partition(MARK)[0]
-    page.write_text(above + MARK + "\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    page.write_text(above + MARK + "\n" + tables(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
