@@ -217,7 +217,7 @@ def main():
     parser.add_argument("--data-home", type=Path)
     parser.add_argument("--way", choices=WAYS, action="append")
     given = parser.parse_args()
-    names = [PLAIN, *(n for n in given.way or WAYS if n != PLAIN)]
+    names = [name for name in WAYS if name == PLAIN or name in (given.way or WAYS)]
     known = {
         (entry["way"], entry["seed"]): entry
         for entry in kept(given.log)
