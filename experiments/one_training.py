@@ -195,13 +195,17 @@ def ratio(one, other, split, measure):
     return matched_ratio(*fronts)
 
 
-def kept(path):
-    """The lines of a log, or of its copy in `results/points`."""
+def courses(path, data, seeds):
+    """The courses of a log, or of its copy in `results/points`, by way and seed."""
     if not path.exists():
-        return []
+        return {}
     opened = gzip.open if path.suffix == ".gz" else open
     with opened(path, "rt", encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
+        return {
+            (entry["way"], entry["seed"]): entry
+            for entry in map(json.loads, file)
+            if entry.get("data", "adult") == data and entry["seed"] in seeds
+        }
 
 
 def table(known, names, base, split, title):
@@ -217,7 +221,7 @@ def table(known, names, base, split, title):
     lines = [f"| way | {' | '.join(MEASURES)} | {title} |", "|" + " --- |" * (len(MEASURES) + 2)]
     seeds = sorted(seed for way, seed in known if way == base)
     for name in names:
-        pairs = [(known[name, seed], known[base, seed]) for seed in seeds if (name, seed) in known]
+        pairs = [(known[name, seed], known[base, seed]) for seed in seeds]
         found = [finding(ratio(*pair, split, measure) for pair in pairs) for measure in MEASURES]
         cost = np.median([one["seconds"] / other["seconds"] for one, other in pairs])
         lines.append(f"| {name} | {' | '.join(map(str, found))} | {cost:.2f} |")
@@ -232,11 +236,7 @@ def main():
     parser.add_argument("--data", choices=DATA, default="adult")
     given = parser.parse_args()
     names = [APART, *(dict.fromkeys((given.way, SHORT)) if given.way else WAYS)]
-    known = {
-        (entry["way"], entry["seed"]): entry
-        for entry in kept(given.log)
-        if entry.get("data", "adult") == given.data and entry["seed"] in SEEDS[given.stage]
-    }
+    known = courses(given.log, given.data, SEEDS[given.stage])
     for seed in SEEDS[given.stage]:
         for name in names:
             if (name, seed) not in known:

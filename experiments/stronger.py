@@ -41,7 +41,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from one_training import figures, kept, record, table
+from one_training import courses, figures, record, table
 
 from dralign import models
 from dralign.data import DataSource, Split
@@ -218,11 +218,7 @@ def main():
     parser.add_argument("--way", choices=WAYS, action="append")
     given = parser.parse_args()
     names = [name for name in WAYS if name == PLAIN or name in (given.way or WAYS)]
-    known = {
-        (entry["way"], entry["seed"]): entry
-        for entry in kept(given.log)
-        if entry["data"] == given.data and entry["seed"] in SEEDS[given.stage]
-    }
+    known = courses(given.log, given.data, SEEDS[given.stage])
     for seed in SEEDS[given.stage]:
         for name in names:
             if (name, seed) in known:

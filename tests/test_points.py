@@ -13,6 +13,11 @@ CALLED = {  # in docs/training.md
     "fork-2-slow": "**from one early network, a quarter of the rate**",
     "short-3": "control: ten runs of 3 epochs",
 }
+HEADS = {
+    "adult": "| *fresh test rows",
+    "compas": "| *the same on COMPAS",
+    "german": "| *the same on Credit",
+}
 pytestmark = pytest.mark.skipif(not POINTS.exists(), reason="the source archive has no results")
 
 
@@ -32,14 +37,6 @@ def test_methods_of_other_packages_on_the_same_rows():
     assert page.partition(f"{script.MARK}\n")[2] == script.tables(script.all_methods())
 
 
-def courses(kept, name, seeds):
-    return {
-        (entry["way"], entry["seed"]): entry
-        for entry in kept(POINTS / name)
-        if entry["seed"] in seeds
-    }
-
-
 def figures(line):
     """What a row says, but for the name: numbers without the zero before the point."""
     numbers = re.findall(r"-?\d*\.\d+", line.partition("|")[2].partition("|")[2])
@@ -50,13 +47,11 @@ def figures(line):
 def test_fronts_of_one_training_on_fresh_test_rows(data):
     import one_training as script
 
-    known = courses(script.kept, f"front_{data}.jsonl.gz", script.SEEDS["final"])
+    known = script.courses(POINTS / f"front_{data}.jsonl.gz", data, script.SEEDS["final"])
     assert len(known) == 30
     found = script.table(known, [*CALLED], script.APART, "test", "time")[2:]
     page = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    part = page.partition(
-        {"adult": "fresh test", "compas": "on COMPAS", "german": "on Credit"}[data]
-    )
+    part = page.partition(HEADS[data])
     for way, line in zip(CALLED, found, strict=True):
         row = next(row for row in part[2].splitlines() if f"| {CALLED[way]} |" in row)
         *ratios, time = figures(line)
@@ -70,7 +65,7 @@ def test_fronts_of_one_training_on_fresh_test_rows(data):
 def test_what_makes_the_front_better(stage, data):
     import stronger as script
 
-    known = courses(script.kept, f"stronger_{data}.jsonl.gz", script.SEEDS[stage])
+    known = script.courses(POINTS / f"stronger_{data}.jsonl.gz", data, script.SEEDS[stage])
     names = [name for name in script.WAYS if any(name == way for way, _ in known)]
     assert names[0] == script.PLAIN
     assert len(known) == len(names) * len(script.SEEDS[stage])

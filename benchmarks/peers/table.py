@@ -44,8 +44,8 @@ REFERENCE = "`gap` (FairReg)"
 ALIGNED, RIVAL = "`dralign`, every 8th", "`mixup`"  # the paper: 41.6 % below it on Adult
 NEED_GROUP = {"`thresholds`"}
 OURS = (
-    "`erm`", REFERENCE, "`gap` at all cut-offs", "`dralign`, every 8th", "`dralign`, every step",
-    "`placebo`, every 8th", "`plugin`", "`mixup`", "`adversarial`", "`oversample`",
+    "`erm`", REFERENCE, "`gap` at all cut-offs", ALIGNED, "`dralign`, every step",
+    "`placebo`, every 8th", "`plugin`", RIVAL, "`adversarial`", "`oversample`",
     "`decorrelation`", "`thresholds`",
 )  # fmt: skip
 NOT_DRAWN = "ExponentiatedGradient"  # few levels of scores, far to the left
@@ -312,7 +312,7 @@ def draw(name, methods, path):
             if not course:
                 continue
             ordered = sorted(course, key=strength)
-            points = np.array([np.mean([*course[one].values()], axis=0) for one in ordered])
+            points = np.array([np.mean([*course[at].values()], axis=0) for at in ordered])
             color = colours[(index - 1) % len(colours)] if index else "black"
             ax.plot(
                 points[:, 0], points[:, 1], "os^Dv"[index % 5], ms=3.5, lw=1.2 if index else 2,

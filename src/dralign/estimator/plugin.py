@@ -225,8 +225,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
             check_is_fitted(self.estimator)
             self.estimator_ = self.estimator
         else:
-            self.estimator_ = clone(self.estimator)
-            _fit(self.estimator_, _safe_indexing(X, rows), y[rows])
+            self.estimator_ = _fit(clone(self.estimator), _safe_indexing(X, rows), y[rows])
         if list(self.estimator_.classes_) != list(self.classes_):
             raise DataError(
                 f"y: has the labels {self.classes_.tolist()}, the fitted estimator "
