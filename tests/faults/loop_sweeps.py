@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import records as made_up
 import study_runs as runs
-from busy import busy_machine
+from busy import add_option, busy_machine, load
 from dralign.errors import DralignWarning
 from dralign.study import Ledger, TrialSpec, identify, run_study
 
@@ -37,9 +37,10 @@ SPECS = [TrialSpec(made_up.ADULT, "erm", seed=seed) for seed in range(4)]
 def main():
     options = parsed()
     log = Path(options.log)
-    with busy_machine(), engine(options.engine) as where:
+    with busy_machine(already=options.busy), engine(options.engine) as where:
         for place in range(len(lines(log, options.engine)), options.sweeps):
-            line = {"engine": options.engine, "sweep": place, **sweep(where)}
+            found = sweep(where)
+            line = {"engine": options.engine, "sweep": place, **found, "load": load()}
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             print(line, flush=True)
@@ -141,6 +142,7 @@ def parsed():
     parser.add_argument("sweeps", type=int)
     parser.add_argument("--engine", choices=["processes", "dask", "dask-local"], required=True)
     parser.add_argument("--log", default="loop_sweeps.jsonl")
+    add_option(parser)
     return parser.parse_args()
 
 

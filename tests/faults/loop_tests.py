@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from busy import busy_machine
+from busy import add_option, busy_machine, load
 
 TESTS = Path(__file__).resolve().parents[1]
 FILES = ["study/test_study_faults.py", "study/test_study_dask.py", "study/test_study_runner.py"]
@@ -26,9 +26,9 @@ LIMIT = 3600  # seconds a round
 def main():
     options = parsed()
     log = Path(options.log)
-    with busy_machine():
+    with busy_machine(already=options.busy):
         for place in range(len(lines(log)), options.rounds):
-            line = {"round": place, **one_round()}
+            line = {"round": place, **one_round(), "load": load()}
             with log.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             print(line, flush=True)
@@ -72,6 +72,7 @@ def parsed():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rounds", type=int)
     parser.add_argument("--log", default="loop_tests.jsonl")
+    add_option(parser)
     return parser.parse_args()
 
 

@@ -15,11 +15,12 @@ from dralign.reproduce.entry import paper
 from dralign.reproduce.similarity import FORMS
 from dralign.reproduce.table1 import D_F
 from dralign.reproduce.verdicts import VERDICTS
-from dralign.study import Ledger, TrialSpec, ledger_path
+from dralign.study import TrialSpec
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "results"
+COPIES = sorted((ROOT / "results").glob("reproduction_*.jsonl.gz"))
 PAGE = ROOT / "docs" / "reproduction.md"
+FIGURES = ROOT / "docs" / "images" / "reproduction"
 PAPER = ROOT.parent / "shared" / "paper" / "000_8185c27b4834bd92.txt"
 NOTHING = Results.of([])
 
@@ -242,9 +243,15 @@ def test_a_reduced_plan_is_small_and_no_trial_of_the_whole_one():
     assert {spec.method for spec in small} == {spec.method for spec in trials}
 
 
-@pytest.mark.skipif(not ledger_path(RESULTS).exists(), reason="no results are there")
-def test_the_page_in_the_docs_is_what_the_command_writes():
-    with Ledger(ledger_path(RESULTS), create=False) as ledger:
-        found = ledger.records()
-    specs = [spec for name in PLANS for spec in plan(name).trials]
-    assert PAGE.read_text(encoding="utf-8") == document(Results.of(found, specs), study="results")
+@pytest.mark.skipif(not COPIES, reason="the source archive has no results")
+def test_the_page_in_the_docs_is_what_the_command_writes_of_the_kept_trials(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    import keep
+
+    found = Results.of(
+        (record for copy in COPIES for record in keep.records_of(copy)),
+        [spec for name in PLANS for spec in plan(name).trials],
+    )
+    figures = {path.stem: f"images/reproduction/{path.name}" for path in FIGURES.glob("*.png")}
+    page = document(found, study="studies/reproduction", figures=figures)
+    assert PAGE.read_text(encoding="utf-8") == page

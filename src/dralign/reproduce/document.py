@@ -12,7 +12,7 @@ from dralign.reproduce.entry import Entry, markdown
 from dralign.reproduce.headlines import Headline, headlines, sentences
 from dralign.reproduce.nearness import nearness
 from dralign.reproduce.planned import PLANS, plan
-from dralign.reproduce.results import Results
+from dralign.reproduce.results import Results, plain
 from dralign.reproduce.verdicts import Judged
 from dralign.reproduce.verdicts import __doc__ as RULES
 from dralign.study import TrialRecord
@@ -171,10 +171,10 @@ def _coverage(results: Results) -> str:
 
 def _progress(results: Results) -> list[_Progress]:
     """How far each plan is."""
-    done = {record.spec.but(readings=False): record for record in results.records}
+    done = {plain(record.spec): record for record in results.records}
     plans = []
     for name in PLANS:
-        trials = [spec.portable().but(readings=False) for spec in plan(name).trials]
+        trials = [plain(spec) for spec in plan(name).trials]
         have = [done[spec] for spec in trials if spec in done]
         seeds = tuple(sorted({record.spec.seed for record in have}))
         plans.append(_Progress(name, len(have), len(trials), seeds, _hours(have)))

@@ -28,6 +28,7 @@ PLANS: Final = (
 )
 
 
+@cache
 def plan(name: str, *, data_home: str = "") -> Plan:
     """One of ``PLANS``."""
     with as_file(files("dralign.reproduce") / "plans" / f"{name}.toml") as path:
