@@ -1,5 +1,7 @@
 """The commit beside a result, read from a checkout without git."""
 
+import subprocess
+
 import pytest
 
 from dralign.study.environment import _revision
@@ -21,6 +23,25 @@ def test_commit_that_is_checked_out_is_found(tmp_path, files):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text + "\n")
     assert _revision(tmp_path) == {"revision": COMMIT[:12]}
+
+
+@pytest.mark.parametrize("detached", [True, False])
+def test_commit_of_a_work_tree_of_its_own_is_found(tmp_path, detached):
+    repository = tmp_path / "first"
+    side = tmp_path / "side"
+    run("git", "init", "-q", repository)
+    author = ("-c", "user.name=n", "-c", "user.email=n@localhost")
+    run("git", "-C", repository, *author, "commit", "-q", "--allow-empty", "-m", "one")
+    run("git", "-C", repository, "worktree", "add", "-q", "-b", "side", side)
+    commit = run("git", "-C", repository, "rev-parse", "HEAD")
+    if detached:
+        run("git", "-C", side, "checkout", "-q", "--detach")
+    assert _revision(side / ".git") == _revision(repository / ".git") == {"revision": commit[:12]}
+
+
+def run(*command):
+    """What a command prints."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_without_a_checkout_there_is_no_revision(tmp_path):

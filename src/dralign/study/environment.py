@@ -37,17 +37,28 @@ def _revision(git: Path) -> dict[str, str]:
     """The commit that is checked out, if the package runs from a checkout; read without git.
 
     Args:
-        git: the ``.git`` folder.
+        git: ``.git``, which is a folder, or in a work tree of its own a file that names one.
     """
     try:
-        head = (git / "HEAD").read_text(encoding="ascii").strip()
+        folder, shared = _folders(git)
+        head = (folder / "HEAD").read_text(encoding="ascii").strip()
         if not head.startswith("ref: "):
             return {"revision": head[:12]}
         branch = head.removeprefix("ref: ")
-        if (git / branch).is_file():
-            return {"revision": (git / branch).read_text(encoding="ascii").strip()[:12]}
-        packed = (git / "packed-refs").read_text(encoding="utf-8").splitlines()
+        if (shared / branch).is_file():
+            return {"revision": (shared / branch).read_text(encoding="ascii").strip()[:12]}
+        packed = (shared / "packed-refs").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return {}
     result = [line[:12] for line in packed if line.endswith(f" {branch}")]
     return {"revision": result[0]} if result else {}
+
+
+def _folders(git: Path) -> tuple[Path, Path]:
+    """Where the head is, and where the branches are, which several work trees share."""
+    if git.is_file():
+        git = git.parent / git.read_text(encoding="utf-8").removeprefix("gitdir: ").strip()
+    shared = git / "commondir"
+    if shared.is_file():
+        return git, git / shared.read_text(encoding="utf-8").strip()
+    return git, git
