@@ -8,6 +8,8 @@ import pytest
 
 import records as made_up
 from dralign import cli
+from dralign.reproduce import plan
+from dralign.study import Ledger, ledger_path
 
 
 @pytest.fixture
@@ -49,6 +51,21 @@ def test_the_command_leaves_out_data_that_are_not_there_and_writes_the_page(
     assert "celeba is not there" in said
     assert "| compas | 0 of 220 | – | 0.0 |" in page.read_text(encoding="utf-8")
     assert [path.name for path in (tmp_path / "study").iterdir()] == ["study.sqlite"]
+
+
+def test_a_figure_is_drawn_of_trials_alone(tmp_path, capsys):
+    """COMPAS is in Table 15; Figures 2 to 5 show none of it."""
+    study = tmp_path / "study"
+    with Ledger(ledger_path(study)) as ledger:
+        for record in made_up.records(plan("compas").trials[:2]):
+            ledger.add(record)
+    page, out = tmp_path / "page.md", tmp_path / "images"
+    command = ["reproduce", "all", "--no-run", "--study", str(study), "--out", str(out)]
+    assert cli.main([*command, "--write", str(page)]) == 0
+    capsys.readouterr()
+    assert not out.exists()
+    assert "![" not in page.read_text(encoding="utf-8")
+    assert "No trials yet." in page.read_text(encoding="utf-8")
 
 
 def test_an_unknown_name_lists_the_known_ones(capsys):

@@ -53,7 +53,7 @@ def reproduce(
     Example: `dralign reproduce table1 --seeds 3`, or `dralign reproduce all --quick`.
     """
     from dralign.cli.progress import run_trials
-    from dralign.reproduce import Results, needed, suited
+    from dralign.reproduce import Results, begun, needed, suited
     from dralign.study import Ledger, ledger_path
     from dralign.training import PUBLISHED_RULE
 
@@ -79,7 +79,7 @@ def reproduce(
     figures = {
         entry.name: entry.draw(results, folder / f"{entry.name}.png")
         for entry in drawn
-        if entry.draw is not None
+        if entry.draw is not None and begun(entry.plans, results)
     }
     if write is not None:
         _write_page(write, results, study, figures)

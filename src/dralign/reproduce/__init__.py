@@ -8,7 +8,7 @@ from dralign.reproduce.catalogue import ENTRIES
 from dralign.reproduce.claims import findings
 from dralign.reproduce.document import document, section
 from dralign.reproduce.entry import Entry, Reproduction
-from dralign.reproduce.planned import PLANS, absent, needed, plan, reduced, suited
+from dralign.reproduce.planned import PLANS, absent, begun, needed, plan, reduced, suited
 from dralign.reproduce.results import Results
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Reproduction",
     "Results",
     "absent",
+    "begun",
     "document",
     "findings",
     "needed",

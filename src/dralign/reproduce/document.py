@@ -112,8 +112,10 @@ def _body(
     new = [line for line in made.lines if (*made.header, *line) not in seen]
     seen |= {(*made.header, *line) for line in made.lines}
     parts = [f"![{entry.title}]({figure})\n"] if figure and made.lines else []
-    if new or not made.lines:
+    if new:
         parts.append(markdown(made.header, new))
+    if not made.lines:
+        parts.append("No trials yet.")
     if repeated := len(made.lines) - len(new):
         parts.append(f"\n{repeated} lines of this table stand in an entry above.")
     parts += [_claim(quote, several) for quote, several in _by_quote(decided[entry.name])]

@@ -1,13 +1,13 @@
 """The plans whose trials the entries show, their small version, and what suits the images there."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import as_file, files
 from typing import Final
 
 from dralign.data import catalogue, celeba
 from dralign.errors import OptionError
-from dralign.reproduce.results import plain
+from dralign.reproduce.results import Results, plain
 from dralign.study import Plan, TrialSpec, load_plan
 
 TABLES: Final = (
@@ -45,6 +45,11 @@ def trials(*names: str) -> frozenset[TrialSpec]:
     """The trials of these plans as records keep them, small ones included."""
     whole = [spec for name in names for spec in plan(name).trials]
     return frozenset(plain(spec) for spec in (*whole, *reduced(whole)))
+
+
+def begun(names: Sequence[str], results: Results) -> bool:
+    """Whether a trial of these plans is among the results."""
+    return not trials(*names).isdisjoint(plain(record.spec) for record in results.records)
 
 
 def needed(
