@@ -5,13 +5,17 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 import faces
 import records as made_up
 from dralign import cli
 from dralign.data import celeba
+from dralign.models import alexnet
 from dralign.reproduce import ENTRIES, Results, findings, plan, section, suited
 from dralign.reproduce.celeba import faces as faces_of
+from dralign.reproduce.cost import LARGER, image_cost
 from dralign.study import Ledger, ledger_path, run_study
 
 PARTITION = "sample_partition.txt"
@@ -151,3 +155,28 @@ def test_the_last_two_layers_are_shown_at_both_granularities():
     method = results.records[0].spec.method
     [cell] = [line[4] for line in lines if line[0] == method and line[1].endswith("unit")]
     assert cell == f"{sum(layers):.4f} (n=1)"
+
+
+def test_the_hours_of_images_are_those_of_the_printed_times_and_of_timed_steps():
+    """Of celeba_beta: 20 trials of 15 epochs with 2133 steps, 1397.8 s each by Table 9."""
+    timed = [
+        replace(record, history=(replace(record.history[0], seconds=5.0),))
+        for record in made_up.records(plan("celeba_sample_times").trials)
+    ]
+    rows = {row[0]: row[1:] for row in image_cost(Results.of(timed)).lines}
+    ours = 20 * 15 * 2133 * (5.0 / 20) * 21 / 3600
+    assert rows["celeba_beta"] == ("20", f"{20 * 1397.8 / 3600:.0f}", f"{ours:.0f}")
+    assert rows["celeba_resnet18"] == ("120", "–", "–")
+    assert len(rows) == 5
+    assert {row[3] for row in image_cost(Results.of([])).lines} == {"–"}
+
+
+def test_an_image_of_the_paper_takes_so_many_times_the_operations_of_one_of_the_sample():
+    pytest.importorskip("PIL", reason="torchvision needs pillow")
+    operations = []
+    for pixels, width in ((64, 512), (256, 4096)):
+        network = alexnet(classifier_width=width)
+        with FlopCounterMode(display=False) as counter:
+            network(torch.zeros(1, 3, pixels, pixels)).sum().backward()
+        operations.append(counter.get_total_flops())
+    assert operations[1] / operations[0] == pytest.approx(LARGER, abs=0.5)

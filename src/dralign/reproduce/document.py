@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from dralign.reproduce.catalogue import ENTRIES
 from dralign.reproduce.claims import evidence, findings
+from dralign.reproduce.cost import image_cost
 from dralign.reproduce.entry import Entry, markdown
 from dralign.reproduce.headlines import Headline, headlines, sentences
 from dralign.reproduce.nearness import nearness
@@ -25,14 +26,15 @@ at; they were changed after earlier trials had been, so this is no registered re
 """
 
 HOW = """Numbers are means over seeds with 95 % t-intervals, on the test rows, at the epoch that
-validation figures choose by the published rule ({rule}) unless a reading says otherwise. Gaps are
-absolute for each seed before they are averaged; soft gaps compare probabilities, hard gaps
+validation figures choose by the published rule ({rule}) unless a reading says otherwise. Gaps
+are absolute for each seed before they are averaged; soft gaps compare probabilities, hard gaps
 decisions at 0.5, base-rate gaps decisions of which as many are positive as labels, all-cut-offs
-gaps the mean over all cut-offs, recalibrated ones probabilities after Platt scaling on validation
-rows. At equal precision, and by hypervolume, two methods are compared at equally many weights,
-chosen by validation AP. Alignment is per unit with the mean over the batch, as in the published
-code; the reading "per parameter, group sums" is what the paper prints. The paper's numbers are
-transcribed from its text; nothing is read off a figure.
+gaps the mean over all cut-offs, recalibrated ones probabilities after Platt scaling on
+validation rows (from quantiles of the scores, which are not kept of COMPAS). At equal precision,
+and by hypervolume, two methods are compared at equally many weights, chosen by validation AP.
+Alignment is per unit with the mean over the batch, as in the published code; the reading "per
+parameter, group sums" is what the paper prints. The paper's numbers are transcribed from its
+text; nothing is read off a figure.
 """
 
 
@@ -82,6 +84,7 @@ def document(results: Results, *, study: str, figures: Mapping[str, str] | None 
             "\n## The evidence\n",
             _folded("Rules and readings", f"{_rules()}\n\n{HOW.format(rule=results.selection)}"),
             _folded("What was run, and what is assumed", _run(results)),
+            _folded("What the images would cost", _cost(results)),
             *(
                 _folded(
                     f"{entry.name}: {entry.title}",
@@ -209,6 +212,12 @@ def _run(results: Results) -> str:
             _provenance(results),
         ]
     )
+
+
+def _cost(results: Results) -> str:
+    """The hours of the plans that were not run."""
+    made = image_cost(results)
+    return f"{markdown(made.header, made.lines)}\n\n{made.note}"
 
 
 def _provenance(results: Results) -> str:
