@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
 from dralign.alignment import RationaleAlignment
+from dralign.errors import ModelError
 from dralign.rationale import group_losses
 
 
@@ -47,3 +48,15 @@ def test_each_process_aligns_its_own_rows_and_gradients_are_averaged(tmp_path):
         reduced = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
         for given, one, other in zip(reduced, *own, strict=True):
             torch.testing.assert_close(given, (one + other) / 2, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.skipif(not dist.is_available(), reason="this build of torch has no torch.distributed")
+def test_a_wrapped_model_that_would_exchange_nothing_is_refused(tmp_path):
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    try:
+        model = network()
+        wrapped = DistributedDataParallel(model, static_graph=True)
+        with pytest.raises(ModelError, match="leave static_graph out"):
+            gradient(wrapped, model, share(0))
+    finally:
+        dist.destroy_process_group()

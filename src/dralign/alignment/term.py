@@ -23,6 +23,7 @@ from dralign.rationale.derivatives import (
     graph_of,
     limits_explained,
     only_once,
+    require_exchange,
     require_visible,
 )
 from dralign.rationale.inputs import Inputs
@@ -123,8 +124,9 @@ class RationaleAlignment:
                 through ``torch.func.functional_call``.
 
         Raises:
-            ModelError: if no layer takes part, a loss has no graph to the weights, or a gradient
-                is hidden by checkpointing with ``use_reentrant=True``; in the backward pass of the
+            ModelError: if no layer takes part, a loss has no graph to the weights, a gradient is
+                hidden by checkpointing with ``use_reentrant=True``, or the model is wrapped in
+                DistributedDataParallel with ``static_graph=True``; in the backward pass of the
                 result, if there is no second derivative.
         """
         parameters = _parameters(self._model) if params is None else params
@@ -184,9 +186,10 @@ class RationaleAlignment:
         """Says, at the first step, what is likely to be meant otherwise.
 
         Raises:
-            ModelError: if gradients are hidden, or no layer has one.
+            ModelError: if gradients are hidden or won't be exchanged, or no layer has one.
         """
         nodes = graph_of(loss for losses in compared for loss in losses)
+        require_exchange(nodes)
         if missing:
             require_visible(nodes)
         if len(missing) == len(self.active_layers):

@@ -93,6 +93,24 @@ def require_visible(nodes: Iterable[Any]) -> None:
         raise ModelError(_CHECKPOINT.line)
 
 
+def require_exchange(nodes: Iterable[Any]) -> None:
+    """Checks that gradients behind a graph will be exchanged between processes, if any are to be.
+
+    DistributedDataParallel with ``static_graph=True`` waits at the first step for one backward pass
+    alone, takes the first group's for it, and exchanges nothing from then on.
+
+    Raises:
+        ModelError: if they will not.
+    """
+    for node in nodes:
+        wrapped = getattr(node, "ddp_weakref", None)  # of what such a model's outputs pass through
+        if wrapped is not None and getattr(wrapped(), "static_graph", False):
+            raise ModelError(
+                "DistributedDataParallel(static_graph=True) would exchange no gradients beside the "
+                "alignment term; leave static_graph out"
+            )
+
+
 def only_once(nodes: Iterable[Any]) -> str:
     """Why no derivative of what has this graph can be taken; empty where it can."""
     names = {node.name() for node in nodes}
