@@ -309,6 +309,24 @@ def test_never_used_weights_are_skipped():
         RationaleAlignment(model, layers=["spare"]).align(strata_of(model, *data))
 
 
+def test_a_layer_that_two_of_three_groups_use_counts_with_the_pair_that_does():
+    """The other two pairs have a rationale that is zero, whose similarity is 0."""
+    model, (x, y, _) = smooth_mlp(), crossed_rows()
+    extra = nn.Linear(4, 1).double()
+    both = nn.ModuleDict({"all": model, "some": extra})
+    losses = [
+        per_sample_loss(model(part) + (extra(part) if code < 2 else 0), label).mean()
+        for code, (part, label) in enumerate(zip(x.chunk(3), y.chunk(3), strict=True))
+    ]
+    first, second = (
+        torch.autograd.grad(loss, extra.weight, retain_graph=True) for loss in losses[:2]
+    )
+    r = [((grad[0] * extra.weight) ** 2).flatten() for grad in (first, second)]
+    expected = torch.nn.functional.cosine_similarity(*r, dim=0) / 3
+    value = RationaleAlignment(both, layers=["some"], granularity="parameter").align([losses])
+    assert -value.item() == pytest.approx(expected.item(), rel=1e-9)
+
+
 def test_tied_weight_counts_once_with_its_whole_gradient():
     model = smooth_mlp(5, 5)
     model[2].weight = model[0].weight
