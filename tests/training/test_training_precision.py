@@ -73,8 +73,9 @@ def test_a_part_keeps_its_dropout_masks_when_it_goes_through_again(name):
     assert not torch.equal(rehearsed[0], rehearsed[-1])
 
 
-def test_parts_move_running_statistics_once_each():
-    case = CASES[f"gap {DP}"]
+@pytest.mark.parametrize("name", ["gap", "dralign"])
+def test_parts_move_running_statistics_once_each(name):
+    case = CASES[f"{name} {DP}"]
     model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)).double()
     method = method_of(**case)
     step = method.begin(model, n_groups=2, generator=torch.Generator())
