@@ -252,6 +252,16 @@ def test_alignment_weight_is_a_tenth_of_a_weight_that_is_found():
     assert (built.fairness_weight, built.alignment_weight) == (1.0, 0.1)
 
 
+@pytest.mark.parametrize(("aggregate", "expected"), [("max", 0.6), ("mean", 0.4)])
+@pytest.mark.parametrize("name", ["gap", "dralign"])
+def test_the_gap_of_three_groups_is_put_together_as_the_settings_say(name, aggregate, expected):
+    """Mean scores .2, .4 and .8 lie .2, .4 and .6 apart."""
+    built = build_method(name, fairness_weight=0.5, aggregate=aggregate)
+    scores, groups = torch.tensor([0.2, 0.4, 0.8]), torch.tensor([0, 1, 2])
+    gap = built.gap(scores, groups, torch.tensor([0, 1, 1]), 3)
+    assert float(gap) == pytest.approx(expected)
+
+
 def test_settings_of_several_methods_are_dropped_where_they_mean_nothing():
     given = {"mixup_layer": "1", "alignment_every": 4, "aggregate": "mean", "penalty": "gap"}
     used = {kind.name: set(used_options(kind, given)) for kind in method_types()}
