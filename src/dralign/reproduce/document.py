@@ -24,9 +24,10 @@ Written by `dralign reproduce all --no-run --study {study} --write docs/reproduc
 it is edited by hand. The rules are of 2026-11-21, written before the trials of format 2 were looked
 at; they were changed after earlier trials had been, so this is no registered report.
 
-This page tells whether the paper's statements hold, in its own measures first. Its soft and hard gaps
-also fall where all scores are lowered ([measures](measures.md)); whether alignment lowers a gap that
-does not, beside a placebo, is another question, and has [a page of its own](does-alignment-help.md).
+This page tells whether the paper's statements hold, in its own measures first. Its soft and hard
+gaps also fall where all scores are lowered ([measures](measures.md)); whether alignment lowers a
+gap that does not, beside a placebo, is another question, with
+[a page of its own](does-alignment-help.md).
 """
 
 HOW = """Numbers are means over seeds with 95 % t-intervals, on the test rows, at the epoch that
