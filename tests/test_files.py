@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -155,6 +157,29 @@ def test_trying_an_output_leaves_no_folder_that_was_not_there(tmp_path):
         try_output(tmp_path / path)
     assert names(tmp_path) == ["there"]
     assert names(tmp_path / "there") == []
+
+
+def test_several_may_try_an_output_at_the_same_time(tmp_path):
+    """As the processes of one training do; each once removed the folders of the others."""
+    for number in range(40):
+        start = Barrier(4)
+
+        def attempt(number=number, start=start):
+            start.wait()
+            try_output(tmp_path / f"new-{number}" / "inner" / "net")
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(attempt) for _ in range(4)]:
+                done.result(timeout=60)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("place", ["file/net", "dangling/net", "dangling/inner/net"])
+def test_what_can_not_become_a_folder_is_found_out(tmp_path, place):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="can't be written"):
+        try_output(tmp_path / place)
 
 
 ENDS = """

@@ -114,22 +114,20 @@ def check_output(
 def try_output(path: Path | str) -> None:
     """Finds out whether something can be written under this name, by making its scratch folder.
 
-    Folders that had to be made for it are gone again afterwards.
+    Folders that are not there are made within the scratch folder: several processes may try the
+    same name at the same time.
 
     Raises:
         OutputError: if it can't.
     """
     path = Path(path)
-    made: list[Path] = []
-    try:
-        with _refusals_of(path):
-            made = [folder for folder in path.parents if not folder.exists()]
-            with _scratch(path) as scratch:
-                (scratch / "probe").write_bytes(b"\0")
-    finally:
-        for folder in made:  # the innermost first
-            with suppress(OSError):  # another process has written into it
-                folder.rmdir()
+    with _refusals_of(path):
+        missing = [folder for folder in path.parents if not os.path.lexists(folder)]
+        there = missing[-1].parent if missing else path.parent
+        with _scratch(there / path.name) as scratch:
+            inside = scratch.joinpath(*(folder.name for folder in reversed(missing)))
+            inside.mkdir(parents=True, exist_ok=True)
+            (inside / "probe").write_bytes(b"\0")
 
 
 def private_folder() -> Path:
