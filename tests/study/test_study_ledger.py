@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import pytest
 import records as made_up
 from dralign.errors import StudyError
 from dralign.study import Ledger, TrialRecord, TrialSpec
+from dralign.study.database import Database
 
 RECORDS = made_up.records()
 
@@ -32,6 +34,21 @@ def path(tmp_path):
 
 def by_hash(records):
     return sorted(records, key=lambda record: record.hash)
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_a_ledger_that_another_command_lays_out_in_the_meantime_is_opened(path, monkeypatch, place):
+    plain, calls = Database._run, count()
+
+    def run(self, sql, values=()):
+        found = plain(self, sql, values)
+        if next(calls) == place and not self._connection.in_transaction:
+            Ledger(path).close()
+        return found
+
+    monkeypatch.setattr(Database, "_run", run)
+    with Ledger(path) as ledger:
+        assert ledger.records() == []
 
 
 def test_what_is_added_is_there_after_reopening_in_the_order_of_hashes(path):

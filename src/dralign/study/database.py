@@ -136,8 +136,10 @@ class Database:
         Raises:
             StudyError: if it is not.
         """
+        # In this order: another command may lay it out at any moment.
+        empty = self._run("SELECT count(*) FROM sqlite_master") == [(0,)]
         if self._number("application_id") != APPLICATION:
-            if not write or self._run("SELECT count(*) FROM sqlite_master") != [(0,)]:
+            if not write or not empty:
                 raise StudyError(f"{self.path}: not a study of dralign")
             self._lay_out()
         if (schema := self._number("user_version")) != SCHEMA:
