@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -172,6 +173,22 @@ def test_several_may_try_an_output_at_the_same_time(tmp_path):
             for done in [pool.submit(attempt) for _ in range(4)]:
                 done.result(timeout=60)
     assert names(tmp_path) == []
+
+
+def test_of_two_folders_written_at_the_same_time_the_later_one_is_whole(tmp_path, monkeypatch):
+    """Two trainings into one new place: the second used to be refused at its end, and was lost."""
+    plain = Path.replace
+
+    def replace(path, target):
+        if not target.exists():
+            target.mkdir()
+            (target / "first").touch()
+        return plain(path, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    write_folder(tmp_path / "net", lambda new: (new / "second").touch())
+    assert names(tmp_path / "net") == ["second"]
+    assert names(tmp_path) == ["net"]
 
 
 @pytest.mark.parametrize("place", ["file/net", "dangling/net", "dangling/inner/net"])

@@ -73,10 +73,12 @@ def write_folder(target: Path | str, fill: Callable[[Path], object]) -> Path:
         fill(new)
         for file in new.iterdir():
             _sync(file)
-        if target.exists():
-            _exchange(new, target)  # the old one then goes with the scratch folder
-        else:
+        try:
             new.replace(target)
+        except OSError:
+            if not target.exists():
+                raise
+            _exchange(new, target)  # the old one then goes with the scratch folder
         _sync(target.parent)
     return target
 
