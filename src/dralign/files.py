@@ -73,12 +73,7 @@ def write_folder(target: Path | str, fill: Callable[[Path], object]) -> Path:
         fill(new)
         for file in new.iterdir():
             _sync(file)
-        try:
-            new.replace(target)
-        except OSError:
-            if not target.exists():
-                raise
-            _exchange(new, target)  # the old one then goes with the scratch folder
+        _put(new, target)
         _sync(target.parent)
     return target
 
@@ -257,6 +252,22 @@ def _remove_if_left(left: Path, *, young: float) -> None:
                 shutil.rmtree(left, ignore_errors=True)
         finally:
             os.close(handle)
+
+
+def _put(new: Path, target: Path) -> None:
+    """Gives a folder its name, which another process may take at any moment.
+
+    What had the name is then where the folder was.
+
+    Raises:
+        OSError: if it can't be done.
+    """
+    try:
+        new.replace(target)
+    except OSError:
+        if not target.exists():
+            raise
+        _exchange(new, target)
 
 
 def _exchange(one: Path, other: Path) -> None:
