@@ -313,6 +313,16 @@ def test_weights_that_are_never_used_are_skipped_without_a_word(door):
         door(hidden("never used"))
 
 
+@pytest.mark.parametrize("door", [step, taylor, audited])
+def test_a_network_that_draws_also_in_evaluation_uses_no_more_layers_for_that(door):
+    class Draws(Hidden):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + torch.randn_like(x) / 10)
+
+    torch.manual_seed(0)
+    door(Draws("never used").double())
+
+
 def test_a_layer_is_tried_once_not_at_every_step():
     model, (x, y, group) = hidden("never used"), crossed_rows()
     term, calls = RationaleAlignment(model), []

@@ -77,6 +77,32 @@ def test_a_row_holds_the_figures_of_its_seeds_and_similarity_per_unit():
     assert row.seconds == Interval.of([4.0, 2.0])
 
 
+def test_the_time_of_a_row_is_that_of_all_epochs():
+    (trial,) = made_up.records([TrialSpec(made_up.ADULT, "erm", epochs=3)])
+    history = tuple(
+        replace(epoch, seconds=seconds)
+        for epoch, seconds in zip(trial.history, (1.0, 4.0, 2.0), strict=True)
+    )
+    (row,) = summarise([replace(trial, history=history)], selection=LAST)
+    assert row.seconds.mean == 7.0
+
+
+def test_a_bound_that_was_trained_for_is_looked_at_in_its_own_measure():
+    """Of two seeds one keeps the hard gap at .2; the rule itself asks for nothing."""
+    trials = [
+        record(0.8, 0.9, given={"hard": gap}, seed=seed, gap_bound=0.2, bound_measure="hard")
+        for seed, gap in enumerate((0.1, 0.3))
+    ]
+    trials = [
+        replace(one, history=tuple(replace(e, validation=e.test) for e in one.history))
+        for one in trials
+    ]
+    (row,) = summarise(trials, selection=LAST)
+    assert row.bound_met == 1
+    (row,) = summarise([record(0.8, 0.9)], selection=LAST)
+    assert row.bound_met is None
+
+
 def test_gaps_are_made_absolute_before_they_are_averaged():
     (row,) = summarise(
         [
@@ -217,4 +243,8 @@ def test_readings_make_no_row_of_their_own():
     plain, read, other = record(0.8, 0.1), record(0.8, 0.1, readings=True), record(0.7, 0.2, seed=1)
     (row,) = summarise([read, plain, other], selection=LAST)
     assert (row.n, row.seeds) == (2, (0, 1))
+    better = record(0.9, 0.1, readings=True)
+    for trials in ([better, plain, other], [plain, better, other]):
+        (row,) = summarise(trials, selection=LAST)
+        assert row.average_precision == Interval.of([0.9, 0.7])  # of the one with readings
     assert list(learning_curves([read, plain, other])) == [row.setting]

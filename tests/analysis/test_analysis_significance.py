@@ -72,6 +72,7 @@ def test_pairs_are_the_seeds_of_both_and_welch_takes_all():
     [
         ([], [], set()),
         ([0.1], [0.2], set()),
+        ([0.1], [0.1, 0.3], set()),
         ([0.1, 0.1], [0.1, 0.1], set()),
         ([0.1, 0.2, 0.3], [0.1, 0.2, 0.3], {"welch_t"}),
         ([0.1, 0.2, 0.7], [0.2, 0.3, 0.8], {"welch_t", "wilcoxon"}),
@@ -81,6 +82,7 @@ def test_pairs_are_the_seeds_of_both_and_welch_takes_all():
     ids=[
         "none",
         "one seed",
+        "one seed of one",
         "all equal",
         "equal pairs",
         "equal differences",
@@ -135,7 +137,15 @@ def test_a_ratio_without_seeds_or_over_nothing_is_undefined(a, b, value):
     assert math.isnan(found.low)
 
 
-POINTS = [(0.7, 0.05), (0.8, 0.2), (0.75, 0.1), (0.74, 0.15), (0.8, 0.3), (math.nan, 0.0)]
+POINTS = [
+    (0.7, 0.05),
+    (0.8, 0.2),
+    (0.75, 0.1),
+    (0.74, 0.15),
+    (0.8, 0.3),
+    (math.nan, 0.0),
+    (0.65, 0.05),
+]
 
 
 def test_a_front_holds_what_no_point_dominates_by_rising_precision():

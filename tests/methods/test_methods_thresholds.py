@@ -58,6 +58,24 @@ def test_thresholds_are_those_of_a_plain_search(gap, n_groups):
     assert float(((prob >= found[group]).long() == y).sum()) == accuracy
 
 
+@pytest.mark.parametrize("gap", [DP, EO, EOP])
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_with_one_probability_are_decided_alike(gap, seed):
+    prob, y, group = scored(48, seed=seed)
+    prob = (6 * prob).round() / 6
+    options = [prob > 1, *[prob >= t for t in prob.unique().flip(0)]]
+    accuracy, _ = naive(prob, y, group, gap, [rates(option, y, gap) for option in options])
+    found = fit_thresholds(prob, label=y, group=group, n_groups=2, gap=resolve_gap(gap))
+    assert float(((prob >= found[group]).long() == y).sum()) == accuracy
+
+
+def test_where_nobody_is_to_be_selected_a_probability_of_one_is_not():
+    prob, group = torch.tensor([1.0, 0.6, 1.0, 0.2]), torch.tensor([0, 0, 1, 1])
+    y = torch.zeros(4, dtype=torch.int64)
+    found = fit_thresholds(prob, label=y, group=group, n_groups=2, gap=resolve_gap(DP))
+    assert not (prob >= found[group]).any()
+
+
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_how_far_rates_are_apart_is_the_sum_of_their_differences(seed):
     """Of the two rates of equalized odds; the root of their squares would choose others."""
@@ -118,14 +136,15 @@ def test_a_group_without_the_rows_it_needs_keeps_one_half(keep, gap):
     assert found.tolist() == [DEFAULT_THRESHOLD] * 2
 
 
-def test_rows_without_a_group_take_no_part():
-    prob, y, group = scored()
-    unknown = torch.full_like(group, -1)
+@pytest.mark.parametrize("seed", range(5))
+def test_rows_without_a_group_take_no_part(seed):
+    """Neither do their rates, at which targets lie."""
+    prob, y, group = scored(30, seed=seed)
     found = fit_thresholds(prob, label=y, group=group, n_groups=2, gap=resolve_gap(DP))
     more = fit_thresholds(
-        torch.cat([prob, prob.flip(0)]),
-        label=torch.cat([y, y]),
-        group=torch.cat([group, unknown]),
+        torch.cat([prob, prob[:7] / 3]),
+        label=torch.cat([y, y[:7]]),
+        group=torch.cat([group, torch.full((7,), -1)]),
         n_groups=2,
         gap=resolve_gap(DP),
     )

@@ -438,6 +438,7 @@ BAD = {
     "two columns": ([0, 1], [PROB, PROB], r"y_pred: expected one value a row, got shape \(2, 2\)"),
     "NaN probability": ([0, 1], [0.1, np.nan], "y_pred: 1 of 2 values are NaN or infinite"),
     "logits": ([0, 1], [-3.0, 2.0], r"probabilities in \[0, 1\], got -3.0 to 2.0"),
+    "negative": ([0, 1], [-0.25, 0.5], r"got -0\.25 to 0\.5"),
     "rounding": ([0, 1], [0.0, 1 + 2**-52], "got 0.0 to 1.0000000000000002"),
 }
 

@@ -11,6 +11,8 @@ def test_decisions_are_by_a_half_by_the_threshold_of_the_group_or_by_the_likelie
     assert decisions(prob).tolist() == [0, 1, 1, 1]
     group = np.array([0, 1, 1, -1])
     assert decisions(prob, group=group, thresholds=(0.1, 0.6)).tolist() == [1, 0, 1, 1]
+    none = np.array([-1, -1, -1, -1])
+    assert decisions(prob, group=none, thresholds=(0.1, 0.6)).tolist() == [0, 1, 1, 1]
     assert decisions([[0.2, 0.5, 0.3], [0.4, 0.3, 0.3]]).tolist() == [1, 0]
 
 

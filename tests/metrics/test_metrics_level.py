@@ -68,6 +68,12 @@ def test_the_level_is_noted_when_it_is_more_than_a_quarter_off():
 # --- groups
 
 
+def test_a_score_at_the_threshold_is_a_positive_decision():
+    y, score = [0, 1, 0, 1], [0.4, 0.4, 0.3, 0.5]
+    (row,) = metrics.group_table(y, score, sensitive_features=["a"] * 4, threshold=0.4)
+    assert row.selection_rate == 0.75
+
+
 def test_the_table_of_groups_is_that_of_a_metric_frame():
     y, prob, group = sample(3)
     table = metrics.group_table(y, prob, sensitive_features=group, threshold=0.4)
