@@ -207,3 +207,11 @@ def test_a_loss_of_probabilities_is_no_reason_for_a_warning():
     ours = parity_scores(network(1), x, y, group=group, engine="plain")
     assert scores.total == pytest.approx(ours.total, rel=1e-9)
     assert per_sample_loss(network(1)(x), y).shape == (24,)
+
+
+def test_a_group_without_a_row_of_a_stratum_has_no_loss():
+    losses, group = torch.tensor([1.0, 2.0, 4.0, 9.0]), torch.tensor([0, 2, 2, -1])
+    assert group_losses(losses, group, n_groups=4) == [[1.0, None, 3.0, None]]
+    label = torch.tensor([1, 0, 1, 0])
+    found = group_losses(losses, group, n_groups=3, label=label)
+    assert found == [[None, None, 2.0], [1.0, None, 4.0]]
