@@ -31,11 +31,12 @@ test: install ## the whole test suite, two workers
 # How much of each fault `make faults` tries: what docs/reliability.md tells of.
 KILLS ?= 4
 PAIRS ?= 2
+MOMENTS ?= 100
 SWEEPS ?= 500
 ROUNDS ?= 20
 CASES ?= 5000
 LOGS ?= build/faults
-FAULTS = kills.py|--each|$(KILLS) disk.py memory.py pairs.py|--each|$(PAIRS) \
+FAULTS = kills.py|--each|$(KILLS) disk.py memory.py pairs.py|--each|$(PAIRS) moments.py|--each|$(MOMENTS) \
 	loop_sweeps.py|$(SWEEPS)|--engine|processes|--log|$(LOGS)/sweeps.jsonl \
 	loop_sweeps.py|$(SWEEPS)|--engine|dask-local|--log|$(LOGS)/sweeps-dask.jsonl \
 	loop_tests.py|$(ROUNDS)|--log|$(LOGS)/tests.jsonl \
