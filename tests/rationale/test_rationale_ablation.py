@@ -133,7 +133,7 @@ def test_engines_equal_removal_one_by_one(
 
 @pytest.mark.parametrize("engine", ["plain", *FAST])
 @pytest.mark.parametrize("classes", [1, 3])
-@pytest.mark.parametrize("scale", [1e-3, 30.0, 3000.0])
+@pytest.mark.parametrize("scale", [1e-3, 30.0, 3000.0, 3e5])
 @pytest.mark.parametrize("activation", ["leaky relu", "gelu"])
 def test_margins_of_any_size_are_exact(measure, engine, classes, scale, activation):
     """Tiny changes keep their digits, and changes beyond the range of exp are still right."""
@@ -149,8 +149,10 @@ def test_margins_of_any_size_are_exact(measure, engine, classes, scale, activati
 @pytest.mark.parametrize("engine", ["plain", *FAST])
 @pytest.mark.parametrize("depth", [1, 3, 4])
 def test_joint_removal_sets_the_whole_row_to_zero(measure, engine, depth):
+    """Also where one weight of the row is zero already."""
     torch.manual_seed(1)
     model = stack(depth, "tanh", classes=2)
+    model[-1].weight.data[0, 1] = 0
     x, label, group = rows(classes=2)
     expected = removed_one_by_one(model, x, label, group, units=True)
     scores = measure(
@@ -506,17 +508,24 @@ def hooked() -> nn.Sequential:
     return model
 
 
+def hooked_before() -> nn.Sequential:
+    model = stack(2, "relu")
+    model[1].register_forward_pre_hook(lambda module, args: args[0] * 2)
+    return model
+
+
 @pytest.mark.parametrize(
     "factory",
     [
         hooked,
+        hooked_before,
         shared,
         lambda: nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)),
         lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1), nn.Linear(3, 1)),
         lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 1))),
         EarlyUse,
     ],
-    ids=["hook", "shared", "norm", "softmax", "parametrised", "other"],
+    ids=["hook", "hook before", "shared", "norm", "softmax", "parametrised", "other"],
 )
 def test_fast_engine_takes_only_what_it_knows(factory):
     """What is not a plain stack goes to the plain engine, and says so when fast is asked for."""
@@ -527,6 +536,26 @@ def test_fast_engine_takes_only_what_it_knows(factory):
     assert parity_scores(model, x, **options).engine == "plain"
     with pytest.raises(ModelError, match="takes stacks of Linear and elementwise activations"):
         parity_scores(model, x, engine="fast", **options)
+
+
+@pytest.mark.parametrize("engine", FAST)
+@pytest.mark.parametrize(
+    "activation",
+    [
+        pytest.param([nn.LeakyReLU(1.5)], id="steeper below zero"),
+        pytest.param([nn.LeakyReLU(-0.5)], id="falling below zero"),
+        pytest.param([nn.ReLU(), nn.Tanh()], id="two"),
+        pytest.param([nn.ReLU(), nn.LeakyReLU(1.5)], id="two, the first the loops' own"),
+    ],
+)
+def test_activations_that_the_loops_do_not_know_are_exact(measure, engine, activation):
+    torch.manual_seed(11)
+    model = nn.Sequential(
+        nn.Linear(4, 4), *activation, nn.Linear(4, 4), *activation, nn.Linear(4, 1)
+    ).double()
+    x, label, group = rows()
+    scores = measure(engine, model, x, label=label, group=group)
+    assert largest_error(model, removed_one_by_one(model, x, label, group), scores) < 1e-9
 
 
 def test_flattened_images_and_a_single_layer_are_stacks():

@@ -215,3 +215,6 @@ def test_a_group_without_a_row_of_a_stratum_has_no_loss():
     label = torch.tensor([1, 0, 1, 0])
     found = group_losses(losses, group, n_groups=3, label=label)
     assert found == [[None, None, 2.0], [1.0, None, 4.0]]
+    assert group_losses(losses, group, n_groups=3, label=0 * label)[1] == [None, None, None]
+    nothing = group_losses(losses[:0], group[:0], n_groups=2, label=label[:0])
+    assert nothing == [[None, None], [None, None]]
