@@ -82,12 +82,13 @@ def largest_error(model, expected, scores) -> float:
     """The largest error over all entries, relative to the largest influence."""
     named = {layer.name: layer for layer in select_layers(model)}
     top = max(float(influence.max()) for influence in expected.values())
-    worst = 0.0
+    errors = [torch.zeros(1, dtype=torch.float64)]
     for name, influence in expected.items():
         for code, values in enumerate(influence):
             got = torch.from_numpy(scores.influences[name][code])
             flat = got if got.ndim == 1 else named[name].by_unit(got).reshape(-1)
-            worst = max(worst, float((flat - values).abs().max()))
+            errors.append((flat - values).abs())
+    worst = float(torch.cat(errors).max())  # NaN if there is one
     return worst / top if top > 0 else worst
 
 
