@@ -278,7 +278,7 @@ def test_records_that_are_only_in_the_log_of_an_older_ledger_are_read(path, tmp_
 def test_the_records_behind_the_published_figures_can_be_read(path):
     with gzip.open(path, "rt", encoding="utf-8") as file:
         records = [TrialRecord.from_dict(json.loads(line)) for line in file]
-    assert len({record.hash for record in records}) == len(records) >= 40
+    assert len({record.hash for record in records}) == len(records) >= 10
     assert {record.status for record in records} == {"done"}
 
 
