@@ -62,17 +62,17 @@ def held(place: Path, number: int) -> None:
         time.sleep(0.01)
 
 
-def whole(place: Path) -> str:
+def wrong_in(place: Path, act: Callable[[Path, int], None]) -> str:
     """What is wrong with what was left."""
-    ledger = place / "study" / "study.sqlite"
-    if ledger.exists():
-        with Ledger(ledger, create=False) as study:
-            found = study.records()
-        if found and [r.hash for r in found] != sorted(r.hash for r in RECORDS):
+    if act in {opened, added}:
+        with Ledger(place / "study" / "study.sqlite", create=False) as study:
+            found = {record.hash for record in study.records()}
+        if found != ({record.hash for record in RECORDS} if act is added else set()):
             return "records are missing"
-    net = place / "new" / "net"
-    if net.exists() and len({(net / name).read_text() for name in ("one", "two")}) != 1:
-        return "a folder of two writers"
+    if act is written:
+        net = place / "new" / "net"
+        if len({(net / name).read_text(encoding="utf-8") for name in ("one", "two")}) != 1:
+            return "a folder of two writers"
     left = [path.name for path in place.rglob(".*")]
     return f"left: {left}" if left else ""
 
@@ -101,7 +101,7 @@ def at_once(act: Callable[[Path, int], None], place: Path) -> str:
     codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     if any(codes):
         return "; ".join(note.read_text() for note in notes.iterdir()) or f"exit codes {codes}"
-    return whole(place)
+    return wrong_in(place, act)
 
 
 ACTS = (opened, added, tried, written, held)

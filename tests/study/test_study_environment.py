@@ -1,5 +1,6 @@
 """The commit beside a result, read from a checkout without git."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -25,6 +26,7 @@ def test_commit_that_is_checked_out_is_found(tmp_path, files):
     assert _revision(tmp_path) == {"revision": COMMIT[:12]}
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
 @pytest.mark.parametrize("detached", [True, False])
 def test_commit_of_a_work_tree_of_its_own_is_found(tmp_path, detached):
     repository = tmp_path / "first"

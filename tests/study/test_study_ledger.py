@@ -25,6 +25,7 @@ from dralign.study.database import Database
 RECORDS = made_up.records()
 
 RESULTS = Path(__file__).parents[2] / "results"
+FEW = {"reproduction_celeba_times.jsonl.gz": 14}  # trials of plans with less than 40
 
 
 @pytest.fixture
@@ -278,7 +279,8 @@ def test_records_that_are_only_in_the_log_of_an_older_ledger_are_read(path, tmp_
 def test_the_records_behind_the_published_figures_can_be_read(path):
     with gzip.open(path, "rt", encoding="utf-8") as file:
         records = [TrialRecord.from_dict(json.loads(line)) for line in file]
-    assert len({record.hash for record in records}) == len(records) >= 10
+    least = FEW.get(path.name, 40)
+    assert len({record.hash for record in records}) == len(records) >= least
     assert {record.status for record in records} == {"done"}
 
 
