@@ -6,12 +6,12 @@ from typing import Final
 from dralign.reproduce.celeba import faces
 from dralign.reproduce.entry import Reproduction, printed
 from dralign.reproduce.planned import PLANS, SAMPLE, WHOLE, plan
-from dralign.reproduce.results import DP, EO, Results, mean, seconds
+from dralign.reproduce.results import SECONDS_AN_HOUR, Results, mean, seconds
+from dralign.reproduce.times import GAPS
 from dralign.study import TrialSpec
 
 # Floating-point operations an image: AlexNet of 256 x 256 pixels over that of the sample.
 LARGER: Final = 21
-_HOUR: Final = 3600.0
 _Key = tuple[str, str]  # method and gap
 
 _NOTE: Final = (
@@ -28,16 +28,17 @@ def image_cost(results: Results) -> Reproduction:
     table = printed("table9")
     by_table = {
         (method, gap): value
-        for gap, key in ((DP, "dp"), (EO, "eo"))
-        for method, value in zip(table["methods"], table[key], strict=True)
+        for short, gap in GAPS
+        for method, value in zip(table["methods"], table[short], strict=True)
     }
+    by_table |= {("adversarial", gap): by_table["gap", gap] for _, gap in GAPS}
     step = _seconds_a_step(results)
     lines = []
     for name in PLANS:
         if not name.startswith(WHOLE) or name.startswith(SAMPLE):
             continue
         trials = plan(name).trials
-        theirs = [_value(by_table, spec, adversarial="gap") for spec in trials]
+        theirs = [_value(by_table, spec) for spec in trials]
         ours = [_value(step, spec) for spec in trials]
         steps = [spec.epochs * spec.iterations * LARGER for spec in trials]
         lines.append(
@@ -55,23 +56,21 @@ def image_cost(results: Results) -> Reproduction:
 def _seconds_a_step(results: Results) -> dict[_Key, float]:
     """The time of a training step on the sample, of every method that was timed there."""
     timed = faces(results, "times")
-    steps = {spec.epochs * spec.iterations for spec in plan(f"{SAMPLE}times").trials}
-    assert len(steps) == 1
+    trials = plan(f"{SAMPLE}times").trials
+    (steps,) = {spec.epochs * spec.iterations for spec in trials}
     found = {
         (method, gap): timed.values(seconds, method, gap=gap)
-        for gap in (DP, EO)
-        for method in {spec.method for spec in plan(f"{SAMPLE}times").trials}
+        for method, gap in {(spec.method, spec.gap) for spec in trials}
     }
-    return {key: mean(values) / max(steps) for key, values in found.items() if values}
+    return {key: mean(values) / steps for key, values in found.items() if values}
 
 
-def _value(known: Mapping[_Key, float], spec: TrialSpec, *, adversarial: str = "") -> float | None:
+def _value(known: Mapping[_Key, float], spec: TrialSpec) -> float | None:
     """What is known of a trial's method with AlexNet, of which alone there are times."""
-    method = adversarial if adversarial and spec.method == "adversarial" else spec.method
-    return known.get((method, spec.gap)) if spec.network == "alexnet" else None
+    return known.get((spec.method, spec.gap)) if spec.network == "alexnet" else None
 
 
 def _hours(values: list[float | None]) -> str:
     """Seconds as hours; a dash if one is not known."""
     known = [value for value in values if value is not None]
-    return f"{sum(known) / _HOUR:,.0f}" if len(known) == len(values) else "–"
+    return f"{sum(known) / SECONDS_AN_HOUR:,.0f}" if len(known) == len(values) else "–"

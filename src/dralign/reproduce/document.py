@@ -13,21 +13,27 @@ from dralign.reproduce.entry import Entry, markdown
 from dralign.reproduce.headlines import Headline, headlines, sentences
 from dralign.reproduce.nearness import nearness
 from dralign.reproduce.planned import PLANS, plan
-from dralign.reproduce.results import Results, plain
+from dralign.reproduce.results import SECONDS_AN_HOUR, Results, plain
 from dralign.reproduce.verdicts import Judged
 from dralign.reproduce.verdicts import __doc__ as RULES
 from dralign.study import TrialRecord
 
 HEAD = """# Reproduction of the paper
 
-Written by `dralign reproduce all --no-run --study {study} --write docs/reproduction.md`; nothing in
-it is edited by hand. The rules are of 2026-11-21, written before the trials of format 2 were looked
-at; they were changed after earlier trials had been, so this is no registered report.
+Written by
+
+    dralign reproduce all --no-run --study {study} --write docs/reproduction.md \\
+        --out docs/images/reproduction
+
+and nothing in it is edited by hand. The rules are of 2026-11-21, written before the trials of
+format 2 were looked at; they were changed after earlier trials had been, so this is no registered
+report.
 
 This page tells whether the paper's statements hold, in its own measures first. Its soft and hard
 gaps also fall where all scores are lowered ([measures](measures.md)); whether alignment lowers a
 gap that does not, beside a placebo, is another question, with
-[a page of its own](does-alignment-help.md).
+[a page of its own](does-alignment-help.md). What only leans one way has an interval that includes
+no difference, and a plan that is under way has fewer than its ten seeds.
 """
 
 HOW = """Numbers are means over seeds with 95 % t-intervals, on the test rows, at the epoch that
@@ -41,9 +47,6 @@ Alignment is per unit with the mean over the batch, as in the published code; th
 parameter, group sums" is what the paper prints. The paper's numbers are transcribed from its
 text; nothing is read off a figure.
 """
-
-
-SECONDS_AN_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -220,7 +223,7 @@ def _run(results: Results) -> str:
 
 
 def _cost(results: Results) -> str:
-    """The hours of the plans that were not run."""
+    """The hours of the plans on all of CelebA."""
     made = image_cost(results)
     return f"{markdown(made.header, made.lines)}\n\n{made.note}"
 

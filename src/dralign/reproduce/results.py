@@ -18,6 +18,7 @@ _Key = tuple[str, str, str]  # data, gap, method
 
 DP: Final = "demographic_parity"
 EO: Final = "equalized_odds"
+SECONDS_AN_HOUR: Final = 3600.0
 RECALIBRATED: Final = "recalibrated"  # a measure of this page, worked out from kept quantiles
 _CONVERGED: Final = 0.005  # of average precision below its best
 
