@@ -12,6 +12,7 @@ from dralign.data import DataSource
 from dralign.reproduce import ENTRIES, PLANS, Results, document, findings, plan, reduced, section
 from dralign.reproduce.claims import AS_PRINTED
 from dralign.reproduce.entry import paper
+from dralign.reproduce.headlines import Headline, sentences
 from dralign.reproduce.similarity import FORMS
 from dralign.reproduce.table1 import D_F
 from dralign.reproduce.verdicts import VERDICTS
@@ -133,7 +134,13 @@ def test_below_five_seeds_no_part_has_a_level():
 def test_the_page_answers_first_and_shows_each_quote_and_each_row_once():
     page = document(complete(), study="results")
     top, below = page.split("## The evidence", 1)
-    for start in ("What holds", "What does not", "What can't be said yet", "Trials done:"):
+    for start in (
+        "**What holds:**",
+        "**What does not:**",
+        "**What only leans one way:**",
+        "**What can't be said:**",
+        "Trials done:",
+    ):
         assert start in top
     assert top.count("\n| DRAlign ") >= 6
     assert "Rules of 2026-11-21" in below
@@ -163,6 +170,25 @@ def test_an_empty_study_makes_a_page_that_says_that_nothing_can_be_said():
     assert "**What does not:** none of the ten headline claims." in page
     assert "adult_dp 0 of 250" in page
     assert page.count("| not run |") == 10
+
+
+@pytest.mark.parametrize(
+    ("level", "start"),
+    [
+        ("borne out", "What holds"),
+        ("leans for", "What only leans one way"),
+        ("leans against", "What only leans one way"),
+        ("contradicted", "What does not"),
+        ("contradicts itself", "What does not"),
+        ("undecided", "What can't be said"),
+        ("too few seeds", "What can't be said"),
+        ("not run", "What can't be said"),
+    ],
+)
+def test_a_claim_that_only_leans_is_neither_what_holds_nor_what_does_not(level, start):
+    said = sentences([Headline("a claim", "less", "-10%", 10, level, "–")])
+    assert [line for line in said if "a claim" in line] == [f"**{start}:** a claim ({level})."]
+    assert sum("none of the ten headline claims" in line for line in said) == 3
 
 
 def test_every_headline_is_a_part_of_its_check():

@@ -33,7 +33,8 @@ This page tells whether the paper's statements hold, in its own measures first. 
 gaps also fall where all scores are lowered ([measures](measures.md)); whether alignment lowers a
 gap that does not, beside a placebo, is another question, with
 [a page of its own](does-alignment-help.md). What only leans one way has an interval that includes
-no difference, and a plan that is under way has fewer than its ten seeds.
+no difference, which is neither that the statement holds nor that it does not; a plan that is
+under way has fewer than its ten seeds.
 """
 
 HOW = """Numbers are means over seeds with 95 % t-intervals, on the test rows, at the epoch that

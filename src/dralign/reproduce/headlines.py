@@ -1,14 +1,19 @@
-"""What the page says first: ten claims, and three sentences that follow from their levels."""
+"""What the page says first: ten claims, and four sentences that follow from their levels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from dralign.reproduce.entry import paper
 from dralign.reproduce.verdicts import Judged, Part, Verdict
 
-FOR: Final = ("borne out", "leans for")
-AGAINST: Final = ("contradicted", "leans against", "contradicts itself")
+# The first words of a sentence by the levels of its claims; all other levels are of the last one.
+SENTENCES: Final[Mapping[str, tuple[Verdict, ...]]] = {
+    "What holds": ("borne out",),
+    "What does not": ("contradicted", "contradicts itself"),
+    "What only leans one way": ("leans for", "leans against"),
+}
+UNSAID: Final = "What can't be said"
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,14 @@ def _part(judged: Judged, label: str) -> Part | None:
 
 
 def sentences(shown: Sequence[Headline]) -> list[str]:
-    """What holds, what does not, and what can't be said yet, in a sentence each."""
-    undecided = [one for one in shown if one.level not in (*FOR, *AGAINST)]
+    """What holds, what does not, what only leans, and what can't be said, in a sentence each."""
+    said = {level for levels in SENTENCES.values() for level in levels}
     return [
-        _sentence("What holds", [one for one in shown if one.level in FOR]),
-        _sentence("What does not", [one for one in shown if one.level in AGAINST]),
-        _sentence("What can't be said yet", undecided),
+        *(
+            _sentence(start, [one for one in shown if one.level in levels])
+            for start, levels in SENTENCES.items()
+        ),
+        _sentence(UNSAID, [one for one in shown if one.level not in said]),
     ]
 
 
