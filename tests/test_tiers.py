@@ -33,7 +33,7 @@ NEEDS_MORE = {
     *("MethodComparison", "audit_predictions", "compare"),
     *("fetch_adult", "fetch_compas", "fetch_german"),
 }
-LINE = r".+ needs [\w ,-]+; pip install 'dralign\[app\]'"
+LINE = r".+ needs [\w ,-]+; install dralign\[app\] from where dralign came"
 
 
 def extras():
@@ -120,7 +120,7 @@ def test_the_command_says_in_one_line_what_to_install(missing, command, line):
     code = f"sys.argv[1:] = {command!r}\nrunpy.run_module('dralign', run_name='__main__')"
     done = run(code, missing=missing)
     assert done.returncode == 2
-    assert done.stderr == f"dralign: error: {line}; pip install 'dralign[app]'\n"
+    assert done.stderr == f"dralign: error: {line}; install dralign[app] from where dralign came\n"
     assert not done.stdout
 
 

@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 from dralign.errors import ModelError
+from dralign.tiers import installing
 
 # What ``torchvision/csrc/ops/nms.cpp`` and ``quantized/cpu/qnms_kernel.cpp`` declare.
 SCHEMAS = (
@@ -37,7 +38,7 @@ def vision_models() -> ModuleType:
         import torchvision.models as result
     except ModuleNotFoundError as error:
         raise ModelError(
-            "AlexNet and ResNet-18 need torchvision; pip install 'dralign[vision]'"
+            f"AlexNet and ResNet-18 need torchvision; {installing('vision')}"
         ) from error
     except (ImportError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -13,6 +13,11 @@ _MODULES: Final = {
 }
 
 
+def installing(extra: str) -> str:
+    """What to do where an extra is missing: no command, as the package is on no index."""
+    return f"install dralign[{extra}] from where dralign came"
+
+
 def require(part: str, *packages: str, extra: str = "app") -> None:
     """Checks that what a part needs is installed, without importing it.
 
@@ -26,9 +31,7 @@ def require(part: str, *packages: str, extra: str = "app") -> None:
     """
     missing = [name for name in packages if not _is_there(_MODULES.get(name, name))]
     if missing:
-        raise MissingPackageError(
-            f"{part} needs {_listed(missing)}; pip install 'dralign[{extra}]'"
-        )
+        raise MissingPackageError(f"{part} needs {_listed(missing)}; {installing(extra)}")
 
 
 def _is_there(module: str) -> bool:

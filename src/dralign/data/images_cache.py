@@ -20,6 +20,7 @@ from dralign.data.content import State, combined, file_digest, folder_digest
 from dralign.data.local import cache_home
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.files import open_regular, read_whole, write_folder
+from dralign.tiers import installing
 
 VERSION = 2  # of how files become bytes; part of the key
 PAPER_SIZE = 256
@@ -145,7 +146,7 @@ def picture(path: Path, content: bytes, size: int) -> np.ndarray:
     try:
         from PIL import Image
     except ModuleNotFoundError as error:
-        raise OptionError("images need pillow; pip install 'dralign[vision]'") from error
+        raise OptionError(f"images need pillow; {installing('vision')}") from error
     Image.init()
     try:
         with Image.open(io.BytesIO(content), formats=sorted(FORMATS & Image.OPEN.keys())) as image:

@@ -20,6 +20,7 @@ from dralign.rationale.inputs import one_tensor
 from dralign.rationale.losses import per_sample_loss
 from dralign.rationale.rows import Rows
 from dralign.rationale.stack import Arrays, Block, activate, arrays_of, linear_stack
+from dralign.tiers import installing
 
 # Numbers in one intermediate array: 2 MB of float64, about a core's second-level cache.
 CHUNK = 2**18
@@ -173,7 +174,7 @@ def _compiled(arrays: Arrays, target: Target, depth: int, n_rows: int) -> bool:
     if find_spec("numba") is None:
         warnings.warn(
             "numba is not installed: exact ablation takes about 50 times longer without "
-            "it; pip install 'dralign[app]'",
+            f"it; {installing('app')}",
             DralignWarning,
             stacklevel=4,
         )

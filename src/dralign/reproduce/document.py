@@ -26,8 +26,8 @@ Written by
         --out docs/images/reproduction
 
 and nothing in it is edited by hand. The rules are of 2026-11-21, written before the trials of
-format 2 were looked at; they were changed after earlier trials had been, so this is no registered
-report.
+format 2 (which have all measures; those before them had soft and hard gaps alone) were looked at;
+they were changed after earlier trials had been, so this is no registered report.
 
 This page tells whether the paper's statements hold, in its own measures first. Its soft and hard
 gaps also fall where all scores are lowered ([measures](measures.md)); whether alignment lowers a

@@ -29,6 +29,7 @@ from dralign.study.scheduler import (
     require_version,
     within,
 )
+from dralign.tiers import installing
 
 PATIENCE_SECONDS: Final = 60.0  # how long a cluster may be without a worker, or any answer
 LOOK_SECONDS: Final = 1.0
@@ -51,7 +52,7 @@ def open_cluster(jobs: int, address: str) -> Iterator[Pool]:
     try:
         import distributed
     except ImportError as error:
-        raise StudyError("Dask is not installed; pip install 'dralign[distributed]'") from error
+        raise StudyError(f"Dask is not installed; {installing('distributed')}") from error
     with ExitStack() as stack:
         client, own = connect(distributed, jobs, address, stack)
         pool = _Workers(client, address, own)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dralign.errors import OptionError
+from dralign.tiers import installing
 from dralign.training.history import EpochRecord
 
 
@@ -20,7 +21,7 @@ def tensorboard_log(folder: str | Path) -> Callable[[EpochRecord], None]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise OptionError(
-            "tensorboard: the package is not installed; pip install 'dralign[tensorboard]'"
+            f"tensorboard: the package is not installed; {installing('tensorboard')}"
         ) from error
     writer = SummaryWriter(str(folder))
 
