@@ -110,11 +110,12 @@ def records(trials=None, **changes) -> list[TrialRecord]:
 
 
 def point(
-    ap, gap, /, *, seed=0, similarity=None, seconds=1.0, given=None, **settings
+    ap, gap, /, *, seed=0, similarity=None, seconds=1.0, given=None, validation=None, **settings
 ) -> TrialRecord:
     """A one-epoch trial with the given test figures; validation figures are far from them.
 
-    ``gap`` is the base-rate gap, ``given`` holds others by measure.
+    ``gap`` is the base-rate gap, ``given`` holds others by measure, ``validation`` AP and base-rate
+    gap of the validation rows.
     """
     spec = TrialSpec(ADULT, settings.pop("method", "gap"), seed=seed, epochs=1, **settings)
     found = records([spec])[0]
@@ -125,4 +126,6 @@ def point(
     )
     if similarity is not None:
         epoch = replace(epoch, similarity=similarity)
+    if validation is not None:
+        epoch = replace(epoch, validation=figures(spec, *validation))
     return replace(found, history=(epoch,))

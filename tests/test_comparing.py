@@ -128,7 +128,7 @@ def test_under_a_gap_bound_the_table_has_the_weight_that_was_found():
 def test_verdict_and_html_are_there_and_what_comes_from_data_is_escaped(quick):
     frame = people().rename(columns={"sex": "<b>sex"})
     ours = dralign.compare(frame, **{**ROLES, "sensitive": "<b>sex"}, **SMALL, jobs=1)
-    assert ours.verdict.startswith("At an AP within 0.005 of erm's")
+    assert ours.verdict.startswith("By the validation rows, at an AP within 0.005 of erm's")
     page = ours._repr_html_()
     assert "<td>dralign" in page
     assert "&lt;b&gt;sex" in page

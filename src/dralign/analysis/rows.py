@@ -62,6 +62,7 @@ class Row:
         measure: the measure of the gap in which rows are judged.
         figures: every measure on the test rows by its name; of those that have a value for each gap
             the absolute one of the gap that the setting was trained for.
+        validation: the same on the validation rows, by which a setting may be chosen.
         similarity: of the rationales on the validation rows, per unit whatever was aligned, added
             up over layers; higher is more alike.
         layer_similarity: the same for each layer.
@@ -81,6 +82,7 @@ class Row:
     selection: Selection
     measure: str
     figures: Mapping[str, Interval]
+    validation: Mapping[str, Interval]
     similarity: Interval
     layer_similarity: tuple[tuple[str, Interval], ...]
     seconds: Interval
@@ -195,10 +197,8 @@ def _row(
         seeds=tuple(trial.spec.seed for trial in trials),
         selection=selection,
         measure=measure,
-        figures={
-            known.name: Interval.of(absolute(known, epoch.test, spec.gap) for epoch in chosen)
-            for known in all_measures()
-        },
+        figures=_measured([epoch.test for epoch in chosen], spec.gap),
+        validation=_measured([epoch.validation for epoch in chosen], spec.gap),
         similarity=over_seeds(lambda epoch: epoch.similarity_total("unit")),
         layer_similarity=tuple((layer, of_layer(layer)) for layer in like(chosen[0])),
         seconds=Interval.of(sum(epoch.seconds for epoch in trial.history) for trial in trials),
@@ -214,6 +214,14 @@ def _row(
             for kind in {one.kind for one in cautions(trial.history, selection, spec.gap)}
         ),
     )
+
+
+def _measured(figures: Sequence[Scores], gap: str) -> dict[str, Interval]:
+    """Every measure by its name, over the seeds of which these are the figures."""
+    return {
+        known.name: Interval.of(absolute(known, scores, gap) for scores in figures)
+        for known in all_measures()
+    }
 
 
 def absolute(measure: Measure, figures: Scores, gap: str) -> float:

@@ -62,7 +62,10 @@ class MethodComparison:
 
     @property
     def verdict(self) -> str:
-        """The smallest gap at nearly the precision of ``erm`` in a sentence; empty without it."""
+        """The smallest gap at nearly the precision of ``erm`` in a sentence; empty without it.
+
+        The setting is chosen by validation rows, and told with its figures on the test rows.
+        """
         return verdict(panels(self.rows)[0])
 
     @property

@@ -14,39 +14,51 @@ from dralign.study.network import told_groups
 
 
 def smallest_gap(panel: Panel) -> Row | None:
-    """The row of the smallest gap at nearly the precision of ``erm``; None without it or others."""
-    plain = [row for row in panel.rows if row.spec.method == PLAIN]
-    if not plain or len(panel.rows) == len(plain) or not _known(plain[0]):
+    """The setting that is recommended; None without ``erm`` or others.
+
+    It is chosen by validation rows, so that the figures of the test rows, which are told of it, are
+    not those of the luckiest of many: among the settings whose mean average precision there is at
+    most .005 below that of ``erm``, the one of the smallest mean gap.
+    """
+    plain = _plain(panel)
+    if plain is None or all(row.spec.method == PLAIN for row in panel.rows):
         return None
-    return min(_near(panel, plain[0]), key=lambda row: row.gap.mean)
+    return min(_near(panel, plain), key=lambda row: _seen(row)[1])
+
+
+def _plain(panel: Panel) -> Row | None:
+    """The row of ``erm``, if it has figures."""
+    plain = [row for row in panel.rows if row.spec.method == PLAIN]
+    return plain[0] if plain and _known(plain[0]) else None
 
 
 def _near(panel: Panel, erm: Row) -> list[Row]:
-    """The rows of nearly the precision of ``erm``, itself among them."""
-    least = erm.average_precision.mean - AP_LOSS
-    return [row for row in panel.rows if row.average_precision.mean >= least and _known(row)]
+    """The rows of nearly the precision of ``erm`` on the validation rows, itself among them."""
+    least = _seen(erm)[0] - AP_LOSS
+    return [row for row in panel.rows if _known(row) and _seen(row)[0] >= least]
 
 
 def verdict(panel: Panel) -> str:
-    """The smallest gap at nearly the precision of ``erm``; empty without ``erm`` or others.
+    """What is recommended, with its figures on the test rows; empty without ``erm`` or others.
 
     A setting is told apart from another where their 95 % intervals over seeds do not overlap; that
     is stricter than a test of the difference, and needs no pairing.
     """
-    best = smallest_gap(panel)
-    if best is None:
+    best, erm = smallest_gap(panel), _plain(panel)
+    if best is None or erm is None:
         return ""
-    erm = next(row for row in panel.rows if row.spec.method == PLAIN)
     words = gap_measure(panel.measure).words
-    start = f"At an AP within {AP_LOSS:g} of {PLAIN}'s {erm.average_precision.mean:.3f}"
+    start = f"By the validation rows, at an AP within {AP_LOSS:g} of {PLAIN}'s"
     if best is erm:
-        text = f"{start}, no setting has a smaller {words} than {PLAIN} itself ({_figure(erm)})"
-        return f"{text}{_next(panel, erm)}."
+        text = f"{start}, no setting has a smaller {words} than {PLAIN} itself"
+        return f"{text} (test rows: {_figure(erm)}){_next(panel, erm)}."
     others = [row for row in _near(panel, erm) if row is not best]
     open_against = [row_name(row, panel) for row in others if _overlap(row, best)]
     text = (
-        f"{start}, the smallest {words} has {row_name(best, panel)}: {_figure(best)} against "
-        f"{_figure(erm)} of {PLAIN}, {best.n} seed{'s' if best.n > 1 else ''}"
+        f"{start}, the smallest {words} has {row_name(best, panel)}; on the test rows "
+        f"{_figure(best)} against {_figure(erm)} of {PLAIN}, at an AP of "
+        f"{best.average_precision.mean:.3f} against {erm.average_precision.mean:.3f}, "
+        f"{best.n} seed{'s' if best.n > 1 else ''}"
     )
     if best.n < 2:
         return f"{text}; one seed can't tell it from the others."
@@ -57,12 +69,12 @@ def verdict(panel: Panel) -> str:
 
 def _next(panel: Panel, erm: Row) -> str:
     """What a smaller gap than that of erm costs at least, if there is any."""
-    smaller = [row for row in panel.rows if _known(row) and row.gap.mean < erm.gap.mean]
+    smaller = [row for row in panel.rows if _known(row) and _seen(row)[1] < _seen(erm)[1]]
     if not smaller:
         return ""
-    nearest = max(smaller, key=lambda row: row.average_precision.mean)
-    lost = erm.average_precision.mean - nearest.average_precision.mean
-    return f"; the next is {row_name(nearest, panel)}: {_figure(nearest)} at an AP {lost:.3f} lower"
+    nearest = max(smaller, key=lambda row: _seen(row)[0])
+    ap = f"{nearest.average_precision.mean:.3f} against {erm.average_precision.mean:.3f}"
+    return f"; the next is {row_name(nearest, panel)}: {_figure(nearest)} at an AP of {ap}"
 
 
 def row_name(row: Row, panel: Panel) -> str:
@@ -76,9 +88,15 @@ def _figure(row: Row) -> str:
     return f"{row.gap.mean:.3f}{width}"
 
 
+def _seen(row: Row) -> tuple[float, float]:
+    """Average precision and gap on the validation rows."""
+    return row.validation["average_precision"].mean, row.validation[row.measure].mean
+
+
 def _known(row: Row) -> bool:
-    """Whether the row has a precision and a gap."""
-    return not (math.isnan(row.average_precision.mean) or math.isnan(row.gap.mean))
+    """Whether the row has a precision and a gap, on the validation and on the test rows."""
+    figures = (*_seen(row), row.average_precision.mean, row.gap.mean)
+    return not any(map(math.isnan, figures))
 
 
 def _overlap(row: Row, best: Row) -> bool:
