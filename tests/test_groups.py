@@ -1,6 +1,7 @@
 """Group coding: columns of any type to codes, and the checks on codes."""
 
 import datetime as dt
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -10,8 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dralign.errors import DataError, GroupError, GroupTypeError
-from dralign.groups import check_group, encode_groups, require_groups
+from dralign import metrics
+from dralign.errors import DataError, DralignWarning, GroupError, GroupTypeError
+from dralign.groups import GroupCodes, check_group, encode_groups, named_codes, require_groups
 
 NAT, NAN, NA = pd.NaT, float("nan"), pd.NA
 
@@ -125,6 +127,11 @@ BAD = {
         DataError,
         "expected .n,. or .n, c. values",
     ),
+    "indexes that differ": (
+        {"a": pd.Series(["x", "y"]), "b": pd.Series(["x", "y"], index=[1, 0])},
+        DataError,
+        "different indexes.*pass a DataFrame, or reset_index",
+    ),
     "a column of rows": ({"a": [[1, 2], [3, 4]]}, DataError, "expected .n,. or .n, c. values"),
     "unequal columns": ({"a": [1, 2], "b": [1]}, DataError, "expected .n,. or .n, c. values"),
     "lists": (pd.Series([["a"], ["b"]]), DataError, "values can't name groups"),
@@ -203,6 +210,72 @@ def test_absent_groups_and_cells_are_refused(names, label, message):
 def test_groups_with_all_that_is_needed_pass():
     require_groups(GROUP, ("a", "b"), where="training")
     require_groups(GROUP, ("a", "b"), where="training", label=torch.tensor([0, 1, 1, 0, 1]))
+
+
+CODED = GroupCodes(torch.tensor([1, -1, 2, 0]), ("9", "10", "no row"))
+
+
+def test_groups_that_are_coded_stay_as_they_are():
+    """Their order is not that of text, and a name without rows is kept."""
+    same = encode_groups(CODED)
+    assert same.codes.tolist() == [1, -1, 2, 0]
+    assert same.names == CODED.names
+    other = encode_groups(CODED, names=["no row", "10", "9"])
+    assert other.codes.tolist() == [1, -1, 0, 2]
+    crossed = encode_groups({"a": CODED, "b": ["x", "x", None, "y"]})
+    assert crossed.names == ("10 & x", "9 & y")
+    assert crossed.codes.tolist() == [0, -1, -1, 1]
+    for codes, message in (([3, 0], "codes from -1 to 2, got 0 to 3"), ([-1], "every row has a")):
+        with pytest.raises(GroupError, match=message):
+            encode_groups(GroupCodes(torch.tensor(codes), CODED.names))
+
+
+def test_a_tensor_with_minus_one_is_values_and_says_so():
+    codes = torch.tensor([0, -1, 1])
+    with pytest.warns(DralignWarning, match="value -1 is taken as a group .* encode_groups return"):
+        assert encode_groups(codes).names == ("-1", "0", "1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encode_groups(codes.numpy())  # numbers of a table, as any
+        encode_groups(codes.abs())
+
+
+def test_measures_leave_out_the_rows_that_are_coded_as_missing():
+    values = ["f", None, "m", "m", None, "f"]
+    y, decided = [0, 1, 1, 0, 1, 1], [1, 1, 0, 1, 0, 1]
+    gap = metrics.demographic_parity_difference(
+        y, decided, sensitive_features=encode_groups(values)
+    )
+    assert gap == 1 - 1 / 2  # f: 2 of 2, m: 1 of 2
+
+
+@pytest.mark.parametrize("kind", [torch.tensor, np.array, lambda x: np.array(x, dtype=np.int8)])
+def test_codes_are_taken_as_they_are(kind):
+    found = named_codes(kind([2, -1, 0]))
+    assert found.codes.dtype == torch.int64
+    assert found.codes.tolist() == [2, -1, 0]
+    assert found.names == ("0", "1", "2")
+    assert named_codes(kind([2, -1, 0]), ["a", "b", "c"]).names == ("a", "b", "c")
+    assert named_codes(CODED).names == CODED.names
+
+
+@pytest.mark.parametrize(
+    ("group", "kind", "message"),
+    [
+        (torch.tensor([0, -2, 1]), GroupError, "expected codes from -1 up, got -2"),
+        (np.array([0, 1, -9]), GroupError, "expected codes from -1 up, got -9"),
+        (torch.zeros(3, 1).long(), DataError, r"one code per row, got shape \(3, 1\)"),
+        (np.array([True, False]), GroupTypeError, "got bool; pass values .* as sensitive_features"),
+        (np.array([0.0, 1.0]), GroupTypeError, "got float64; pass values"),
+        (torch.zeros(3).int(), GroupTypeError, r"got torch\.int32; pass values"),
+        (["a", "b"], GroupTypeError, "got list; pass values"),
+        (pd.Series(["a", "b"]), GroupTypeError, "pass values of any type as sensitive_features"),
+        (pd.Series([0, 1]), GroupTypeError, "pass values of any type as sensitive_features"),
+    ],
+)
+def test_what_is_no_code_is_refused(group, kind, message):
+    with pytest.raises(kind, match=message):
+        named_codes(group)
 
 
 def test_repeated_names_of_an_earlier_coding_are_refused():

@@ -1,5 +1,6 @@
 """Groups: from columns of any type to int64 codes 0..G-1, with -1 where a value is missing."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dralign.errors import DataError, GroupError, GroupTypeError
+from dralign.errors import DataError, DralignWarning, GroupError, GroupTypeError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 MISSING = -1
 CROSS = " & "
 _MISSHAPEN = "sensitive features: expected (n,) or (n, c) values"
+_NO_VALUE = "sensitive features: every row has a missing value"
 
 
 class GroupCodes(NamedTuple):
-    """Coded groups.
+    """Coded groups, which are taken wherever sensitive features or codes are.
 
     Attributes:
         codes: (n,) int64 tensor; code ``g`` stands for ``names[g]``, -1 for a missing value.
@@ -37,19 +39,27 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
     groups. A row with a missing value (None, NaN, NaT, ``pandas.NA``) in any column gets -1. pandas
     is needed only for what is its own.
 
+    Numbers are values like any other, also -1 and those that are codes elsewhere; an int64 tensor
+    with -1 gives a warning, as it may well hold codes. Rows are known by their position: the index
+    of pandas has no part in it.
+
     Args:
         sensitive_features: (n,) or (n, c) array, tensor, list, Series or DataFrame, or a dict of
-            columns.
+            columns. Groups that are coded already stay as they are.
         names: the group names of an earlier coding; the codes then follow their order.
 
     Returns:
         The codes and the group names.
 
     Raises:
-        DataError: if these are not columns of values that can name a group.
+        DataError: if these are not columns of values that can name a group, or the indexes of
+            several columns differ.
         GroupError: if there is no value at all, if two different values have the same name, or if a
             value is not among ``names``.
     """
+    if isinstance(sensitive_features, GroupCodes) and names is None:
+        return _as_coded(sensitive_features)
+    _warn_of_codes(sensitive_features)
     columns = _columns(sensitive_features)
     if not columns or not len(columns[0]):
         raise GroupError("sensitive features: expected at least one column and one row, got none")
@@ -57,7 +67,7 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
     rows = np.stack(ranks, axis=1)  # (n, c)
     known = (rows != MISSING).all(axis=1)
     if not known.any():
-        raise GroupError("sensitive features: every row has a missing value")
+        raise GroupError(_NO_VALUE)
     combinations, inverse = np.unique(rows[known], axis=0, return_inverse=True)
     result = [
         CROSS.join(label[rank] for label, rank in zip(labels, row, strict=True))
@@ -81,31 +91,38 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
 
 
 def named_codes(group: object, names: Sequence[str] | None = None) -> GroupCodes:
-    """Codes as they are, in a tensor or numpy array, or those of columns of any type.
+    """Codes as they are given, checked, with a name for each.
 
     Args:
-        group: (n,) int64 codes, -1 where missing; or what ``encode_groups`` takes.
-        names: of the codes, which are their own names if not given; of columns, as there.
+        group: (n,) codes from -1 up, -1 where missing, as an int64 tensor or an array of integers;
+            or groups that are coded already.
+        names: of the codes, which are their own names if not given.
 
     Raises:
-        GroupTypeError: if a tensor or array of numbers is not int64.
-        GroupError: if there is not a name for each code.
-        DataError: if an array is not a vector.
+        GroupTypeError: if it is something else; values of other types are sensitive features.
+        GroupError: if a code is below -1, or there is not a name for each.
+        DataError: if the codes are not a vector.
     """
-    if isinstance(group, np.ndarray) and group.dtype.kind in "biuf":
-        group = torch.from_numpy(np.ascontiguousarray(group))
-    if not isinstance(group, Tensor):
-        return encode_groups(group, names=names)
-    if group.dtype != torch.int64:
+    if isinstance(group, GroupCodes):
+        group, names = group.codes, names or group.names
+    elif isinstance(group, np.ndarray) and group.dtype.kind in "iu":
+        group = torch.from_numpy(group.astype(np.int64))
+    kind = getattr(group, "dtype", type(group).__name__)
+    if not isinstance(group, Tensor) or kind != torch.int64:
         raise GroupTypeError(
-            f"group: expected an int64 tensor of codes, got {group.dtype}; use encode_groups"
+            f"group: expected an int64 tensor of codes, or an array of integers, got {kind}; pass "
+            "values of any type as sensitive_features"
         )
     if group.ndim != 1:
         raise DataError(f"group: expected one code per row, got shape {(*group.shape,)}")
-    n_groups = int(group.max()) + 1 if len(group) else 0
-    names = tuple(names or map(str, range(n_groups)))
-    if len(names) != n_groups:
-        raise GroupError(f"group_names: expected {n_groups} names, one per code, got {len(names)}")
+    low, high = (int(x) for x in group.aminmax()) if len(group) else (MISSING, MISSING)
+    if low < MISSING:
+        raise GroupError(
+            f"group: expected codes from -1 up, got {low}; pass values as sensitive_features"
+        )
+    names = tuple(names or map(str, range(high + 1)))
+    if len(names) != high + 1:
+        raise GroupError(f"group_names: expected {high + 1} names, one per code, got {len(names)}")
     return GroupCodes(group.detach(), names)
 
 
@@ -168,16 +185,48 @@ def written(value: object) -> str:
     return str(value)
 
 
+def _as_coded(groups: GroupCodes) -> GroupCodes:
+    """Groups that are coded already, on the CPU.
+
+    Raises:
+        GroupError: if a code has no name, or every row is in no group.
+    """
+    check_group(groups.codes, n_rows=len(groups.codes), n_groups=len(groups.names))
+    if not bool((groups.codes >= 0).any()):
+        raise GroupError(_NO_VALUE)
+    return GroupCodes(groups.codes.detach().cpu(), tuple(groups.names))
+
+
+def _warn_of_codes(features: object) -> None:
+    """Says that -1 is a value, where it may be meant as the code of rows in no group."""
+    if not isinstance(features, Tensor) or features.dtype != torch.int64:
+        return
+    if bool((features == MISSING).any()):
+        warnings.warn(
+            "sensitive_features: the value -1 is taken as a group of its own; if these are codes, "
+            "pass all that encode_groups returned, codes and names",
+            DralignWarning,
+            stacklevel=3,
+        )
+
+
 def _columns(features: Any) -> list[np.ndarray]:  # noqa: ANN401
     """The sensitive columns, each (n,); pandas is needed for its own types alone.
 
     Raises:
         DataError: if they are not a vector or a table.
     """
-    if isinstance(features, dict) and any(hasattr(c, "iloc") for c in features.values()):
-        features = _aligned(features)
     if isinstance(features, dict):
-        columns = [_array(column) for column in features.values()]
+        indexes = [column.index for column in features.values() if hasattr(column, "iloc")]
+        if any(not index.equals(indexes[0]) for index in indexes):
+            raise DataError(
+                "sensitive features: the columns have different indexes, so that it is unclear "
+                "which rows belong together; pass a DataFrame, or reset_index(drop=True) of each"
+            )
+        columns = [
+            _of_series(column) if hasattr(column, "iloc") else _array(column)
+            for column in features.values()
+        ]
         if len({column.shape for column in columns}) > 1 or any(c.ndim != 1 for c in columns):
             raise DataError(f"{_MISSHAPEN} (columns of {columns[0].shape}, {columns[-1].shape})")
         return columns
@@ -188,20 +237,6 @@ def _columns(features: Any) -> list[np.ndarray]:  # noqa: ANN401
     if array.ndim not in {1, 2}:
         raise DataError(f"{_MISSHAPEN} (shape {array.shape})")
     return [array] if array.ndim == 1 else list(array.T)
-
-
-def _aligned(columns: dict[Any, Any]) -> "pd.DataFrame":
-    """A dict with columns of pandas as a table, in which rows of the same label are one.
-
-    Raises:
-        DataError: if they differ in length.
-    """
-    import pandas as pd
-
-    try:
-        return pd.DataFrame(columns)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{_MISSHAPEN} ({error})") from error
 
 
 def _of_series(column: "pd.Series[Any]") -> np.ndarray:
@@ -218,6 +253,9 @@ def _array(values: Any) -> np.ndarray:  # noqa: ANN401
     Raises:
         DataError: if they are not several values.
     """
+    if isinstance(values, GroupCodes):
+        coded = _as_coded(values)
+        return np.array([*coded.names, None], dtype=object)[coded.codes.numpy()]
     if isinstance(values, Tensor):
         tensor = values.detach().cpu()  # numpy has no bfloat16
         return np.asarray(tensor.double() if tensor.is_floating_point() else tensor)

@@ -358,7 +358,7 @@ def test_groups_may_be_columns_of_any_type_and_arrays_will_do(result):
     model, x, y, group, found = result
     names = np.where(group.numpy() == 1, "west", "east")
     for columns in (names, pd.Series(names), names.tolist()):
-        other = audit(model, x.numpy(), label=y.numpy(), group=columns, **QUICK)
+        other = audit(model, x.numpy(), label=y.numpy(), sensitive_features=columns, **QUICK)
         assert dict(other.groups) == {"east": 80, "west": 80}
         assert other.similarity["unit"].total == found.similarity["unit"].total
 
@@ -500,16 +500,18 @@ BAD = {
     "no layer": (lambda: spoilt(model=nn.BatchNorm1d(4)), ModelError, "no Linear or Conv layer"),
     "NaN": (lambda: spoilt(x=torch.full((40, 4), torch.nan)), DataError, "mean loss .* nan"),
     "one row": (
-        lambda: spoilt(group=["a"] + ["b"] * 39, min_group_size=0),
+        lambda: spoilt(group=None, sensitive_features=["a"] + ["b"] * 39, min_group_size=0),
         GroupError, "group 'a': .*2 rows, got 1"),
     "group size": (lambda: spoilt(min_group_size=-1), OptionError, "min_group_size: .* 0, got -1"),
     "one group": (lambda: spoilt(group=torch.zeros(40).long()), GroupError, "two are needed"),
     "width": (lambda: spoilt(x=torch.ones(40, 5)), DataError, "x has 5 columns.* takes 4"),
     "length": (lambda: spoilt(label=torch.ones(3)), DataError, r"label: expected shape \(40,\)"),
     "float codes": (lambda: spoilt(group=torch.ones(40)), GroupTypeError, "torch.float32"),
-    "int32 array": (
-        lambda: spoilt(group=np.ones(40, dtype=np.int32)), GroupTypeError, "torch.int32"),
+    "text codes": (lambda: spoilt(group=["a"] * 40), GroupTypeError, "as sensitive_features"),
     "names": (lambda: spoilt(group_names=["a"]), GroupError, "expected 2 names"),
+    "names of values": (
+        lambda: spoilt(group=None, sensitive_features=["a", "b"] * 20, group_names=["a", "b"]),
+        GroupError, "they name the codes of group"),
     "label": (lambda: spoilt(label=torch.full((40,), 2)), DataError, "expected 0 to 1"),
     "splits": (lambda: spoilt(n_splits=3), OptionError, "n_splits: expected at least 20"),
     "half a draw": (

@@ -92,6 +92,28 @@ def test_names_from_data_are_escaped_on_the_page(tmp_path):
     assert "<script>alert(1)" not in page.read_text()
 
 
+NUMBERS = np.random.default_rng(5).integers(-1, 2, 600)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [NUMBERS, NUMBERS - 8, 1000 * NUMBERS, NUMBERS / 2, NUMBERS.astype(np.int32), NUMBERS > 0],
+    ids=["from -1", "from -9", "thousands", "floats", "int32", "bools"],
+)
+def test_numbers_that_make_groups_are_values_of_any_type(values):
+    """Nobody is left out, and no group is made up."""
+    audit = dralign.audit_predictions(Y, SCORE, values, **FEW)
+    sizes = {str(x).removesuffix(".0"): (values == x).sum() for x in np.unique(values)}
+    assert audit.groups == sizes
+
+
+def test_coded_groups_are_what_they_were_made_from():
+    values = np.where(np.arange(600) % 7 == 0, None, GROUP)
+    coded = dralign.audit_predictions(Y, SCORE, dralign.encode_groups(values), **FEW)
+    assert coded.outcomes == dralign.audit_predictions(Y, SCORE, values, **FEW).outcomes
+    assert coded.notes[0] == "86 rows of no group take no part"
+
+
 def test_small_groups_are_named_and_their_figures_withheld():
     group = GROUP.astype(object).copy()
     group[:6] = "few"

@@ -32,7 +32,7 @@ PLENTY = {("a", 0): 20, ("a", 1): 20, ("b", 0): 15, ("b", 1): 25}
 
 def assess(counts, **options):
     x, label, group = people(counts)
-    return audit(network(), x, label=label, group=group, **QUICK, **options)
+    return audit(network(), x, label=label, sensitive_features=group, **QUICK, **options)
 
 
 def plain_rate(counts, name: str, value: int) -> float:
@@ -99,7 +99,7 @@ def test_nearly_one_decision_for_all_is_said():
     model = network()
     with torch.no_grad():
         model[-1].bias.fill_(50.0)
-    found = audit(model, x, label=label, group=group, **QUICK)
+    found = audit(model, x, label=label, sensitive_features=group, **QUICK)
     line = "100 % of the rows get decision 1: hard gaps say nothing"
     assert line in found.notes
     assert not any("hard gaps" in note for note in assess(PLENTY).notes)

@@ -244,6 +244,16 @@ def test_row_without_a_sensitive_value_is_in_no_group():
 
 
 @pytest.mark.filterwarnings("ignore:group 'cyd' has no training rows")
+def test_coded_groups_train_the_network_of_their_values():
+    values = np.where(np.arange(120) % 7 == 0, None, A)
+    with pytest.warns(DralignWarning, match="18 of 120 rows have no sensitive value"):
+        plain = tiny().fit(X, Y, sensitive_features=values)
+    with pytest.warns(DralignWarning, match="18 of 120 rows have no sensitive value"):
+        coded = tiny().fit(X, Y, sensitive_features=dralign.encode_groups(values))
+    assert coded.group_names_ == ("ada", "bob")
+    np.testing.assert_array_equal(coded.predict_proba(X), plain.predict_proba(X))
+
+
 def test_group_that_is_absent_from_validation_is_announced_and_left_out():
     a = A.copy()
     a[:2] = "cyd"  # two rows are too few to keep one back

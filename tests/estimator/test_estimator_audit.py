@@ -112,4 +112,6 @@ def test_what_can_not_be_looked_into_is_one_line(people, fitted):
     with pytest.raises(GroupError, match="give either group or sensitive_features"):
         dralign.parity_scores(fitted, x, y, group=region, sensitive_features=region)
     with pytest.raises(DataError, match=r"^x: expected an array of numbers, got object"):
-        dralign.parity_scores(fitted.module_, x, (y == "yes").astype(int), group=region)
+        dralign.parity_scores(
+            fitted.module_, x, (y == "yes").astype(int), sensitive_features=region
+        )

@@ -19,7 +19,6 @@ from dralign.auditing.removal import Network, independence, what_if
 from dralign.auditing.small import large_enough
 from dralign.auditing.summary import details, findings
 from dralign.errors import OptionError
-from dralign.groups import named_codes
 from dralign.metrics.arrays import THRESHOLD, weights_of
 from dralign.rationale import LayerChoice, coverage_of, original, select_layers
 from dralign.rationale.coverage import warn_of_low_coverage
@@ -87,11 +86,12 @@ def audit(
             keyword. X of an estimator.
         label: (n,) labels 0/1, or 0..C-1; y of an estimator. With more than two classes the group
             figures and the network without its top units are left out.
-        group: (n,) int64 codes 0..G-1, -1 where missing, as a tensor or numpy array; or columns of
-            any type that ``encode_groups`` takes (text, Series, DataFrame, dict, list). Rows of no
-            group take no part. At least 2 rows a group.
-        sensitive_features: the same, under the name that scikit-learn users know; one of the two.
-        group_names: the name of code 0, 1, ...; for columns the order in which they are numbered.
+        group: (n,) codes 0..G-1, an int64 tensor or an array of integers; rows coded -1 take no
+            part. At least 2 rows a group.
+        sensitive_features: in its place (n,) or (n, c) values of any type, as ``encode_groups``
+            takes them (text, numbers, Series, DataFrame, dict, list): numbers are values too, not
+            codes. Rows with a missing value take no part.
+        group_names: the name of code 0, 1, ...; None takes the codes. For ``group`` alone.
         sample_weight: (n,) what each row counts in figures and mean losses, from 0 up; None weighs
             none. Exact influences are then those of the plain engine.
         layers: ``"all"``, the last ``k``, or names of layers.
@@ -118,9 +118,9 @@ def audit(
 
     Raises:
         OptionError: if an option is out of range.
-        GroupTypeError: if a tensor or array of numbers for ``group`` is not int64.
-        GroupError: if a group that is shown has fewer than 2 rows, there is only one, or they are
-            given under both names or none.
+        GroupTypeError: if ``group`` is neither an int64 tensor nor an array of integers.
+        GroupError: if a code is below -1, a group that is shown has fewer than 2 rows, there is
+            only one, both codes and values are given, or none, or names beside values.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
         ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
@@ -139,7 +139,7 @@ def audit(
     chosen = select_layers(inner, layers)
     covered = coverage_of(inner, chosen)
     warn_of_low_coverage(covered, layers, stacklevel=2)
-    codes, names = named_codes(given_groups(group, sensitive_features), group_names)
+    codes, names = given_groups(group, sensitive_features, group_names)
     weight = weights_of(sample_weight, len(codes))
     if weight is not None:
         codes = torch.where(torch.from_numpy(weight).to(codes.device) > 0, codes, -1)

@@ -19,7 +19,7 @@ from dralign.data.grouping import table_groups, warn_of_lacking
 from dralign.data.labels import binary_label, is_favourable, label_values
 from dralign.data.rules import Rules
 from dralign.errors import DralignWarning, GroupError, OptionError
-from dralign.groups import GroupCodes, named_codes
+from dralign.groups import encode_groups
 from dralign.metrics.arrays import THRESHOLD, Floats, labels_and_probabilities
 from dralign.metrics.decisions import check_threshold, decisions, same_decision
 from dralign.study.environment import environment
@@ -45,8 +45,9 @@ def audit_predictions(
     Args:
         y_true: (n,) labels 0 or 1.
         y_score: (n,) probabilities of label 1, or decisions 0 and 1.
-        sensitive_features: what makes the groups: columns of any type that ``encode_groups`` takes,
-            or an int64 tensor or array of codes. Rows with a missing value take no part.
+        sensitive_features: what makes the groups: (n,) or (n, c) values of any type, as
+            ``encode_groups`` takes them: numbers are values too, not codes. Rows with a missing
+            value take no part.
         threshold: the probability from which on a decision is positive.
         n_bootstrap: draws for the intervals, at least 20.
         seed: of the draws.
@@ -65,7 +66,7 @@ def audit_predictions(
     options = {"n_bootstrap": n_bootstrap, "seed": seed, "min_group_size": min_group_size}
     check_options(**options)
     y, prob = labels_and_probabilities(y_true, y_score, name="y_score")
-    codes, names = named_codes(sensitive_features)
+    codes, names = encode_groups(sensitive_features)
     if len(codes) != len(y):
         raise GroupError(f"sensitive_features: expected {len(y)} rows, got {len(codes)}")
     if len(names) < 2:
@@ -140,18 +141,12 @@ def audit_score_table(
     frame = missing.apply(read_table(str(table), **how))
     require_columns(frame, [score, label, *sensitive], where=str(table))
     y, shown = binary_label(frame[label], positive)
-    groups: GroupCodes = table_groups(frame, sensitive)
+    groups = table_groups(frame, sensitive)
     warn_of_lacking(frame, sensitive)
     good = is_favourable(favourable, label, label_values(frame[label]), shown)
     meaning = Meaning(positive=shown or "1", favourable=good)
     y, prob = labels_and_probabilities(y, frame[score].to_numpy(), name=f"column {score!r}")
-    return audit_predictions(y, prob, _named(groups), meaning=meaning, **options)
-
-
-def _named(groups: GroupCodes) -> np.ndarray:
-    """(n,) the name of each row's group; None where there is none."""
-    names: np.ndarray = np.array([*groups.names, None], dtype=object)
-    return np.asarray(names[groups.codes.numpy()])
+    return audit_predictions(y, prob, groups, meaning=meaning, **options)
 
 
 def _notes(prob: Floats, threshold: float) -> list[str]:

@@ -14,7 +14,7 @@ The arguments are the same for all of them:
 - ``y_true``: (n,) labels 0 or 1.
 - ``y_pred``: (n,) decisions 0 or 1, or probabilities in [0, 1]; a decision is ``y_pred >= 0.5``
   (the hard form). The functions named ``soft_*`` use the probabilities themselves.
-- ``sensitive_features``: (n,) or (n, c) values of any type (see
+- ``sensitive_features``: (n,) or (n, c) values of any type, or groups that are coded already (see
   :func:`dralign.groups.encode_groups`); rows with a missing value are left out.
 - ``sample_weight``: (n,) numbers from 0 up, what each row counts; whole numbers give what as many
   equal rows would. If not given, or all the same, rows are not weighted.

@@ -1,11 +1,13 @@
 """What is looked into: a network, or a fitted estimator that holds one."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
 from dralign.errors import DataError, GroupError, ModelError
+from dralign.groups import GroupCodes, encode_groups, named_codes
 
 
 class Opened(NamedTuple):
@@ -67,15 +69,30 @@ def opened(model: object, x: object, label: object) -> Opened:
     return Opened(network, inputs, _codes(label, classes), positive, names, threshold)
 
 
-def given_groups(group: object, sensitive_features: object) -> object:
-    """The groups, which are given under one of two names.
+def given_groups(
+    group: object, sensitive_features: object, names: Sequence[str] | None = None
+) -> GroupCodes:
+    """The groups, which are given as codes or as values.
+
+    Args:
+        group: codes, as ``named_codes`` takes them.
+        sensitive_features: values of any type, as ``encode_groups`` takes them.
+        names: of the codes.
 
     Raises:
-        GroupError: if they are given under both, or under none.
+        GroupTypeError: if ``group`` holds no codes.
+        GroupError: if both are given, or none, or names beside values.
     """
     if (group is None) == (sensitive_features is None):
         raise GroupError("groups: give either group or sensitive_features")
-    return sensitive_features if group is None else group
+    if group is not None:
+        return named_codes(group, names)
+    if names is not None:
+        raise GroupError(
+            "group_names: they name the codes of group; values of sensitive_features are their "
+            "own names, leave group_names out"
+        )
+    return encode_groups(sensitive_features)
 
 
 def _codes(label: object, classes: np.ndarray) -> np.ndarray:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from dralign.errors import ModelError, OptionError, unknown
-from dralign.groups import named_codes
 from dralign.metrics.arrays import weights_of
 from dralign.rationale.ablation import Report, plain_ablation
 from dralign.rationale.coverage import coverage_of, warn_of_low_coverage
@@ -110,9 +109,10 @@ def parity_scores(
         x: (n, ...) inputs; floating inputs are brought to the network's dtype and device. A tuple
             of tensors is given to the network by position, a dict by keyword. X of an estimator.
         label: (n,) labels 0/1, or 0..C-1; y of an estimator. Whatever ``loss`` takes, a row each.
-        group: (n,) int64 codes 0..G-1 as a tensor or numpy array, where rows coded -1 take no part;
-            or columns of any type that ``encode_groups`` takes. At least 2 rows a group.
-        sensitive_features: the same, under the name that scikit-learn users know; one of the two.
+        group: (n,) codes 0..G-1, an int64 tensor or an array of integers; rows coded -1 take no
+            part. At least 2 rows a group.
+        sensitive_features: in its place (n,) or (n, c) values of any type, as ``encode_groups``
+            takes them: numbers are values too, not codes. Rows with a missing value take no part.
         sample_weight: (n,) what each row counts in its group's mean loss, from 0 up; a row of
             weight 0 is left out. None, or the same for all, weighs none. Ablation is then
             ``"plain"``.
@@ -133,9 +133,9 @@ def parity_scores(
 
     Raises:
         OptionError: if an option is unknown or out of range, or ``loss`` gives no value per row.
-        GroupTypeError: if ``group`` is not int64.
-        GroupError: if a group has fewer than 2 rows, there is only one, or they are given under
-            both names or none.
+        GroupTypeError: if ``group`` is neither an int64 tensor nor an array of integers.
+        GroupError: if a code is below -1, a group has fewer than 2 rows, there is only one, or both
+            codes and values are given, or none.
         DataError: if labels or lengths are wrong, the network can't run on ``x``, or a loss is not
             finite.
         ModelError: if an estimator holds no network, no weight takes part, a layer is unknown, the
@@ -148,7 +148,7 @@ def parity_scores(
     network = original(given.model)
     chosen = select_layers(network, layers)
     covered = coverage_of(network, chosen)
-    codes, names = named_codes(given_groups(group, sensitive_features))
+    codes, names = given_groups(group, sensitive_features)
     warn_of_low_coverage(covered, layers, stacklevel=2)
     joint = granularity == "unit" and unit_form == "joint"
     named = dict(network.named_parameters(remove_duplicate=False))
