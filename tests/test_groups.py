@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 from hypothesis import given
@@ -44,6 +45,7 @@ COLUMNS = {
         ("a", "b"),
     ),
     "arrow": (pd.Series([2, None, 1], dtype="int64[pyarrow]"), [1, -1, 0], ("1", "2")),
+    "array of pyarrow": (pa.chunked_array([["b", None], ["a"]]), [1, -1, 0], ("a", "b")),
     "extension array": (pd.array(["b", None, "a"], dtype="string"), [1, -1, 0], ("a", "b")),
     "dates": (
         pd.to_datetime(pd.Series(["2021-01-01", None, "2020-01-01"])),

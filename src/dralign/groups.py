@@ -104,7 +104,7 @@ def named_codes(group: object, names: Sequence[str] | None = None) -> GroupCodes
         DataError: if the codes are not a vector.
     """
     if isinstance(group, GroupCodes):
-        group, names = group.codes, names or group.names
+        names, group = names or group.names, group.codes
     elif isinstance(group, np.ndarray) and group.dtype.kind in "iu":
         group = torch.from_numpy(group.astype(np.int64))
     kind = getattr(group, "dtype", type(group).__name__)
@@ -255,7 +255,8 @@ def _array(values: Any) -> np.ndarray:  # noqa: ANN401
     """
     if isinstance(values, GroupCodes):
         coded = _as_coded(values)
-        return np.array([*coded.names, None], dtype=object)[coded.codes.numpy()]
+        named: np.ndarray = np.array([*coded.names, None], dtype=object)
+        return np.asarray(named[coded.codes.numpy()])
     if isinstance(values, Tensor):
         tensor = values.detach().cpu()  # numpy has no bfloat16
         return np.asarray(tensor.double() if tensor.is_floating_point() else tensor)
@@ -265,6 +266,8 @@ def _array(values: Any) -> np.ndarray:  # noqa: ANN401
         return whole
     if hasattr(values, "shape"):
         return np.asarray(values)
+    if hasattr(values, "to_pylist"):  # of pyarrow, whose items are no values of Python
+        values = values.to_pylist()
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise DataError(
             f"sensitive features: expected columns of values, got {type(values).__name__}"
