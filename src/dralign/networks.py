@@ -3,6 +3,21 @@
 import torch
 from torch import Tensor
 
+from dralign.errors import DataError
+
+
+def require_tensor(name: str, values: object) -> None:
+    """Checks that values of rows come as a tensor, as a training loop has them.
+
+    Raises:
+        DataError: if they do not.
+    """
+    if not isinstance(values, Tensor):
+        raise DataError(
+            f"{name}: expected a tensor, got {type(values).__name__}; torch.as_tensor makes one "
+            "(of arrays there are the measures in dralign.metrics)"
+        )
+
 
 def probability(logits: Tensor) -> Tensor:
     """Predicted probabilities in [0, 1].

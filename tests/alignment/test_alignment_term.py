@@ -267,6 +267,29 @@ def test_nothing_left_to_align_is_an_error():
         RationaleAlignment(model)
     with pytest.raises(ModelError, match="has no Linear or Conv layer"):
         RationaleAlignment(nn.Sequential(nn.BatchNorm1d(3)))
+    with pytest.raises(ModelError, match=r"expected a torch module, got object; .* as module_"):
+        RationaleAlignment(object())
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda losses: losses,
+        lambda losses: losses[0],
+        lambda losses: [*losses, None],
+        lambda losses: [[loss.item() for loss in losses]],
+        lambda losses: [[torch.stack(losses), losses[0]]],
+        torch.stack,
+    ],
+    ids=["flat", "one loss", "flat with None", "numbers", "losses of rows", "stacked"],
+)
+def test_strata_that_are_no_lists_of_losses_are_refused_in_one_line(shape):
+    model = smooth_mlp()
+    (losses,) = strata_of(model, *crossed_rows())
+    with pytest.raises(
+        DataError, match=r"expected a list of lists of mean losses, \[\[L_0, L_1\]\]"
+    ):
+        RationaleAlignment(model).align(shape(losses))
 
 
 def test_weights_frozen_after_the_term_was_made_are_an_error_when_none_is_left():

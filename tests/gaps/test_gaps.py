@@ -286,7 +286,10 @@ BAD_ARGUMENTS = {
     "group too short": ((PROB, GROUP[:1], LABEL), GroupError, r"shape \(2,\), got \(1,\)"),
     "logits": ((PROB * 40 - 20, GROUP, LABEL), DataError, "-16 to 16; pass torch.sigmoid"),
     "above 1": ((PROB * 2, GROUP, LABEL), DataError, "got 0.2 to 1.8"),
-    "NaN": ((PROB * torch.nan, GROUP, LABEL), DataError, "got nan to nan"),
+    "infinite": ((PROB * torch.inf, GROUP, LABEL), DataError, "got inf to inf"),
+    "array": ((PROB.numpy(), GROUP, LABEL), DataError, "prob: expected a tensor, got ndarray"),
+    "list": ((PROB.tolist(), GROUP, LABEL), DataError, "prob: expected a tensor, got list"),
+    "label array": ((PROB, GROUP, LABEL.numpy()), DataError, "label: expected a tensor, got nda"),
     "matrix": ((PROB[:, None], GROUP, LABEL), DataError, r"got shape \(2, 1\)"),
     "decisions": ((LABEL, GROUP, LABEL), DataError, "torch.int64"),
     "label too short": ((PROB, GROUP, LABEL[:1]), DataError, r"label: expected shape \(2,\)"),
@@ -299,6 +302,26 @@ def test_bad_arguments_are_named(given, error, match):
     prob, group, label = given
     with pytest.raises(error, match=match):
         equalized_odds_gap(prob, group, label=label, n_groups=2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    "gap",
+    [demographic_parity_gap, equalized_odds_gap, equal_opportunity_gap, predictive_parity_gap],
+)
+@pytest.mark.parametrize("row", [0, 3])
+def test_nan_gives_nan_that_a_check_of_the_gradients_sees(gap, dtype, row):
+    """Also in a row of no group, and where labels leave the row out."""
+    logits = torch.tensor([1.0, -1.0, 0.5, 2.0, 1.0, 0.0], dtype=dtype)
+    logits[row] = torch.nan
+    logits.requires_grad_()
+    group, label = torch.tensor([0, 1, 0, -1, 1, 1]), torch.tensor([0, 1, 1, 0, 0, 1])
+    given = {} if gap is demographic_parity_gap else {"label": label}
+    value = gap(logits.sigmoid(), group, n_groups=2, **given)
+    assert value.shape == ()
+    assert torch.isnan(value)
+    value.backward()
+    assert torch.isnan(logits.grad).all()
 
 
 def test_wrong_group_type_is_a_type_error():

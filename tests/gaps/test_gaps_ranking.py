@@ -361,6 +361,14 @@ def test_first_derivative_of_classes():
     )
 
 
+def test_nan_gives_nan_that_a_check_of_the_gradients_sees():
+    logits = torch.tensor([0.1, torch.nan, 0.9, 0.3], requires_grad=True)
+    value = call(logits, torch.tensor([0, 1, 1, 0]), torch.tensor([0, 1, 0, 1]))
+    assert torch.isnan(value)
+    value.backward()
+    assert torch.isnan(logits.grad).all()
+
+
 # --- bad arguments
 
 
@@ -387,8 +395,10 @@ BAD = {
     "infinite": (
         {"logits": torch.tensor([0.0, np.inf, 1.0])},
         DataError,
-        "NaN or infinite; pass torch.logit",
+        r"some are infinite; of probabilities pass torch\.logit",
     ),
+    "array": ({"logits": np.zeros(3)}, DataError, "logits: expected a tensor, got ndarray"),
+    "label array": ({"label": np.zeros(3)}, DataError, "label: expected a tensor, got ndarray"),
     "no label": ({"label": None}, DataError, "label: equalized_odds needs the labels, got none"),
     "label": ({"label": torch.tensor([0, 1, 2])}, DataError, r"expected 0 and 1, got \[0, 1, 2\]"),
     "label rows": ({"label": torch.tensor([0, 1])}, DataError, r"label: expected shape \(3,\)"),

@@ -3,6 +3,7 @@
 import copy
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -207,6 +208,21 @@ def test_a_loss_of_probabilities_is_no_reason_for_a_warning():
     ours = parity_scores(network(1), x, y, group=group, engine="plain")
     assert scores.total == pytest.approx(ours.total, rel=1e-9)
     assert per_sample_loss(network(1)(x), y).shape == (24,)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"per_sample_loss": torch.tensor(0.5)}, r'per row, shape \(n,\), got \(\); .*"none"'),
+        ({"per_sample_loss": torch.ones(3, 1)}, r"got \(3, 1\); .* squeeze\(1\)"),
+        ({"per_sample_loss": np.ones(3)}, "per_sample_loss: expected a tensor, got ndarray"),
+        ({"label": np.ones(3)}, "label: expected a tensor, got ndarray"),
+    ],
+)
+def test_losses_that_are_not_one_a_row_are_refused(given, message):
+    rows = {"per_sample_loss": torch.ones(3), "group": torch.tensor([0, 1, 0])} | given
+    with pytest.raises(DataError, match=message):
+        group_losses(**rows, n_groups=2)
 
 
 def test_a_group_without_a_row_of_a_stratum_has_no_loss():

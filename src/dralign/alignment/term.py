@@ -1,13 +1,14 @@
 """The alignment term of Eq. 9, to be added to any loss in any training loop."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from dralign.errors import DralignWarning, ModelError, OptionError, unknown
+from dralign.errors import DataError, DralignWarning, ModelError, OptionError, unknown
 from dralign.rationale import (
     Granularity,
     Layer,
@@ -124,6 +125,7 @@ class RationaleAlignment:
                 through ``torch.func.functional_call``.
 
         Raises:
+            DataError: if ``strata`` are no lists of losses.
             ModelError: if no layer takes part, a loss has no graph to the weights, a gradient is
                 hidden by checkpointing with ``use_reentrant=True``, or the model is wrapped in
                 DistributedDataParallel with ``static_graph=True``; in the backward pass of the
@@ -137,7 +139,7 @@ class RationaleAlignment:
         total = weights[0].new_zeros((), dtype=at_least_float32(weights[0].dtype))
         compared = [
             losses
-            for stratum in strata
+            for stratum in _of_losses(strata)
             if len(losses := [loss for loss in stratum if loss is not None]) > 1
         ]
         if not compared:
@@ -222,6 +224,28 @@ class RationaleAlignment:
                 for grad in grads
             ]
         )
+
+
+def _of_losses(strata: object) -> list[list[Tensor | None]]:
+    """The strata as lists of losses.
+
+    Raises:
+        DataError: if they are something else, for example a list of losses.
+    """
+    if _has_items(strata) and all(map(_has_items, strata)):
+        lists = [list(stratum) for stratum in strata]
+        losses = [loss for stratum in lists for loss in stratum if loss is not None]
+        if all(isinstance(loss, Tensor) and loss.numel() == 1 for loss in losses):
+            return lists
+    raise DataError(
+        "strata: expected a list of lists of mean losses, [[L_0, L_1]] for demographic parity, "
+        "each a tensor of one number or None; group_losses makes them"
+    )
+
+
+def _has_items(value: object) -> TypeGuard[Iterable[Any]]:
+    """Whether it is a list or the like; torch calls a single number iterable too."""
+    return isinstance(value, Iterable) and not (isinstance(value, Tensor) and not value.ndim)
 
 
 def _parameters(model: nn.Module) -> dict[str, Tensor]:

@@ -16,17 +16,19 @@ If only probabilities are at hand pass ``torch.logit(prob)``: probabilities are 
 but crowded at 0 and 1.
 
 A group or cell without rows is left out. Where fewer than two are left, the difference is 0 with
-a zero gradient: never NaN, and never a constant outside the graph. A gap costs no pass through the
-network of its own.
+a zero gradient: never NaN, and never a constant outside the graph. A NaN among the probabilities or
+scores gives NaN with NaN gradients, as torch's losses do, so that a gradient scaler or a check of
+the loss sees it. A gap costs no pass through the network of its own.
 """
 
+import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from dralign.errors import DataError, OptionError, unknown
-from dralign.gaps.gap import Aggregate, Gap, GapType
+from dralign.gaps.gap import Aggregate, Gap, GapType, at_least_single
 from dralign.gaps.ranking import CUTOFFS, RANKINGS, TEMPERATURE, SmoothSelection
 from dralign.gaps.rates import (
     DEMOGRAPHIC_PARITY,
@@ -36,6 +38,7 @@ from dralign.gaps.rates import (
 )
 from dralign.gaps.registry import resolved
 from dralign.groups import check_group
+from dralign.networks import require_tensor
 
 _SLACK = 1e-3  # a probability may pass 0 or 1 by half-precision rounding
 
@@ -149,8 +152,11 @@ def smooth_all_cutoffs_gap(
     if not 0 < temperature < float("inf"):
         raise OptionError(f"temperature: expected a positive number, got {temperature}")
     kind = replace(known[gap], scores=SmoothSelection(cutoffs, float(temperature)))
+    require_tensor("logits", logits)
     smooth = resolved(kind, aggregate, logits.shape[1] if logits.ndim == 2 else 2)
     _check_logits(logits, group, label, smooth, n_groups)
+    if bool(logits.isnan().any()):
+        return _nan_of(logits)
     return smooth(smooth.of_rows(logits), group, group if label is None else label, n_groups)
 
 
@@ -163,13 +169,23 @@ def _checked_gap(
     aggregate: Aggregate,
 ) -> Tensor:
     """A gap of probabilities; a gap that reads no label is given none."""
+    require_tensor("prob", prob)
     gap = resolved(kind, aggregate, prob.shape[1] if prob.ndim == 2 else 2)
-    _check(prob, group, label, n_groups)
+    if _check(prob, group, label, n_groups):
+        return _nan_of(prob)
     return gap(prob, group, group if label is None else label, n_groups)
 
 
-def _check(prob: Tensor, group: Tensor, label: Tensor | None, n_groups: int) -> None:
+def _nan_of(of_rows: Tensor) -> Tensor:
+    """NaN, a scalar, whose gradients are NaN too."""
+    return at_least_single(of_rows).sum() * float("nan")
+
+
+def _check(prob: Tensor, group: Tensor, label: Tensor | None, n_groups: int) -> bool:
     """Checks the arguments of a public gap.
+
+    Returns:
+        Whether a probability is NaN.
 
     Raises:
         DataError: if ``prob`` or ``label`` is not as the module says.
@@ -182,15 +198,17 @@ def _check(prob: Tensor, group: Tensor, label: Tensor | None, n_groups: int) -> 
         )
     n = len(prob)
     check_group(group, n_rows=n, n_groups=n_groups)
+    low = 0.0
     if n:
-        low, high = map(float, prob.detach().aminmax())
-        if not (low >= -_SLACK and high <= 1 + _SLACK):  # also true for NaN
+        low, high = map(float, prob.detach().aminmax())  # both are NaN where one value is
+        if low < -_SLACK or high > 1 + _SLACK:
             fix = "sigmoid(logits)" if prob.ndim == 1 else "softmax(logits, dim=1)"
             raise DataError(
                 f"prob: expected probabilities in [0, 1], got {low:g} to {high:g}; pass torch.{fix}"
             )
     if label is not None:
         check_label(label, n_rows=n, n_classes=n_classes)
+    return math.isnan(low)
 
 
 def _check_logits(
@@ -208,12 +226,13 @@ def _check_logits(
         )
     n = len(logits)
     check_group(group, n_rows=n, n_groups=n_groups)
-    if not bool(torch.isfinite(logits).all()):
-        raise DataError("logits: some are NaN or infinite; pass torch.logit(prob, eps=1e-6)")
+    if bool(torch.isinf(logits).any()):
+        raise DataError("logits: some are infinite; of probabilities pass torch.logit(prob, 1e-6)")
     if label is None:
         if gap.conditions_on_label:
             raise DataError(f"label: {gap.judged_by} needs the labels, got none")
         return
+    require_tensor("label", label)
     if label.shape != (n,):
         raise DataError(f"label: expected shape ({n},), got {tuple(label.shape)}")
     known = torch.arange(gap.n_classes, device=label.device)
@@ -231,6 +250,7 @@ def check_label(label: Tensor, *, n_rows: int, n_classes: int) -> Tensor:
     Raises:
         DataError: if they are not.
     """
+    require_tensor("label", label)
     if label.shape != (n_rows,):
         raise DataError(f"label: expected shape ({n_rows},), got {tuple(label.shape)}")
     whole = label.to(torch.int64)

@@ -130,11 +130,17 @@ def select_layers(model: nn.Module, layers: LayerChoice = "all") -> tuple[Layer,
         layers: ``"all"``, the last ``k``, or names of layers.
 
     Raises:
-        ModelError: if there is no such layer, a name is unknown, or a weight is not materialised,
-            quantised, a product of several leaves (weight norm) or sharded over processes (FSDP).
+        ModelError: if it is no module, there is no such layer, a name is unknown, or a weight is
+            not materialised, quantised, a product of several leaves (weight norm) or sharded over
+            processes (FSDP).
         OptionError: if ``layers`` is none of the three forms.
     """
     model = original(model)
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            f"model: expected a torch module, got {type(model).__name__}; a fitted "
+            "DRAlignClassifier holds its network as module_"
+        )
     result = _unique(model, _find(model))
     if not result:
         raise ModelError(

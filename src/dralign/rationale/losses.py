@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from dralign.errors import DataError, ModelError, OptionError, quoted
 from dralign.groups import check_group
+from dralign.networks import require_tensor
 
 RowLoss = Callable[[Tensor, Tensor], Tensor]  # outputs and labels of rows -> (n,) losses
 
@@ -106,12 +107,21 @@ def group_losses(
         A list of strata, each a list of G scalar losses, None where the group has no row.
 
     Raises:
-        DataError: if the lengths differ.
+        DataError: if the losses are not one per row, or the lengths differ.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a code is out of range.
     """
+    require_tensor("per_sample_loss", per_sample_loss)
+    if per_sample_loss.ndim != 1:
+        raise DataError(
+            "per_sample_loss: expected a loss per row, shape (n,), got "
+            f"{tuple(per_sample_loss.shape)}; torch's losses need "
+            'reduction="none", and those of (n, 1) outputs squeeze(1)'
+        )
     n = len(per_sample_loss)
     check_group(group, n_rows=n, n_groups=n_groups)
+    if label is not None:
+        require_tensor("label", label)
     if label is not None and label.shape != (n,):
         raise DataError(f"label: expected shape ({n},), got {tuple(label.shape)}")
     stratum = torch.zeros_like(group) if label is None else label.to(torch.int64)
