@@ -114,6 +114,18 @@ def test_fits_and_predicts_what_users_have(x, y, a):
     assert 0 <= model.score(x, y) <= 1
 
 
+def test_a_frame_of_another_library_is_that_of_pandas():
+    pyarrow = pytest.importorskip("pyarrow")
+    frame = table().reset_index(drop=True)
+    other = pyarrow.Table.from_pandas(frame)
+    plain = tiny().fit(frame, Y, sensitive_features=A)
+    model = tiny().fit(other, Y, sensitive_features=A)
+    assert model.feature_names_in_.tolist() == frame.columns.tolist()
+    np.testing.assert_array_equal(model.predict_proba(other), plain.predict_proba(frame))
+    named = pyarrow.table({"who": A, "old": X[:, 1] > 0})
+    assert tiny().fit(X, Y, sensitive_features=named).sensitive_names_ == ("who", "old")
+
+
 def test_frame_of_numbers_and_its_array_make_the_same_network(fitted):
     frame = pd.DataFrame(X, columns=list("pqrs"))
     other = tiny().fit(frame, Y, sensitive_features=A)
@@ -484,7 +496,8 @@ def with_nan(values):
         (X, Y, A[1:], GroupError, "sensitive_features: expected 120 rows, got 119"),
         (X, Y, np.full(120, "ada"), GroupError, r"one group \(ada\); at least two are needed"),
         (X, Y, [None] * 120, GroupError, "every row has a missing value"),
-        (X[:4], [0, 1] * 2, A[:4], DataError, "4 rows are too few to keep a fraction of 0.2"),
+        (X, Y, X[:, 0], DataError, "sensitive_features has 120 different values in 120 rows.* bin"),
+        (X[:4], [0, 1] * 2, A[:4], DataError, "X: 4 rows are too few to keep a fraction of 0.2"),
         (pd.DataFrame(X).iloc[:0], Y[:0], A[:0], DataError, "X: expected at least one row"),
         (pd.DataFrame(X, columns=list("aabc")), Y, A, DataError, "X has 2 columns named 'a'"),
         (

@@ -110,6 +110,12 @@ def test_three_groups_and_equal_opportunity():
     assert model.group_names_ == ("ada", "bob", "cyd")
 
 
+def test_a_continuous_sensitive_column_is_named_as_the_cause():
+    x, y, _ = rows(60)
+    with pytest.raises(DataError, match="sensitive_features has 60 different values in 60 rows"):
+        PluginClassifier(LogisticRegression()).fit(x, y, sensitive_features=x[:, 0])
+
+
 def test_a_table_with_text_goes_through_a_pipeline_and_a_boosted_tree():
     frame = pd.DataFrame(X, columns=list("pqrs")).assign(job=np.where(X[:, 1] > 0, "cook", "smith"))
     encoded = make_column_transformer((OneHotEncoder(), ["job"]), remainder="passthrough")

@@ -239,7 +239,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         """Trains on the rows of ``X`` and restores the chosen epoch.
 
         Args:
-            X: (n, d) array of numbers or DataFrame.
+            X: (n, d) array of numbers, or a frame of pandas, polars or pyarrow.
             y: (n,) labels, of two or more different values.
             sample_weight: (n,) what each row counts (Eq. 38), from 0 up, in training and in the
                 figures of the rows kept back; a row of weight 0 is left out. None, or the same for

@@ -75,6 +75,33 @@ def coded_groups(sensitive_features: object, n_given: int, kept: Rows | None = N
     return groups
 
 
+def rows_kept_back(
+    labels: np.ndarray, groups: GroupCodes, fraction: float, seed: int
+) -> tuple[Rows, Rows]:
+    """The rows to train on and those that are kept back, the same share of every cell.
+
+    Args:
+        labels: (n,) codes 0..C-1.
+        groups: the coded groups; without names where there are none.
+        fraction: the share of every cell (a group within a label) that is kept back.
+        seed: of the split.
+
+    Raises:
+        DataError: if there are too few rows to keep any back.
+    """
+    cells = groups.codes.numpy() * (int(labels.max()) + 1) + labels
+    kept, *rest = stratified_split(cells, seed, (fraction, 1 - fraction))
+    if len(kept) and not (groups.names and bool((groups.codes[kept] < 0).all())):
+        return np.sort(np.concatenate(rest)), kept
+    wanted = f"to keep a fraction of {fraction:g} of every group and label back for validation"
+    if groups.names and len(stratified_split(labels, seed, (fraction, 1 - fraction))[0]):
+        raise DataError(
+            f"sensitive_features has {len(groups.names)} different values in {len(labels)} rows, "
+            f"too few rows each {wanted}; bin the values, or leave them out"
+        )
+    raise DataError(f"X: {len(labels)} rows are too few {wanted}")
+
+
 def training_data(
     table: "pd.DataFrame",
     labels: np.ndarray,
@@ -106,16 +133,9 @@ def training_data(
     Raises:
         DataError: if there are too few rows to keep any back.
     """
-    cells = labels if groups is None else groups.codes.numpy() * len(classes) + labels
-    validation, *rest = stratified_split(cells, seed, (fraction, 1 - fraction))
-    training = np.sort(np.concatenate(rest))
     if groups is None:
         groups = GroupCodes(torch.full((len(labels),), MISSING), ())
-    if not len(validation) or (groups.names and bool((groups.codes[validation] < 0).all())):
-        raise DataError(
-            f"X: {len(labels)} rows are too few to keep a fraction of {fraction:g} of every group "
-            "and label back for validation"
-        )
+    training, validation = rows_kept_back(labels, groups, fraction, seed)
     if leave_out:
         table, notes = with_numbers(table)
         for note in notes:
@@ -194,7 +214,8 @@ def label_weights(
 
 def column_names(values: Any, default: str) -> tuple[str, ...]:  # noqa: ANN401 - any columns
     """What a Series or the columns of a DataFrame are called; the default for anything else."""
-    if hasattr(values, "columns"):
-        return tuple(str(name) for name in values.columns)
+    columns = getattr(values, "column_names", getattr(values, "columns", None))
+    if columns is not None:
+        return tuple(str(name) for name in columns)
     name = getattr(values, "name", None)
     return (default if name is None else str(name),)

@@ -9,9 +9,8 @@ from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dralign.data.splitting import stratified_split
 from dralign.errors import DataError, DralignWarning, OptionError
-from dralign.estimator.inputs import class_codes, coded_groups
+from dralign.estimator.inputs import class_codes, coded_groups, rows_kept_back
 from dralign.groups import GroupCodes
 from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.metrics import gap_measure
@@ -115,7 +114,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
             )
         groups = self._groups(sensitive_features, len(labels))
         self.group_names_ = groups.names
-        parts = _parts(groups.codes.numpy() * 2 + labels, self.validation_fraction, self._seed())
+        parts = _Parts(*rows_kept_back(labels, groups, self.validation_fraction, self._seed()))
         self._fit_estimator(X, self.classes_[labels], parts.train)
         self.front_: ShiftFront | None = None
         self.group_estimator_: Any = None
@@ -278,21 +277,6 @@ class _Parts(NamedTuple):
 
     train: Codes
     kept: Codes
-
-
-def _parts(cells: Codes, fraction: float, seed: int) -> _Parts:
-    """The rows, in equal shares of every cell.
-
-    Raises:
-        DataError: if there are too few to keep any back.
-    """
-    kept, *rest = stratified_split(cells, seed, (fraction, 1 - fraction))
-    if not len(kept):
-        raise DataError(
-            f"X: {len(cells)} rows are too few to keep a fraction of {fraction:g} of every group "
-            "and label back for validation"
-        )
-    return _Parts(np.sort(np.concatenate(rest)), np.sort(kept))
 
 
 def _fit(estimator: Any, X: Any, y: Codes) -> Any:  # noqa: ANN401, N803

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils.validation import validate_data
 
 from dralign.data.columns import require_columns
+from dralign.data.frames import as_pandas
 from dralign.errors import DataError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noq
 
     Args:
         fitted: the classifier, which learns or knows the columns.
-        X: what the user passed.
+        X: what the user passed: an array, or a frame of pandas, polars or pyarrow.
         reset: whether it learns them.
 
     Raises:
@@ -25,7 +26,8 @@ def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noq
     """
     import pandas as pd
 
-    if isinstance(X, pd.DataFrame):
+    if hasattr(X, "columns"):
+        X = as_pandas(X)  # noqa: N806
         if not X.columns.is_unique:
             require_columns(X, list(X.columns), where="X")
         validate_data(fitted, X, reset=reset, skip_check_array=True)
@@ -37,7 +39,7 @@ def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noq
         if bad:
             raise DataError(
                 f"X: {bad} of {values.size} numbers are NaN or infinite; fill them in first, "
-                "or pass a pandas DataFrame, whose missing values are kept as such"
+                "or pass a DataFrame, whose missing values are kept as such"
             )
         X = pd.DataFrame(values)  # noqa: N806
     names = getattr(fitted, "feature_names_in_", [f"x{i}" for i in range(fitted.n_features_in_)])
