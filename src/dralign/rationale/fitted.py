@@ -57,7 +57,7 @@ def opened(model: object, x: object, label: object) -> Opened:
     if not isinstance(network, nn.Module):
         raise ModelError(
             "model: expected a torch network, or a fitted estimator that holds one as module_, got "
-            f"{type(fitted).__name__}"
+            f"{type(fitted).__name__}; audit_predictions takes labels and scores of any other model"
         )
     inputs = fitted.network_inputs(x) if hasattr(fitted, "network_inputs") else x
     classes = getattr(fitted, "classes_", None)
