@@ -286,6 +286,7 @@ BAD_ARGUMENTS = {
     "group too short": ((PROB, GROUP[:1], LABEL), GroupError, r"shape \(2,\), got \(1,\)"),
     "logits": ((PROB * 40 - 20, GROUP, LABEL), DataError, "-16 to 16; pass torch.sigmoid"),
     "above 1": ((PROB * 2, GROUP, LABEL), DataError, "got 0.2 to 1.8"),
+    "below 0": ((PROB - 0.5, GROUP, LABEL), DataError, "got -0.4 to 0.4"),
     "infinite": ((PROB * torch.inf, GROUP, LABEL), DataError, "got inf to inf"),
     "array": ((PROB.numpy(), GROUP, LABEL), DataError, "prob: expected a tensor, got ndarray"),
     "list": ((PROB.tolist(), GROUP, LABEL), DataError, "prob: expected a tensor, got list"),
