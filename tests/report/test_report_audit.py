@@ -9,6 +9,7 @@ import pytest
 from audits import form, small
 from browser import NEEDED, browse
 from dralign.errors import OutputError
+from dralign.report.audit_charts import RATES, independence_chart, rates_chart
 from dralign.report.audit_page import write_audit_page
 
 HOSTILE = ("</script><script>alert('own')</script>", "<img src=x onerror=alert(1)>")
@@ -56,6 +57,28 @@ def test_the_charts_of_the_page_are_returned_as_figures_of_plotly():
     assert all(isinstance(chart, go.Figure) for chart in charts.values())
     assert [trace.name.split(" (")[0] for trace in charts["rates"].data] == ["east", "west"]
     assert "rates" not in small(n_outputs=3).charts()
+
+
+@pytest.mark.parametrize("n_groups", [2, 5, 8, 12, 30])
+def test_every_dot_stands_at_its_own_label_and_apart_from_the_dots_of_other_groups(n_groups):
+    figures = {name: {"value": 0.5, "low": 0.4, "high": 0.6} for name in RATES}
+    groups = [{"group": f"g{code}", "n": 9, "figures": figures} for code in range(n_groups)]
+    chart = rates_chart({"groups": groups})
+    rows = list(zip(*(trace.y for trace in chart.data), strict=True))
+    assert len(rows) == len(RATES)
+    for label, spots in enumerate(rows):
+        assert all(abs(spot - label) <= 0.4 for spot in spots)
+        assert sum(spots) / n_groups == pytest.approx(label)
+    margin = chart.layout.margin
+    label_apart = (chart.layout.height - margin.t - margin.b) / len(RATES)  # in pixels
+    assert (rows[0][1] - rows[0][0]) * label_apart > 6
+
+    removal = {"size": 1, "influence_ratio": [1, 1, 1], "change_error": [0, 0, 0]}
+    removals = [
+        removal | {"group": one["group"], "size": size} for one in groups for size in (1, 9)
+    ]
+    for trace in independence_chart(removals).data:
+        assert [round(spot) for spot in trace.x] == [0, 1]
 
 
 def test_the_page_loads_nothing_from_elsewhere(tmp_path, plain):

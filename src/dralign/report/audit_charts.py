@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Form = Mapping[str, Any]
 MOST_COLUMNS = 300
+FEW_GROUPS = 5  # up to so many, dots and height stay as they are
 GOLDEN = 0.6180339887  # its multiples, modulo 1, are spread evenly
 RATES: Final = {
     "base_rate": "base rate",
@@ -42,7 +43,7 @@ def rates_chart(outcomes: Form) -> "go.Figure":
     groups, labels = outcomes["groups"], list(RATES.values())
     for code, group in enumerate(groups):
         figures = [group["figures"][name] for name in RATES]
-        shift = 0.16 * (code - (len(groups) - 1) / 2)
+        shift = _shift(code, len(groups))
         figure.add_scatter(
             x=[one["value"] for one in figures],
             y=[index + shift for index in range(len(labels))],
@@ -57,7 +58,7 @@ def rates_chart(outcomes: Form) -> "go.Figure":
     figure.update_yaxes(
         tickvals=list(range(len(labels))), ticktext=labels, autorange="reversed", **GRID
     )
-    return _look(figure, height=400)
+    return _look(figure, height=115 + 57 * max(len(groups), FEW_GROUPS))
 
 
 def noise_chart(similarity: Form) -> "go.Figure":
@@ -130,7 +131,7 @@ def independence_chart(removals: Sequence[Form]) -> "go.Figure":
     sizes = sorted({one["size"] for one in removals})
     for code, group in enumerate(groups):
         own = [one for one in removals if one["group"] == group]
-        spot = [sizes.index(one["size"]) + 0.1 * (code - (len(groups) - 1) / 2) for one in own]
+        spot = [sizes.index(one["size"]) + _shift(code, len(groups)) for one in own]
         for column, key in enumerate(("influence_ratio", "change_error"), start=1):
             figure.add_scatter(
                 row=1,
@@ -210,6 +211,11 @@ def what_if_chart(steps: Sequence[Form]) -> "go.Figure":
     figure.update_yaxes(**GRID)
     figure.update_annotations(font={"size": 13})
     return _look(figure, height=380)
+
+
+def _shift(code: int, n_groups: int) -> float:
+    """How far a group's dot stands from the label that all groups share; labels are 1 apart."""
+    return 0.8 / max(n_groups, FEW_GROUPS) * (code - (n_groups - 1) / 2)
 
 
 def _span(steps: Sequence[Form], keys: Sequence[str]) -> list[float] | None:
