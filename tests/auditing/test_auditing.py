@@ -15,7 +15,7 @@ from torch import nn
 
 from dralign.auditing import audit, parts, removal, summary
 from dralign.auditing.factors import Factors, Passes, gradient_source
-from dralign.auditing.noise import similarity_tests
+from dralign.auditing.noise import _parity_test, _similarity_test, similarity_tests
 from dralign.errors import DataError, GroupError, GroupTypeError, ModelError, OptionError
 from dralign.metrics import evaluate
 from dralign.rationale import select_layers
@@ -189,8 +189,24 @@ def test_p_value_counts_the_splits_that_are_at_most_as_similar(result):
     for test in [*found.similarity["unit"].layers, found.similarity["unit"].total]:
         below = sum(value <= test.similarity.value for value in test.null)
         assert test.p_value == pytest.approx((1 + below) / 21)
-        assert test.noise_floor == pytest.approx(np.percentile(test.null, 5))
+        assert test.noise_floor == test.null[0]  # of 20 splits; see the next test
         assert test.within_noise == (test.similarity.value >= test.noise_floor)
+
+
+@pytest.mark.parametrize("n_splits", [20, 38, 39, 50, 59, 100, 199, 200])
+def test_at_most_5_per_cent_of_exchangeable_splits_are_called_different(n_splits):
+    """Each of n + 1 splits is the observed one in turn: figure, limit and p-value agree."""
+    figures = np.random.default_rng(0).permutation(n_splits + 1) / 10
+    low = high = 0
+    for turn, observed in enumerate(figures):
+        null = np.delete(figures, turn)
+        test = _similarity_test("total", float(observed), null, null)
+        assert test.within_noise == (test.p_value > 0.05) == (observed >= test.noise_floor)
+        low += not test.within_noise
+        other = _parity_test("total", float(observed), null, 0.0)
+        assert other.within_noise == (other.p_value > 0.05) == (observed <= other.noise_ceiling)
+        high += not other.within_noise
+    assert low == high == (n_splits + 1) // 20
 
 
 def test_groups_that_pull_in_opposite_directions_differ_in_size_where_similarity_is_blind():

@@ -35,11 +35,11 @@ def similarity_tests(
     """Similarity and parity score of Taylor rationales (Eq. 8) against random splits.
 
     The noise floor comes from random splits of the pooled rows into parts of the groups' sizes: if
-    the group means nothing for the network, the true split is one of them, and falls below their
-    5th percentile in 5 % of audits. Each layer has its own test, and the parity score has another;
-    nothing is corrected for their number, so the total is the one to look at first. The interval
-    comes from rows drawn with replacement within each group; drawing adds noise, so it lies low
-    for small groups.
+    the group means nothing for the network, the true split is one of them, and falls below the
+    floor in at most 5 % of audits, exactly where its p-value is .05 or less. Each layer has its own
+    test, and the parity score has another; nothing is corrected for their number, so the total is
+    the one to look at first. The interval comes from rows drawn with replacement within each group;
+    drawing adds noise, so it lies low for small groups.
 
     Args:
         model: the network, in evaluation mode.
@@ -182,26 +182,35 @@ def _with_total(figures: Floats) -> Floats:
 def _similarity_test(name: str, observed: float, null: Floats, drawn: Floats) -> SimilarityTest:
     """One similarity against its noise floor."""
     observed, null = round(observed, DIGITS), np.round(null, DIGITS)
-    floor = float(np.quantile(null, LEVEL))
+    null = np.sort(null)
+    # The observed split counts among the random ones, so that no p-value is 0.
+    p_value = float((1 + np.sum(null <= observed)) / (1 + len(null)))
     return SimilarityTest(
         layer=name,
         similarity=estimate(observed, np.round(drawn, DIGITS)),
-        null=np.sort(null).tolist(),
-        noise_floor=floor,
-        # The observed split counts among the random ones, so that no p-value is 0.
-        p_value=float((1 + np.sum(null <= observed)) / (1 + len(null))),
-        within_noise=observed >= floor,
+        null=null.tolist(),
+        noise_floor=float(null[_limit(len(null))]),
+        p_value=p_value,
+        within_noise=p_value > LEVEL,
     )
 
 
 def _parity_test(name: str, observed: float, null: Floats, direction: float) -> ParityTest:
     """One parity score against its noise ceiling."""
-    ceiling = float(np.quantile(null, 1 - LEVEL))
+    p_value = float((1 + np.sum(null >= observed)) / (1 + len(null)))
     return ParityTest(
         layer=name,
         score=observed,
-        noise_ceiling=ceiling,
-        p_value=float((1 + np.sum(null >= observed)) / (1 + len(null))),
-        within_noise=observed <= ceiling,
+        noise_ceiling=float(np.sort(null)[::-1][_limit(len(null))]),
+        p_value=p_value,
+        within_noise=p_value > LEVEL,
         direction=direction,
     )
+
+
+def _limit(n_splits: int) -> int:
+    """Which split is the limit, counted from 0 for the most extreme one.
+
+    Figures beyond it, and no others, have a p-value of at most ``LEVEL``.
+    """
+    return int(LEVEL * (1 + n_splits)) - 1

@@ -86,9 +86,9 @@ class SimilarityTest:
         layer: the layer, or ``"total"`` for the sum over layers.
         similarity: the cosine in [0, 1] (a sum of them for the total), with its interval.
         null: the similarities of random splits of the pooled rows, sorted.
-        noise_floor: their 5th percentile.
+        noise_floor: the largest of them below which the p-value is .05 or less.
         p_value: (1 + splits that are at most as similar) / (1 + splits).
-        within_noise: whether the similarity is not below the noise floor.
+        within_noise: whether the p-value is above .05, and so the similarity not below the floor.
     """
 
     layer: str
@@ -115,9 +115,10 @@ class ParityTest:
     Attributes:
         layer: the layer, or ``"total"`` for the sum over layers.
         score: the sum of d_k (Eq. 5) over the layer, of Taylor influences (Eq. 8); 0 is parity.
-        noise_ceiling: the 95th percentile of random splits of the pooled rows.
+        noise_ceiling: the smallest score of a random split of the pooled rows above which the
+            p-value is .05 or less.
         p_value: (1 + splits with at least this score) / (1 + splits).
-        within_noise: whether the score is not above the ceiling.
+        within_noise: whether the p-value is above .05, and so the score not above the ceiling.
         direction: the mean cosine over the pairs of groups of the signed changes g w, in [-1, 1];
             -1 where what helps one group harms the other; NaN for the total.
     """

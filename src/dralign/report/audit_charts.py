@@ -62,7 +62,7 @@ def rates_chart(outcomes: Form) -> "go.Figure":
 
 
 def noise_chart(similarity: Form) -> "go.Figure":
-    """For each granularity and layer the random splits, their 5th percentile and what was seen."""
+    """For each granularity and layer the random splits, the noise floor and what was seen."""
     from plotly.subplots import make_subplots
 
     titles = [f"per {name}" for name in similarity]
@@ -232,7 +232,7 @@ def _span(steps: Sequence[Form], keys: Sequence[str]) -> list[float] | None:
 def _noise_row(
     figure: "go.Figure", column: int, index: int, test: Form, scale: float, *, legend: bool
 ) -> None:
-    """One layer: grey dots for the random splits, a bar for their 5th percentile, the mark."""
+    """One layer: grey dots for the random splits, a bar for the noise floor, the mark."""
     null = [value / scale for value in test["null"]]
     # A fixed spread instead of random jitter: the page is the same each time it is written.
     heights = [index + 0.5 * (GOLDEN * k % 1.0 - 0.5) for k in range(len(null))]
@@ -258,7 +258,7 @@ def _noise_row(
         y=[index - 0.36, index + 0.36],
         mode="lines",
         line={"color": INK, "width": 2},
-        name="noise floor (their 5th percentile)",
+        name="noise floor (p ≤ 0.05 below it)",
         legendgroup="floor",
         showlegend=legend,
         hovertext=f"noise floor {floor:.3f}",
