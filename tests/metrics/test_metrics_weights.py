@@ -16,6 +16,7 @@ from dralign.forms import to_json
 from dralign.metrics.cells import Cells
 from dralign.metrics.decisions import base_rate_threshold, same_decision
 from dralign.metrics.measures import register_measure, unregister_measure
+from dralign.metrics.quantiles import rows_from_quantiles
 from dralign.metrics.recalibrated import log_odds, platt, recalibrated_gap
 from dralign.metrics.resampling import bootstrap_intervals
 
@@ -264,6 +265,36 @@ def test_measures_come_back_from_weighted_quantiles():
         assert result[name] == pytest.approx(wanted[name], abs=0.01), name
     plain = metrics.evaluate(y, prob, group, n_groups=2)
     assert abs(plain["mean_probability"] - wanted["mean_probability"]) > 0.03
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_all_measures_come_back_from_the_weighted_quantiles_of_a_record(seed):
+    draw = np.random.default_rng(seed)
+    n = 9045
+    y = (draw.random(n) < 0.25).astype(float)
+    group = draw.integers(0, 2, n)
+    prob = 1 / (1 + np.exp(-(1.3 * draw.normal(size=n) - 2 + 2 * y + 0.5 * group)))
+    weight = draw.exponential(size=n) + 0.1
+    kept = metrics.score_quantiles(y, prob, sensitive_features=group, sample_weight=weight)
+    result = metrics.measures_from_quantiles(kept)
+    wanted = metrics.evaluate(y, prob, group, n_groups=2, sample_weight=weight)
+    for name, value in result.items():
+        if "predictive_parity" not in name:
+            assert value == pytest.approx(wanted[name], abs=0.01), name
+
+
+def test_a_weighted_cell_of_few_rows_keeps_its_weight_and_its_ends():
+    y, prob = np.array([0, 0, 0, 1.0]), np.array([0.25, 0.5, 0.75, 0.5])
+    kept = metrics.score_quantiles(
+        y, prob, sensitive_features=["a"] * 4, sample_weight=[6.0, 3.0, 1.0, 2.0]
+    )
+    labels, scores, codes, weight = rows_from_quantiles(kept)
+    assert [*codes] == [0] * 256
+    below = labels == 0
+    assert (weight[below].sum(), weight[~below].sum()) == pytest.approx((10, 2))
+    for score, share in {0.25: 0.6, 0.5: 0.3, 0.75: 0.1}.items():
+        found = weight[below & (scores == score)].sum() / 10
+        assert found == pytest.approx(share, abs=1 / 127)
 
 
 def cells_of(weight) -> Cells:
