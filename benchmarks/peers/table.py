@@ -21,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "experiments"))
 from keep import records_of
 
 from dralign.analysis import Interval, front, holm
+from dralign.analysis.courses import Course
 from dralign.metrics import gap_measure
-from dralign.reproduce.fronts import Course, by_seed, matched_ratio
+from dralign.reproduce.fronts import by_seed, matched_ratio
 from dralign.reproduce.levels import finding
 from dralign.training import Selection
 

@@ -17,7 +17,7 @@ from dralign.analysis import (
     hypervolume,
     p_values,
 )
-from dralign.analysis.comparison import OWN_SETTINGS
+from dralign.analysis.sides import OWN_SETTINGS
 from dralign.errors import OptionError
 from dralign.methods import method_settings
 from dralign.study.spec import COMMON
@@ -136,6 +136,80 @@ def test_hypervolumes_are_of_whole_seeds_below_the_largest_gap_of_erm():
     assert contrast.second == Interval.of(expected)
     assert compare(ours + theirs)[0].reference == (0.0, 1.0)
     assert compare(ours + theirs, reference=(0.5, 0.2))[0].reference == (0.5, 0.2)
+
+
+WIDE, NARROW = (0.05, 0.2, 0.4, 0.6, 0.8, 0.95), (0.2, 0.5, 0.8)
+ONE_CURVE = [
+    point(0.0, 0.0, validation=(0.0, 0.1), seed=seed, method=name, fairness_weight=weight)
+    for name, own in (("gap", WIDE), ("mixup", NARROW))
+    for weight in own
+    for seed in range(8)
+]
+
+
+def null_study(draw):
+    """Two methods on one true curve, on validation and test rows; the weights are points on it."""
+    for record in ONE_CURVE:
+        (epoch,) = record.history
+        ap = 0.785 - 0.06 * record.spec.fairness_weight + 0.0044 * draw.normal(size=2)
+        gap = 0.15 - 0.13 * record.spec.fairness_weight + 0.0027 * draw.normal()
+        measured = {"average_precision": ap[0], "base_rate_demographic_parity": abs(gap)}
+        changed = replace(
+            epoch,
+            validation={**epoch.validation, "average_precision": ap[1]},
+            test={**epoch.test, **measured},
+        )
+        yield replace(record, history=(changed,))
+
+
+def test_more_weights_of_one_method_find_no_difference_of_fronts_where_there_is_none():
+    draw = np.random.default_rng(0)
+    studies, found, of_all = 40, 0, 0
+    for _ in range(studies):
+        records = list(null_study(draw))
+        (one,) = compare(records, "gap", "mixup", at=[], reference=(0.72, 0.15))
+        (volume,) = one.find("hypervolume", "front")
+        assert [len(weights) for weights in one.on_fronts] == [3, 3]
+        found += volume.p.paired_t < 0.05
+        every = []
+        for name, own in (("gap", WIDE), ("mixup", NARROW)):
+            at = [figures([r for r in records if r.spec.method == name], w) for w in own]
+            volumes = {
+                s: hypervolume([(ap[s], gap[s]) for ap, gap in at], (0.72, 0.15)) for s in range(8)
+            }
+            every.append(volumes)
+        of_all += p_values(*every).paired_t < 0.05
+    assert of_all / studies > 0.7
+    assert found / studies <= 0.15  # of 40 tests at .05, more in three of a thousand
+
+
+def test_a_setting_too_many_has_no_part_in_the_front_at_matched_precision():
+    better = [
+        point(0.77, 0.0, validation=(0.1, 0.1), seed=s, method="dralign", fairness_weight=0.9)
+        for s in range(4)
+    ]
+    records = method("dralign") + method("gap")
+    (without,), (found,) = (compare(some, at=[0.77]) for some in (records, records + better))
+    assert found.find("gap", "average_precision")[0].first.mean > 0.05
+    assert [replace(c, holm=c.p) for c in found.find("gap", "average_precision")] == [
+        replace(c, holm=c.p) for c in without.find("gap", "average_precision")
+    ]
+
+
+def test_the_setting_that_meets_a_method_without_weights_is_the_nearest_in_validation_precision():
+    records = [
+        point(0.8, gap, validation=(ap, 0.1), seed=seed, method=name, fairness_weight=weight)
+        for name, weight, ap, gap in (
+            ("erm", 0.0, 0.79, 0.1),
+            ("gap", 0.2, 0.80, 0.05),
+            ("gap", 0.4, 0.786, 0.2),
+        )
+        for seed in range(2)
+    ]
+    (one,) = compare(records, "erm", "gap", reference=(0.0, 1.0))
+    assert one.on_fronts == (((0.0, 0.0),), ((0.4, 0.0),))
+    (volume,) = one.find("hypervolume", "front")
+    assert (volume.first.mean, volume.second.mean) == pytest.approx((0.8 * 0.9, 0.8 * 0.8))
 
 
 def test_a_method_without_weights_is_compared_with_every_weight():

@@ -54,6 +54,7 @@ def test_every_contrast_has_a_line_with_its_figures():
         "The gap is the base-rate gap",
         "absolute for each seed",
         "front does not reach that AP are left out",
+        "equally many settings of the two methods",
         "Holm's correction",
     ],
 )

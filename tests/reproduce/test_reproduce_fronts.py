@@ -5,14 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from dralign.reproduce.fronts import (
-    Course,
-    by_seed,
-    even_weights,
-    matched_ratio,
-    ratio_at,
-    volumes,
-)
+from dralign.analysis.courses import Course
+from dralign.reproduce.fronts import by_seed, matched_ratio, ratio_at, volumes
 from dralign.reproduce.levels import finding
 from dralign.reproduce.verdicts import less
 
@@ -30,21 +24,6 @@ def course(weights, draw, seeds=10):
         validation[weight] = dict(enumerate(noisy[0].tolist()))
         test[weight] = dict(enumerate(zip(noisy[1].tolist(), gaps.tolist(), strict=True)))
     return Course(validation, test)
-
-
-def test_as_many_weights_are_kept_as_the_other_has_and_those_nearest_in_validation_precision():
-    flat = {0: 0.7}
-    many = Course({w: {0: 0.8 - w / 100} for w in range(6)}, {w: {0: (0.0, 0.0)} for w in range(6)})
-    few = Course({9: {0: 0.791}, 8: {0: 0.762}}, {9: flat, 8: flat})
-    assert even_weights(many, few) == ((4, 1), (8, 9))
-    assert even_weights(few, many) == ((8, 9), (4, 1))
-
-
-def test_test_rows_have_no_part_in_the_choice_of_weights():
-    draw = np.random.default_rng(0)
-    first, second = course(np.linspace(0, 1, 6), draw), course((0.2, 0.5, 0.8), draw)
-    shuffled = Course(first.validation, {w: {0: (0.1, w)} for w in first.test})
-    assert even_weights(first, second) == even_weights(shuffled, second)
 
 
 def test_a_seed_that_lacks_a_weight_is_left_out():

@@ -6,25 +6,17 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from dralign.analysis.contrast import At, Contrast, Figure, Weights, contrast_of
+from dralign.analysis.courses import even_weights
 from dralign.analysis.fronts import Point, front, gap_at, hypervolume
-from dralign.analysis.rows import absolute, group_by_setting
+from dralign.analysis.sides import Form, Side, comparable, find, meet, opponents, weighted
 from dralign.analysis.significance import PValues, holm
 from dralign.errors import OptionError
-from dralign.gaps import gap_type, judged_by
-from dralign.methods import BASELINES, PLAIN, method_settings, method_type
-from dralign.methods.shared import GAP
-from dralign.metrics import gap_measure
+from dralign.gaps import judged_by
+from dralign.methods import BASELINES, PLAIN
 from dralign.study.record import TrialRecord
 from dralign.study.spec import TrialSpec
 from dralign.training import Selection
 
-# What one method may set as it likes and still be compared with another; all else must be equal.
-OWN_SETTINGS: Final = (
-    "gap_bound",
-    "bound_measure",
-    "readings",
-    "seed",
-)  # and the settings of methods
 _STEPS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # the last has six levels in all
 _MOST_LEVELS: Final = 6
 
@@ -40,6 +32,8 @@ class Comparison:
         selection: the rule that chose each trial's epoch.
         measure: the measure of the gap.
         reference: the lowest average precision and the largest gap that count in the hypervolume.
+        on_fronts: lambda and beta of the settings whose points make the fronts: equally many of
+            each method.
         contrasts: what was compared.
     """
 
@@ -49,6 +43,7 @@ class Comparison:
     selection: Selection
     measure: str
     reference: Point
+    on_fronts: tuple[tuple[Weights, ...], tuple[Weights, ...]]
     contrasts: tuple[Contrast, ...]
 
     def find(self, figure: Figure, at: At, level: float = math.nan) -> list[Contrast]:
@@ -69,6 +64,7 @@ class Comparison:
             "selection": str(self.selection),
             "measure": self.measure,
             "reference": {"average_precision": self.reference[0], "gap": self.reference[1]},
+            "on_fronts": {"first": self.on_fronts[0], "second": self.on_fronts[1]},
             "contrasts": [asdict(contrast) for contrast in self.contrasts],
         }
 
@@ -98,7 +94,11 @@ def compare_methods(
     - At matched average precision: the gap, read for each seed on the straight lines of its own
       front. Seeds whose front does not reach the level on either side are left out, never
       extrapolated; ``difference.n`` of ``seeds`` says how many remained.
-    - Fronts: the hypervolume, for seeds that have every setting of their method.
+    - Fronts: the hypervolume.
+
+    Both of these are of equally many settings of each method, as the front of more lies lower
+    without being better: of the method with more, those nearest to the other's in mean validation
+    AP (``even_weights``; ``Comparison.on_fronts``). A seed that lacks one of them is left out.
 
     Args:
         records: of a study; failed ones are left out.
@@ -117,18 +117,18 @@ def compare_methods(
     Raises:
         OptionError: if a method or gap is unknown, both are the same, or the measure is unknown.
     """
-    ours, theirs = _Form.parse(first), _Form.parse(second)
+    ours, theirs = Form.parse(first), Form.parse(second)
     if ours == theirs:
         raise OptionError(f"compare: expected two methods, got {first!r} twice")
     named = bool(ours.gap and theirs.gap)
     judged = measure or selection.measure
     compared = [
         _compare(a, b, erm, selection, judged, at, reference)
-        for sides in _comparable(records, selection, judged)
-        for erm in [_find(sides, _Form(PLAIN))]
-        for a in _find(sides, ours)
-        for b in _find(sides, theirs)
-        if (named or a.spec.gap == b.spec.gap) and _meet(a.spec, b.spec)
+        for sides in comparable(records, selection, judged)
+        for erm in [find(sides, Form(PLAIN))]
+        for a in find(sides, ours)
+        for b in find(sides, theirs)
+        if (named or a.spec.gap == b.spec.gap) and meet(a.spec, b.spec)
     ]
     return _corrected(compared)
 
@@ -160,138 +160,26 @@ def compare_with_baseline(
     Raises:
         OptionError: if the baseline or the measure is unknown.
     """
-    candidates = (
-        [_Form(name) for name in BASELINES] if baseline is None else [_Form.parse(baseline)]
-    )
+    candidates = [Form(name) for name in BASELINES] if baseline is None else [Form.parse(baseline)]
     judged = measure or selection.measure
     compared = []
-    for sides in _comparable(records, selection, judged):
-        against = next((result for form in candidates if (result := _find(sides, form))), [])
+    for sides in comparable(records, selection, judged):
+        against = next((result for form in candidates if (result := find(sides, form))), [])
         named = any(form.gap for form in candidates)
-        erm = _find(sides, _Form(PLAIN))
+        erm = find(sides, Form(PLAIN))
         compared += [
             _compare(a, b, erm, selection, judged, None, None)
             for a in sides
-            for b in (against if named else _opponents(a, against))
-            if a is not b and _meet(a.spec, b.spec)
+            for b in (against if named else opponents(a, against))
+            if a is not b and meet(a.spec, b.spec)
         ]
     return _corrected(compared)
 
 
-@dataclass(frozen=True)
-class _Form:
-    """A method, trained for whatever gap, or for one alone."""
-
-    method: str
-    gap: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> "_Form":
-        """From ``"METHOD"`` or ``"METHOD/GAP"``.
-
-        Raises:
-            OptionError: if there is no such method or gap.
-        """
-        method, _, gap = text.partition("/")
-        return cls(method_type(method).name, gap and gap_type(gap).name)
-
-
-@dataclass(frozen=True)
-class _Side:
-    """The trials of one method: average precision and gap by weights and seed."""
-
-    spec: TrialSpec
-    fingerprint: str
-    points: Mapping[Weights, Mapping[int, Point]]
-
-    def seeds(self) -> set[int]:
-        """The seeds of any setting."""
-        return {seed for points in self.points.values() for seed in points}
-
-    def of_seed(self, seed: int) -> list[Point]:
-        """The points of a seed."""
-        return [points[seed] for points in self.points.values() if seed in points]
-
-    def fronts(self) -> dict[int, list[Point]]:
-        """The front of each seed."""
-        return {seed: front(self.of_seed(seed)) for seed in sorted(self.seeds())}
-
-    def hypervolumes(self, reference: Point) -> dict[int, float]:
-        """The hypervolume of each seed that has every setting."""
-        whole = {seed: self.of_seed(seed) for seed in sorted(self.seeds())}
-        return {
-            seed: hypervolume(points, reference)
-            for seed, points in whole.items()
-            if len(points) == len(self.points)
-        }
-
-
-def _comparable(
-    records: Iterable[TrialRecord], selection: Selection, measure: str
-) -> list[list[_Side]]:
-    """The sides that may be compared with each other: they differ in ``OWN_SETTINGS`` alone.
-
-    Raises:
-        OptionError: if the measure is unknown.
-    """
-    gap_measure(measure)
-    sides: dict[tuple[TrialSpec, str], dict[Weights, dict[int, Point]]] = {}
-    for (spec, fingerprint), trials in group_by_setting(records).items():
-        weights = (spec.fairness_weight, spec.alignment_weight)
-        key = (spec.but(fairness_weight=0.0, alignment_weight=0.0), fingerprint)
-        sides.setdefault(key, {})[weights] = {
-            trial.spec.seed: _point(trial, selection, measure) for trial in trials
-        }
-    groups: dict[object, list[_Side]] = {}
-    for (spec, fingerprint), points in sides.items():
-        shared = tuple(
-            (name, value)
-            for name, value in spec.values
-            if name not in {GAP.name, *OWN_SETTINGS, *method_settings()}
-        )
-        together = (spec.data, judged_by(spec.gap), shared, fingerprint)
-        groups.setdefault(together, []).append(_Side(spec, fingerprint, points))
-    return list(groups.values())
-
-
-def _point(trial: TrialRecord, selection: Selection, measure: str) -> Point:
-    """Average precision and absolute gap on the test rows, at the chosen epoch."""
-    test = selection.choose(trial.history, trial.spec.gap).test
-    return test["average_precision"], absolute(gap_measure(measure), test, trial.spec.gap)
-
-
-def _find(sides: Iterable[_Side], form: _Form) -> list[_Side]:
-    """The sides of a method, of one form of the gap if it says which."""
-    return [
-        side
-        for side in sides
-        if side.spec.method == form.method and form.gap in {"", side.spec.gap}
-    ]
-
-
-def _opponents(side: _Side, against: Sequence[_Side]) -> list[_Side]:
-    """With which sides of the baseline another side is compared; none if it is the baseline."""
-    own, judge = side.spec.gap, judged_by(side.spec.gap)
-    forms = (judge,) if any(one is side for one in against) else (own, judge)
-    return next(
-        (result for form in forms if (result := [b for b in against if b.spec.gap == form])), []
-    )
-
-
-def _meet(first: TrialSpec, second: TrialSpec) -> bool:
-    """Whether both were trained under the same gap bound, or one has no weight to find."""
-    return not (_weighted(first) and _weighted(second)) or first.gap_bound == second.gap_bound
-
-
-def _weighted(spec: TrialSpec) -> bool:
-    """Whether the method has a fairness weight."""
-    return spec.uses("fairness_weight")
-
-
 def _compare(
-    first: _Side,
-    second: _Side,
-    erm: Sequence[_Side],
+    first: Side,
+    second: Side,
+    erm: Sequence[Side],
     selection: Selection,
     measure: str,
     at: Sequence[float] | None,
@@ -299,32 +187,48 @@ def _compare(
 ) -> Comparison:
     """All contrasts of two sides, not corrected yet."""
     if reference is None:
-        gaps = [gap for side in erm for seed in side.seeds() for _, gap in side.of_seed(seed)]
+        gaps = [
+            gap
+            for side in erm
+            for points in side.course.test.values()
+            for _, gap in points.values()
+        ]
         reference = (0.0, max((gap for gap in gaps if not math.isnan(gap)), default=1.0))
+    kept = even_weights(first.course, second.course)
+    ours, theirs = first.course.of_seeds(kept[0]), second.course.of_seeds(kept[1])
+    seeds = len(first.course.seeds() & second.course.seeds())
     contrasts = [
         *(_at_weights(first, second) if first.spec.gap == second.spec.gap else ()),
-        *_at_precisions(first, second, at),
+        *_at_precisions(ours, theirs, at, seeds),
         contrast_of(
             "hypervolume",
             "front",
             math.nan,
-            first.hypervolumes(reference),
-            second.hypervolumes(reference),
-            len(first.seeds() & second.seeds()),
+            {seed: hypervolume(points, reference) for seed, points in ours.items()},
+            {seed: hypervolume(points, reference) for seed, points in theirs.items()},
+            seeds,
         ),
     ]
     return Comparison(
-        first.spec, second.spec, first.fingerprint, selection, measure, reference, tuple(contrasts)
+        first.spec,
+        second.spec,
+        first.fingerprint,
+        selection,
+        measure,
+        reference,
+        kept,
+        tuple(contrasts),
     )
 
 
-def _at_weights(first: _Side, second: _Side) -> list[Contrast]:
+def _at_weights(first: Side, second: Side) -> list[Contrast]:
     """Gap and average precision at equal fairness weight."""
+    one, other = first.course.test, second.course.test
     pairs = [
         (ours, theirs)
-        for ours in first.points
-        for theirs in second.points
-        if not (_weighted(first.spec) and _weighted(second.spec))
+        for ours in one
+        for theirs in other
+        if not (weighted(first.spec) and weighted(second.spec))
         or (ours[0] == theirs[0] and (not (ours[1] and theirs[1]) or ours[1] == theirs[1]))
     ]
     figures: tuple[tuple[Figure, int], ...] = (("gap", 1), ("average_precision", 0))
@@ -333,9 +237,9 @@ def _at_weights(first: _Side, second: _Side) -> list[Contrast]:
             figure,
             "weight",
             ours[0] or theirs[0],
-            {seed: point[index] for seed, point in first.points[ours].items()},
-            {seed: point[index] for seed, point in second.points[theirs].items()},
-            len(first.points[ours].keys() & second.points[theirs].keys()),
+            {seed: point[index] for seed, point in one[ours].items()},
+            {seed: point[index] for seed, point in other[theirs].items()},
+            len(one[ours].keys() & other[theirs].keys()),
             weights=(ours, theirs),
         )
         for ours, theirs in pairs
@@ -343,9 +247,16 @@ def _at_weights(first: _Side, second: _Side) -> list[Contrast]:
     ]
 
 
-def _at_precisions(first: _Side, second: _Side, at: Sequence[float] | None) -> list[Contrast]:
-    """The gap at matched average precisions."""
-    ours, theirs = first.fronts(), second.fronts()
+def _at_precisions(
+    first: Mapping[int, list[Point]],
+    second: Mapping[int, list[Point]],
+    at: Sequence[float] | None,
+    seeds: int,
+) -> list[Contrast]:
+    """The gap at matched average precisions, on the front of each seed's points."""
+    ours, theirs = (
+        {seed: front(points) for seed, points in side.items()} for side in (first, second)
+    )
     shared = sorted(ours.keys() & theirs.keys())
     levels = _levels([(ours[s], theirs[s]) for s in shared]) if at is None else list(at)
     return [
@@ -355,7 +266,7 @@ def _at_precisions(first: _Side, second: _Side, at: Sequence[float] | None) -> l
             level,
             {seed: gap_at(result, level) for seed, result in ours.items()},
             {seed: gap_at(result, level) for seed, result in theirs.items()},
-            len(shared),
+            seeds,
         )
         for level in levels
     ]

@@ -8,8 +8,9 @@ A check gives one part for each thing that the sentence says.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from dralign.analysis.courses import Course
 from dralign.reproduce.entry import printed
-from dralign.reproduce.fronts import Course, by_seed, matched_ratio, ratio_at, volumes
+from dralign.reproduce.fronts import by_seed, matched_ratio, ratio_at, volumes
 from dralign.reproduce.levels import MARGIN, finding
 from dralign.reproduce.results import (
     DP,
@@ -332,7 +333,7 @@ def _dominates(label: str, results: Results, data: str, gap: str, first: str, se
     return less(f"{label} of {second} under that of {first}", theirs, ours)
 
 
-def _course(results: Results, data: str, gap: str, method: str) -> Course:
+def _course(results: Results, data: str, gap: str, method: str) -> Course[float]:
     """The points of a method on networks of 200 units, without the variants of A.8 and A.9."""
     figure = gap_in(results.measure)
     validation: dict[float, dict[int, float]] = {}
