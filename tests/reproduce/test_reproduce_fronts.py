@@ -66,3 +66,10 @@ def test_the_ratio_is_that_of_the_straight_lines_where_both_fronts_reach():
     assert ratio_at(half, line, 0.75) == pytest.approx(0.075 / 0.15)
     assert np.isnan(ratio_at(half, line, 0.79))
     assert np.isnan(matched_ratio(half, [(0.9, 0.1)]))
+
+
+def test_over_a_gap_of_nothing_the_ratio_is_infinite_and_nothing_over_nothing_is_undefined():
+    none, some = [(0.7, 0.0), (0.8, 0.2)], [(0.7, 0.1), (0.8, 0.2)]
+    assert ratio_at(none, some, 0.7) == 0
+    assert ratio_at(some, none, 0.7) == np.inf
+    assert np.isnan(ratio_at(none, none, 0.7))

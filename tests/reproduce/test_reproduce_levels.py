@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dralign.reproduce.levels import FEWEST_SEEDS, MARGIN, finding
+from dralign.reproduce.verdicts import matched
 
 SPREAD = 0.08  # of the logarithm of a ratio over seeds, as in matched fronts of Adult
 
@@ -57,4 +58,24 @@ def test_an_interval_within_the_margin_is_no_difference_that_matters():
 def test_seeds_without_a_ratio_are_left_out_and_counted():
     assert finding([0.5, np.nan, 0.5]).n == 2
     assert finding([]).level == "too few seeds"
+    assert str(finding([])) == "no seeds"
     assert FEWEST_SEEDS == 5
+
+
+@pytest.mark.parametrize(
+    ("ratios", "zero", "infinite"),
+    [
+        ([0.0] * 5 + [1.2, 1.2, 1.3, 1.25, 1.22], 5, 0),
+        ([0.0] * 10, 10, 0),
+        ([np.inf, 0.9, 0.8, 0.9, 0.85], 0, 1),
+        ([0.0, np.inf, 0.9], 1, 1),
+    ],
+)
+def test_a_ratio_of_nothing_or_over_nothing_has_no_level_and_is_counted(ratios, zero, infinite):
+    found = finding([*ratios, np.nan])
+    assert found.level == "not comparable"
+    assert not found.equivalent
+    text = f"ratio 0 in {zero} and infinite in {infinite} of {len(ratios)} seeds"
+    assert str(found) == f"not comparable: {text}"
+    part = matched("gap", found)
+    assert (part.verdict, part.ours, part.n) == ("not comparable", text, len(ratios))

@@ -1,7 +1,7 @@
 """Two methods at equal average precision, with equally many weights of each."""
 
 from collections.abc import Mapping
-from math import isnan, nan
+from math import inf, nan
 from typing import Final
 
 import numpy as np
@@ -23,7 +23,10 @@ def by_seed(
 
 
 def matched_ratio(ours: list[Point], theirs: list[Point]) -> float:
-    """The ratio of two fronts' mean gaps over the average precisions that both reach; else NaN."""
+    """The ratio of two fronts' mean gaps over the average precisions that both reach; else NaN.
+
+    Over 0 it is infinite, and 0 over 0 is NaN, as in ``ratio_at``.
+    """
     one, other = front(ours), front(theirs)
     if not one or not other:
         return nan
@@ -35,13 +38,20 @@ def matched_ratio(ours: list[Point], theirs: list[Point]) -> float:
         float(np.interp(levels, [ap for ap, _ in side], [gap for _, gap in side]).mean())
         for side in (one, other)
     ]
-    return float(means[0] / means[1]) if means[1] > 0 else nan
+    return _over(*means)
 
 
 def ratio_at(ours: list[Point], theirs: list[Point], level: float) -> float:
     """The ratio of two fronts' gaps at one average precision; NaN where one does not reach it."""
     gaps = [gap_at(front(points), level) for points in (ours, theirs)]
-    return nan if any(map(isnan, gaps)) or not gaps[1] > 0 else gaps[0] / gaps[1]
+    return _over(*gaps)
+
+
+def _over(first: float, second: float) -> float:
+    """The ratio of two gaps, neither negative: infinite over 0, NaN for 0 over 0."""
+    if second == 0:
+        return inf if first > 0 else nan
+    return first / second
 
 
 def volumes(

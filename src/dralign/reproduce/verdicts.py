@@ -13,8 +13,8 @@ Margins: 5 % of what is compared with (gaps, times, parity scores, printed sizes
 precision, 5 % of the top of a similarity. And where no level can be had:
 
 - ``too few seeds``: fewer than five that have all it takes.
-- ``not comparable``: of a sample of images, of another experiment, or no weights that reach equal
-  precision.
+- ``not comparable``: of a sample of images, of another experiment, no weights that reach equal
+  precision, or a ratio of 0 or infinity, which has no logarithm.
 - ``not run``: trials that it needs are missing.
 - ``contradicts itself``: the paper's own printed numbers are against the sentence.
 
@@ -32,10 +32,9 @@ from dralign.analysis import Interval
 from dralign.reproduce.levels import MARGIN, Finding, Level, level_of
 from dralign.reproduce.results import Values, interval_text, paired
 
-Verdict = Level | Literal["not comparable", "not run", "contradicts itself"]
+Verdict = Level | Literal["not run", "contradicts itself"]
 VERDICTS: Final[tuple[Verdict, ...]] = (
     *get_args(Level),
-    "not comparable",
     "not run",
     "contradicts itself",
 )
@@ -174,6 +173,8 @@ def matched(label: str, finding: Finding) -> Part:
     """A finding on ratios at matched average precision."""
     if not finding.n:
         return Part(label, "not comparable", "no seed whose fronts share an average precision")
+    if finding.level == "not comparable":
+        return Part(label, finding.level, finding.why, finding.n)
     text = f"ratio {finding.ratio:.2f}"
     if finding.n > 1:
         text += f" ({finding.low:.2f} to {finding.high:.2f})"
