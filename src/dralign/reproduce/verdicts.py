@@ -13,8 +13,8 @@ Margins: 5 % of what is compared with (gaps, times, parity scores, printed sizes
 precision, 5 % of the top of a similarity. And where no level can be had:
 
 - ``too few seeds``: fewer than five that have all it takes.
-- ``not comparable``: of a sample of images, of another experiment, no weights that reach equal
-  precision, or a ratio of 0 or infinity, which has no logarithm.
+- ``not comparable``: of a sample of images, of another experiment, or no weights that reach equal
+  precision.
 - ``not run``: trials that it needs are missing.
 - ``contradicts itself``: the paper's own printed numbers are against the sentence.
 
@@ -170,7 +170,7 @@ def _level_of_size(result: Interval, printed: float, reach: float) -> Level:
 
 
 def matched(label: str, finding: Finding) -> Part:
-    """A finding on ratios at matched average precision."""
+    """A finding on ratios at matched average precision; not comparable where one is 0 or infinite."""
     if not finding.n:
         return Part(label, "not comparable", "no seed whose fronts share an average precision")
     if finding.level == "not comparable":
