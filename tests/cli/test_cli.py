@@ -274,6 +274,16 @@ def test_train_under_a_gap_bound_tells_whether_it_was_met(people, tmp_path, caps
     assert result["found_weight"] == 0
 
 
+def test_train_refuses_a_bound_on_decisions_from_another_threshold_on(people, tmp_path, capsys):
+    command = ["train", *own(people), "--method", "gap", "--gap-bound", "0.05", *QUICK]
+    hard = [*command, "--measure", "hard", "--out", str(tmp_path / "net")]
+    message = failure([*hard, "--threshold", "base-rate"], capsys)
+    assert "--threshold: a bound on the hard gap holds for decisions from 0.5 on" in message
+    assert not (tmp_path / "net").exists()
+    assert main(hard) == 0
+    assert main([*command, "--threshold", "base-rate", "--out", str(tmp_path / "other")]) == 0
+
+
 def test_network_with_thresholds_decides_by_the_group_of_each_row(people, tmp_path, capsys):
     net = tmp_path / "net"
     command = ["train", *own(people), "--method", "thresholds", "--out", str(net), *QUICK]

@@ -11,6 +11,8 @@ from dralign import metrics
 from dralign.artifact import load_artifact
 from dralign.cli import main
 from dralign.errors import ArtifactError
+from dralign.study.adjusting import adjusting_rows
+from dralign.training import predict_probability
 
 COLUMNS = ["--label", "loan", "--positive", "yes", "--sensitive", "sex"]
 QUICK = ["--method", "erm", "--epochs", "2", "--iterations", "60", "--hidden", "8"]
@@ -128,6 +130,28 @@ def test_another_table_is_split_and_its_rows_are_told(capsys):
     assert main([*command, "--out", "other"]) == 0
     assert "rows: 1,500 rows of others.csv, 60/20/20" in capsys.readouterr().err
     assert load_artifact("other").threshold != 0.5
+
+
+@pytest.mark.parametrize("threshold", ["base-rate", "0.3"])
+@pytest.mark.parametrize("more", [[], ["--use-group"]], ids=["inputs", "group"])
+def test_a_bound_on_decisions_is_judged_at_the_threshold_that_is_delivered(more, threshold, capsys):
+    """The oracle decides the validation rows with the saved network."""
+    command = ["adjust", "net", "people.csv", "--max-gap", "0.05", "--measure", "hard"]
+    assert main([*command, "--threshold", threshold, *more, "--out", "hard"]) == 0
+    capsys.readouterr()
+    network = load_artifact("hard")
+    rows = adjusting_rows(load_artifact("net"), "people.csv")[0].validation
+    prob = network.shifted(predict_probability(network.model, rows.x), rows.group).numpy()
+    told = network.training["adjusted"]
+    selected = prob >= network.threshold
+    first, second = (selected[rows.group.numpy() == code].mean() for code in (0, 1))
+    assert np.isclose(told["validation_gap"], abs(first - second))
+    assert told["met"] == "yes"
+    assert told["validation_gap"] <= 0.05
+    if threshold == "base-rate":
+        assert selected.sum() == rows.y.sum()
+    else:
+        assert network.threshold == 0.3
 
 
 def test_a_gap_that_cannot_be_reached_is_said_not_to_be(capsys):

@@ -149,6 +149,14 @@ def test_what_is_undefined_of_three_classes_is_a_dash(table, capsys):
         (["--weights", "a"], "--weights: expected numbers with commas"),
         (["--max-gap", "-1"], "--max-gap: expected a number from 0 up, got -1"),
         (["--threshold", "7"], "--threshold"),
+        (
+            ["--max-gap", "0.1", "--measure", "hard", "--threshold", "base-rate"],
+            "--threshold: a bound on the hard gap holds for decisions from 0.5 on, not from",
+        ),
+        (
+            ["--select=highest_ap_under_bound", "--bound=0.1", "--measure=hard", "--threshold=0.4"],
+            "--threshold: a bound on the hard gap holds for decisions from 0.5 on, not from 0.4",
+        ),
         (["--fairness-weight", "1"], "No such option"),
     ],
 )

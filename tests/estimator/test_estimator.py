@@ -462,6 +462,14 @@ def test_network_that_does_not_fit_is_refused(module, error, message):
         ({"validation_fraction": 1}, "validation_fraction: expected a number between 0 and 1"),
         ({"select": "best"}, "unknown selection rule 'best'"),
         ({"bound": 0.1}, "bound: needed by the rule"),
+        (
+            {"gap_bound": 0.1, "measure": "hard", "threshold": "base-rate"},
+            "threshold: a bound on the hard gap holds for decisions from 0.5 on, not from 'base-",
+        ),
+        (
+            {"select": "highest_ap_under_bound", "bound": 0.1, "measure": "hard", "threshold": 0.9},
+            "threshold: a bound on the hard gap holds for decisions from 0.5 on, not from 0.9",
+        ),
         ({"layers": 9}, "the model has 3 layers, got a count of 9"),
         ({"device": "abacus"}, "device: 'abacus' can't be used"),
     ],
@@ -471,6 +479,16 @@ def test_parameter_that_is_not_known_or_in_range_is_refused_by_fit(options, mess
     with pytest.raises(OptionError, match=message) as caught:
         tiny(**options).fit(X, Y, sensitive_features=A)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("threshold", ["base-rate", 0.9])
+@pytest.mark.parametrize("door", ["fit", "frontier"])
+def test_a_threshold_is_for_two_classes_and_refused_before_training(door, threshold, monkeypatch):
+    monkeypatch.setattr("dralign.estimator.classifier.untrained", None)
+    monkeypatch.setattr("dralign.estimator.frontier.untrained", None)
+    level = np.select([X[:, 0] > 1, X[:, 0] > 0], [2, 1], 0)
+    with pytest.raises(OptionError, match="threshold: for two classes, and the label has 3"):
+        getattr(tiny(threshold=threshold), door)(X, level, sensitive_features=A)
 
 
 def test_layer_to_mix_after_must_be_in_the_network():

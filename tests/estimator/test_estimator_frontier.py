@@ -211,6 +211,22 @@ def test_every_point_has_a_threshold_of_its_own():
     assert len({one.threshold_ for one in front.estimators_}) == len(SOME)
 
 
+def test_a_largest_hard_gap_is_refused_where_decisions_are_not_from_a_half_on():
+    """The base-rate gap is the hard gap of what it predicts."""
+    front = tiny(threshold="base-rate", measure="hard").frontier(
+        X, Y, sensitive_features=A, weights=SOME[:2]
+    )
+    for refused in (front.select, front.plot):
+        with pytest.raises(OptionError, match="threshold: a bound on the hard gap holds for"):
+            refused(0.9)
+    kept, chosen = kept_back(), front.select(0.9, measure="base_rate")
+    assert chosen.bound_met_
+    rates = [(chosen.predict(X[kept]) == 1)[A[kept] == name].mean() for name in ("ada", "bob")]
+    assert figures_of(chosen)["base_rate_demographic_parity"] == pytest.approx(
+        abs(rates[0] - rates[1])
+    )
+
+
 def test_tables_text_labels_and_three_classes_have_a_front_too():
     table = pd.DataFrame(X, columns=list("pqrs")).assign(job=np.where(X[:, 1] > 0, "cook", "nurse"))
     level = pd.Series(

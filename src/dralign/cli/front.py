@@ -17,14 +17,14 @@ from dralign.data import Dataset
 from dralign.data.raw import parsed_once
 from dralign.errors import OptionError
 from dralign.files import write_atomically
-from dralign.metrics.decisions import check_threshold
+from dralign.metrics.decisions import check_bounded, check_threshold
 from dralign.report.figures import write_figure
 from dralign.report.front import front_figure, front_table, recommendation
 from dralign.study import TrialSpec
 from dralign.study.front import TrainedFront, check_trial_front, train_trial_front
 from dralign.study.network import TrainedNetwork, check_network_threshold
 from dralign.study.trial import check_trial
-from dralign.training import EpochRecord, find_device
+from dralign.training import EpochRecord, Selection, find_device
 from dralign.training.front import WEIGHTS, check_max_gap
 
 
@@ -68,6 +68,8 @@ def front(
     check_max_gap(max_gap)
     at = options.threshold(threshold)
     check_threshold(at)
+    if max_gap is not None:
+        check_bounded(trial.selection().measure, at)
     folder = out or Path("fronts") / f"{Path(data).stem}-{trial.gap}"
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"--out: {folder} is a file; give the name of a folder")
@@ -79,7 +81,7 @@ def front(
             rule=trial.selection(),
             device=find_device(device),
             on_epoch=_observe,
-            on_data=_opening(spec, at, forget),
+            on_data=_opening(spec, trial.selection(), at, forget),
         )
     chosen = trained.choose(max_gap)
     network = trained.network(chosen, threshold=at, remember_rows=not forget_rows)
@@ -98,11 +100,16 @@ def front(
         say(f"written: {path}")
 
 
-def _opening(spec: TrialSpec, threshold: float | str, forget: Any) -> Any:  # noqa: ANN401
+def _opening(
+    spec: TrialSpec,
+    rule: Selection,
+    threshold: float | str,
+    forget: Any,  # noqa: ANN401
+) -> Any:  # noqa: ANN401
     """What is done once the data are there."""
 
     def begin(dataset: Dataset) -> None:
-        check_network_threshold(threshold, spec, dataset.n_classes)
+        check_network_threshold(threshold, spec, rule, dataset.n_classes)
         check_trial(spec, dataset)
         shown_overview(spec.data, spec.seed, dataset=dataset)
         forget()

@@ -92,7 +92,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ``"base_rate"``, which lower scores don't make smaller, or another of
             ``dralign.metrics.gap_measure_names()``; None takes the first.
         threshold: of two classes, the probability from which on the positive one is predicted, or
-            ``"base-rate"``, which predicts it for as many of the rows kept back as have it.
+            ``"base-rate"``, which predicts it for as many of the rows kept back as have it. Beside
+            a bound on the hard gap, which is judged at 0.5, another one is refused.
         class_weight: what a row of each label counts in the training loss, besides its
             ``sample_weight``: a dict by label (1 for others), or ``"balanced"``, by which all
             labels weigh the same; None weighs none. Figures of the rows kept back do not heed it.

@@ -30,7 +30,7 @@ from dralign.estimator.parameters import (
 )
 from dralign.estimator.table import feature_table
 from dralign.methods import Method
-from dralign.metrics.decisions import BASE_RATE, base_rate_threshold
+from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
 from dralign.training import EpochRecord, History, Selection, cautions
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def prepare(
     kept, weight = row_weights(sample_weight, n_given := len(table))
     table = table.iloc[kept]
     classifier.classes_, labels = class_codes(y, kept)
+    check_threshold(classifier.threshold, n_classes=len(classifier.classes_))
     method = chosen_method(parameters, len(classifier.classes_))
     groups = None
     if sensitive_features is not None:

@@ -20,6 +20,7 @@ from dralign.estimator.parameters import (
 from dralign.forms import shown
 from dralign.methods import Method
 from dralign.metrics import gap_measure, gap_measure_names
+from dralign.metrics.decisions import check_bounded
 from dralign.study.front import Interval, point_intervals
 from dralign.training import FrontPoint, Selection, train_front
 from dralign.training.front import check_front, chosen_index
@@ -91,7 +92,8 @@ class Frontier:
                 None takes the one by which epochs were chosen.
 
         Raises:
-            OptionError: if the largest gap is negative or not a number, or the measure is unknown.
+            OptionError: if the largest gap is negative or not a number, the measure is unknown, or
+                it is of the hard gap, which is judged at 0.5, and the threshold another.
         """
         measure = measure or self._rule.measure
         chosen = copy(self.estimators_[self._chosen(max_gap, measure)])
@@ -139,6 +141,8 @@ class Frontier:
 
     def _chosen(self, max_gap: float | None, measure: str) -> int:
         """The number of the point that is recommended."""
+        if max_gap is not None:
+            check_bounded(measure, self.estimators_[0].threshold)
         figures = [_figures(one) for one in self.estimators_]
         return chosen_index(figures, self.estimators_[0].gap, max_gap=max_gap, measure=measure)
 

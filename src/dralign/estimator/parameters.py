@@ -7,7 +7,7 @@ from typing import Any, Final
 from dralign.errors import OptionError
 from dralign.methods import PLAIN, Method, build_method, method_settings
 from dralign.methods.shared import GAP, LOSS
-from dralign.metrics.decisions import check_threshold
+from dralign.metrics.decisions import check_bounded, check_threshold
 from dralign.models import NETWORK
 from dralign.rationale.losses import RowLoss, row_loss
 from dralign.settings import Setting, resolved
@@ -72,15 +72,19 @@ def chosen_selection(parameters: Mapping[str, Any]) -> Selection:
     """The rule that chooses the epoch.
 
     Raises:
-        OptionError: if it is unknown, or has no bound and needs one.
+        OptionError: if it is unknown, or has no bound and needs one, or a bound says nothing of
+            decisions at the threshold.
     """
-    return Selection.of(
+    rule = Selection.of(
         parameters["select"],
         parameters["warmup"],
         parameters["bound"],
         measure=parameters["measure"],
         gap_bound=parameters["gap_bound"],
     )
+    if rule.bound is not None or parameters["gap_bound"] is not None:
+        check_bounded(rule.measure, parameters["threshold"])
+    return rule
 
 
 def without_groups(parameters: Mapping[str, Any], n_classes: int) -> tuple[Method, Selection]:

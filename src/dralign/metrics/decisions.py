@@ -16,6 +16,7 @@ from dralign.metrics.arrays import (
     labels_and_probabilities,
     weights_of,
 )
+from dralign.metrics.measures import gap_measure
 
 BASE_RATE: Final = "base-rate"  # a threshold that is found, not given
 NEARLY_ALL: Final = 0.99
@@ -48,22 +49,49 @@ def decisions(
     return np.asarray(f >= limits[np.asarray(group)], dtype=np.int64)
 
 
-def check_threshold(threshold: object, *, named: bool = True) -> None:
-    """Checks that it is a number from 0 to 1, or ``"base-rate"``.
+def check_threshold(threshold: object, *, named: bool = True, n_classes: int = 2) -> None:
+    """Checks that it is a number from 0 to 1, or ``"base-rate"``; 0.5 for more than two classes.
 
     Args:
         threshold: what is given.
         named: whether it may be the name of a rule, which needs rows with labels.
+        n_classes: how many the label has.
 
     Raises:
         OptionError: if it is not.
     """
+    if n_classes > 2 and threshold != THRESHOLD:
+        raise OptionError(
+            f"threshold: for two classes, and the label has {n_classes}; leave it out, the "
+            "likeliest class is decided for"
+        )
     if named and threshold == BASE_RATE:
         return
     number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
     if not (number and 0 <= float(cast("float", threshold)) <= 1):
         rule = f", or {BASE_RATE}" if named else ""
         raise OptionError(f"threshold: expected a number from 0 to 1{rule}, got {threshold!r}")
+
+
+def check_bounded(measure: str, threshold: object) -> None:
+    """Checks that a bound on the gap is judged by the decisions that are delivered.
+
+    Records decide at 0.5. A bound in a measure of decisions says nothing of another threshold.
+
+    Args:
+        measure: in which the bound is meant.
+        threshold: of the decisions.
+
+    Raises:
+        OptionError: if it is such a measure and the threshold is another.
+    """
+    kind = gap_measure(measure)
+    if kind.of_decisions and threshold != THRESHOLD:
+        raise OptionError(
+            f"threshold: a bound on the {kind.words} holds for decisions from {THRESHOLD} on, not "
+            f"from {threshold!r}; bound the base-rate gap (the measure base_rate: the hard gap at "
+            f"the threshold {BASE_RATE}), or leave the threshold out"
+        )
 
 
 def base_rate_threshold(

@@ -145,6 +145,7 @@ class Measure:
         column: whether result tables have a column of it.
         takes_weights: whether ``compute`` heeds ``Scored.weight``; of weighted rows it is NaN where
             it does not.
+        of_decisions: whether it changes with the threshold of the decisions.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Measure:
     two_classes: bool = False
     column: bool = False
     takes_weights: bool = False
+    of_decisions: bool = False
 
     def key(self, gap: str) -> str:
         """Under which name a record keeps it, of the gap by which networks are judged."""
@@ -215,8 +217,15 @@ _OWN: Final = (
         "accuracy",
         "higher",
         lambda rows: weighted_mean(rows.right, rows.counted),
+        of_decisions=True,
     ),
-    Measure("balanced_accuracy", "balanced accuracy", "higher", _balanced_accuracy),
+    Measure(
+        "balanced_accuracy",
+        "balanced accuracy",
+        "higher",
+        _balanced_accuracy,
+        of_decisions=True,
+    ),
     Measure("base_rate", "base-rate gap", "lower", _base_rate, of_gap=True, column=True),
     Measure(
         "all_cutoffs",
@@ -250,6 +259,7 @@ _OWN: Final = (
         lambda rows, gap: rows.gap_of(gap, rows.decision),
         of_gap=True,
         column=True,
+        of_decisions=True,
     ),
     Measure(
         "mean_probability",
@@ -280,7 +290,13 @@ _OWN: Final = (
         _calibration_error,
         two_classes=True,
     ),
-    Measure("same_decision_share", "share of the commoner decision", "", _same_decision),
+    Measure(
+        "same_decision_share",
+        "share of the commoner decision",
+        "",
+        _same_decision,
+        of_decisions=True,
+    ),
 )
 _MEASURES: Final = Registry[Measure](
     "measure", tuple(replace(one, takes_weights=True) for one in _OWN)

@@ -10,6 +10,7 @@ import numpy as np
 from dralign.errors import OptionError
 from dralign.metrics import gap_measure, gap_measure_names
 from dralign.metrics.arrays import THRESHOLD, Codes, Floats
+from dralign.metrics.decisions import BASE_RATE, base_rate_threshold
 from dralign.metrics.measures import figures_of
 from dralign.metrics.record import scored
 from dralign.postprocessing.shift import ScoreShift, shifted
@@ -24,10 +25,12 @@ class ShiftPoint:
 
     Attributes:
         weight: c.
+        threshold: the probability from which on its decisions are positive.
         figures: every measure of ``dralign.metrics.evaluate``, on the rows of the front.
     """
 
     weight: float
+    threshold: float
     figures: Mapping[str, float]
 
     def gap(self, measure: str, gap: str) -> float:
@@ -91,7 +94,7 @@ def front_of(
     group: Codes,
     n_groups: int,
     gap: str,
-    threshold: float = THRESHOLD,
+    threshold: float | str = THRESHOLD,
     weights: Sequence[float] | None = None,
 ) -> ShiftFront:
     """The front on rows with labels and groups.
@@ -104,7 +107,8 @@ def front_of(
         group: (n,) codes; rows coded -1 take no part in gaps.
         n_groups: the number of groups.
         gap: the gap that the scores are shifted against.
-        threshold: the probability from which on a decision is positive.
+        threshold: the probability from which on a decision is positive; ``"base-rate"`` finds that
+            of each weight.
         weights: rising, without 0; None takes 60 up to one and a half times that of equal rates.
     """
     if weights is None:
@@ -112,6 +116,7 @@ def front_of(
     points = []
     for weight in (0.0, *(weights if shift.to_parity else ())):
         f = shifted(prob, amount, weight)
-        rows = scored(label, f, group, n_groups=n_groups, threshold=threshold)
-        points.append(ShiftPoint(weight, figures_of(rows)))
+        at = base_rate_threshold(label, f) if threshold == BASE_RATE else float(threshold)
+        rows = scored(label, f, group, n_groups=n_groups, threshold=at)
+        points.append(ShiftPoint(weight, at, figures_of(rows)))
     return ShiftFront(gap, tuple(points))

@@ -19,7 +19,7 @@ from dralign.data.splitting import stratified_split
 from dralign.errors import DataError, OptionError
 from dralign.groups import require_groups
 from dralign.metrics import Cells, gap_measure, measure
-from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
+from dralign.metrics.decisions import check_threshold
 from dralign.metrics.measures import DEFAULT, Scored, figures_of
 from dralign.metrics.record import scored
 from dralign.metrics.resampling import bootstrap_intervals
@@ -138,13 +138,14 @@ def adjust_network(
         group=codes,
         n_groups=n_groups,
         gap=wanted.gap,
-        threshold=artifact.threshold,
+        threshold=artifact.threshold if wanted.threshold is None else wanted.threshold,
         weights=None if wanted.weight is None else (wanted.weight,),
     )
     chosen, met = front.points[-1], True
     if wanted.max_gap is not None:
         chosen, met = front.select(wanted.max_gap, wanted.measure)
-    moved = replace(artifact, sensitive=data.sensitive, group_names=data.group_names)
+    known = {"sensitive": data.sensitive, "group_names": data.group_names}
+    moved = replace(artifact, threshold=chosen.threshold, **known)
     if wanted.use_group:
         pairs = (chosen.weight * model.cells.by_group(shift.per_cell)).tolist()
         moved = replace(moved, shifts=tuple((low, high) for low, high in pairs))
@@ -152,8 +153,6 @@ def adjust_network(
         network = shift_network(artifact.model, model, shift, chosen.weight).eval()
         architecture = architecture_of(network, artifact.architecture)
         moved = replace(moved, model=network, architecture=architecture)
-    if wanted.threshold is not None:
-        moved = replace(moved, threshold=_threshold(wanted.threshold, moved, validation))
     test = {
         "before": _scored(artifact, data.test, n_groups),
         "after": _scored(moved, data.test, n_groups),
@@ -257,13 +256,6 @@ def adjusting_rows(
     used = used_rows(artifact, x)
     trained = "" if used is None or not used.any() else f", {int(used.sum()):,} of them trained on"
     return data, f"{len(frame):,} rows of {data.name}{trained}, 60/20/20"
-
-
-def _threshold(threshold: float | str, moved: Artifact, rows: Split) -> float:
-    """The probability from which on the decision is positive."""
-    if threshold == BASE_RATE:
-        return base_rate_threshold(rows.y.numpy(), _scores(moved, rows).numpy())
-    return float(threshold)
 
 
 def _scores(artifact: Artifact, rows: Split) -> Tensor:

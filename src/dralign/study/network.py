@@ -15,7 +15,12 @@ from dralign.data.marks import RowMarks
 from dralign.errors import DralignError, ModelError, OptionError
 from dralign.metrics import Cells, GroupRow
 from dralign.metrics.arrays import THRESHOLD
-from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
+from dralign.metrics.decisions import (
+    BASE_RATE,
+    base_rate_threshold,
+    check_bounded,
+    check_threshold,
+)
 from dralign.models import architecture_of
 from dralign.step import rank
 from dralign.study.environment import environment
@@ -83,12 +88,13 @@ def train_network(
         The network; None in a process of several that is not the first.
 
     Raises:
-        OptionError: if there is no such device, or the threshold can't be one.
+        OptionError: if there is no such device, the threshold can't be one, or it is not 0.5 and a
+            bound is on the hard gap, which is judged there.
         ModelError: if the file of weights can't be read.
     """
     rule, begun = rule or Selection(), _begun_with(pretrained)
     if threshold != THRESHOLD:
-        check_network_threshold(threshold, spec, spec.data.load(spec.seed).n_classes)
+        check_network_threshold(threshold, spec, rule, spec.data.load(spec.seed).n_classes)
     with joined(find_device(device) if isinstance(device, str) else device) as index:
         first = rank() == 0
         fingerprint = fingerprint_before(spec) if first else ""
@@ -254,17 +260,21 @@ def _told(row: GroupRow) -> dict[str, Any]:
     return own if row.weight is not None else {k: v for k, v in own.items() if k not in _WEIGHTED}
 
 
-def check_network_threshold(threshold: float | str, spec: TrialSpec, n_classes: int) -> None:
+def check_network_threshold(
+    threshold: float | str, spec: TrialSpec, rule: Selection, n_classes: int
+) -> None:
     """Checks, before anything is trained, that a network can decide so.
 
     Raises:
-        OptionError: if it can't.
+        OptionError: if it can't, or a bound on the gap says nothing of such decisions.
     """
     if threshold == THRESHOLD:
         return
-    check_threshold(threshold)
-    if n_classes > 2:
-        raise OptionError(f"threshold: for two classes, and the label has {n_classes}")
+    check_threshold(threshold, n_classes=n_classes)
+    if spec.gap_bound is not None:
+        check_bounded(spec.bound_measure, threshold)
+    if rule.bound is not None:
+        check_bounded(rule.measure, threshold)
     if spec.build_method(n_classes).post_process is not None:
         raise OptionError(f"threshold: the method {spec.method!r} finds one for each group")
 
