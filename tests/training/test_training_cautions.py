@@ -10,6 +10,7 @@ from dralign import metrics
 from dralign.metrics import Cells, scored
 from dralign.training import EpochRecord, Selection
 from dralign.training import cautions as found_cautions
+from dralign.training.cautions import margin_of
 
 DP = "demographic_parity"
 LAST = Selection("last", 0)
@@ -90,6 +91,65 @@ def test_an_epoch_that_is_better_by_the_base_rate_gap_is_named():
     assert line.startswith("epoch 0 has a base-rate gap of ")
     assert "the chosen epoch 1 (last epoch)" in line
     assert cautions(history, Selection(warmup=0), DP) == []
+
+
+def told_by_chance(gap, draw, trials=100, n=2000):
+    """How often an epoch is said to be worse, where two epochs differ by chance alone."""
+    told = 0
+    for _ in range(trials):
+        y, group = (draw.random(n) < 0.1).astype(int), draw.integers(0, 2, n)
+        scores = (1 / (1 + np.exp(2 - 1.5 * y - draw.normal(size=n))) for _ in range(2))
+        history = tuple(record(at, y, prob, group) for at, prob in enumerate(scores))
+        told += any("more than chance" in line for line in cautions(history, LAST, gap))
+    return told / trials
+
+
+@pytest.mark.parametrize("gap", metrics.ranking.figure_names())
+def test_what_chance_explains_is_not_said_of_an_epoch(gap):
+    """With no true gap one is beyond its margin in 1 of 20 runs; 3 standard errors beside."""
+    assert told_by_chance(gap, np.random.default_rng(0)) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 100)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_margin_of_chance_is_that_of_the_rows_that_are_compared(weighted):
+    draw = np.random.default_rng(0)
+    y, prob, group = people(1500)
+    group = np.where(draw.random(1500) < 0.3, 2, group)
+    weight = draw.integers(1, 4, 1500).astype(float) if weighted else np.ones(1500)
+    rows = scored(y, prob, group, n_groups=3, sample_weight=weight if weighted else None)
+    order = np.argsort(-prob)
+    place = np.empty(1500)
+    place[order] = np.cumsum(weight[order])
+    selected = place <= (weight * y).sum()
+
+    def variance(compared, value):
+        rate = np.average(value[compared], weights=weight[compared])
+        inside = [weight[compared & (group == code)] for code in range(3)]
+        n, m, _ = sorted(w.sum() ** 2 / (w**2).sum() for w in inside)
+        return rate * (1 - rate) * (1 / n + 1 / m)
+
+    everybody = np.ones(1500, dtype=bool)
+    expected = {
+        "demographic_parity": variance(everybody, selected),
+        "equal_opportunity": variance(y == 1, selected),
+        "equalized_odds": variance(y == 1, selected) + variance(y == 0, selected),
+        "predictive_parity": variance(selected, y),
+        "all_cutoffs_equal_opportunity": variance(y == 1, selected),
+    }
+    for gap, known in expected.items():
+        # Among the selected, squares of weights are known of the cell, not of each row.
+        near = 0.03 if weighted else 0.005
+        assert margin_of(Cells.of(rows), gap) == pytest.approx(1.96 * np.sqrt(known), rel=near)
+
+
+def test_without_a_row_that_is_compared_or_quantiles_no_margin_is_known():
+    y, prob, group = people(200)
+    y[group == 1] = 0
+    cells = Cells.of(scored(y, prob, group, n_groups=2))
+    assert margin_of(cells, "equal_opportunity") == np.inf
+    assert margin_of(cells, DP) < 0.2
+    assert margin_of(replace(cells, quantiles=""), DP) == np.inf
+    assert margin_of(None, DP) == np.inf
 
 
 def test_the_threshold_of_the_base_rate_selects_as_many_as_are_positive():

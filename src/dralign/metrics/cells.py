@@ -18,7 +18,12 @@ from dralign.forms import Form
 from dralign.metrics.arrays import Floats
 from dralign.metrics.group_rates import GroupRow, cells_of, group_rows_from
 from dralign.metrics.measures import Scored
-from dralign.metrics.quantiles import POINTS, ScoreQuantiles, score_quantiles_of
+from dralign.metrics.quantiles import (
+    POINTS,
+    ScoreQuantiles,
+    rows_from_quantiles,
+    score_quantiles_of,
+)
 
 _TYPE: Final = np.dtype("<f2")
 _PLAIN: Final = ("counts", "selected", "mean_scores", "quantiles")
@@ -100,6 +105,21 @@ class Cells:
             np.array(entries).reshape(-1, 2).sum(1) for entries in (self.weights, self.squares)
         )
         return tuple((total**2 / np.where(squares > 0, squares, 1)).tolist())
+
+    def selected_at_base_rate(self) -> Floats:
+        """(G, 2) the share of each cell that is selected at the base rate, from its quantiles.
+
+        As many rows (or weights) are selected in all as are positive; 0 in an empty cell.
+
+        Raises:
+            DataError: if no quantiles were kept.
+        """
+        y, f, codes, weight = rows_from_quantiles(self.score_quantiles())
+        rows = Scored(y, f, f, codes, self.n_groups, weight)
+        size, selected = cells_of(
+            y, (rows.counted, rows.counted * rows.at_base_rate), codes, self.n_groups
+        )
+        return np.asarray(selected / np.where(size > 0, size, 1))
 
     @property
     def n_groups(self) -> int:

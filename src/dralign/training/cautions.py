@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import numpy as np
+
+from dralign.gaps import gap_type, judged_by
 from dralign.metrics import Cells, gap_measure, level_note
 from dralign.metrics.decisions import FEWEST, NEARLY_ALL, same_decision_line
 from dralign.metrics.measures import DEFAULT
@@ -95,7 +98,7 @@ def _epoch(history: History, chosen: EpochRecord, selection: Selection, gap: str
         return ""
     best = Selection(warmup=selection.warmup).choose(history, gap)
     here, there = (measure.of(record.validation, gap) for record in (chosen, best))
-    margin = margin_of(chosen.cells.get("validation"))
+    margin = margin_of(chosen.cells.get("validation"), gap)
     if not here - there > margin:
         return ""
     return (
@@ -105,23 +108,39 @@ def _epoch(history: History, chosen: EpochRecord, selection: Selection, gap: str
     )
 
 
-def margin_of(cells: Cells | None) -> float:
-    """Half of the 95 % interval of the base-rate gap of the two smallest groups, at equal rates.
+def margin_of(cells: Cells | None, gap: str) -> float:
+    """Half of the 95 % interval of a base-rate gap of the two smallest groups, at equal rates.
 
-    By the normal distribution, each group selected at the share of positives. Infinite without
-    cells, or with a group that has no rows.
+    By the normal distribution (Eq. 45). Infinite without quantiles, or where a group has no rows
+    that are compared.
+
+    Args:
+        cells: of the rows that are judged.
+        gap: the gap a run was trained for.
     """
-    if cells is None:
+    if cells is None or not cells.quantiles:
         return math.inf
-    rows = cells.group_rows()
-    sizes = sorted(cells.effective_rows)[:2]
-    if len(sizes) < 2 or not sizes[0]:
-        return math.inf
-    if cells.weights:
-        share = sum(cells.weights[1::2]) / sum(cells.weights)
-    else:
-        share = sum(row.positives for row in rows) / sum(row.rows for row in rows)
-    return _NORMAL * math.sqrt(share * (1 - share) * sum(1 / n for n in sizes))
+    share = cells.selected_at_base_rate()
+    taken = np.stack([1 - share, share], axis=-1)  # (groups, labels, whether it is selected)
+    label, selected = np.repeat([0.0, 1.0], 2), np.tile([0.0, 1.0], 2)
+    size, squares = (
+        (np.reshape(one, (-1, 2, 1)) * taken).reshape(-1, 4)
+        for one in (cells.weights or cells.counts, cells.squares or cells.counts)
+    )
+    kind = gap_type(judged_by(gap))
+    value, compared = kind.weighted(selected, label, 2)
+    within = (1 - label, label) if kind.labels_alike else (np.ones(4),)
+    variance = 0.0
+    for rate in compared:
+        for part in within:
+            of_rate = part if rate is None else part * rate
+            rows = size @ of_rate
+            if not rows.all():
+                return math.inf
+            mean = float((size @ (of_rate * value)).sum() / rows.sum())
+            effective = np.sort(rows**2 / (squares @ of_rate**2))[:2]
+            variance += mean * (1 - mean) * float((1 / effective).sum()) / len(within) ** 2
+    return _NORMAL * math.sqrt(variance) if variance >= 0 else math.inf
 
 
 def _small(cells: Cells | None, names: Sequence[str], rows: str) -> list[str]:
