@@ -34,7 +34,17 @@ LAYERS = [
     {"models"},
     {"data"},
     {"groups", "_torchvision", "table_options"},
-    {"extensions", "files", "forms", "interrupts", "networks", "settings", "tiers", "workers"},
+    {
+        "extensions",
+        "files",
+        "forms",
+        "interrupts",
+        "networks",
+        "settings",
+        "tiers",
+        "turns",
+        "workers",
+    },
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -168,6 +178,12 @@ def test_import_changes_no_global_state():
         "before = state(); import dralign; assert state() == before"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_what_a_process_has_once_is_changed_in_turns():
+    words = re.compile(r"fork_rng|catch_warnings")
+    found = [path.name for path in FILES if words.search(path.read_text(encoding="utf-8"))]
+    assert found == ["turns.py"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))

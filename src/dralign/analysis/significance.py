@@ -9,6 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from dralign.turns import warnings_kept
+
 RESAMPLES: Final = 10_000
 _CONFIDENCE: Final = 0.95
 _ROUNDING: Final = 1e-12  # differences that vary less than this, relative to the values, are equal
@@ -55,7 +57,7 @@ def p_values(first: Mapping[int, float], second: Mapping[int, float]) -> PValues
     """
     pairs = [(first[seed], second[seed]) for seed in sorted(first.keys() & second.keys())]
     a, b = np.array(pairs).reshape(-1, 2).T
-    with warnings.catch_warnings():
+    with warnings_kept():
         # scipy warns where one side hardly varies, though the test has a value.
         warnings.simplefilter("ignore", RuntimeWarning)
         paired_t, wilcoxon = _paired(a, b)

@@ -13,6 +13,7 @@ from dralign.data.content import file_digest
 from dralign.data.images import ImagePaths
 from dralign.data.marks import RowMarks
 from dralign.errors import DataError, DralignError, DralignWarning
+from dralign.turns import warnings_kept
 
 
 def training_data(artifact: Artifact, table: str | Path) -> Dataset | None:
@@ -25,7 +26,7 @@ def training_data(artifact: Artifact, table: str | Path) -> Dataset | None:
         return None
     trial: Any = artifact.training.get("trial", {})
     seed = trial.get("seed", 0)
-    with warnings.catch_warnings():
+    with warnings_kept():
         warnings.simplefilter("ignore", DralignWarning)  # they were told before the training
         try:
             dataset = source.at(str(table)).load(seed if isinstance(seed, int) else 0)

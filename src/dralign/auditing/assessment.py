@@ -25,10 +25,11 @@ from dralign.rationale.coverage import warn_of_low_coverage
 from dralign.rationale.fitted import given_groups, opened
 from dralign.rationale.gradients import evaluation_mode
 from dralign.rationale.inputs import bundled, numbers_of_a_row
-from dralign.rationale.rows import check_rows, random_state_kept, require_finite_loss
+from dralign.rationale.rows import check_rows, require_finite_loss
 from dralign.rationale.stack import linear_stack
 from dralign.rationale.usage import notice_probabilities, require_gradients
 from dralign.study import environment
+from dralign.turns import random_state_kept
 
 Progress = Callable[[str, float], None]
 MOST_ROWS, MOST_BYTES = 4096, 2**26  # of a block

@@ -19,6 +19,7 @@ from dralign.study.overview import keep_overview
 from dralign.study.trial import check_trials
 from dralign.training import Selection
 from dralign.training.selection import Rule
+from dralign.turns import warnings_recorded
 
 # Of the data, besides those that have a parameter of their own.
 _OF_DATA: Final = {entry.name for entry in fields(DataSource)} - {
@@ -84,8 +85,7 @@ def compare(
     source = _source(data, roles)
     rule = Selection.of(select, warmup, bound, measure=measure, gap_bound=settings.get("gap_bound"))
     with _ledger(out) as ledger:
-        with warnings.catch_warnings(record=True) as caught, parsed_once():
-            warnings.simplefilter("always")
+        with warnings_recorded() as caught, parsed_once():
             specs = compared_trials(
                 source,
                 methods,

@@ -21,6 +21,7 @@ from dralign.data.local import cache_home
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.files import open_regular, read_whole, write_folder
 from dralign.tiers import installing
+from dralign.turns import warnings_kept
 
 VERSION = 2  # of how files become bytes; part of the key
 PAPER_SIZE = 256
@@ -185,7 +186,7 @@ def decode_all(paths: Sequence[Path], size: int, target: np.ndarray) -> list[str
             digests[index] = hashlib.sha256(content).hexdigest()
             target[index] = picture(paths[index], content, size)
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=_workers()) as pool:
+    with warnings_kept(), ThreadPoolExecutor(max_workers=_workers()) as pool:
         # Pillow's warning of a large image; above the limit it is an error.
         warnings.filterwarnings("ignore", "Image size .* exceeds limit")
         for _ in pool.map(work, range(0, len(paths), CHUNK)):

@@ -1,6 +1,5 @@
 """What a table holds, and what is doubtful about it, before anything is trained on it."""
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from dralign.data.weighting import weights_in, weights_line
 from dralign.errors import DataError, DralignWarning
 from dralign.groups import MISSING, GroupCodes
 from dralign.table_options import TableOptions
+from dralign.turns import warnings_recorded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,8 +227,7 @@ def inspect_table(
 def _collected() -> Iterator[list[str]]:
     """The list of findings, to which warnings inside the block are added."""
     findings: list[str] = []
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DralignWarning)
+    with warnings_recorded() as caught:
         yield findings
     findings[:0] = [str(one.message) for one in caught if issubclass(one.category, DralignWarning)]
 

@@ -14,7 +14,7 @@ from torch import nn
 from dralign.artifact import load_artifact, save_artifact
 from dralign.data import TableEncoder
 from dralign.errors import ArtifactError, DralignWarning
-from dralign.estimator.fitting import Outcome, keep, no_test_rows, prepare, untrained
+from dralign.estimator.fitting import Outcome, keep, prepare, untrained
 from dralign.estimator.frontier import Frontier, check_frontier, train_frontier
 from dralign.estimator.network import Module, probabilities
 from dralign.estimator.parameters import own_loss, training_settings
@@ -42,6 +42,8 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
     ``fit`` keeps ``validation_fraction`` of every cell (a group within a label) back and chooses
     an epoch by it. It asks metadata routing for ``sensitive_features``. Torch's thread settings
     are left as they are; one thread (``torch.set_num_threads(1)``) is fastest for small networks.
+    Fits in several Python threads take turns, and end as each would alone; use processes to train
+    at the same time. Prediction waits for none.
 
     Args:
         method: a name of ``dralign.methods.method_names()`` that predicts without groups.
@@ -264,18 +266,17 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         settings = training_settings(parameters, prepared.seed, gap_bound=bound)
         folder = None if self.checkpoints is None else Checkpoints(self.checkpoints)
         rule, gap = prepared.selection, method.gap.name
-        with no_test_rows():
-            run = train(
-                model,
-                data,
-                method,
-                settings,
-                keep=rule,
-                checkpoints=folder,
-                optimiser=self.optimiser,
-                scheduler=self.scheduler,
-                loss=own_loss(parameters),
-            )
+        run = train(
+            model,
+            data,
+            method,
+            settings,
+            keep=rule,
+            checkpoints=folder,
+            optimiser=self.optimiser,
+            scheduler=self.scheduler,
+            loss=own_loss(parameters),
+        )
         chosen = run.restore(rule, gap)
         met = None if bound is None else chosen.keeps(bound, gap, settings.bound_measure)
         keep(self, data, Outcome(run.judged(data), method, rule, run.history, chosen, met))

@@ -1,8 +1,7 @@
 """What ``fit`` and ``frontier`` share: what is made ready before training and kept after it."""
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from sklearn.utils import check_consistent_length, check_random_state
 from torch import nn
 
 from dralign.data import Dataset
-from dralign.errors import DralignWarning, UndefinedMetricWarning
+from dralign.errors import DralignWarning
 from dralign.estimator.inputs import (
     class_codes,
     coded_groups,
@@ -36,6 +35,8 @@ from dralign.training import EpochRecord, History, Selection, cautions
 if TYPE_CHECKING:
     from dralign.estimator.classifier import DRAlignClassifier
 
+# Whether this thread fits inside of what takes the groups itself, so that none is as it should be.
+MITIGATED_OUTSIDE: ContextVar[bool] = ContextVar("MITIGATED_OUTSIDE", default=False)
 _UNGROUPED_FIGURES = ("average_precision", "accuracy", "balanced_accuracy")
 
 
@@ -106,11 +107,12 @@ def prepare(
     if sensitive_features is not None:
         groups = coded_groups(sensitive_features, n_given, kept)
     else:
-        warnings.warn(
-            "no sensitive_features: the task loss alone is trained, nothing is mitigated",
-            DralignWarning,
-            stacklevel=3,
-        )
+        if not MITIGATED_OUTSIDE.get():
+            warnings.warn(
+                "no sensitive_features: the task loss alone is trained, nothing is mitigated",
+                DralignWarning,
+                stacklevel=3,
+            )
         method, selection = without_groups(parameters, len(classifier.classes_))
     check_class_weight(parameters, method)
     classifier.mitigated_ = method.needs_groups
@@ -175,14 +177,6 @@ def keep(classifier: "DRAlignClassifier", data: Dataset, outcome: Outcome) -> No
     classifier.history_ = tuple(_known(one, data.group_names) for one in outcome.history)
     classifier.selection_ = str(outcome.rule)
     classifier.front_weights_ = None
-
-
-@contextmanager
-def no_test_rows() -> Iterator[None]:
-    """Keeps back the warning that a group has no test rows: none has, by intention."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".* has no test rows", UndefinedMetricWarning)
-        yield
 
 
 def _threshold(classifier: "DRAlignClassifier", data: Dataset) -> float:

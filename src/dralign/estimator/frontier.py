@@ -10,7 +10,7 @@ from torch import nn
 
 from dralign.data import Dataset
 from dralign.errors import DralignWarning, OptionError
-from dralign.estimator.fitting import Outcome, Prepared, keep, no_test_rows, untrained
+from dralign.estimator.fitting import Outcome, Prepared, keep, untrained
 from dralign.estimator.parameters import (
     check_numbers,
     chosen_method,
@@ -196,16 +196,15 @@ def train_frontier(
         return chosen_method({**parameters, "fairness_weight": weight}, data.n_classes)
 
     settings = training_settings(parameters, prepared.seed, gap_bound=None)
-    with no_test_rows():
-        points = train_front(
-            model,
-            data,
-            method_of,
-            settings,
-            weights=weights,
-            rule=prepared.selection,
-            loss=own_loss(parameters),
-        )
+    points = train_front(
+        model,
+        data,
+        method_of,
+        settings,
+        weights=weights,
+        rule=prepared.selection,
+        loss=own_loss(parameters),
+    )
     model.zero_grad()  # or every point would keep a copy of the last gradient
     rows, known = data.validation, {"n_groups": data.n_groups, "seed": prepared.seed}
     intervals = [

@@ -10,6 +10,7 @@ from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dralign.errors import DataError, DralignWarning, OptionError
+from dralign.estimator.fitting import MITIGATED_OUTSIDE
 from dralign.estimator.inputs import class_codes, coded_groups, rows_kept_back
 from dralign.groups import GroupCodes
 from dralign.methods.shared import FAIRNESS_WEIGHT
@@ -281,6 +282,8 @@ class _Parts(NamedTuple):
 
 def _fit(estimator: Any, X: Any, y: Codes) -> Any:  # noqa: ANN401, N803
     """Fits a classifier, which is not told the groups: the shift is what mitigates."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "no sensitive_features", DralignWarning)
+    before = MITIGATED_OUTSIDE.set(True)
+    try:
         return estimator.fit(X, y)
+    finally:
+        MITIGATED_OUTSIDE.reset(before)

@@ -20,6 +20,7 @@ from dralign.forms import to_json
 from dralign.groups import MISSING
 from dralign.networks import probability
 from dralign.tiers import require
+from dralign.turns import warnings_kept
 
 __all__ = ["ENDINGS", "check_exportable", "description_path", "export_model"]
 
@@ -275,7 +276,7 @@ def _program(scorer: Scorer) -> torch.export.ExportedProgram:
     """The graph, for any number of rows."""
     rows = torch.export.Dim("rows")
     shapes = {name: {0: rows} for name in scorer.takes}
-    with warnings.catch_warnings():
+    with warnings_kept():
         warnings.simplefilter("ignore")  # of torch, about its own names
         return torch.export.export(scorer, (), scorer.example(), dynamic_shapes=shapes)
 
@@ -285,7 +286,7 @@ def _save(program: torch.export.ExportedProgram, scorer: Scorer, file: Path) -> 
     if file.suffix.lower() != ENDINGS[0]:
         torch.export.save(program, file)
         return
-    with warnings.catch_warnings():
+    with warnings_kept():
         warnings.simplefilter("ignore")
         onnx = torch.onnx.export(
             program,

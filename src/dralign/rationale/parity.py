@@ -19,9 +19,10 @@ from dralign.rationale.gradients import evaluation_mode, group_gradients, requir
 from dralign.rationale.layers import Granularity, LayerChoice, original, select_layers
 from dralign.rationale.losses import RowLoss, per_sample_loss, row_loss
 from dralign.rationale.progress import reporting
-from dralign.rationale.rows import Rows, check_rows, random_state_kept, require_finite_loss
+from dralign.rationale.rows import Rows, check_rows, require_finite_loss
 from dralign.rationale.stack import linear_stack
 from dralign.rationale.usage import notice_probabilities, require_gradients
+from dralign.turns import random_state_kept
 
 Method = Literal["ablation", "taylor"]
 UnitForm = Literal["sum", "joint"]

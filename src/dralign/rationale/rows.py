@@ -1,7 +1,6 @@
 """The rows that influences are measured on, checked once at the edge."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,14 +136,6 @@ def require_finite_loss(model: nn.Module, rows: Rows, batch_rows: int) -> Tensor
                 "or in the network's weights"
             )
     return torch.cat(outputs)
-
-
-@contextmanager
-def random_state_kept(device: torch.device) -> Iterator[None]:
-    """The random state of the CPU and of ``device`` as it was before the block."""
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        yield
 
 
 def _labels(label: object, n: int, *, classes: bool) -> Tensor:

@@ -11,7 +11,8 @@ from dralign.rationale.gradients import evaluation_mode, group_gradients, requir
 from dralign.rationale.inputs import Inputs
 from dralign.rationale.layers import Layer
 from dralign.rationale.outputs import logits, warn_of_probabilities, warn_of_values
-from dralign.rationale.rows import Rows, random_state_kept
+from dralign.rationale.rows import Rows
+from dralign.turns import random_state_kept
 
 FEW = 64  # rows that are looked at
 

@@ -15,6 +15,7 @@ from dralign.rationale.derivatives import recurrence_without_cudnn
 from dralign.rationale.inputs import Inputs
 from dralign.rationale.losses import RowLoss
 from dralign.step.batch import Batch
+from dralign.turns import random_state_kept
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def random_state(model: nn.Module) -> list[Tensor]:
 def random_state_set(model: nn.Module, states: list[Tensor]) -> Iterator[None]:
     """The block draws from the given state; afterwards the generators go on where they were."""
     device = next(model.parameters()).device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    with random_state_kept(device):
         torch.set_rng_state(states[0])
         if device.type == "cuda":
             torch.cuda.set_rng_state(states[1], device)

@@ -1,9 +1,7 @@
 """One attempt at a trial, in whatever process: whatever happens becomes a record."""
 
-import threading
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,12 +14,9 @@ from dralign.study.record import TrialRecord
 from dralign.study.spec import Trial, TrialSpec
 from dralign.study.trial import run_trial
 from dralign.training import History
+from dralign.turns import warnings_recorded
 
 Run = Callable[[TrialSpec], History]
-
-# Random state, warnings and threads belong to the process, and a Dask worker may have several
-# threads: there trials take turns.
-_one_at_a_time = threading.Lock()
 
 
 def attempt(run: Run | None, digest: str, trial: Trial) -> TrialRecord:
@@ -39,8 +34,7 @@ def attempt(run: Run | None, digest: str, trial: Trial) -> TrialRecord:
     start = time.perf_counter()
     history: History = ()
     error = ""
-    with _one_at_a_time, _one_thread(), warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings_recorded() as caught, _one_thread():
         if run is not None:
             trial.check_data()
         try:

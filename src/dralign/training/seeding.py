@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dralign.errors import OptionError
+from dralign.turns import random_state_kept
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ def spawn_seeds(seed: int) -> Seeds:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Runs a block with torch's global generators seeded; their state comes back afterwards."""
-    with torch.random.fork_rng():
+    """Runs a block with torch's global generators seeded; their state comes back afterwards.
+
+    Threads take turns (``dralign.turns``), so that each draws what it would alone.
+    """
+    with random_state_kept():
         torch.manual_seed(seed)
         yield

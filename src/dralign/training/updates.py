@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from dralign.errors import OptionError, quoted
 from dralign.training.settings import TRAINING, TrainingSettings
+from dralign.turns import warnings_kept
 
 OptimiserFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
@@ -100,7 +101,7 @@ class Updates:
 
     def catch_up(self, steps: int) -> None:
         """Takes the schedule, fresh from its beginning, to where it was after so many steps."""
-        with warnings.catch_warnings():
+        with warnings_kept():
             # The steps of the optimiser were taken in another process.
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             for _ in range(steps if self.scheduler is not None else 0):
