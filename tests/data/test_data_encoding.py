@@ -1,5 +1,6 @@
 """Encoders: what they learn, what they do with the unexpected, and their JSON form."""
 
+import itertools
 import json
 import warnings
 
@@ -60,6 +61,44 @@ def test_unseen_values_are_zeros_with_one_warning_that_counts_them():
         "missing values in 'member' (1 row) count as none of the categories"
     )
     assert x[1, 3:].tolist() == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_zeros_and_ones_are_false_and_true_and_the_other_way_round(missing):
+    truth = np.tile([True, False, False], 20)
+    some = pd.Series(truth, dtype=object).mask(missing & (np.arange(60) % 7 == 0))
+    forms = {
+        "bool": pd.Series(some, dtype="boolean") if missing else pd.Series(truth),
+        "object": some,
+        "Int64": pd.Series(some, dtype="boolean").astype("Int64"),
+        "float": pd.Series([np.nan if pd.isna(x) else float(x) for x in some]),
+        "text": pd.Series([None if pd.isna(x) else str(int(x)) for x in some]),
+    }
+    for trained, scored in itertools.permutations(forms, 2):
+        encoder = TableEncoder.fit(forms[trained].to_frame("member"), ["member"])
+        same = encoder.transform(forms[trained].to_frame("member"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            x = encoder.transform(forms[scored].to_frame("member"))
+        np.testing.assert_array_equal(x, same, err_msg=f"{trained} {scored}")
+
+
+def test_a_zero_is_not_false_where_there_are_other_categories():
+    known = pd.DataFrame({"answer": ["False", "True", "unknown"] * 20})
+    with pytest.warns(DralignWarning, match="'answer'"):
+        x = TableEncoder.fit(known, ["answer"]).transform(pd.DataFrame({"answer": ["0", "True"]}))
+    assert x.tolist() == [[0, 0, 0], [0, 1, 0]]
+
+
+def test_a_column_without_a_single_known_value_is_told_plainly():
+    rows = TRAIN.assign(job=["COOK", "NURSE", None, "COOK"])
+    with pytest.warns(DralignWarning) as caught:
+        ENCODER.transform(rows)
+    (told,) = caught
+    assert str(told.message) == (
+        "column 'job': no value is one of the categories of training ('cook', 'nurse'), so that it "
+        "says nothing about any row; are they written in another way here?"
+    )
 
 
 def test_numbers_missing_for_the_first_time_are_the_mean_with_one_warning_that_counts_them():

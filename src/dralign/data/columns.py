@@ -17,6 +17,7 @@ UNSEEN = -2
 MANY_NAMES = 30
 MANY_NOTES = 10
 MOST_DIGITS = 15  # longer ones may be different keys that are one float
+_TRUTH = (("False", "True"), ("0", "1"))
 # A number as people and programs write it; with a leading zero (007) it is a key.
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 
@@ -119,9 +120,14 @@ def text_counts(values: "pd.Series[Any]") -> Counter[str]:
 def index_in(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
     """(n,) int64 index of each value in ``known``; -1 where missing, -2 where not among them.
 
-    A number is found however it is written: 44 is "44.0".
+    A number is found however it is written: 44 is "44.0". Where nothing but False and True is
+    known, 0 and 1 are these, and the other way round: databases and files keep either as the other.
     """
     order = {canonical(text): position for position, text in enumerate(known)}
+    for names, others in (_TRUTH, _TRUTH[::-1]):
+        if order.keys() <= set(names):
+            same = zip(names, others, strict=True)
+            order |= {other: order[name] for name, other in same if name in order}
     code, texts = distinct_texts(values)
     found = np.array([*(order.get(text, UNSEEN) for text in texts), MISSING], dtype=np.int64)
     result: np.ndarray = found[code]  # the last is code -1

@@ -37,13 +37,15 @@ class Unseen:
     """What rows have that the training rows had not: the number of rows by column.
 
     Attributes:
-        categories: values that are none of the categories.
+        categories: values that are none of the categories, where other rows have one.
+        strangers: what the categories are, of columns no row of which has one.
         missing: missing numbers that take the training mean.
         texts: missing values of columns of categories, which are then in none of them.
         strays: what is told of texts among numbers, by column.
     """
 
     categories: dict[str, int] = field(default_factory=dict)
+    strangers: dict[str, str] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)
     strays: dict[str, str] = field(default_factory=dict)
@@ -152,11 +154,15 @@ class CategoricalColumn:
     def encode(self, values: "pd.Series[Any]", unseen: Unseen) -> np.ndarray:
         """(n, inputs) inputs; values that are none of the categories go into ``unseen``."""
         index = index_in(values, self.categories)
+        unknown = int((index == UNSEEN).sum())
+        if unknown > 1 and index.max() < 0:
+            unseen.strangers[self.name] = noted([*map(repr, self.categories)])
+        elif unknown:
+            unseen.categories[self.name] = unknown
         if self.flag_missing:
             index[index == MISSING] = len(self.categories)
-        for kind, rows in ((unseen.categories, index == UNSEEN), (unseen.texts, index == MISSING)):
-            if count := int(rows.sum()):
-                kind[self.name] = count
+        if lacking := int((index == MISSING).sum()):
+            unseen.texts[self.name] = lacking
         return one_hot(index, len(self.feature_names))
 
     def to_dict(self) -> dict[str, object]:
@@ -272,7 +278,11 @@ class TableEncoder:
 
 def warn_unseen(unseen: Unseen) -> None:
     """A warning each for new values, missing ones, and texts among numbers, counted per column."""
-    lines = []
+    lines = [
+        f"column {name!r}: no value is one of the categories of training ({known}), so that it "
+        "says nothing about any row; are they written in another way here?"
+        for name, known in unseen.strangers.items()
+    ]
     if unseen.categories:
         lines.append(
             "values that the training rows did not have, or too few of them, count as none of the "
