@@ -20,7 +20,7 @@ from dralign.cli import main
 from dralign.data import DataSource, read_table
 from dralign.errors import DataError, DralignWarning, ModelError, OptionError, StudyError
 from dralign.report import result_table
-from dralign.study import Ledger, ledger_path, train_network
+from dralign.study import Ledger, ledger_path, only_writer, train_network
 from tables.make import people
 
 ROLES = {"label": "loan", "positive": "yes", "sensitive": "sex"}
@@ -165,6 +165,26 @@ def test_without_out_nothing_is_kept_and_with_it_a_second_call_goes_on(
     assert len(fresh) == 3
     assert main(["report", str(tmp_path / "study"), "--format", "html"]) == 0
     assert "600 rows" in (tmp_path / "study" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("by_command", [True, False])
+def test_a_study_that_another_writes_is_refused_and_its_overview_left_alone(
+    tmp_path, quick, capsys, by_command
+):
+    table, folder = tmp_path / "people.csv", tmp_path / "study"
+    people().to_csv(table, index=False)
+    dralign.compare(table, **ONE, out=folder)
+    before = (folder / "overview.json").read_bytes()
+    people().head(500).to_csv(table, index=False)
+    refused = "another sweep is writing this study"
+    with Ledger(ledger_path(folder)) as first, only_writer(first):
+        if by_command:
+            assert main(["compare", str(table), *options(**ONE, out=folder)]) == 2
+            assert refused in capsys.readouterr().err
+        else:
+            with pytest.raises(StudyError, match=refused):
+                dralign.compare(table, **ONE, out=folder)
+    assert (folder / "overview.json").read_bytes() == before
 
 
 def test_the_command_asks_for_the_frame_of_a_study_in_one_line(tmp_path, monkeypatch, capsys):

@@ -20,7 +20,7 @@ from dralign.data.raw import parsed_once
 from dralign.report import caution_lines, result_table, write_study
 from dralign.report.labels import panels
 from dralign.report.verdict import verdicts
-from dralign.study import Ledger, compared_trials
+from dralign.study import Ledger, compared_trials, ledger_path, only_writer
 from dralign.study.compared import METHODS, SEEDS, WEIGHTS
 from dralign.study.overview import keep_overview
 from dralign.study.trial import check_trials
@@ -73,7 +73,7 @@ def compare(
         )
         check_trials(specs)
         check_save(save, {spec.method for spec in specs}, folder)
-        with Ledger(folder / "study.sqlite") as ledger:
+        with Ledger(ledger_path(folder)) as ledger, only_writer(ledger):
             overview = shown_overview(source)
             keep_overview(folder, overview)
             forget()

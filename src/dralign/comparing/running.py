@@ -13,7 +13,14 @@ from dralign.data import DataSource
 from dralign.data.raw import parsed_once
 from dralign.errors import DralignWarning, OptionError, StudyError, unknown
 from dralign.forms import shown
-from dralign.study import Ledger, TrialRecord, compared_trials, ledger_path, run_study
+from dralign.study import (
+    Ledger,
+    TrialRecord,
+    compared_trials,
+    ledger_path,
+    only_writer,
+    run_study,
+)
 from dralign.study.compared import METHODS, SEEDS, bounded_by, shared_settings
 from dralign.study.overview import keep_overview
 from dralign.study.trial import check_trials
@@ -84,7 +91,7 @@ def compare(
     roles = {"label": label, "sensitive": sensitive, "positive": positive, **of_data}
     source = _source(data, roles)
     rule = Selection.of(select, warmup, bound, measure=measure, gap_bound=settings.get("gap_bound"))
-    with _ledger(out) as ledger:
+    with _ledger(out) as ledger, only_writer(ledger):
         with warnings_recorded() as caught, parsed_once():
             specs = compared_trials(
                 source,
