@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import dralign.study.trial
 import interrupts
 from dralign.cli import main
 from dralign.study import Ledger, ledger_path, load_plan, only_writer
@@ -215,6 +216,19 @@ def test_a_second_sweep_on_a_folder_is_refused_and_leaves_its_plan_alone(plan, c
     assert code == 2
     assert "study.sqlite: another sweep is writing this study; let it end\n" in printed.err
     assert (folder / "plan.toml").read_text() == before
+
+
+def test_the_plan_that_is_kept_is_the_one_that_ran(plan, capsys, monkeypatch):
+    before = plan.read_bytes()
+    check = dralign.study.trial.check_trials
+
+    def check_while_it_is_edited(specs):
+        check(specs)
+        plan.write_text(PLAN.format(seeds=3))
+
+    monkeypatch.setattr("dralign.study.trial.check_trials", check_while_it_is_edited)
+    assert sweep(plan, capsys)[0] == 0
+    assert (plan.parent / "study" / "plan.toml").read_bytes() == before
 
 
 def test_a_trial_over_the_time_limit_is_a_failed_one(plan, capsys):

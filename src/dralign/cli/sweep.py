@@ -56,7 +56,8 @@ def sweep(
         todo = unfinished(specs, ledger)
         _check(plan, [trial.spec for trial in todo.values()])
         # The plan stays beside its results: they do not tell what was assumed.
-        write_atomically(folder / "plan.toml", lambda file: file.write_bytes(plan.read_bytes()))
+        kept = described.text.encode()
+        write_atomically(folder / "plan.toml", lambda file: file.write_bytes(kept))
         records = run_trials(
             specs, ledger, rule=Selection(), jobs=jobs, dask=dask, trial_timeout=trial_timeout
         )

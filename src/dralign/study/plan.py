@@ -5,7 +5,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
@@ -51,11 +51,13 @@ class Plan:
         name: of the study.
         trials: different ones; all settings with the first seed come first, then the next seed.
         assumed: one text for each value that the source of the plan does not state.
+        text: of the file as it was parsed; what lies there may be another by now.
     """
 
     name: str
     trials: tuple[TrialSpec, ...]
     assumed: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
 
 
 def load_plan(path: Path | str, *, data_home: str = "", max_trials: int | None = None) -> Plan:
@@ -73,29 +75,39 @@ def load_plan(path: Path | str, *, data_home: str = "", max_trials: int | None =
             too many trials.
     """
     file = Path(path)
-    form = _parsed(file)
+    text = _text(file)
+    form = _parsed(text, file)
     try:
-        return _plan(form, file, data_home, MOST_TRIALS if max_trials is None else max_trials)
+        plan = _plan(form, file, data_home, MOST_TRIALS if max_trials is None else max_trials)
     except DralignError as error:
-        text = str(error)
-        text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]} ..."
-        raise OptionError(f"{file}: {shown(text)}") from error
+        told = str(error)
+        told = told if len(told) <= _MOST_SHOWN else f"{told[:_MOST_SHOWN]} ..."
+        raise OptionError(f"{file}: {shown(told)}") from error
+    return replace(plan, text=text)
 
 
-def _parsed(file: Path) -> dict[str, Any]:
-    """What stands in a TOML file.
+def _text(file: Path) -> str:
+    """The text of a file.
 
     Raises:
-        StudyError: if the file can't be read or is not TOML.
+        StudyError: if it can't be read or is not UTF-8.
     """
     try:
-        text = read_whole(file, at_most=MOST_BYTES, what="plan").decode()
+        return read_whole(file, at_most=MOST_BYTES, what="plan").decode()
     except OSError as error:
         raise StudyError(f"{file}: the plan can't be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise StudyError(f"{file}: not a TOML file: {error}") from error
     except ValueError as error:  # of another kind, or too large; it names the file
         raise StudyError(str(error)) from error
+
+
+def _parsed(text: str, file: Path) -> dict[str, Any]:
+    """What a TOML file says; errors name it.
+
+    Raises:
+        StudyError: if it is not TOML.
+    """
     if _MANY_PARTS.search(text):
         raise StudyError(f"{file}: not a plan: a key has more than 50 parts")
     try:
