@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from itertools import count
@@ -17,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+import dralign.study.ledger
 import records as made_up
-from dralign.errors import StudyError
+from dralign.errors import DralignWarning, StudyError
 from dralign.study import Ledger, TrialRecord, TrialSpec
 from dralign.study.database import Database
 
@@ -132,16 +134,52 @@ def test_a_full_disk_is_one_clear_line_and_loses_nothing(path):
         assert ledger.done_hashes() == kept | {record.hash for record in new}
 
 
-def test_a_locked_study_is_one_clear_line(path):
+def test_a_locked_study_is_one_clear_line(path, monkeypatch):
+    monkeypatch.setattr(dralign.study.ledger, "LOCKED_SECONDS", 0.1)
     filled(path)
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with (
         Ledger(path, timeout=0.05) as ledger,
+        pytest.warns(DralignWarning, match="another program"),
         pytest.raises(StudyError, match=r"can't be written: database is locked"),
     ):
         ledger.add(RECORDS[0])
     other.close()
+
+
+def test_a_query_that_another_program_has_not_ended_is_waited_for_with_one_warning(path):
+    filled(path)
+    new = made_up.records(made_up.specs(seeds=[100]))[0]
+    reader = sqlite3.connect(path, check_same_thread=False)
+    begun = reader.execute("SELECT * FROM trial")
+    assert begun.fetchone()
+    end = threading.Timer(0.5, begun.close)
+    end.start()
+    with Ledger(path, timeout=0.05) as ledger:
+        with pytest.warns(DralignWarning) as told:
+            ledger.add(new)
+        assert new.hash in ledger.done_hashes()
+    end.join()
+    line = "another program has the study open and keeps a record from being written; it is waited"
+    assert [str(one.message) for one in told] == [f"{path}: {line} for, 600 s at most"]
+
+
+def test_a_ledger_that_is_closed_or_of_another_thread_is_not_called_damaged(path):
+    told = []
+
+    def read():
+        with pytest.raises(StudyError) as caught:
+            ledger.records()
+        told.append(str(caught.value))
+
+    with Ledger(path) as ledger:
+        other = threading.Thread(target=read)
+        other.start()
+        other.join()
+    read()
+    line = "the study can't be read: it was closed, or opened in another thread; open it again"
+    assert told == [f"{path}: {line}"] * 2
 
 
 def spoil_blob(path):

@@ -49,6 +49,10 @@ _STEPS_AT_A_TIME: Final = 10_000
 Rows = list[tuple[Any, ...]]
 
 
+class LockedError(StudyError):
+    """Another program holds the file for longer than it was waited for."""
+
+
 class Database:
     """An open SQLite file that is a whole ledger.
 
@@ -94,7 +98,8 @@ class Database:
             done: what can't be done if it fails, for messages.
 
         Raises:
-            StudyError: if it fails.
+            LockedError: if another program holds the file.
+            StudyError: if it fails in another way.
         """
         with self.refusals(done):
             return self._run(sql, values)
@@ -219,7 +224,8 @@ class Database:
             done: what could not be done.
 
         Raises:
-            StudyError: in the place of it.
+            LockedError: in the place of it, if another program holds the file.
+            StudyError: in the place of anything else.
             KeyboardInterrupt: if that is what ended it.
         """
         failed = f"{self.path}: the study can't be {done}"
@@ -234,7 +240,15 @@ class Database:
                 raise StudyError(f"{self.path}: damaged: {what}") from error
             if _is_unopened(error) and self._is_held_beside():
                 failed += " (a write was cut off: open a copy of its folder)"
+            if _code(error) == sqlite3.SQLITE_BUSY:
+                raise LockedError(
+                    f"{failed}: {shown(str(error))}; end the other program that has it open"
+                ) from error
             raise StudyError(f"{failed}: {shown(str(error))}") from error
+        except sqlite3.ProgrammingError as error:  # from Python's side, whatever the file holds
+            raise StudyError(
+                f"{failed}: it was closed, or opened in another thread; open it again"
+            ) from error
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             # A message of SQLite may quote what is not UTF-8.
             reason = shown(str(error))

@@ -2,17 +2,21 @@
 
 import gc
 import re
+import time
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from dralign.errors import StudyError
-from dralign.study.database import Database
+from dralign.errors import DralignWarning, StudyError
+from dralign.study.database import Database, LockedError
 from dralign.study.record import Status, TrialRecord, pack, unpack
 
 FILE_NAME = "study.sqlite"  # in the folder of a study
+LOCKED_SECONDS: Final = 600.0  # for which a record waits for another program that holds the file
+_AGAIN_SECONDS: Final = 0.1
 
 # A finished trial stays as it is; a failed one gives way to a later attempt.
 _ADD: Final = """
@@ -46,7 +50,7 @@ class Ledger:
             create: whether it is opened to be written, and a missing file (and its folder) is
                 made. Otherwise it must be there and is only read; nothing has to be written beside
                 it, so that the disk may be full or read-only.
-            timeout: seconds to wait for another process.
+            timeout: seconds to wait for another process; ``add`` then warns and goes on waiting.
 
         Raises:
             StudyError: if the file is not a ledger, is damaged, comes from a newer dralign, or
@@ -75,6 +79,9 @@ class Ledger:
     def add(self, record: TrialRecord) -> None:
         """Keeps a record; a trial that is already there as done stays as it is.
 
+        Where another program holds the file, for example with a query that it has not ended, it is
+        waited for: ``LOCKED_SECONDS``, with a ``DralignWarning``.
+
         Raises:
             StudyError: if it can't be written, for example because the disk is full; the records
                 that were there before remain. Also if the file is not in its place any more, or
@@ -82,8 +89,34 @@ class Ledger:
         """
         blob = pack(record)
         unpack(blob)
-        self._database.query(_ADD, (record.hash, record.status, blob), done="written")
+        self._write((record.hash, record.status, blob))
         self.check_in_place()
+
+    def _write(self, row: tuple[object, ...]) -> None:
+        """Writes a row, as soon as no other program holds the file.
+
+        Raises:
+            LockedError: if another one holds it for longer.
+            StudyError: if it can't be written for another reason.
+        """
+        told, until = False, time.monotonic() + LOCKED_SECONDS
+        while True:
+            try:
+                self._database.query(_ADD, row, done="written")
+            except LockedError:
+                if time.monotonic() > until:
+                    raise
+                if not told:
+                    warnings.warn(
+                        f"{self.path}: another program has the study open and keeps a record from "
+                        f"being written; it is waited for, {LOCKED_SECONDS:.0f} s at most",
+                        DralignWarning,
+                        stacklevel=3,
+                    )
+                told = True
+                time.sleep(_AGAIN_SECONDS)
+            else:
+                return
 
     def check_in_place(self) -> None:
         """Checks that the path still leads to the file that was opened.
