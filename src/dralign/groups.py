@@ -79,12 +79,13 @@ def encode_groups(sensitive_features: object, *, names: Sequence[str] | None = N
     order = result if names is None else list(names)
     if len(set(order)) < len(order):
         raise GroupError(f"names: {next(x for x in order if order.count(x) > 1)!r} is given twice")
-    new = [name for name in result if name not in order]
+    places = {name: place for place, name in enumerate(order)}
+    new = [name for name in result if name not in places]
     if new:
         raise GroupError(
             f"group {new[0]!r} is not among the known groups: {', '.join(map(repr, order))}"
         )
-    position = np.array([order.index(name) for name in result])
+    position = np.array([places[name] for name in result])
     codes = np.full(len(rows), MISSING, dtype=np.int64)
     codes[known] = position[inverse.reshape(-1)]
     return GroupCodes(torch.from_numpy(codes), tuple(order))

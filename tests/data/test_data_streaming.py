@@ -232,3 +232,50 @@ def test_a_file_that_changed_between_passes_is_refused(file):
     os.utime(file, (1, 1))
     with pytest.raises(DataError, match="the file changed since it was opened; open it again"):
         next(iter(stream))
+
+
+def with_another_job(content: bytes) -> bytes:
+    """The same file with other cells, of the same length."""
+    assert b"smith" in content
+    return content.replace(b"smith", b"baker")
+
+
+def test_another_file_of_the_same_size_and_time_is_refused(file):
+    stream, before = stream_table(file, **ABOUT), file.stat()
+    other = file.with_name("other.parquet")
+    other.write_bytes(with_another_job(file.read_bytes()))
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+    other.replace(file)
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    with pytest.raises(DataError, match="the file changed since it was opened; open it again"):
+        next(iter(stream))
+
+
+def test_a_file_that_is_overwritten_during_a_pass_ends_it(file):
+    stream = stream_table(file, **ABOUT)
+    batches = iter(stream)
+    next(batches)
+    with file.open("r+b") as written:
+        content = with_another_job(written.read())
+        written.seek(0)
+        written.write(content)
+    with pytest.raises(DataError, match="the file changed since it was opened; open it again"):
+        list(batches)
+
+
+def test_a_file_without_two_rows_of_a_group_takes_each_row_a_few_times(tmp_path, monkeypatch):
+    """Rows that are put together with all before them, block by block, take the square of them."""
+    path, looked_at = tmp_path / "people.parquet", []
+    people().assign(region=[f"r{row}" for row in range(ROWS)]).to_parquet(path, index=False)
+    real = pd.DataFrame.drop_duplicates
+
+    def counted(self):
+        looked_at.append(len(self))
+        return real(self)
+
+    monkeypatch.setattr(pd.DataFrame, "drop_duplicates", counted)
+    with streaming._opened(path) as (opened, _):
+        rules = streaming.Rules.of(streaming.TableOptions())
+        _, kinds = streaming._sampled(opened, np.arange(0), ["region", "loan"], rules)
+    assert len(kinds) == ROWS
+    assert sum(looked_at) < 6 * ROWS

@@ -1,5 +1,6 @@
 """A Parquet file that is larger than memory: a sample of it as a dataset, the rest in batches."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dralign.data.columns import index_in
+from dralign.data.content import State
 from dralign.data.dataset import Dataset
 from dralign.data.encoding import TableEncoder
 from dralign.data.frame import load_table
@@ -21,11 +23,13 @@ from dralign.data.parquet import one_line, to_frame
 from dralign.data.rules import Rules
 from dralign.data.splitting import SHARES, check_seed
 from dralign.errors import DataError, GroupError, OptionError
-from dralign.files import is_file
+from dralign.files import is_file, open_regular
 from dralign.groups import encode_groups
 from dralign.table_options import TableOptions
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     import pandas as pd
     import pyarrow.parquet as pq
 
@@ -65,7 +69,7 @@ class TableStream:
     seed: int
     options: TableOptions
     _held: np.ndarray = field(repr=False)  # the rows of validation and test, rising
-    _state: tuple[int, int] = field(repr=False)  # of the file
+    _state: State = field(repr=False)  # of the file
     _epoch: int = field(default=0, repr=False)
 
     def set_epoch(self, epoch: int) -> None:
@@ -74,7 +78,7 @@ class TableStream:
 
     def __len__(self) -> int:
         """The number of training rows, with those that have no label and are left out."""
-        with _opened(self.path) as file:
+        with _opened(self.path, self._state) as (file, _):
             return int(file.metadata.num_rows) - len(self._held)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -106,11 +110,9 @@ class TableStream:
         """The training rows in blocks, of several row groups in turn.
 
         Raises:
-            DataError: if the file has changed since it was opened.
+            DataError: if the file has changed since it was opened, or changes until it is read.
         """
-        if _state_of(self.path) != self._state:
-            raise DataError(f"{self.path}: the file changed since it was opened; open it again")
-        with _opened(self.path) as file:
+        with _opened(self.path, self._state) as (file, _):
             sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
             starts = np.cumsum([0, *sizes])
             waiting = [int(index) for index in draws.permutation(len(sizes))]
@@ -191,9 +193,8 @@ def stream_table(
             raise OptionError(f"{name}: expected at least 1, got {number}")
     path = Path(path)
     columns = (sensitive,) if isinstance(sensitive, str) and sensitive else tuple(sensitive)
-    state = _state_of(path)
     draws = np.random.default_rng(seed)
-    with _opened(path) as file:
+    with _opened(path) as (file, state):
         n = file.metadata.num_rows
         if not n:
             raise DataError(f"{path}: the file has no rows")
@@ -240,8 +241,10 @@ def _sampled(
             taken = [pd.concat(taken, ignore_index=True)]
         there = [name for name in columns if name in frame]  # others are told of with the sample
         kinds.append(rules.apply(frame[there].drop_duplicates()))
-        kinds = [pd.concat(kinds, ignore_index=True).drop_duplicates()]
-    return pd.concat(taken, ignore_index=True), kinds[0]
+        if sum(map(len, kinds)) > 2 * len(kinds[0]):  # so each row is looked at few times
+            kinds = [pd.concat(kinds, ignore_index=True).drop_duplicates()]
+    different = pd.concat(kinds, ignore_index=True).drop_duplicates()
+    return pd.concat(taken, ignore_index=True), different
 
 
 def _check_kinds(
@@ -264,7 +267,8 @@ def _check_kinds(
     if dataset.label_values:
         require_values(label, dataset.label_values)
     groups = encode_groups(kinds[list(dataset.sensitive)])
-    if new := [name for name in groups.names if name not in dataset.group_names]:
+    known = set(dataset.group_names)
+    if new := [name for name in groups.names if name not in known]:
         raise GroupError(
             f"{path}: group {new[0]!r} is not among the {sampled:,} rows that were sampled; give a "
             "larger sample_rows, or put values together with bin"
@@ -283,32 +287,45 @@ def _blocks(
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator["pq.ParquetFile"]:
-    """The file, of which no more is read than is asked for.
+def _opened(path: Path, known: State | None = None) -> Iterator[tuple["pq.ParquetFile", State]]:
+    """The file, of which no more is read than is asked for, and its state.
+
+    Args:
+        path: of the file.
+        known: the state that it has to be in; None for any. It has to stay the same in the block.
 
     Raises:
-        DataError: if it is not a Parquet file, or damaged.
+        DataError: if it is not a Parquet file, is damaged, or changed.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not is_file(path):
+        raise DataError(f"{path}: no such file")
     try:
-        with pq.ParquetFile(
-            path, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True
-        ) as file:
-            check_names(path, file.schema_arrow.names)
-            yield file
+        with open_regular(path) as source:
+            state = _state_of(path, source, known)
+            try:
+                with pq.ParquetFile(
+                    source, pre_buffer=False, buffer_size=_BUFFER, page_checksum_verification=True
+                ) as file:
+                    check_names(path, file.schema_arrow.names)
+                    yield file, state
+            except Exception:  # whatever half of a new content leads to
+                _state_of(path, source, state)
+                raise
+            _state_of(path, source, state)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: not a Parquet file ({one_line(error)})") from error
 
 
-def _state_of(path: Path) -> tuple[int, int]:
-    """The size of a file, and when it was changed.
+def _state_of(path: Path, file: "BufferedReader", known: State | None) -> State:
+    """The state of an open file.
 
     Raises:
-        DataError: if there is no such file.
+        DataError: if it is not the known one.
     """
-    if not is_file(path):
-        raise DataError(f"{path}: no such file")
-    about = path.stat()
-    return about.st_size, about.st_mtime_ns
+    state = State.of(os.fstat(file.fileno()))
+    if known not in {None, state}:
+        raise DataError(f"{path}: the file changed since it was opened; open it again")
+    return state
