@@ -80,6 +80,25 @@ def test_a_parquet_file_that_says_it_is_too_large_is_not_read(tmp_path, monkeypa
     refused(tmp_path / "t.parquet", r"GiB of content are too much for the 0\.0 GiB of memory")
 
 
+@pytest.mark.parametrize("kind", ["text", "list", "record", "fixed"])
+def test_a_long_text_that_is_stored_once_for_many_rows_is_counted_before_it_is_made(
+    tmp_path, monkeypatch, kind
+):
+    text = pa.array(["a" * 2**16] * 200)
+    columns = {
+        "text": text,
+        "list": pa.ListArray.from_arrays(range(201), text),
+        "record": pa.StructArray.from_arrays([text], ["x"]),
+        "fixed": text.cast(pa.binary()).cast(pa.binary(2**16)),
+    }
+    table = pa.table({"x": columns[kind], "y": range(200)})
+    pq.write_table(table, tmp_path / "t.parquet", compression="zstd")
+    assert (tmp_path / "t.parquet").stat().st_size < 50_000
+    monkeypatch.setattr(limits, "memory", lambda: 2**23)
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("it was made"))
+    refused(tmp_path / "t.parquet", r"GiB of content are too much for the 0\.0 GiB of memory")
+
+
 def test_a_packed_bomb_is_counted_while_it_is_unpacked(tmp_path, monkeypatch):
     bomb = gzip.compress(b"a,b\n" + b"1,2\n" * 250_000)
     (tmp_path / "t.csv.gz").write_bytes(bomb)

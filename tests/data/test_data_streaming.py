@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from dralign.data import load_table, stream_table, streaming
+from dralign.data import limits, load_table, stream_table, streaming
 from dralign.errors import DataError, GroupError, OptionError
 from dralign.training import TrainingSettings, train
 from switched_off import method_of
@@ -39,7 +39,7 @@ def file(tmp_path):
 def small(monkeypatch):
     """Windows and blocks so small that the file has many of them."""
     monkeypatch.setattr(streaming, "WINDOW_ROWS", 500)
-    monkeypatch.setattr(streaming, "_BLOCK", 64)
+    monkeypatch.setattr(streaming, "BLOCK_ROWS", 64)
 
 
 def pays(stream, x: torch.Tensor) -> list[int]:
@@ -137,7 +137,7 @@ def test_a_sample_of_many_blocks_holds_few_frames(file, monkeypatch):
         return concat(frames, **given)
 
     plain = stream_table(file, **ABOUT, sample_rows=600).dataset
-    monkeypatch.setattr(streaming, "_BLOCK", 5)  # 600 blocks
+    monkeypatch.setattr(streaming, "BLOCK_ROWS", 5)  # 600 blocks
     monkeypatch.setattr(pd, "concat", watched)
     many = stream_table(file, **ABOUT, sample_rows=600).dataset
     assert max(most) == streaming._PIECES
@@ -214,6 +214,15 @@ def test_a_group_or_label_that_the_sample_lacks_is_told_at_once(tmp_path):
     frame.loc[row, "loan"] = "perhaps"
     frame.to_parquet(path, row_group_size=100, index=False)
     refused(DataError, "'perhaps' is not among the values", path, sample_rows=300)
+
+
+def test_a_long_text_that_is_stored_once_for_many_rows_is_counted_before_it_is_made(
+    file, monkeypatch
+):
+    people().assign(job="cook" * 2**12).to_parquet(file, index=False)
+    assert file.stat().st_size < 300_000
+    monkeypatch.setattr(limits, "memory", lambda: 2**23)
+    refused(DataError, "GiB of content are too much for the", file, sample_rows=600)
 
 
 def test_what_is_no_parquet_file_is_refused_in_one_line(tmp_path, file):

@@ -18,8 +18,8 @@ from dralign.data.encoding import TableEncoder
 from dralign.data.frame import load_table
 from dralign.data.grouping import in_order, table_groups
 from dralign.data.labels import require_values
-from dralign.data.limits import check_names
-from dralign.data.parquet import one_line, to_frame
+from dralign.data.limits import check_names, check_room
+from dralign.data.parquet import BLOCK_ROWS, one_line, text_sizes, to_frame
 from dralign.data.rules import Rules
 from dralign.data.splitting import SHARES, check_seed
 from dralign.errors import DataError, GroupError, OptionError
@@ -37,7 +37,6 @@ SAMPLE_ROWS: Final = 100_000
 BATCH_ROWS: Final = 1_000
 WINDOW_ROWS: Final = 50_000  # encoded rows that are shuffled among each other
 AT_ONCE: Final = 4  # row groups that are read in turn
-_BLOCK: Final = 8_192  # rows that are decoded at a time
 _BUFFER: Final = 2**20  # bytes of a column that are read at a time
 _PIECES: Final = 100  # of a sample, before they are put together
 _PART: Final = "dralign: part"  # the column that says what a sampled row is for
@@ -199,6 +198,7 @@ def stream_table(
         if not n:
             raise DataError(f"{path}: the file has no rows")
         rows = np.sort(draws.choice(n, min(n, sample_rows), replace=False))
+        _check_texts(path, file, len(rows) / n)
         sample, kinds = _sampled(file, rows, [label, *columns], Rules.of(how))
     parts = _parts(len(rows), draws)
     dataset = load_table(
@@ -215,6 +215,18 @@ def stream_table(
     held = rows[parts != "train"]
     named = replace(dataset, name=path.name)
     return TableStream(path, named, batch_rows, seed, how, held, state)
+
+
+def _check_texts(path: Path, file: "pq.ParquetFile", share: float) -> None:
+    """Checks that there is room for the texts of the blocks of a pass, and of a share of all rows.
+
+    Raises:
+        DataError: if there is not.
+    """
+    texts = 0
+    for size in text_sizes(path, file):
+        texts += size
+        check_room(path, max(AT_ONCE * size, int(share * texts)))
 
 
 def _parts(n: int, draws: np.random.Generator) -> np.ndarray:
@@ -281,7 +293,7 @@ def _blocks(
     """The rows of some row groups, or of all, block by block, with the number of the first."""
     import pyarrow as pa
 
-    for batch in file.iter_batches(_BLOCK, row_groups=row_groups, use_threads=False):
+    for batch in file.iter_batches(BLOCK_ROWS, row_groups=row_groups, use_threads=False):
         yield start, to_frame(pa.Table.from_batches([batch]))
         start += batch.num_rows
 
