@@ -45,6 +45,8 @@ LAYERS = [
         "turns",
         "workers",
     },
+    {"scratch"},
+    {"locks"},
     {"errors"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -13,9 +12,7 @@ import pytest
 from dralign.errors import OptionError, OutputError
 from dralign.files import (
     check_output,
-    locked,
     read_whole,
-    remove_left,
     try_output,
     write_atomically,
     write_folder,
@@ -70,35 +67,6 @@ def test_a_folder_takes_the_place_of_another_as_a_whole(tmp_path):
     assert names(tmp_path) == ["net"]
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from dralign.files import write_atomically
-write_atomically(Path(sys.argv[1]), lambda path: os.kill(os.getpid(), signal.SIGKILL))
-"""
-
-
-def test_what_a_killed_writer_left_is_removed_by_the_next_and_only_then(tmp_path):
-    path = tmp_path / "t.md"
-    subprocess.run([sys.executable, "-c", KILLED, path], check=False, timeout=60)
-    (left,) = names(tmp_path)
-    assert left.startswith(".t.md.")
-    write_atomically(path, lambda file: file.write_text("new"))
-    assert left in names(tmp_path), "it may belong to a writer that has just begun"
-    old = time.time() - 3600
-    os.utime(tmp_path / left, (old, old))
-
-    def beside_another(file):
-        os.utime(file.parent, (old, old))
-        write_atomically(path, lambda second: second.write_text("from within"))
-        assert file.parent.exists(), "a scratch folder in use is locked"
-        file.write_text("outer")
-
-    write_atomically(path, beside_another)
-    assert names(tmp_path) == ["t.md"]
-    assert path.read_text() == "outer"
-
-
 def test_an_output_that_is_an_input_is_refused_by_whatever_name(tmp_path):
     table = tmp_path / "people.csv"
     table.write_text("a\n1\n")
@@ -133,23 +101,6 @@ def test_only_whole_regular_files_of_a_sensible_size_are_read(tmp_path):
     for other in (tmp_path / "pipe", "/dev/zero"):
         with pytest.raises(ValueError, match="not a regular file"):
             read_whole(other, at_most=3)
-
-
-def test_what_killed_writers_of_some_names_left_is_removed_at_once(tmp_path):
-    for name in ("step-1", "step-2", "other"):
-        subprocess.run([sys.executable, "-c", KILLED, tmp_path / name], check=False, timeout=60)
-    remove_left(tmp_path, "step-*")
-    (left,) = names(tmp_path)
-    assert left.startswith(".other.")
-
-
-def test_a_lock_has_one_holder_and_goes_with_it(tmp_path):
-    with locked(tmp_path / "lock") as mine:
-        assert mine
-        with locked(tmp_path / "lock") as second:
-            assert not second
-    with locked(tmp_path / "lock") as again:
-        assert again
 
 
 def test_trying_an_output_leaves_no_folder_that_was_not_there(tmp_path):
@@ -222,3 +173,30 @@ def test_a_private_folder_goes_with_its_process_and_not_with_a_fork_of_it(tmp_pa
     assert run.returncode == 0, run.stderr
     assert run.stdout.startswith(str(tmp_path / "dralign-"))
     assert names(tmp_path) == []
+
+
+def test_names_as_long_as_the_system_takes_are_written(tmp_path):
+    """Of 255 bytes, in three bytes a sign; one of 256 is found out before the work."""
+    longest = "\u540d" * 85
+    try_output(tmp_path / longest)
+    write_folder(tmp_path / longest, lambda new: (new / "a").touch())
+    file = f"{longest[:-2]}n.csv"
+    write_atomically(tmp_path / file, lambda new: new.write_text("new"))
+    assert names(tmp_path) == sorted([longest, file])
+    with pytest.raises(OutputError, match="can't be written: File name too long"):
+        try_output(tmp_path / f"{longest}n")
+
+
+def test_a_new_folder_and_all_names_that_lead_to_it_are_on_the_disk(tmp_path, monkeypatch):
+    synced, plain = set(), os.fsync
+
+    def fsync(handle):
+        synced.add(os.fstat(handle).st_ino)
+        plain(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    target = tmp_path / "new" / "inner" / "net"
+    write_folder(target, lambda new: [(new / name).write_text("x") for name in "ab"])
+    led_by = (target / "a", target / "b", target, *target.parents[:3])
+    assert target.parents[2] == tmp_path
+    assert synced == {path.stat().st_ino for path in led_by}

@@ -1,8 +1,7 @@
 """Files and folders that appear whole or not at all, tried before the work that fills them.
 
 Whatever is written under a name is first written into a scratch folder beside it and then renamed,
-so that a reader, a full disk or a kill never leaves half of it there. A scratch folder is locked
-while it is in use; one that a killed process left behind is removed by the next writer.
+so that a reader, a full disk or a kill never leaves half of it there.
 """
 
 import atexit
@@ -11,23 +10,18 @@ import os
 import shutil
 import stat
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import cache
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from dralign.errors import DralignError, OptionError, OutputError
-
-_locks: Any = None  # not POSIX: nothing is locked, and nothing that was left is removed
-with suppress(ImportError):
-    import fcntl as _locks
+from dralign.scratch import scratch_for, set_aside
 
 _HERE: Final = -100  # AT_FDCWD: paths are relative to the current folder
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE
-_YOUNG: Final = 60.0  # seconds; a scratch folder may not be locked yet in its first moment
 
 
 def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
@@ -44,12 +38,14 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
         OutputError: if the file can't be written; what was there before stays.
     """
     path = Path(path)
-    with _refusals_of(path), _scratch(path) as folder:
-        new = folder / path.name
-        write(new)
-        _sync(new)
-        new.replace(path)
-        _sync(path.parent)
+    with _refusals_of(path):
+        make_folder(path.parent)
+        with scratch_for(path) as folder:
+            new = folder / path.name
+            write(new)
+            _sync(new)
+            new.replace(path)
+            _sync(path.parent)
     return path
 
 
@@ -67,15 +63,27 @@ def write_folder(target: Path | str, fill: Callable[[Path], object]) -> Path:
         OutputError: if it can't be written; what was there before stays.
     """
     target = Path(target)
-    with _refusals_of(target), _scratch(target) as scratch:
-        new = scratch / "new"
-        new.mkdir()
-        fill(new)
-        for file in new.iterdir():
-            _sync(file)
-        _put(new, target)
-        _sync(target.parent)
+    with _refusals_of(target):
+        make_folder(target.parent)
+        with scratch_for(target) as new:
+            fill(new)
+            for path in (*new.iterdir(), new):
+                _sync(path)
+            _put(new, target)
+            _sync(target.parent)
     return target
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it that are missing; their names are then on the disk.
+
+    Raises:
+        OSError: if one can't be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        _sync(one.parent)
 
 
 def check_output(
@@ -121,10 +129,10 @@ def try_output(path: Path | str) -> None:
     with _refusals_of(path):
         missing = [folder for folder in path.parents if not os.path.lexists(folder)]
         there = missing[-1].parent if missing else path.parent
-        with _scratch(there / path.name) as scratch:
+        with scratch_for(there / path.name) as scratch:
             inside = scratch.joinpath(*(folder.name for folder in reversed(missing)))
             inside.mkdir(parents=True, exist_ok=True)
-            (inside / "probe").write_bytes(b"\0")
+            (inside / path.name).write_bytes(b"\0")
 
 
 def private_folder() -> Path:
@@ -185,79 +193,10 @@ def read_whole(path: Path | str, *, at_most: int, what: str = "file") -> bytes:
     return content
 
 
-@contextmanager
-def locked(path: Path | str) -> Iterator[bool]:
-    """Holds a lock for the length of a block, made of an empty file that stays there.
-
-    The lock goes with the process, however it ends.
-
-    Yields:
-        Whether it was free; where locks are not known (Windows, some network disks) it always is.
-
-    Raises:
-        OSError: if the file can't be made.
-    """
-    with Path(path).open("ab") as file:
-        yield _lock(file.fileno())
-
-
-def _lock(handle: int) -> bool:
-    """Takes the lock of an open file or folder, unless another process has it."""
-    if _locks is None:
-        return True
-    try:
-        _locks.flock(handle, _locks.LOCK_EX | _locks.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a disk without locks
-        return True
-    return True
-
-
-@contextmanager
-def _scratch(path: Path) -> Iterator[Path]:
-    """A folder beside ``path`` for what is not yet whole; it is gone after the block."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{path.name[:100]}."
-    _remove_left(path.parent, prefix)
-    with tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=prefix, suffix=".part", ignore_cleanup_errors=True
-    ) as name:
-        handle = os.open(name, os.O_RDONLY) if _locks is not None else None
-        try:
-            if handle is not None:
-                _lock(handle)
-            yield Path(name)
-        finally:
-            if handle is not None:
-                os.close(handle)
-
-
-def _remove_left(folder: Path, prefix: str) -> None:
-    """Removes the scratch folders of processes that were killed."""
-    for left in folder.iterdir():
-        if left.name.startswith(prefix) and left.name.endswith(".part"):
-            _remove_if_left(left, young=_YOUNG)
-
-
-def _remove_if_left(left: Path, *, young: float) -> None:
-    """Removes a scratch folder that nobody has locked and that is older than ``young`` seconds."""
-    if _locks is None:
-        return
-    with suppress(OSError):  # another process may be removing it too
-        handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
-        try:
-            age = time.time() - os.fstat(handle).st_mtime
-            if abs(age) > young and _lock(handle):
-                shutil.rmtree(left, ignore_errors=True)
-        finally:
-            os.close(handle)
-
-
 def _put(new: Path, target: Path) -> None:
     """Gives a folder its name, which another process may take at any moment.
 
-    What had the name is then where the folder was.
+    What had the name is then where the folder was, or beside it.
 
     Raises:
         OSError: if it can't be done.
@@ -267,20 +206,19 @@ def _put(new: Path, target: Path) -> None:
     except OSError:
         if not target.exists():
             raise
-        _exchange(new, target)
+        if not _are_swapped(new, target):
+            set_aside(target, new)
+            new.replace(target)
 
 
-def _exchange(one: Path, other: Path) -> None:
-    """Swaps two folders; in one step where the system can, so that neither is ever missing."""
+def _are_swapped(one: Path, other: Path) -> bool:
+    """Swaps two folders in one step, so that neither is ever missing, where the system can."""
     try:
         swap = ctypes.CDLL(None, use_errno=True).renameat2
-        if swap(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0:
-            return
+        paths = os.fsencode(one), os.fsencode(other)
+        return bool(swap(_HERE, paths[0], _HERE, paths[1], _EXCHANGE) == 0)
     except (AttributeError, OSError, TypeError):  # not Linux
-        pass
-    aside = one.with_name("old")
-    other.replace(aside)
-    one.replace(other)
+        return False
 
 
 def _sync(path: Path) -> None:
@@ -330,16 +268,3 @@ def open_regular(path: Path | str) -> Iterator[BufferedReader]:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise ValueError(f"{path}: not a regular file")
         yield file
-
-
-def remove_left(folder: Path | str, name: str) -> None:
-    """Removes what killed processes left of a file, however young it is.
-
-    Only for who holds a lock that keeps every other writer of it away.
-
-    Args:
-        folder: where the file is.
-        name: of the file; a * stands for any text.
-    """
-    for left in Path(folder).glob(f".{name}.*.part"):
-        _remove_if_left(left, young=-1.0)

@@ -121,7 +121,7 @@ def test_no_moment_of_a_kill_leaves_the_place_without_a_network(network, tmp_pat
     moments = itertools.takewhile(lambda at: killed(network, folder, at), itertools.count(1))
     for _ in moments:
         load_artifact(folder)
-        for left in tmp_path.glob(".net.*"):
+        for left in tmp_path.glob(".dralign-*"):
             shutil.rmtree(left)
     assert next(moments, None) is None
     load_artifact(folder)

@@ -222,7 +222,7 @@ def test_optimiser_state_follows_the_memory_order_of_the_weights(tmp_path):
 def test_a_folder_that_can_not_be_written_is_told_in_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(
-        OutputError, match=r"file/step-0-process-0.safetensors: can't be written: File exists"
+        OutputError, match=r"file/step-0-process-0.safetensors: can't be written: Not a directory"
     ):
         runs.run("gap", tmp_path / "file")
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dralign.errors import StudyError
+from dralign.files import make_folder
 from dralign.forms import shown
 from dralign.study.record import LARGEST
 
@@ -74,7 +75,7 @@ class Database:
         self._steps = 0
         with self.refusals("opened"):
             if write:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(path.parent)
             self._check_files()
             try:
                 self._open("rwc" if write else "rw", timeout)

@@ -5,13 +5,13 @@ import os
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 from weakref import WeakSet
 
 from dralign.errors import DralignWarning, OptionError, StudyError
-from dralign.files import locked
+from dralign.locks import locked
 from dralign.study.attempt import Run, attempt, failed
 from dralign.study.cluster import open_cluster
 from dralign.study.ledger import Ledger
@@ -60,22 +60,20 @@ def only_writer(ledger: Ledger) -> Iterator[None]:
 
     Raises:
         StudyError: if another one is writing it.
+        OutputError: if its lock can't be made.
     """
     if ledger in _held:
         yield
         return
     # A file of its own: the locks of the ledger itself are SQLite's.
-    file = ledger.path.with_name(f"{ledger.path.name}.lock")
-    with ExitStack() as stack:
-        try:
-            free = stack.enter_context(locked(file))
-        except OSError as error:
-            raise StudyError(f"{file}: the study can't be locked: {error.strerror}") from error
+    with locked(ledger.path.with_name(f"{ledger.path.name}.lock")) as free:
         if not free:
             raise StudyError(f"{ledger.path}: another sweep is writing this study; let it end")
         _held.add(ledger)
-        stack.callback(_held.discard, ledger)
-        yield
+        try:
+            yield
+        finally:
+            _held.discard(ledger)
 
 
 def run_study(

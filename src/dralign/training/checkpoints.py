@@ -18,9 +18,11 @@ from typing import Any
 import torch
 
 from dralign.errors import ArtifactError, DralignWarning, OptionError
-from dralign.files import locked, remove_left, try_output, write_atomically
+from dralign.files import make_folder, try_output, write_atomically
 from dralign.forms import Form, parse_json
+from dralign.locks import locked
 from dralign.methods.state import State
+from dralign.scratch import remove_left
 from dralign.step import add_up, n_processes, rank
 from dralign.training.run import Run, add_content
 from dralign.training.snapshot import Snapshot
@@ -72,18 +74,18 @@ class Checkpoints:
 
         Raises:
             OptionError: if another run has it.
-            OutputError: if nothing can be written there.
+            OutputError: if nothing can be written there, or its lock is not a regular file.
         """
         folder = Path(self.folder)
         try_output(self._file_of(0))
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with locked(folder / f"process-{rank()}.lock") as mine:
             if not mine:
                 raise OptionError(
                     f"checkpoints: another run is using {folder}; wait for it, or choose another "
                     "folder"
                 )
-            remove_left(folder, self._file_of("*").name)
+            remove_left(folder, self._file_of("*").name, young=-1.0)
             yield
 
     def save(self, run: Run) -> None:
