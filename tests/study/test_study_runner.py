@@ -302,6 +302,18 @@ def test_a_second_sweep_of_a_study_is_refused(tmp_path):
         assert run_study(SEEDS, second, jobs=1, run=runs.quick).skipped == 6
 
 
+def test_a_ledger_behind_a_link_has_one_writer(ledger, tmp_path):
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "study.sqlite").symlink_to(ledger.path)
+    with (
+        Ledger(tmp_path / "linked" / "study.sqlite") as second,
+        only_writer(ledger),
+        pytest.raises(StudyError, match=r"another sweep is writing this study"),
+        only_writer(second),
+    ):
+        pass
+
+
 def test_a_caller_may_hold_the_study_before_it_is_run(ledger):
     with only_writer(ledger):
         assert run_study(SEEDS, ledger, jobs=1, run=runs.quick).done == 6

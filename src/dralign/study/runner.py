@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from weakref import WeakSet
 
@@ -65,8 +66,10 @@ def only_writer(ledger: Ledger) -> Iterator[None]:
     if ledger in _held:
         yield
         return
-    # A file of its own: the locks of the ledger itself are SQLite's.
-    with locked(ledger.path.with_name(f"{ledger.path.name}.lock")) as free:
+    # A file of its own, as the locks of the ledger itself are SQLite's; one, by whatever link it is
+    # reached.
+    real = Path(os.path.realpath(ledger.path))
+    with locked(real.with_name(f"{real.name}.lock")) as free:
         if not free:
             raise StudyError(f"{ledger.path}: another sweep is writing this study; let it end")
         _held.add(ledger)
