@@ -5,6 +5,8 @@ import os
 import pickle
 import shutil
 import stat
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -136,6 +138,30 @@ def test_files_are_decoded_once_and_again_when_they_change(own, cache, monkeypat
     assert len(list(cache.iterdir())) == 2
     load_own(own, image_size=9)
     assert len(list(cache.iterdir())) == 3
+
+
+KILLED = """
+import os, signal, sys
+from dralign.files import write_folder
+write_folder(sys.argv[1], lambda new: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+def test_what_a_killed_decode_of_other_images_left_is_removed_before_the_room_is_looked_at(
+    own, cache, monkeypatch
+):
+    subprocess.run([sys.executable, "-c", KILLED, cache / ("a" * 64)], check=False, timeout=60)
+    (left,) = cache.iterdir()
+    os.utime(left, (0, 0))
+    plain = images_cache._check_disk
+
+    def check_disk(*given):
+        assert not left.exists()
+        plain(*given)
+
+    monkeypatch.setattr(images_cache, "_check_disk", check_disk)
+    load_own(own)
+    assert len(list(cache.iterdir())) == 1
 
 
 def test_a_damaged_picture_is_named_and_leaves_no_cache(own, cache):

@@ -10,6 +10,7 @@ import stat
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from dralign.data.content import State, combined, file_digest, folder_digest
 from dralign.data.local import cache_home
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.files import open_regular, read_whole, write_folder
+from dralign.scratch import remove_left
 from dralign.tiers import installing
 from dralign.turns import warnings_kept
 
@@ -127,6 +129,8 @@ def decoded(files: ImageFiles, size: int) -> np.ndarray:
         return _opened(index, shape)
     except (OSError, ValueError):  # not there, or not whole; a DataError is a ValueError
         pass
+    with suppress(OSError):  # also of other images, before it is asked how much room there is
+        remove_left(index.parent)
     _check_disk(index.parent, shape)
     write_folder(index, lambda new: _fill(new, files, shape))
     return _mapped(index, shape)
