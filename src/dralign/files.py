@@ -1,7 +1,8 @@
 """Files and folders that appear whole or not at all, tried before the work that fills them.
 
 Whatever is written under a name is first written into a scratch folder beside it and then renamed,
-so that a reader, a full disk or a kill never leaves half of it there.
+so that a reader, a full disk or a kill never leaves half of it there. Where the name is a link,
+what it leads to is written, and the link stays.
 """
 
 import atexit
@@ -39,13 +40,14 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
     """
     path = Path(path)
     with _refusals_of(path):
-        make_folder(path.parent)
-        with scratch_for(path) as folder:
+        place = _place_of(path)
+        make_folder(place.parent)
+        with scratch_for(place) as folder:
             new = folder / path.name
             write(new)
             _sync(new)
-            new.replace(path)
-            _sync(path.parent)
+            new.replace(place)
+            _sync(place.parent)
     return path
 
 
@@ -64,13 +66,14 @@ def write_folder(target: Path | str, fill: Callable[[Path], object]) -> Path:
     """
     target = Path(target)
     with _refusals_of(target):
-        make_folder(target.parent)
-        with scratch_for(target) as new:
+        place = _place_of(target)
+        make_folder(place.parent)
+        with scratch_for(place) as new:
             fill(new)
             for path in (*new.iterdir(), new):
                 _sync(path)
-            _put(new, target)
-            _sync(target.parent)
+            _put(new, place)
+            _sync(place.parent)
     return target
 
 
@@ -123,16 +126,23 @@ def try_output(path: Path | str) -> None:
     same name at the same time.
 
     Raises:
-        OutputError: if it can't.
+        OutputError: if it can't, or nothing can take its place: a mount point, or the working
+            folder.
     """
     path = Path(path)
     with _refusals_of(path):
-        missing = [folder for folder in path.parents if not os.path.lexists(folder)]
-        there = missing[-1].parent if missing else path.parent
-        with scratch_for(there / path.name) as scratch:
+        place = _place_of(path)
+        if os.path.ismount(place) or is_same(place, "."):
+            raise OutputError(
+                f"{path}: a mount point or the working folder, whose place nothing can take; name "
+                f"one inside of it, for example {path / 'new'}"
+            )
+        missing = [folder for folder in place.parents if not os.path.lexists(folder)]
+        there = missing[-1].parent if missing else place.parent
+        with scratch_for(there / place.name) as scratch:
             inside = scratch.joinpath(*(folder.name for folder in reversed(missing)))
             inside.mkdir(parents=True, exist_ok=True)
-            (inside / path.name).write_bytes(b"\0")
+            (inside / place.name).write_bytes(b"\0")
 
 
 def private_folder() -> Path:
@@ -219,6 +229,11 @@ def _are_swapped(one: Path, other: Path) -> bool:
         return bool(swap(_HERE, paths[0], _HERE, paths[1], _EXCHANGE) == 0)
     except (AttributeError, OSError, TypeError):  # not Linux
         return False
+
+
+def _place_of(path: Path) -> Path:
+    """Where a path leads if it is a link, so that what is written is found there too."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _sync(path: Path) -> None:

@@ -67,6 +67,20 @@ def test_a_target_where_nothing_can_be_written_is_refused(tmp_path):
         check_target(tmp_path / "file" / "net")
 
 
+def test_a_target_whose_place_can_not_be_taken_is_refused(tmp_path, monkeypatch):
+    """The trained network would be saved elsewhere, which may be lost with a container."""
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == tmp_path / "disk")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "here").mkdir()
+    with pytest.raises(OutputError, match=r"disk: a mount point .* for example .*disk/new$"):
+        check_target(tmp_path / "disk")
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(OutputError, match=r"the working folder, .* for example new$"):
+        check_target(".")
+    check_target(tmp_path / "disk" / "new")
+
+
 def test_a_network_that_can_not_be_saved_where_it_is_wanted_is_saved_elsewhere(
     network, tmp_path, monkeypatch
 ):
