@@ -491,6 +491,16 @@ def test_a_threshold_is_for_two_classes_and_refused_before_training(door, thresh
         getattr(tiny(threshold=threshold), door)(X, level, sensitive_features=A)
 
 
+def test_without_groups_nothing_is_said_of_their_gaps():
+    """All rows get the same decision, which is told where there are groups."""
+    y = np.where(np.arange(len(X)) < 4, "no", "yes")
+    with pytest.warns(DralignWarning, match="no sensitive_features") as told:
+        bare = tiny("erm").fit(X, y)
+    assert (bare.notes_, len(told)) == ((), 1)
+    with pytest.warns(DralignWarning, match="the hard gap says nothing"):
+        assert tiny("erm").fit(X, y, sensitive_features=A).notes_
+
+
 def test_layer_to_mix_after_must_be_in_the_network():
     with pytest.raises(ModelError, match="mixup: no layer 'z'; known: 0, 1"):
         tiny("mixup", mixup_layer="z").fit(X, Y, sensitive_features=A)

@@ -124,7 +124,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         threshold_: the probability from which on the positive one of two labels is predicted.
         front_weights_: the weights of the front that the network is a point of; None after ``fit``.
         notes_: what must be said of the figures, for example that nearly all rows get the same
-            decision, so that the hard gap says nothing; mostly empty.
+            decision, so that the hard gap says nothing; mostly empty, and always without groups.
         architecture_: what ``dralign.models.build`` needs; None where ``module`` was given.
         label_name_: what y was called.
         sensitive_names_: what the sensitive columns were called.

@@ -172,7 +172,8 @@ def keep(classifier: "DRAlignClassifier", data: Dataset, outcome: Outcome) -> No
         rows="rows kept back",
         decisions=[str(label) for label in classifier.classes_],
     )
-    classifier.notes_ = tuple(one.text for one in told)
+    # All of them are about figures that compare groups.
+    classifier.notes_ = tuple(one.text for one in told) if data.group_names else ()
     classifier.threshold_ = _threshold(classifier, data)
     classifier.history_ = tuple(_known(one, data.group_names) for one in outcome.history)
     classifier.selection_ = str(outcome.rule)
