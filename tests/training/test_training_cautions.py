@@ -93,6 +93,59 @@ def test_an_epoch_that_is_better_by_the_base_rate_gap_is_named():
     assert cautions(history, Selection(warmup=0), DP) == []
 
 
+def epochs(*figures):
+    """Epochs with an average precision and a base-rate gap each, on 2,000 validation rows."""
+    y, prob, group = people()
+    whole = record(0, y, prob, group)
+    return tuple(
+        replace(
+            whole,
+            epoch=epoch,
+            validation={**whole.validation, "average_precision": ap, f"base_rate_{DP}": gap},
+        )
+        for epoch, (ap, gap) in enumerate(figures)
+    )
+
+
+OWN = 'select="highest_ap" (--select highest_ap)'
+LEFT_OUT = 'select="highest_ap" and warmup=0 (--select highest_ap --warmup 0)'
+
+
+@pytest.mark.parametrize(
+    ("figures", "how"),
+    [
+        ([(0.6, 0.3), (0.719, 0.11), (0.7, 0.1)], ""),
+        ([(0.6, 0.3), (0.721, 0.11), (0.7, 0.1)], OWN),
+        ([(0.721, 0.11), (0.7, 0.11), (0.7, 0.1)], LEFT_OUT),
+        ([(0.6, 0.3), (0.8, 0.2), (0.7, 0.1)], ""),  # won by more than chance, about .04
+        ([(0.9, 0.2), (0.8, 0.11), (0.7, 0.1)], ""),
+    ],
+)
+def test_a_much_more_precise_epoch_is_told_where_no_gap_was_won_for_it(figures, how):
+    history = epochs(*figures)
+    told = [line for line in cautions(history, Selection(), DP) if " AP of " in line]
+    assert len(told) == bool(how)
+    if how:
+        best = 0 if how == LEFT_OUT else 1
+        [line] = told
+        assert line == (
+            f"epoch {best} has an AP of 0.721 on the validation rows, the chosen epoch 2 (smallest "
+            "base-rate gap, first 1 left out) 0.700 at a base-rate gap smaller by no more than "
+            f"chance explains; to take that one: {how}"
+        )
+        taken = Selection("highest_ap", warmup=int(how == OWN)).choose(history, DP)
+        assert taken.epoch == best
+
+
+def test_precision_given_up_is_not_told_under_a_bound_and_without_a_margin_only_at_an_equal_gap():
+    history = epochs((0.6, 0.3), (0.8, 0.11), (0.7, 0.1))
+    assert cautions(history, Selection("highest_ap_under_bound", bound=0.1), DP) == []
+    bare = [replace(one, cells={}) for one in history]
+    assert cautions(bare, Selection(), DP) == []
+    equal = [replace(one, cells={}) for one in epochs((0.8, 0.1), (0.7, 0.11), (0.7, 0.1))]
+    assert " AP of " in cautions(equal, Selection(), DP)[0]
+
+
 def told_by_chance(gap, draw, trials=100, n=2000):
     """How often an epoch is said to be worse, where two epochs differ by chance alone."""
     told = 0

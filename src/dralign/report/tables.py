@@ -116,7 +116,8 @@ class ResultTable:
 CAUTIONS: Final = {
     "decision": "nearly all test rows get the same decision, so that the hard gap says nothing",
     "level": "the mean score is more than a quarter off the share of positives",
-    "epoch": "another epoch has a base-rate gap that is smaller by more than chance",
+    "epoch": "another epoch has a base-rate gap that is smaller by more than chance, or an AP "
+    "higher by .02 at a gap no larger than by chance",
     "rows": "a group has fewer than 30 test rows",
 }
 

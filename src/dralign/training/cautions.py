@@ -16,6 +16,7 @@ from dralign.training.selection import Selection
 
 Kind = Literal["decision", "level", "epoch", "rows"]
 FEW: Final = 30  # rows, below which a rate is uncertain by more than .18 either way
+AP_AHEAD: Final = 0.02  # of average precision, by which an epoch that was passed over is told of
 _NORMAL: Final = 1.96
 
 
@@ -47,6 +48,9 @@ def cautions(
     - Nearly all rows get the same decision, which by itself makes hard gaps small.
     - Scores shrank or swelled: the mean score is more than a quarter off the share of positives.
     - Another epoch has a base-rate gap on the validation rows that is smaller by more than chance.
+    - Another epoch, also one that is left out, has an average precision there that is higher by
+      ``AP_AHEAD`` or more, and no base-rate gap larger by more than chance, so that nothing was won
+      by what was given up. It is not told under a rule with a bound, nor beside the line before.
     - A group has fewer rows than a rate needs.
 
     Args:
@@ -64,7 +68,10 @@ def cautions(
     lines: list[tuple[Kind, str]] = [
         ("decision", _same(figures, cells, rows, decisions)),
         ("level", _level(figures)),
-        ("epoch", _epoch(history, chosen, selection, gap)),
+        (
+            "epoch",
+            _epoch(history, chosen, selection, gap) or _precision(history, chosen, selection, gap),
+        ),
         *(("rows", line) for line in _small(cells, names, rows)),
     ]
     return [Caution(kind, line) for kind, line in lines if line]
@@ -105,6 +112,29 @@ def _epoch(history: History, chosen: EpochRecord, selection: Selection, gap: str
         f"epoch {best.epoch} has a {measure.words} of {there:.3f} on the validation rows, the "
         f"chosen epoch {chosen.epoch} ({selection}) {here:.3f}: more than chance explains "
         f"(± {margin:.3f})"
+    )
+
+
+def _precision(history: History, chosen: EpochRecord, selection: Selection, gap: str) -> str:
+    """Whether another epoch is much more precise, and the chosen one has no smaller gap for it."""
+    if selection.bound is not None:
+        return ""
+    best = Selection("highest_ap", warmup=0).choose(history, gap)
+    here, there = (record.validation["average_precision"] for record in (chosen, best))
+    if not there - here >= AP_AHEAD:
+        return ""
+    measure = gap_measure(DEFAULT)
+    won = measure.of(best.validation, gap) - measure.of(chosen.validation, gap)
+    margin = margin_of(chosen.cells.get("validation"), gap)
+    if won > (margin if math.isfinite(margin) else 0.0):
+        return ""
+    rule = 'select="highest_ap" (--select highest_ap)'
+    if best.epoch < selection.warmup:
+        rule = 'select="highest_ap" and warmup=0 (--select highest_ap --warmup 0)'
+    return (
+        f"epoch {best.epoch} has an AP of {there:.3f} on the validation rows, the chosen epoch "
+        f"{chosen.epoch} ({selection}) {here:.3f} at a {measure.words} smaller by no more than "
+        f"chance explains; to take that one: {rule}"
     )
 
 
