@@ -144,8 +144,8 @@ def adjust_network(
     chosen, met = front.points[-1], True
     if wanted.max_gap is not None:
         chosen, met = front.select(wanted.max_gap, wanted.measure)
-    known = {"sensitive": data.sensitive, "group_names": data.group_names}
-    moved = replace(artifact, threshold=chosen.threshold, **known)
+    moved = replace(artifact, sensitive=data.sensitive, group_names=data.group_names)
+    moved = replace(moved, threshold=chosen.threshold)
     if wanted.use_group:
         pairs = (chosen.weight * model.cells.by_group(shift.per_cell)).tolist()
         moved = replace(moved, shifts=tuple((low, high) for low, high in pairs))
