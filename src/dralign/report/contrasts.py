@@ -183,7 +183,7 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
         "each seed, on the test split, at the epoch chosen on the "
         f"validation split by: {one.selection}. Values: mean ± 95 % t-interval over seeds. "
         "Difference and ratio: the method's value less, or over, the other's, on the seeds that "
-        "both have, with a bootstrap interval of the ratio over seeds. At an AP: gaps read on the "
+        "both have, the ratio with a 95 % t-interval of its logarithm. At an AP: gaps read on the "
         "straight lines of each seed's own front; seeds whose front does not reach that AP are "
         "left out, and the seeds column says how many remain. Fronts: the share of the box from "
         f"the reference ({shown}{' ...' if len(references) > 4 else ''}) to AP 1 and gap 0 that a "

@@ -170,7 +170,7 @@ def _level_of_size(result: Interval, printed: float, reach: float) -> Level:
 
 
 def matched(label: str, finding: Finding) -> Part:
-    """A finding on ratios at matched average precision; not comparable where one is 0 or infinite."""
+    """A finding on ratios at matched average precision; 0 and infinity are not comparable."""
     if not finding.n:
         return Part(label, "not comparable", "no seed whose fronts share an average precision")
     if finding.level == "not comparable":
