@@ -55,6 +55,7 @@ def test_every_contrast_has_a_line_with_its_figures():
         "absolute for each seed",
         "front does not reach that AP are left out",
         "equally many settings of the two methods",
+        "as splits of one data set overlap",
         "Holm's correction",
     ],
 )

@@ -192,7 +192,8 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
         "Holm's correction over all lines of one data set and gap, for each kind of test by "
         "itself; in brackets before it; – where "
         f"there are too few seeds or no variation. {MARK} below .05: {below} of {len(tests)} "
-        "paired t-tests. "
+        "paired t-tests. They speak of more seeds on these rows; of the population that the rows "
+        "come from p is too small, as splits of one data set overlap. "
         "Wilcoxon's test can't reach .05 with fewer than six seeds, before any correction."
     )
 
