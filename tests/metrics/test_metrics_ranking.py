@@ -7,6 +7,7 @@ from itertools import combinations, pairwise
 import fairlearn.metrics as fairlearn
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from dralign import metrics
 from dralign.errors import DataError, OptionError, UndefinedMetricWarning
 from dralign.gaps import figure_names
+from dralign.metrics.crossings import mean_spread
 from dralign.metrics.ranking import rank_gaps_of
 from dralign.metrics.rates import descending_runs
 
@@ -416,12 +418,25 @@ def test_a_class_without_rows_has_no_base_rate_and_does_not_count_there():
 # --- many groups, and in one pass
 
 
-def test_many_groups_are_compared_in_blocks(monkeypatch):
-    y, prob, _ = sample(n=400, digits=2)
-    group = np.random.default_rng(5).integers(0, 12, 400)
-    whole = metrics.all_cutoffs_gap(y, prob, sensitive_features=group)
-    monkeypatch.setattr("dralign.metrics.crossings._BLOCK", 1)
-    assert metrics.all_cutoffs_gap(y, prob, sensitive_features=group) == pytest.approx(whole)
+@pytest.mark.parametrize("digits", [1, 9], ids=["lines meet in one point", "lines cross anywhere"])
+@pytest.mark.parametrize("n_groups", [2, 3, 12, 40])
+def test_the_mean_spread_is_that_of_cutting_at_every_crossing_of_two_lines(n_groups, digits):
+    draw = np.random.default_rng(n_groups)
+    taken = np.concatenate([[0], np.cumsum(draw.random(20))])
+    rates = np.sort(draw.random((n_groups, 21)).round(digits), axis=1)
+    wanted = 0.0
+    for width, start, end in zip(np.diff(taken), rates.T[:-1], rates.T[1:], strict=True):
+        cuts = [0.0, 1.0]
+        for one in range(n_groups):
+            for other in range(one):
+                before, after = start[one] - start[other], end[one] - end[other]
+                if before * after < 0:
+                    cuts.append(before / (before - after))
+        cuts.sort()
+        spread = [np.ptp(start + cut * (end - start)) for cut in cuts]
+        wanted += width * scipy.integrate.trapezoid(spread, cuts)
+    result = mean_spread(taken, rates, np.ptp(rates, axis=0))
+    assert result == pytest.approx(wanted / taken[-1], rel=1e-12)
 
 
 @pytest.mark.parametrize("n_groups", [2, 3])

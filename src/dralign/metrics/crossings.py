@@ -4,10 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from dralign.metrics.arrays import Codes, Floats
+from dralign.metrics.arrays import Floats
 
 _ROUNDING: Final = 1e-12
-_BLOCK: Final = 1 << 20  # numbers held at once where lines cross
 
 
 def ratio(part: Floats, whole: Floats) -> Floats:
@@ -32,22 +31,31 @@ def mean_spread(taken: Floats, rates: Floats, apart: Floats) -> float:
         squares = apart[bent] ** 2 + apart[bent + 1] ** 2
         area[bent] = squares / (2 * ends[bent]) * width[bent]
         return float(area.sum() / taken[-1])
-    one, other = np.triu_indices(len(rates), 1)
-    block = max(1, _BLOCK // (len(rates) * (len(one) + 2)))
-    for first in range(0, len(bent), block):
-        at = bent[first : first + block]
-        area[at] = width[at] * _area_with_crossings(rates[:, at], rates[:, at + 1], one, other)
+    start, end = rates[:, bent], rates[:, bent + 1]
+    area[bent] = width[bent] * (_mean_largest(start, end) + _mean_largest(-start, -end))
     return float(area.sum() / taken[-1])
 
 
-def _area_with_crossings(start: Floats, end: Floats, one: Codes, other: Codes) -> Floats:
-    """The mean spread of straight lines (groups, k) over a piece, where pairs of them may cross."""
-    before, after = start[one] - start[other], end[one] - end[other]  # (pairs, k)
-    crossing = ratio(np.abs(before), np.abs(before) + np.abs(after))
-    crossing = np.where(before * after < 0, crossing, 0)
-    ends = np.zeros((1, start.shape[1])), np.ones((1, start.shape[1]))
-    at = np.sort(np.concatenate([*ends, crossing]), axis=0)  # (points, k)
-    lines = start[:, None] + at * (end - start)[:, None]  # (groups, points, k)
-    apart = lines.max(0) - lines.min(0)
-    area: Floats = ((apart[1:] + apart[:-1]) / 2 * np.diff(at, axis=0)).sum(0)
-    return area
+def _mean_largest(start: Floats, end: Floats) -> Floats:
+    """(k,) the mean over a piece of the largest of straight lines, given at its ends: (groups, k).
+
+    The largest is followed from the left end to where a steeper line crosses it, and then that one:
+    few lines are ever the largest, so that pairs of lines need not be compared.
+    """
+    slope = end - start
+    there = np.arange(start.shape[1])  # the pieces that are not yet at their right end
+    line = np.where(start == start.max(0), slope, -np.inf).argmax(0)
+    mean, at = np.zeros(len(there)), np.zeros(len(there))
+    while len(there):
+        own = line, np.arange(len(there))
+        level, rise = start[own], slope[own]
+        faster = slope - rise
+        crossing = np.full(slope.shape, np.inf)
+        np.divide(level - start, faster, out=crossing, where=faster > 0)
+        line = crossing.argmin(0)
+        reached = np.clip(crossing.min(0), at, 1)
+        mean[there] += (reached - at) * (level + rise * (at + reached) / 2)
+        on = reached < 1
+        start, slope = start[:, on], slope[:, on]
+        there, line, at = there[on], line[on], reached[on]
+    return mean
