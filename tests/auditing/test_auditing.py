@@ -184,6 +184,20 @@ def test_matrix_products_give_the_same_splits_as_running_the_network(n_groups, n
             assert (ours.p_value, ours.within_noise) == (theirs.p_value, theirs.within_noise)
 
 
+def test_the_repr_is_a_line_with_rows_groups_and_two_figures(result):
+    model, x, y, group, found = result
+    decided = (model(x)[:, 0] > 0).double()
+    gap = abs(decided[group == 0].mean() - decided[group == 1].mean()).item()
+    units = found.similarity["unit"].layers
+    total = sum(one.similarity.value for one in units)
+    assert repr(found) == (
+        f"<Audit of {len(x)} rows in 2 groups: demographic parity gap {gap:.3f}, "
+        f"similarity {total:.3f} of at most {len(units)}>"
+    )
+    found = audit(model, x, label=y, group=group, parts=["influence"], **QUICK)
+    assert repr(found) == f"<Audit of {len(x)} rows in 2 groups>"
+
+
 def test_p_value_counts_the_splits_that_are_at_most_as_similar(result):
     *_, found = result
     for test in [*found.similarity["unit"].layers, found.similarity["unit"].total]:

@@ -54,6 +54,16 @@ def test_the_group_table_and_the_gaps_are_those_of_the_metrics():
     assert audit.outcomes.overall["brier_score"].value == metrics.brier_score(Y, SCORE)
 
 
+def test_the_repr_is_a_line_with_rows_groups_and_two_figures():
+    audit = dralign.audit_predictions(Y, SCORE, GROUP, **FEW)
+    gap = metrics.demographic_parity_difference(Y, SCORE >= 0.5, sensitive_features=GROUP)
+    precision = metrics.average_precision(Y, SCORE)
+    assert repr(audit) == (
+        f"<PredictionAudit of {len(Y)} rows in {len(set(GROUP))} groups: "
+        f"average precision {precision:.3f}, demographic parity gap {gap:.3f}>"
+    )
+
+
 def test_it_says_what_the_audit_of_a_network_says_of_its_outcomes():
     import torch
 

@@ -358,3 +358,13 @@ def test_errors_have_the_kind_the_docstring_names(case, kind):
     given = {"model": network(), "x": X, "label": LABEL, "group": GROUP} | changed
     with pytest.raises(kind, match=message):
         parity_scores(**given)
+
+
+def test_the_repr_of_scores_is_a_line_with_what_was_asked_and_two_figures():
+    x, strata = rows(groups=3)
+    scores = parity_scores(network(), x, **strata)
+    total = sum(float(own.sum()) for own in scores.scores.values())
+    assert repr(scores) == (
+        f"<ParityScores per {scores.granularity}, {scores.method}, of 3 groups: total {total:.3g}, "
+        f"similarity {sum(scores.similarity.values()):.3f} of at most 3>"
+    )

@@ -261,7 +261,7 @@ class WhatIf:
     random: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PredictionAudit:
     """What the scores of any model do to each group: figures with intervals, no verdict.
 
@@ -306,13 +306,18 @@ class PredictionAudit:
 
         return {"rates": rates_chart(self.to_dict()["outcomes"])}
 
+    def __repr__(self) -> str:
+        from dralign.auditing.short import predictions_line
+
+        return predictions_line(self)
+
     def __str__(self) -> str:
         from dralign.auditing.summary import predictions_summary
 
         return predictions_summary(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """What an audit found: figures with their uncertainty, no verdict.
 
@@ -374,6 +379,11 @@ class Audit:
         from dralign.report.audit_page import audit_charts
 
         return audit_charts(self.to_dict())
+
+    def __repr__(self) -> str:
+        from dralign.auditing.short import audit_line
+
+        return audit_line(self)
 
     def __str__(self) -> str:
         from dralign.auditing.summary import terminal_summary

@@ -29,7 +29,7 @@ UnitForm = Literal["sum", "joint"]
 Engine = Literal["auto", "plain", "fast"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ParityScores:
     """How much each weight or unit matters for each group, and how far the groups are apart.
 
@@ -67,6 +67,14 @@ class ParityScores:
     engine: str
     coverage: float
     group_names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        n_groups = len(next(iter(self.influences.values())))
+        return (
+            f"<ParityScores per {self.granularity}, {self.method}, of {n_groups} groups: "
+            f"total {self.total:.3g}, "
+            f"similarity {self.similarity_total:.3f} of at most {len(self.scores)}>"
+        )
 
 
 def parity_scores(
