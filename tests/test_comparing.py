@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pyarrow as pa
@@ -232,11 +233,50 @@ def test_failed_trials_are_told_in_a_warning_and_if_all_fail_in_an_error(monkeyp
         ({"label": ""}, OptionError, "which column is to be predicted"),
         ({"sensitive": "region"}, DataError, "has no column 'region'"),
         ({"preparation": "paper"}, OptionError, "unknown option 'preparation'"),
+        ({"seeds": [1, 2]}, OptionError, r"seeds: expected how many .*, got \[1, 2\]"),
+        ({"weights": "a"}, OptionError, "weights: expected one number or several, got 'a'"),
+        ({"methods": 3}, OptionError, "methods: expected names, got 3"),
+        ({"label": ["loan"]}, OptionError, "label: expected one text or number, got"),
+        ({"sensitive": [["sex"]]}, OptionError, "sensitive: expected one text or number, got"),
+        ({"positive": ["yes"]}, OptionError, "positive: expected one text or number, got"),
+        ({"positive": ""}, DataError, r"give it as positive \(--positive\)"),
     ],
 )
 def test_what_can_not_be_is_told_in_one_line_before_any_trial(given, kind, line):
     with pytest.raises(kind, match=line):
         dralign.compare(people(), **{**ONE, **given})
+
+
+def test_one_weight_is_a_weight_and_columns_may_be_numbered(quick):
+    frame = people().rename(columns={"loan": 0, "sex": 1}).replace({0: {"yes": 1, "no": 0}})
+    roles = {"label": 0, "sensitive": 1, "positive": 1, "seeds": np.int64(1)}
+    ours = dralign.compare(frame, **{**ONE, **roles, "methods": "gap"}, weights=0.3)
+    assert [record.spec.fairness_weight for record in ours.records] == [0.3]
+
+
+@pytest.mark.parametrize(
+    ("stored", "positive", "shown"),
+    [
+        (int, 1, "1"),
+        (int, 0.0, "0"),
+        (int, True, "1"),
+        (float, np.int64(1), "1"),
+        (bool, True, "True"),
+        (bool, np.False_, "False"),
+        (bool, 1, "True"),
+        (str, False, "False"),
+    ],
+)
+def test_columns_may_have_numbers_and_the_positive_value_be_any(stored, positive, shown):
+    frame = people()
+    yes = frame["loan"] == "yes"
+    frame = pd.DataFrame({0: yes.astype(stored), 1: frame["sex"], 2: np.arange(len(yes)) % 97})
+    source = DataSource.from_frame(frame, label=0, sensitive=1, positive=positive)
+    loaded = source.load(0)
+    assert (loaded.label, loaded.sensitive, loaded.positive) == ("0", ("1",), shown)
+    wanted = yes if shown in {"1", "True"} else ~yes
+    ones = sum(int(rows.y.sum()) for rows in (loaded.train, loaded.validation, loaded.test))
+    assert ones == wanted.sum()
 
 
 def test_a_plain_script_needs_no_guard_and_runs_once(tmp_path):

@@ -385,7 +385,7 @@ BAD_DATA = {
         "80 of 240 rows have no value",
     ),
     "one group": (lambda p: own(broken(p.parent, region="north")), "in one group (north)"),
-    "no positive": (lambda p: own(p, **{"--positive": ""}), "give it with --positive"),
+    "no positive": (lambda p: own(p, **{"--positive": ""}), "give it as positive (--positive)"),
     "wrong positive": (lambda p: own(p, **{"--positive": "yes"}), "no value 'yes'"),
 }
 

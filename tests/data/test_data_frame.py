@@ -261,8 +261,8 @@ def test_columns_that_can_t_help_are_left_out_by_rule(tmp_path):
 
 
 BAD = {
-    "no label": ({"label": ""}, OptionError, "give it with --label"),
-    "no sensitive": ({"sensitive": []}, OptionError, "give it with --sensitive"),
+    "no label": ({"label": ""}, OptionError, r"give it as label \(--label\)"),
+    "no sensitive": ({"sensitive": []}, OptionError, r"give it as sensitive \(--sensitive\)"),
     "both": ({"sensitive": ["hired"]}, OptionError, "can't be both label and sensitive"),
     "label unknown": ({"label": "fired"}, DataError, "no column 'fired'; it has: id, region"),
     "sensitive unknown": ({"sensitive": ["sex"]}, DataError, "no column 'sex'; it has: id, region"),

@@ -83,7 +83,7 @@ def test_a_form_that_is_not_ours_is_refused(form, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "adult", "label": "sex"}, "--label is for your own files"),
+        ({"name": "adult", "label": "sex"}, "label and positive are for your own files"),
         ({"name": "people.csv", "preparation": "paper"}, "files of your own have 'standard' only"),
         ({"name": "adlt", "preparation": "paper"}, "unknown dataset 'adlt'; known: adult, german"),
         ({"name": "adult", "sensitive": ("sex", "sex")}, "given twice: sex, sex"),

@@ -37,11 +37,11 @@ _OF_DATA: Final = {entry.name for entry in fields(DataSource)} - {
 def compare(
     data: Any,  # noqa: ANN401 - a frame of any library, too
     *,
-    label: str = "",
-    sensitive: Sequence[str] | str = (),
-    positive: str = "",
+    label: str | int = "",
+    sensitive: Sequence[str | int] | str | int = (),
+    positive: str | float = "",
     methods: Sequence[str] | str = METHODS,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | float | None = None,
     seeds: int = SEEDS,
     select: Rule | None = None,
     warmup: int = 1,
@@ -63,10 +63,10 @@ def compare(
             the name of a built-in dataset.
         label: the column to predict.
         sensitive: the column(s) that make the groups.
-        positive: the value of the label that counts as 1.
+        positive: the value of the label that counts as 1: a text, a number or a boolean.
         methods: their names, or ``"all"`` that support the gap.
-        weights: fairness weights, of methods that have one; None for 0.2 and 0.4. A ``gap_bound``
-            finds them.
+        weights: fairness weights, or one, of methods that have one; None for 0.2 and 0.4. A
+            ``gap_bound`` finds them.
         seeds: 0, 1, ..., as many for each setting.
         select: how the epoch of each trial is chosen, as in ``dralign.training.Selection``, like
             the next three.

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -17,7 +17,7 @@ UNSEEN = -2
 MANY_NAMES = 30
 MANY_NOTES = 10
 MOST_DIGITS = 15  # longer ones may be different keys that are one float
-_TRUTH = (("False", "True"), ("0", "1"))
+TRUTH: Final = (("False", "True"), ("0", "1"))
 # A number as people and programs write it; with a leading zero (007) it is a key.
 _NUMBER = re.compile(r"[+-]?(?:0|[1-9][0-9]*|(?=\.[0-9]))(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
 
@@ -124,7 +124,7 @@ def index_in(values: "pd.Series[Any]", known: Sequence[str]) -> np.ndarray:
     known, 0 and 1 are these, and the other way round: databases and files keep either as the other.
     """
     order = {canonical(text): position for position, text in enumerate(known)}
-    for names, others in (_TRUTH, _TRUTH[::-1]):
+    for names, others in (TRUTH, TRUTH[::-1]):
         if order.keys() <= set(names):
             same = zip(names, others, strict=True)
             order |= {other: order[name] for name, other in same if name in order}

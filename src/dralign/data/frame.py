@@ -119,9 +119,11 @@ def check_roles(where: str, label: str, sensitive: Sequence[str], weight: str = 
         OptionError: if not.
     """
     if not label:
-        raise OptionError(f"{where}: which column is to be predicted? give it with --label")
+        raise OptionError(f"{where}: which column is to be predicted? give it as label (--label)")
     if not sensitive:
-        raise OptionError(f"{where}: which column makes the groups? give it with --sensitive")
+        raise OptionError(
+            f"{where}: which column makes the groups? give it as sensitive (--sensitive)"
+        )
     if label in sensitive:
         raise OptionError(f"column {label!r} can't be both label and sensitive")
     if weight and weight in {label, *sensitive}:

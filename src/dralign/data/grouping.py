@@ -99,7 +99,7 @@ def doubts(frame: "pd.DataFrame", sensitive: Sequence[str], groups: GroupCodes) 
     if few := [f"{name!r} ({size:,})" for name, size in sizes if size < FEW_ROWS]:
         lines.append(
             f"groups of fewer than {FEW_ROWS} rows: {noted(few)}; figures about them say little; "
-            f"to merge them or leave them out: --min-group-size {FEW_ROWS}"
+            f"to merge them or leave them out: min_group_size (--min-group-size) {FEW_ROWS}"
         )
     if len(groups.names) > MANY_NUMBERS and (bins := _bins(frame, sensitive)):
         lines.append(

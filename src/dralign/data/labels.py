@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dralign.data.columns import distinct_texts, index_in, text_counts
+from dralign.data.columns import TRUTH, distinct_texts, index_in, text_counts
 from dralign.errors import DataError, DralignWarning
 from dralign.groups import written
 
@@ -45,7 +45,7 @@ def coded_label(
         raise DataError(
             f"label {values.name!r}: {len(result)} different values ({_some(result)}), at most "
             f"{MANY_CLASSES} can be classes; put them into bins first, or give the one that counts "
-            "as positive with --positive"
+            "as positive (--positive)"
         )
     order = {text: code for code, text in enumerate(result)}
     return np.array([order[text] for text in texts])[index], "", tuple(result)
@@ -67,7 +67,7 @@ def binary_label(
         if [text.lower() for text in result] not in (["0", "1"], ["false", "true"]):
             raise DataError(
                 f"label {name!r}: which of {result[0]!r} and {result[1]!r} counts as positive? "
-                "give it with --positive"
+                "give it as positive (--positive)"
             )
         positive = result[1]
     chosen = label_value(values, positive)
@@ -154,7 +154,7 @@ def mistaken(values: "pd.Series[Any]") -> str:
     )
     return (
         f"label {values.name!r}: {len(rows)} values, each a class: {told}; if two were meant, "
-        "correct the others, or name the one that counts as 1 with --positive"
+        "correct the others, or name the one that counts as 1: positive (--positive)"
     )
 
 
@@ -193,6 +193,9 @@ def _as_read(positive: str, result: Sequence[str]) -> str:
     for text in result:
         if text in {"True", "False"} and text.lower() == written(positive).lower():
             return text
+    for names, others in (TRUTH, TRUTH[::-1]):
+        if set(result) == set(names) and (as_text := written(positive)) in others:
+            return names[others.index(as_text)]
     try:
         return written(float(positive))
     except ValueError:

@@ -1,9 +1,12 @@
 """Which data a trial uses: a description that can be written down, hashed and loaded."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from numbers import Number
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from dralign.data.content import file_digest
 from dralign.data.dataset import Dataset
@@ -17,6 +20,7 @@ from dralign.data.registry import dataset_names, dataset_type
 from dralign.errors import DataError, OptionError, quoted
 from dralign.files import is_folder
 from dralign.forms import Form
+from dralign.groups import written
 from dralign.table_options import BY_NAME, TableOptions
 
 _USES = {
@@ -86,8 +90,9 @@ class DataSource(TableOptions):
             OptionError: if an option does not fit the kind of data.
         """
         of_images = False
-        columns: Any = self.sensitive
-        columns = (columns,) if isinstance(columns, str) else tuple(columns)
+        columns = _columns(self.sensitive)
+        object.__setattr__(self, "label", _text("label", self.label))
+        object.__setattr__(self, "positive", _text("positive", self.positive, written))
         if len(set(columns)) < len(columns):
             raise OptionError(f"sensitive: a column is given twice: {', '.join(columns)}")
         object.__setattr__(self, "sensitive", columns)
@@ -95,7 +100,9 @@ class DataSource(TableOptions):
             kind = dataset_type(self.name)
             known = kind.options
             if self.positive or (self.label and "label" not in known):
-                raise OptionError(f"{self.name}: the label is given; --label is for your own files")
+                raise OptionError(
+                    f"{self.name}: the label is given; label and positive are for your own files"
+                )
             object.__setattr__(self, "preparation", self.preparation or kind.preparation)
         elif self.preparation not in {"", "standard"}:
             self._require_a_file()
@@ -330,3 +337,32 @@ class DataSource(TableOptions):
             key: take.get(key, entries.text)(key) for key in ("name", *entries.content)
         }
         return cls(**given)
+
+
+def _text(name: str, value: object, as_text: Callable[[Any], str] = str) -> str:
+    """The name of a column, or a value of one, as a table has it: of columns 0, 1, ... ``"0"``.
+
+    Args:
+        name: of the option.
+        value: a text, a number or a boolean; None for none.
+        as_text: how a number or boolean is written.
+
+    Raises:
+        OptionError: if it is anything else.
+    """
+    if value is None or isinstance(value, str):
+        return value or ""
+    if not isinstance(value, Number | np.generic):
+        raise OptionError(f"{name}: expected one text or number, got {quoted(value)}")
+    return as_text(value)
+
+
+def _columns(given: Any) -> tuple[str, ...]:  # noqa: ANN401 - that is what is tried
+    """The names of the sensitive columns, of one or several.
+
+    Raises:
+        OptionError: if they are none.
+    """
+    several = isinstance(given, Iterable) and not isinstance(given, str | np.generic)
+    names = [_text("sensitive", name) for name in (given if several else [given])]
+    return tuple(names) if several or names[0] else ()

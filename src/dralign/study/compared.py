@@ -1,10 +1,11 @@
 """The trials of a comparison: methods x fairness weights x seeds on one dataset."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Integral, Real
 from typing import Any, Final
 
 from dralign.data import DataSource
-from dralign.errors import OptionError
+from dralign.errors import OptionError, quoted
 from dralign.gaps import resolve_gap
 from dralign.methods import (
     method_settings,
@@ -43,7 +44,7 @@ def compared_trials(
     source: DataSource,
     methods: Iterable[str] | str = METHODS,
     *,
-    weights: Sequence[float] | None = None,
+    weights: Sequence[float] | float | None = None,
     seeds: int = SEEDS,
     settings: Mapping[str, Any] | None = None,
 ) -> list[TrialSpec]:
@@ -52,8 +53,8 @@ def compared_trials(
     Args:
         source: the data.
         methods: their names; ``"all"`` for those that support the gap.
-        weights: fairness weights, for methods that have one; None for ``WEIGHTS``. Under a gap
-            bound they are found.
+        weights: fairness weights, or one, for methods that have one; None for ``WEIGHTS``. Under
+            a gap bound they are found.
         seeds: 0, 1, ..., as many for each setting.
         settings: others, by name; a method that does not use one goes without it.
 
@@ -66,8 +67,12 @@ def compared_trials(
         DataError: if the data are read, to know the methods, and can't be.
     """
     settings = settings or {}
+    _require("seeds", seeds, Integral, "how many (0, 1, ... are used)")
     if seeds < 1:
         raise OptionError(f"seeds: expected at least 1, got {seeds}")
+    _require("weights", weights, (Iterable, Real, type(None)), "one number or several", but=str)
+    _require("methods", methods, Iterable, "names")
+    several: Any = (weights,) if isinstance(weights, Real) else weights
     if weights is not None and settings.get("gap_bound") is not None:
         raise OptionError(
             "weights and gap_bound: the bound finds the weight; give one or the other"
@@ -79,7 +84,7 @@ def compared_trials(
     return [
         TrialSpec(source, **setting, seed=seed)
         for name in names
-        for setting in _settings(name, WEIGHTS if weights is None else weights, settings)
+        for setting in _settings(name, WEIGHTS if several is None else several, settings)
         for seed in range(seeds)
     ]
 
@@ -88,6 +93,18 @@ def methods_for(gap: str, *, n_classes: int = 2) -> list[str]:
     """The names of the methods that support a gap, of a label of so many classes."""
     known = resolve_gap(gap, n_classes=n_classes).name
     return [kind.name for kind in method_types() if known in kind.supported_gaps(n_classes)]
+
+
+def _require(
+    name: str, value: object, kind: type | tuple[type, ...], wanted: str, *, but: type = bool
+) -> None:
+    """Checks the type of an argument, which is one of a kind, but not of another.
+
+    Raises:
+        OptionError: if it is not.
+    """
+    if isinstance(value, but) or not isinstance(value, kind):
+        raise OptionError(f"{name}: expected {wanted}, got {quoted(value)}")
 
 
 def _settings(
