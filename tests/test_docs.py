@@ -94,7 +94,15 @@ def package_of(block: str) -> str:
 # Those of measures.md and extending.md are run by tests of their own.
 @pytest.mark.parametrize(
     "page",
-    ["data.md", "index.md", "networks.md", "postprocessing.md", "studies.md", "training.md"],
+    [
+        "data.md",
+        "distributed.md",
+        "index.md",
+        "networks.md",
+        "postprocessing.md",
+        "studies.md",
+        "training.md",
+    ],
 )
 @pytest.mark.filterwarnings("ignore::dralign.errors.DralignWarning")
 def test_code_blocks_of_a_page_run_in_order(page, a_folder_to_work_in):

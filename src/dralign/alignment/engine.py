@@ -106,7 +106,9 @@ def aligned_backward(
             all. The rationale is still that of the whole batch, which costs a forward and a
             backward pass more; batch normalisation then sees one part at a time.
         loss_scale: what the losses are multiplied by before they go backward, and ``.grad`` with
-            them, as half precision needs it (``torch.amp.GradScaler.get_scale()``).
+            them, as half precision needs it: with a ``torch.amp.GradScaler`` before each step
+            ``float(scaler.scale(torch.ones((), device=...)))``, without which it has none to step
+            by (docs/distributed.md).
 
     Returns:
         The detached value of the whole loss.
