@@ -9,11 +9,12 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ConstantLR
 
-from dralign.errors import OptionError
+from dralign import parity_scores
+from dralign.errors import ModelError, OptionError
 from dralign.estimator import DRAlignClassifier
 from dralign.rationale import per_sample_loss
 
@@ -129,3 +130,36 @@ def test_a_front_takes_a_loss_and_refuses_an_optimiser():
         model = DRAlignClassifier("gap", **TINY, **{name: OWN[name]})
         with pytest.raises(OptionError, match=f"{name}: a front has an Adam of its own for each"):
             model.frontier(X, Y, sensitive_features=A)
+
+
+def linear(n_inputs: int, n_outputs: int = 1, dtype: torch.dtype = torch.float32) -> nn.Module:
+    return nn.Linear(n_inputs, n_outputs).to(dtype)
+
+
+@pytest.mark.filterwarnings("ignore::dralign.errors.DralignWarning")
+def test_a_network_of_float64_is_trained_and_scored_and_gives_what_float32_does():
+    weight = torch.tensor([[0.3, -0.2, 0.1, 0.05]])
+    scored = []
+    for dtype in (torch.float32, torch.float64):
+        given = linear(4, dtype=dtype)
+        given.load_state_dict({"weight": weight, "bias": torch.zeros(1)})
+        model = DRAlignClassifier(module=given, **TINY).fit(X, Y, sensitive_features=A)
+        assert next(model.module_.parameters()).dtype == dtype
+        scored.append(model.predict_proba(X))
+    np.testing.assert_allclose(*scored, atol=1e-4)
+    assert max(parity_scores(model, X, Y, sensitive_features=A).similarity.values()) < 1.001
+    front = model.set_params(module=given).frontier(X, Y, sensitive_features=A, weights=[0.0, 0.5])
+    assert next(front.estimators_[1].module_.parameters()).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        (partial(linear, n_outputs=2), r"expected one logit a row.*\(2, 2\); let its last layer"),
+        (partial(linear, dtype=torch.bfloat16), "float32 or float64, got bfloat16; give it as"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused_in_one_line_that_says_what_to_do(module, line):
+    with pytest.raises(ModelError, match=line) as told:
+        DRAlignClassifier(module=module, **TINY).fit(X, Y, sensitive_features=A)
+    assert "\n" not in str(told.value)

@@ -66,7 +66,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         depth: the number of its hidden layers.
         module: a network of one's own in place of the perceptron, returning one logit a row (C for
             C > 2 classes): a module, of which a copy is trained, or a function that takes the
-            number of inputs.
+            number of inputs. Its weights are float32 or float64.
         epochs: epochs, each ending in an evaluation on the rows kept back.
         iterations: steps per epoch.
         batch_size: rows per group (per cell, for gaps that condition on the label) in a batch;
@@ -260,7 +260,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             OutputError: if a checkpoint can't be written.
         """
         prepared = prepare(self, X, y, sample_weight, sensitive_features)
-        model, data, method = untrained(self, prepared), prepared.data, prepared.method
+        (model, data), method = untrained(self, prepared), prepared.method
         parameters = self.get_params(deep=False)
         bound = self.gap_bound if data.group_names else None
         settings = training_settings(parameters, prepared.seed, gap_bound=bound)
@@ -333,7 +333,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         return np.column_stack([1 - prob, prob]) if prob.ndim == 1 else prob
 
     def network_inputs(self, X: object) -> np.ndarray:  # noqa: N803
-        """(n, d) float32 inputs of ``module_``, for the rows of X.
+        """(n, d) float32 inputs of ``module_`` (which takes them in the type of its weights), of X.
 
         Raises:
             DataError: if a column can't be read.

@@ -19,7 +19,7 @@ from dralign.estimator.inputs import (
     row_weights,
     training_data,
 )
-from dralign.estimator.network import check_network, initial_network, probabilities
+from dralign.estimator.network import check_network, initial_network, inputs_of, probabilities
 from dralign.estimator.parameters import (
     check_class_weight,
     check_numbers,
@@ -132,12 +132,14 @@ def prepare(
     return Prepared(data, method, selection, seed)
 
 
-def untrained(classifier: "DRAlignClassifier", prepared: Prepared) -> nn.Module:
-    """The network before its first step, of which the classifier keeps the architecture.
+def untrained(classifier: "DRAlignClassifier", prepared: Prepared) -> tuple[nn.Module, Dataset]:
+    """The network before its first step, and the rows with inputs in the type of its weights.
+
+    The classifier keeps its architecture.
 
     Raises:
         OptionError: if ``module`` makes none, or the device is not there.
-        ModelError: if it does not fit the inputs.
+        ModelError: if it does not fit the inputs, or its weights are in half precision.
     """
     data = prepared.data
     architecture: dict[str, Any] = {
@@ -150,9 +152,14 @@ def untrained(classifier: "DRAlignClassifier", prepared: Prepared) -> nn.Module:
         architecture["n_outputs"] = data.n_classes
     own = classifier.module
     model = initial_network(own, architecture, seed=prepared.seed, device=classifier.device)
+    train, validation, test = (
+        replace(rows, x=inputs_of(model, rows.x))
+        for rows in (data.train, data.validation, data.test)
+    )
+    data = replace(data, train=train, validation=validation, test=test)
     check_network(model, data.train.x[:2], data.n_classes)
     classifier.architecture_ = architecture if own is None else None
-    return model
+    return model, data
 
 
 def keep(classifier: "DRAlignClassifier", data: Dataset, outcome: Outcome) -> None:

@@ -189,8 +189,8 @@ def train_frontier(
     Raises:
         DralignError: as ``train_front`` does, or if the network doesn't fit the inputs.
     """
-    parameters, data = prepared_classifier.get_params(deep=False), prepared.data
-    model = untrained(prepared_classifier, prepared)
+    parameters = prepared_classifier.get_params(deep=False)
+    model, data = untrained(prepared_classifier, prepared)
 
     def method_of(weight: float) -> Method:
         return chosen_method({**parameters, "fairness_weight": weight}, data.n_classes)

@@ -50,6 +50,22 @@ def initial_network(
         raise OptionError(f"device: {device!r} can't be used ({error})") from error
 
 
+def inputs_of(model: nn.Module, x: Tensor) -> Tensor:
+    """The inputs in the type of the network's weights, float32 or float64.
+
+    Raises:
+        ModelError: if the weights are of another type.
+    """
+    dtype = next((p.dtype for p in model.parameters()), x.dtype)
+    if dtype not in {torch.float32, torch.float64}:
+        kind = str(dtype).removeprefix("torch.")
+        raise ModelError(
+            f"module: expected weights of float32 or float64, got {kind}; give it as float32, and "
+            'precision="bfloat16" or "float16" for half precision'
+        )
+    return x.to(dtype)
+
+
 def check_network(model: nn.Module, rows: Tensor, n_classes: int) -> None:
     """Checks that the network takes these inputs and gives one logit for each, or C of C classes.
 
@@ -70,14 +86,17 @@ def check_network(model: nn.Module, rows: Tensor, n_classes: int) -> None:
             f"({len(rows)}, {n_classes}), got {shape}"
         )
     if n_classes == 2 and shape not in {(len(rows),), (len(rows), 1)}:
-        raise ModelError(f"module: expected one logit a row, shape ({len(rows)}, 1), got {shape}")
+        raise ModelError(
+            f"module: of two classes expected one logit a row, shape ({len(rows)}, 1), got "
+            f"{shape}; let its last layer have one output, the logit of the second class"
+        )
 
 
 def probabilities(model: nn.Module, x: Tensor, *, own: bool) -> np.ndarray:
     """The probability of label 1, (n,), or of each of more classes, (n, C); float64.
 
     The perceptron is run in double precision, so that a row's probability does not depend on the
-    rows that go through the network with it; a network of the user's own is run as it is.
+    rows that go through the network with it; a network of the user's own is run in its own.
 
     Args:
         model: the trained network.
@@ -85,7 +104,7 @@ def probabilities(model: nn.Module, x: Tensor, *, own: bool) -> np.ndarray:
         own: whether it is the perceptron.
     """
     if own:
-        model, x = copy.deepcopy(model).double(), x.double()
-    prob = predict_probability(model, x, dtype=torch.float64).numpy()
+        model = copy.deepcopy(model).double()
+    prob = predict_probability(model, inputs_of(model, x), dtype=torch.float64).numpy()
     # As float32 those of a row do not add up to 1 in all digits.
     return prob if prob.ndim == 1 else np.asarray(prob / prob.sum(axis=1, keepdims=True))
