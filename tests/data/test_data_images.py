@@ -332,8 +332,8 @@ def test_too_little_room_on_the_disk_is_told_before_decoding(own, monkeypatch):
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        ({"label": ""}, OptionError, r"give it as label \(--label\)"),
-        ({"sensitive": ()}, OptionError, r"give it as sensitive \(--sensitive\)"),
+        ({"label": ""}, OptionError, "give it with --label"),
+        ({"sensitive": ()}, OptionError, "give it with --sensitive"),
         ({"labels": ""}, OptionError, "give it with --labels"),
         ({"sensitive": "smiling"}, OptionError, "can't be both"),
         ({"label": "smile"}, DataError, "no column 'smile'"),
