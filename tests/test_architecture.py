@@ -34,20 +34,10 @@ LAYERS = [
     {"models"},
     {"data"},
     {"groups", "_torchvision", "table_options"},
-    {
-        "extensions",
-        "files",
-        "forms",
-        "interrupts",
-        "networks",
-        "settings",
-        "tiers",
-        "turns",
-        "workers",
-    },
+    {"extensions", "files", "forms", "networks", "settings", "tiers", "turns", "workers"},
     {"scratch"},
     {"locks"},
-    {"errors"},
+    {"errors", "interrupts"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -5,7 +5,6 @@ so that a reader, a full disk or a kill never leaves half of it there. Where the
 what it leads to is written, and the link stays.
 """
 
-import atexit
 import ctypes
 import os
 import shutil
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from dralign.errors import DralignError, OptionError, OutputError
+from dralign.interrupts import at_the_end
 from dralign.scratch import scratch_for, set_aside
 
 _HERE: Final = -100  # AT_FDCWD: paths are relative to the current folder
@@ -161,7 +161,7 @@ def _private_folder_of(process: int) -> Path:
         if os.getpid() == process:
             shutil.rmtree(folder, ignore_errors=True)
 
-    atexit.register(remove)
+    at_the_end(remove)
     return folder
 
 

@@ -144,6 +144,56 @@ def test_a_second_ctrl_c_while_the_first_is_told_of_ends_it_without_a_traceback(
     assert (process.returncode, errors) == (130, f"dralign: error: {NOTHING}\n")
 
 
+SPOOLED = """
+import sys, time
+from dralign.__main__ import main
+import dralign.cli, dralign.cli.train
+
+def wait(*given, **named):
+    print("working", flush=True)
+    time.sleep(60)
+
+def tell(line, own=dralign.cli._tell):
+    own(line)
+    print("told", flush=True)
+    time.sleep(60 if line.startswith("interrupted") else 0)
+
+dralign.cli._tell = tell
+sys.modules["dralign.cli.train"].train_network = wait
+sys.argv = "dralign train - --label a --positive 1 --sensitive b --out net".split()
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [([signal.SIGTERM], 143), ([signal.SIGHUP], 129), ([signal.SIGINT, signal.SIGINT], 130)],
+)
+def test_a_table_on_standard_input_is_gone_however_the_command_is_ended(tmp_path, numbers, code):
+    path = os.pathsep.join(filter(None, sys.path))
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    with (tmp_path / "table.csv").open() as table:
+        process = interrupts.start(
+            [sys.executable, "-c", SPOOLED],
+            env={**os.environ, "PYTHONPATH": path, "TMPDIR": str(tmp_path)},
+            cwd=tmp_path,
+            stdin=table,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert process.stdout.readline() == "working\n"
+    assert list(tmp_path.glob("dralign-*/stdin.csv"))
+    process.send_signal(numbers[0])
+    assert process.stdout.readline() == "told\n"
+    for number in numbers[1:]:
+        process.send_signal(number)
+    _, errors = process.communicate(timeout=50)
+    line = "interrupted; no network was written" if numbers[1:] else f"ended by {numbers[0].name}"
+    assert (process.returncode, errors) == (code, f"dralign: error: {line}\n")
+    assert not list(tmp_path.glob("dralign-*"))
+
+
 STUB = "import time; print('loading', flush=True); time.sleep(60)"
 
 

@@ -15,7 +15,7 @@ from dralign.cli.commands import CommandLine
 from dralign.cli.lines import complain, forget_warnings, warn_once
 from dralign.cli.work import Interrupted, NotLoadedError
 from dralign.errors import DralignError
-from dralign.interrupts import INTERRUPTED, hear_interrupts, silence_interrupts
+from dralign.interrupts import INTERRUPTED, Terminated, hear_interrupts, silence_interrupts
 from dralign.workers import left_to_launcher
 
 # What torch and the system say, as other errors, where Python says MemoryError.
@@ -63,14 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0 if all went well; 1 if some trials failed or the system refused something; 2 for input
-        that can't be used; 130 after an interrupt.
+        that can't be used; 130 after an interrupt, 143 after SIGTERM, 129 after SIGHUP.
     """
     warnings.showwarning = _show_warning
     forget_warnings()
     try:
         given = sys.argv[1:] if arguments is None else list(arguments)
         code = int(app(given, standalone_mode=False, obj=given) or 0)
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - unknown ones are raised again
+    except (Exception, KeyboardInterrupt, Terminated) as error:  # noqa: BLE001 - unknown ones are raised again
         silence_interrupts()  # a second Ctrl-C while the first one is told of
         try:
             line, code = _account(error)
@@ -86,6 +86,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _account(error: BaseException) -> tuple[str, int]:
     """The line and the exit code for what ended a command; what is a bug of ours is raised."""
+    if isinstance(error, Terminated):
+        return str(error), error.code
     foreign = isinstance(error, (RuntimeError, ImportError)) and not isinstance(error, DralignError)
     if foreign and any(words in str(error) for words in _NO_MEMORY):
         error = MemoryError(str(error).partition("\n")[0])

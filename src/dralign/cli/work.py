@@ -1,13 +1,16 @@
 """Where a command begins to work: what it needs is loaded, and Ctrl-C and options are told of."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import wraps
 from importlib import import_module
 from typing import Any, Final
 
 from dralign.errors import DralignError, OptionError
-from dralign.interrupts import hear_interrupts
+from dralign.interrupts import hear_interrupts, terminations_raised
+from dralign.workers import RUN_FOLDER
 
 KEPT: Final = "interrupted; finished trials are kept, the same command continues"
 NOTHING: Final = "interrupted; nothing was written"
@@ -44,8 +47,11 @@ def working(
             for name in modules:
                 imported(name)
             hear_interrupts()
+            # A process of several has a launcher, which can't wait until it hears.
+            raised = nullcontext() if RUN_FOLDER in os.environ else terminations_raised()
             try:
-                body(*args, **given)
+                with raised:
+                    body(*args, **given)
             except KeyboardInterrupt:
                 line = interrupted if isinstance(interrupted, str) else interrupted(given)
                 raise Interrupted(line) from None

@@ -12,16 +12,15 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Final, NamedTuple
 
 from dralign.errors import DralignWarning, OptionError, quoted
+from dralign.interrupts import Terminated, terminations_raised
 from dralign.workers import RUN_FOLDER, end_with, line_of
 
 PEER_LOST: Final = "another process of the run stopped"
@@ -30,10 +29,6 @@ _LOOK_SECONDS: Final = 0.2
 _CAUSE_SECONDS: Final = 5.0  # for the process that stopped first to be seen
 _END_SECONDS: Final = 5.0  # for a process to end when it is asked to
 _STOPPED_LOOKS: Final = 50  # a process that is stopped for so many is told of
-
-
-class _Terminated(BaseException):
-    """A signal asks this process to end; its only argument is the number."""
 
 
 class _Failure(NamedTuple):
@@ -94,14 +89,14 @@ def launch(arguments: Sequence[str], n: int) -> tuple[int, str]:
         raise OptionError(f"nproc: expected at least 1, got {n}")
     ranks: list[subprocess.Popen[bytes]] = []
     folder = tempfile.TemporaryDirectory(prefix="dralign-", ignore_cleanup_errors=True)
-    with folder as name, _terminations_raised():
+    with folder as name, terminations_raised():
         try:
             for rank in range(n):
                 told = _environment(rank, n, name)
                 ranks.append(_start(_command(arguments), told))
             return _wait(ranks, Path(name))
-        except _Terminated as asked:
-            return 128 + asked.args[0], f"ended by {signal.Signals(asked.args[0]).name}"
+        except Terminated as asked:
+            return asked.code, str(asked)
         finally:
             _end(ranks)
 
@@ -218,27 +213,3 @@ def _end(ranks: Sequence[subprocess.Popen[bytes]]) -> None:
             rank.kill()
             with suppress(subprocess.TimeoutExpired):
                 rank.wait(_END_SECONDS)
-
-
-@contextmanager
-def _terminations_raised() -> Iterator[None]:
-    """SIGTERM, or a terminal that is closed, ends the block with an exception.
-
-    A signal that this process was started to ignore stays ignored.
-    """
-
-    def terminate(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        for other in asked:
-            signal.signal(other, signal.SIG_IGN)
-        raise _Terminated(number)
-
-    main = threading.current_thread() is threading.main_thread()
-    wanted = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
-    asked = [number for number in wanted if main and signal.getsignal(number) == signal.SIG_DFL]
-    for number in asked:
-        signal.signal(number, terminate)
-    try:
-        yield
-    finally:
-        for number in asked:
-            signal.signal(number, signal.SIG_DFL)
