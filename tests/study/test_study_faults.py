@@ -1,5 +1,6 @@
 """Workers and coordinators that are killed: every trial is there exactly once in the end."""
 
+import errno
 import os
 import random
 import signal
@@ -15,7 +16,7 @@ import pytest
 import interrupts
 import records as made_up
 import study_runs as runs
-from dralign.errors import DralignWarning
+from dralign.errors import DralignWarning, StudyError
 from dralign.study import (
     Ledger,
     TrialSpec,
@@ -267,3 +268,20 @@ def test_ctrl_c_ends_a_study_also_while_a_worker_is_stopped(tmp_path, dask):
     assert (printed, errors.splitlines()[-1]) == ("", "KeyboardInterrupt")
     assert errors.count("Traceback") == 1  # the coordinator's, whose code leaves it to Python
     assert len(kept(path)) == 39
+
+
+def test_a_worker_without_a_pipe_is_one_line_at_once(tmp_path, monkeypatch):
+    """Too many open files: threads that stop without a word are waited for a minute."""
+
+    def refuse():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(processes, "Pipe", refuse)
+    monkeypatch.setattr(processes, "_idle", [])
+    monkeypatch.setattr(runner, "PATIENCE_SECONDS", 5.0)
+    line = "a worker process can't be started: Too many open files; try fewer --jobs"
+    with (
+        Ledger(tmp_path / "study.sqlite") as ledger,
+        pytest.raises(StudyError, match=f"^{line}$"),
+    ):
+        run_study(SPECS[:4], ledger, jobs=2, run=runs.quick)

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from multiprocessing import Pipe
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -216,18 +216,16 @@ class _Worker:
         # What a thread blocks is blocked in the processes it starts, from their first moment; the
         # coordinator itself hears every Ctrl-C, in another thread.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        ours, theirs = Pipe()
         tell: Tell = _unheard
         try:
-            with ours:
-                with theirs:
-                    started = self._start(theirs.fileno())
+            pipe = self._start()
+            with nullcontext() if isinstance(pipe, OSError) else pipe:
                 while (call := self._calls.get(timeout=IDLE_SECONDS)) is not None:
                     data, tell = call
-                    if isinstance(started, OSError):
-                        tell(self, "unstarted", started.strerror)
+                    if isinstance(pipe, OSError):
+                        tell(self, "unstarted", pipe.strerror)
                         return
-                    self._converse(ours, data, tell)
+                    self._converse(pipe, data, tell)
         except Empty:
             pass
         except (EOFError, OSError):
@@ -247,24 +245,31 @@ class _Worker:
                 if (call := self._calls.get_nowait()) is not None:
                     call[1](self, "gone", None)
 
-    def _start(self, handle: int) -> OSError | None:
-        """Starts the process; the error if that is refused."""
+    def _start(self) -> Any:  # noqa: ANN401 - of any system
+        """Starts the process; our end of its pipe, or the ``OSError`` if it is refused."""
         file = str(Path(__file__).with_name("worker.py"))
+        try:
+            ours, theirs = Pipe()
+        except OSError as error:
+            return error
+        handle = theirs.fileno()
         # -P: the modules beside the script are no modules of their own.
         command = [sys.executable, "-P", file, str(handle), json.dumps([*map(str, sys.path)])]
         try:
-            self._process = subprocess.Popen(  # noqa: S603 - our own script
-                command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[handle],
-                env={**os.environ, **ONE_THREAD},
-            )
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - our own script
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[handle],
+                    env={**os.environ, **ONE_THREAD},
+                )
         except OSError as error:
+            ours.close()
             return error
         self.pid = self._process.pid
         if self._ended:
             self._process.kill()
-        return None
+        return ours
 
     def _converse(self, pipe: Any, data: bytes, tell: Tell) -> None:  # noqa: ANN401 - of any system
         """Hands over a call and passes on what is said, up to the answer.
