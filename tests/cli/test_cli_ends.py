@@ -194,6 +194,36 @@ def test_a_table_on_standard_input_is_gone_however_the_command_is_ended(tmp_path
     assert not list(tmp_path.glob("dralign-*"))
 
 
+PRINTING = """
+import sys
+from dralign.__main__ import main
+import dralign.cli
+dralign.cli.main = lambda: print("\u03bb=0.2") or 0
+sys.exit(main())
+"""
+
+
+def test_a_terminal_that_lacks_a_letter_gets_it_in_other_words():
+    path = os.pathsep.join(filter(None, sys.path))
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTING],
+        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "ascii"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\u03bb=0.2\n", "")
+
+
+def test_ctrl_c_after_the_network_was_saved_says_that_it_was(people, tmp_path, monkeypatch, capsys):
+    fail_with(monkeypatch, "cli.train", "_show_chosen", KeyboardInterrupt)
+    out = tmp_path / "net"
+    words = ["--out", str(out)]
+    assert main(["train", str(people), *TRAIN, *words]) == 130
+    assert last_line(capsys) == f"dralign: error: interrupted; the network is written: {out}"
+    assert (out / "model.safetensors").exists()
+
+
 STUB = "import time; print('loading', flush=True); time.sleep(60)"
 
 

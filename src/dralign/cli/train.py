@@ -16,7 +16,7 @@ from dralign.cli.lines import complain, print_json
 from dralign.cli.overview import group_line, keep_network, shown_overview
 from dralign.cli.stdin import STDIN, table_path
 from dralign.cli.trials import TrialOptions, with_trial_options
-from dralign.cli.work import working
+from dralign.cli.work import Interrupted, working
 from dralign.data import Dataset
 from dralign.data.raw import parsed_once
 from dralign.data.source import Overview
@@ -123,15 +123,22 @@ def _keep(
     spec: TrialSpec,
     json: bool,
 ) -> None:
-    """Saves the network and tells what became of it."""
+    """Saves the network and tells what became of it.
+
+    Raises:
+        Interrupted: if it is interrupted after the network was saved.
+    """
     folder = keep_network(trained, overview, out)
-    if json:
-        training = trained.artifact.training
-        printed = {key: value for key, value in training.items() if key != "rows"}
-        print_json({**printed, "overview": overview._asdict(), "artifact": str(folder)})
-    else:
-        _show_chosen(trained, rule, spec)
-        say(f"written: {folder}")
+    try:
+        if json:
+            training = trained.artifact.training
+            printed = {key: value for key, value in training.items() if key != "rows"}
+            print_json({**printed, "overview": overview._asdict(), "artifact": str(folder)})
+        else:
+            _show_chosen(trained, rule, spec)
+            say(f"written: {folder}")
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; the network is written: {folder}") from None
 
 
 def _done_by_others(context: typer.Context, nproc: int) -> bool:
