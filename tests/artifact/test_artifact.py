@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from safetensors.torch import load_file, save
 import faces
 from dralign import models
 from dralign.artifact import Artifact, load_artifact, save_artifact
-from dralign.data import ImageEncoder, TableEncoder
+from dralign.data import ImageEncoder, TableEncoder, limits
 from dralign.errors import ArtifactError, DataError, GroupError, ModelError, OutputError
 from sealed import edit, rewrite
 
@@ -355,3 +356,22 @@ def test_place_without_a_network_is_refused(tmp_path):
         load_artifact(tmp_path / "nothing")
     with pytest.raises(ArtifactError, match="not a saved network"):
         load_artifact(tmp_path)
+
+
+def test_weights_of_another_size_are_refused_before_they_are_in_memory(network, tmp_path):
+    weights = save_artifact(network, tmp_path / "net") / "model.safetensors"
+    os.truncate(weights, 2**28)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArtifactError, match="truncated or changed since it was saved"):
+            load_artifact(tmp_path / "net")
+        assert tracemalloc.get_traced_memory()[1] < weights.stat().st_size / 2
+    finally:
+        tracemalloc.stop()
+
+
+def test_weights_that_memory_has_no_room_for_are_not_read(network, tmp_path, monkeypatch):
+    folder = save_artifact(network, tmp_path / "net")
+    monkeypatch.setattr(limits, "memory", lambda: 2**8)
+    with pytest.raises(ArtifactError, match="are too much for the"):
+        load_artifact(folder)

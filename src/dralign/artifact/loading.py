@@ -1,6 +1,7 @@
 """Reading a saved network that may come from anyone: checked before any of it is used."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from dralign.artifact.layout import (
 )
 from dralign.artifact.network import Artifact
 from dralign.data import Encoder, ImageEncoder, encoder_from_dict
+from dralign.data.limits import check_room
 from dralign.errors import ArtifactError, DataError, OptionError
 from dralign.files import open_regular, read_whole
 from dralign.forms import Form, parse_json
@@ -85,12 +87,15 @@ def _weights(path: Path, sha256: str) -> dict[str, Tensor]:
 
     try:
         with open_regular(path) as file:
-            content = file.read()
+            check_room(path, os.fstat(file.fileno()).st_size)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # piece by piece
+            file.seek(0)
+            content = file.read() if digest == sha256 else b""
     except OSError as error:
         raise ArtifactError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
         raise ArtifactError(str(error)) from error
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if digest != sha256:
         raise ArtifactError(f"{path}: truncated or changed since it was saved")
     try:
         state: dict[str, Tensor] = load(content)
