@@ -2,7 +2,7 @@
 
 import os
 import sys
-from contextlib import suppress
+from io import TextIOWrapper
 
 # ``python -m`` looks for modules in the working folder before all others, and whoever gave us a
 # folder of data may have put a torch.py there. The folder of the package itself stays.
@@ -27,7 +27,7 @@ def main() -> int:
     # Nor do the processes that are started from here, which Python may start in ways of its own.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     silence_interrupts()
-    with suppress(AttributeError):  # none, or one of another kind
+    if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a λ is no traceback
     code = INTERRUPTED
     try:
