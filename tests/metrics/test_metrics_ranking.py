@@ -16,6 +16,7 @@ from dralign import metrics
 from dralign.errors import DataError, OptionError, UndefinedMetricWarning
 from dralign.gaps import figure_names
 from dralign.metrics.crossings import mean_spread
+from dralign.metrics.rank_curves import rank_curves_of
 from dralign.metrics.ranking import rank_gaps_of
 from dralign.metrics.rates import descending_runs
 
@@ -444,7 +445,7 @@ def test_one_pass_gives_what_the_functions_give(n_groups):
     y, prob, group = sample(n_groups, digits=2)
     codes = np.unique(group, return_inverse=True)[1]
     runs = descending_runs(prob)
-    figures = rank_gaps_of(y.astype(float), prob, codes, n_groups, runs)
+    figures = rank_gaps_of(rank_curves_of(y.astype(float), prob, codes, n_groups, runs))
     expected = {
         f"{name}_{gap}": quiet(measure, y, prob, sensitive_features=group, gap=gap)
         for gap in figure_names()
@@ -458,5 +459,5 @@ def test_one_pass_over_nothing_is_nan_without_a_warning():
         warnings.simplefilter("error")
         for codes in (np.zeros(0, dtype=np.int64), np.full(3, -1)):
             y = np.zeros(len(codes))
-            figures = rank_gaps_of(y, y, codes, 2)
+            figures = rank_gaps_of(rank_curves_of(y, y, codes, 2))
             assert np.isnan(list(figures.values())).all()

@@ -1,39 +1,191 @@
-"""Bootstrap intervals: against plain loops, and how often they hold the truth."""
+"""Intervals: against plain loops, and how often they hold the truth."""
+
+import math
 
 import numpy as np
 import pytest
 
-from dralign.metrics import gap_measure, measure, scored
-from dralign.metrics.resampling import bootstrap_intervals
+from dralign.metrics import all_measures, gap_measure, measure, scored
+from dralign.metrics.measures import Measure, wanted_of
+from dralign.metrics.resampling import (
+    bootstrap_intervals,
+    drawn_rows,
+    noise,
+    wilson_interval,
+)
 
 DP = "demographic_parity"
-MEASURES = (measure("accuracy"), gap_measure("hard"))
+ACCURACY, HARD = (measure("accuracy"), ""), (gap_measure("hard"), DP)
+SAMPLES = 100
+# Of a level of at least .95, so many samples hold the truth in all but one of 10,000 tests.
+LEAST = math.floor(SAMPLES * 0.95 - 3.7 * math.sqrt(SAMPLES * 0.95 * 0.05))
 
 
-def rows(n, rng, gap=0.2):
-    group = rng.integers(2, size=n)
-    prob = np.clip(rng.random(n) * 0.8 + gap * group, 0, 1)
+def rows(n, rng, gap=0.2, n_groups=2, weighted=False):
+    group = rng.integers(n_groups, size=n)
+    prob = np.clip(rng.random(n) * 0.8 + gap * group / (n_groups - 1), 0, 1)
     y = (rng.random(n) < prob).astype(int)
-    return scored(y, prob, group, n_groups=2)
+    weight = rng.choice([1.0, 3.0], n) if weighted else None
+    return scored(y, prob, group, n_groups=n_groups, sample_weight=weight)
 
 
-def test_equal_to_plain_loops_over_rows_drawn_within_groups():
+def decided(sizes, shares, rng, weighted=False):
+    """Rows of which so many of each group are selected."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    decision = rng.random(len(group)) < np.asarray(shares)[group]
+    label = rng.integers(2, size=len(group))
+    weight = rng.choice([1.0, 3.0], len(group)) if weighted else None
+    return scored(label, decision * 1.0, group, n_groups=len(sizes), sample_weight=weight)
+
+
+def intervals(of, *wanted, draws=50):
+    return bootstrap_intervals(of, wanted, draws=draws, rng=np.random.default_rng(1))
+
+
+def test_a_figure_of_all_rows_has_percentiles_of_rows_drawn_within_groups():
     drawn = rows(40, np.random.default_rng(0))
-    found = bootstrap_intervals(drawn, MEASURES, DP, draws=50, rng=np.random.default_rng(1))
-    rng = np.random.default_rng(1)
-    rng.integers(0, size=0)  # the rows of no group, of which there are none
-    accuracies, gaps = [], []
-    for _ in range(50):
-        rates, right = [], []
+    ((low, high),) = intervals(drawn, ACCURACY, draws=2000)
+    rng, accuracies = np.random.default_rng(5), []
+    for _ in range(2000):
+        right = []
         for code in (0, 1):
             own = np.flatnonzero(drawn.codes == code)
             taken = own[rng.integers(len(own), size=len(own))]
-            rates.append(np.mean([drawn.prob[i] >= 0.5 for i in taken]))
             right += [(drawn.prob[i] >= 0.5) == drawn.y[i] for i in taken]
         accuracies.append(np.mean(right))
-        gaps.append(abs(rates[0] - rates[1]))
-    for name, values in (("accuracy", accuracies), ("hard", gaps)):
-        assert found[name] == pytest.approx(np.quantile(values, (0.025, 0.975)), abs=1e-12)
+    # Two rows of 40 to either side: percentiles of 2,000 draws are one or the other value.
+    assert (low, high) == pytest.approx(np.quantile(accuracies, (0.025, 0.975)), abs=0.051)
+
+
+def test_noise_is_a_percentile_of_gaps_of_rates_off_their_mean():
+    rng = np.random.default_rng(0)
+    rates = rng.random((40, 2, 3, 4, 5))  # draws, differences, alternatives, groups, cut-offs
+    gaps = []
+    for draw in range(40):
+        total = 0.0
+        for difference in range(2):
+            by_alternative = []
+            for alternative in range(3):
+                apart = []
+                for cutoff in range(5):
+                    values = rates[:, difference, alternative, :, cutoff]
+                    off = [values[draw, g] - np.mean(values[:, g]) for g in range(4)]
+                    apart.append(max(off) - min(off))
+                by_alternative.append(np.mean(apart))
+            total += max(by_alternative)
+        gaps.append(total)
+    assert noise(rates) == pytest.approx(np.quantile(gaps, 0.95), rel=1e-12)
+
+
+def test_a_group_without_a_rate_is_left_out_of_the_noise():
+    rates = np.random.default_rng(0).random((40, 1, 1, 3, 1))
+    without = rates.copy()
+    without[:, :, :, 1] = np.nan
+    assert noise(without) == pytest.approx(noise(rates[:, :, :, [0, 2]]), rel=1e-12)
+    without[:, :, :, 2] = np.nan
+    assert np.isnan(noise(without))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shares"),
+    [
+        ([300] * 2, [0.3] * 2),
+        ([50] * 8, np.linspace(0.25, 0.35, 8)),
+        ([50] * 8, np.linspace(0.2, 0.4, 8)),
+        ([1000, 20], [0.25, 0.05]),
+        ([1000, 10], [0.3, 0.1]),
+    ],
+    ids=["no gap", "8 x 50", "8 x 50, apart", "1000 + 20", "1000 + 10"],
+)
+def test_the_interval_of_a_gap_holds_the_true_gap(sizes, shares):
+    held = 0
+    for seed in range(SAMPLES):
+        ((low, high),) = intervals(decided(sizes, shares, np.random.default_rng(seed)), HARD)
+        held += low <= np.ptp(shares) <= high
+    assert held >= LEAST
+
+
+def test_the_interval_of_a_gap_of_weighted_rows_holds_the_true_gap():
+    held = 0
+    for seed in range(SAMPLES):
+        drawn = decided([30] * 4, [0.2, 0.2, 0.2, 0.3], np.random.default_rng(seed), weighted=True)
+        ((low, high),) = intervals(drawn, HARD)
+        held += low <= 0.1 <= high
+    assert held >= LEAST
+
+
+@pytest.mark.parametrize(("n_groups", "weighted"), [(2, False), (4, True)])
+def test_intervals_of_all_gaps_hold_the_gap_and_where_there_is_none(n_groups, weighted):
+    held = dict.fromkeys(wanted_of(rows(9, np.random.default_rng(0))), 0)
+    samples = 20
+    for seed in range(samples):
+        own = rows(120, np.random.default_rng(seed), 0.0, n_groups, weighted)
+        wanted = wanted_of(own)
+        for name, (low, high) in zip(
+            wanted, intervals(own, *wanted.values(), draws=40), strict=True
+        ):
+            known, gap = wanted[name]
+            assert low <= known.value(own, gap) <= high
+            held[name] += low <= 0
+    fewest = math.floor(samples * 0.95 - 3.7 * math.sqrt(samples * 0.95 * 0.05))
+    few = {name for name, (known, _) in wanted.items() if known.of_gap and held[name] < fewest}
+    assert not few
+
+
+def test_with_two_large_groups_the_interval_is_as_wide_as_theory_says():
+    own = decided([4000, 1000], [0.4, 0.2], np.random.default_rng(0))
+    ((low, high),) = intervals(own, HARD, draws=400)
+    theory = 2 * 1.96 * math.sqrt(0.4 * 0.6 / 4000 + 0.2 * 0.8 / 1000)
+    assert high - low == pytest.approx(theory, rel=0.15)
+
+
+def test_the_interval_of_a_group_where_nobody_is_selected_has_a_width():
+    rng = np.random.default_rng(0)
+    decision = np.concatenate([rng.random(1000) < 0.3, np.zeros(12)])
+    own = scored(rng.integers(2, size=1012), decision, [0] * 1000 + [1] * 12, n_groups=2)
+    ((low, high),) = intervals(own, HARD, draws=300)
+    # Wilson's interval of 0 of 12 reaches to .24.
+    assert low < decision.sum() / 1000 - 0.1
+    assert low > 0
+    assert high <= 1
+
+
+def test_a_row_is_smoothed_with_the_chance_that_its_cell_is_small():
+    own = scored([0] * 4 + [1] * 16, [0.5] * 20, [0] * 20, n_groups=1)
+    assert own.decision.all()
+    changed = np.zeros(2)
+    for plain, smoothed in drawn_rows(own, draws=2000, rng=np.random.default_rng(0)):
+        for label in (0, 1):
+            inside = plain.y == label
+            changed[label] += (1 - smoothed.decision[inside]).sum() / max(inside.sum(), 1)
+    # Half of those that are replaced are decided as before.
+    assert changed / 2000 == pytest.approx([0.5 * 2 / 6, 0.5 * 2 / 18], rel=0.1)
+
+
+def test_a_measure_that_does_not_tell_its_rates_has_the_noise_of_its_value():
+    own = rows(60, np.random.default_rng(0), gap=0.9)
+    signed = Measure(
+        "signed",
+        "signed",
+        "",
+        lambda of, _: float(of.prob[of.codes == 0].mean() - of.prob[of.codes == 1].mean()),
+        of_gap=True,
+    )
+    value = signed.value(own, DP)
+    ((low, high),) = intervals(own, (signed, DP))
+    assert low < value < high < 0
+    assert value - low == pytest.approx(high - value)
+
+
+def test_every_gap_of_the_package_tells_its_rates():
+    assert all(known.rates for known in all_measures() if known.of_gap)
+
+
+def test_the_interval_of_a_share_is_that_of_wilson():
+    assert wilson_interval(0.0, 12) == pytest.approx((0.0, 3.8415 / 15.8415), abs=1e-4)
+    assert wilson_interval(1.0, 12) == pytest.approx((12 / 15.8415, 1.0), abs=1e-4)
+    assert wilson_interval(0.3, 10) == pytest.approx((0.1078, 0.6032), abs=1e-4)
+    assert np.isnan(wilson_interval(np.nan, 3)).all()
 
 
 def test_the_interval_holds_the_true_accuracy_in_most_samples():
@@ -42,16 +194,13 @@ def test_the_interval_holds_the_true_accuracy_in_most_samples():
     accuracy = float(np.maximum(truth.prob, 1 - truth.prob).mean())
     held = 0
     for seed in range(100):
-        own = rows(300, np.random.default_rng(seed))
-        low, high = bootstrap_intervals(
-            own, MEASURES[:1], DP, draws=100, rng=np.random.default_rng(0)
-        )["accuracy"]
+        ((low, high),) = intervals(rows(300, np.random.default_rng(seed)), ACCURACY, draws=100)
         held += low <= accuracy <= high
     assert held >= 88
 
 
 def test_an_undefined_figure_has_no_interval():
     one = scored([0, 1], [0.2, 0.9], [-1, -1], n_groups=2)
-    found = bootstrap_intervals(one, MEASURES, DP, draws=5, rng=np.random.default_rng(0))
-    assert np.isnan(found["hard"]).all()
-    assert found["accuracy"] == (1.0, 1.0)
+    hard, accuracy = intervals(one, HARD, ACCURACY, draws=5)
+    assert np.isnan(hard).all()
+    assert accuracy == (1.0, 1.0)

@@ -1,17 +1,27 @@
 """Group figures and gaps with bootstrap intervals."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dralign.auditing.records import Estimate, GroupFigures, Outcomes
-from dralign.auditing.small import figures
+from dralign.auditing.small import at_a_label, figures, limits_of
 from dralign.errors import OptionError
-from dralign.metrics import all_measures
-from dralign.metrics.decisions import NOBODY, check_threshold, decisions
-from dralign.metrics.rates import average_precision_of, group_means
-from dralign.metrics.resampling import drawn_rows, percentile_interval
+from dralign.metrics import all_measures, measure, scored
+from dralign.metrics.decisions import NOBODY, check_threshold
+from dralign.metrics.measures import Scored, wanted_of
+from dralign.metrics.rates import effective_rows, group_means, spread
+from dralign.metrics.resampling import (
+    Interval,
+    bootstrap_intervals,
+    drawn_rows,
+    noise,
+    percentile_interval,
+    rows_at,
+    wilson_interval,
+)
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -56,11 +66,10 @@ def outcomes(
     thresholds: Sequence[float] = (),
     weight: Floats | None = None,
 ) -> Outcomes:
-    """Each group's figures and the gaps between groups, with 95 % percentile intervals.
+    """Each group's figures and the gaps between groups, with 95 % intervals.
 
-    Rows are drawn with replacement within each group, so the groups keep their sizes. Drawing adds
-    noise to the spread between groups, so the interval of a gap near 0 lies high, and never
-    reaches below 0.
+    Shares of rows have Wilson's interval, average precision and mean probability percentiles of
+    rows drawn within the group, gaps and the ratio of selection rates that of Eq. 45.
 
     Args:
         label: (n,) labels 0 or 1.
@@ -78,53 +87,27 @@ def outcomes(
     """
     y = label.astype(np.float64)
     cells = group if cells is None else cells
-    members = [np.flatnonzero(group == code) for code in range(len(names))]
-    sizes = [len(rows) for rows in members]
     everything = (y, prob, group, cells, len(names))
-    own = _group_figures(*everything, thresholds, weight)
-    shared = figures(*everything, thresholds, weight)
-    own_draws: list[Mapping[str, Floats]] = []
-    shared_draws: list[Mapping[str, float]] = []
-    for _ in range(n_bootstrap):
-        rows = drawn_rows(members, rng)
-        drawn = (y[rows], prob[rows], group[rows], cells[rows], len(names))
-        own_weight = None if weight is None else weight[rows]
-        own_draws.append(_group_figures(*drawn, thresholds, own_weight))
-        shared_draws.append(figures(*drawn, thresholds, own_weight))
-    estimates = {
-        name: estimate(value, np.array([draw[name] for draw in shared_draws]))
-        for name, value in shared.items()
-    }
+    values = figures(*everything, thresholds, weight)
+    how: dict[str, Any] = {"n_groups": len(names), "thresholds": limits_of(thresholds)}
+    rows = scored(y, prob, group, sample_weight=weight, **how)
+    large = rows
+    if not np.array_equal(cells, group):
+        large = scored(y, prob, cells, sample_weight=weight, **how)
+    intervals = _intervals(rows, large, n_bootstrap, rng)
+    estimates = {name: Estimate(value, *intervals[name]) for name, value in values.items()}
+    by_group = _group_estimates(rows, large, n_bootstrap, rng)
     singles = {known.name for known in all_measures() if not known.of_gap}
     return Outcomes(
         groups=[
-            GroupFigures(
-                group=name,
-                n=sizes[code],
-                figures={
-                    key: estimate(
-                        float(values[code]), np.array([draw[key][code] for draw in own_draws])
-                    )
-                    for key, values in own.items()
-                },
+            GroupFigures(group=name, n=n, figures=by_group[code])
+            for code, (name, n) in enumerate(
+                zip(names, np.bincount(group, minlength=len(names)).tolist(), strict=True)
             )
-            for code, name in enumerate(names)
         ],
         gaps={k: v for k, v in estimates.items() if k not in singles},
         overall={k: v for k, v in estimates.items() if k in singles},
-        selection_ratio=estimate(
-            _four_fifths(own["selection_rate"], favourable),
-            np.array([_four_fifths(draw["selection_rate"], favourable) for draw in own_draws]),
-        ),
-    )
-
-
-def _four_fifths(selected: Floats, favourable: bool | None) -> float:
-    """The smallest rate of the favourable decision over the largest; NaN where nobody gets it."""
-    rates = 1 - selected if favourable is False else selected
-    defined = rates[~np.isnan(rates)]
-    return (
-        float(defined.min() / defined.max()) if len(defined) > 1 and defined.max() > 0 else np.nan
+        selection_ratio=_ratio(rows, favourable, n_bootstrap, rng),
     )
 
 
@@ -133,34 +116,69 @@ def estimate(value: float, draws: Floats) -> Estimate:
     return Estimate(float(value), *percentile_interval(value, draws))
 
 
-def _group_figures(
-    y: Floats,
-    prob: Floats,
-    group: Codes,
-    cells: Codes,
-    n_groups: int,
-    thresholds: Sequence[float],
-    weight: Floats | None,
-) -> Mapping[str, Floats]:
-    """For each figure its value in every group, (G,)."""
-    decision = decisions(prob, group=group, thresholds=thresholds).astype(np.float64)
-    everyone = np.ones_like(y) if weight is None else weight
-    rates = {
-        "base_rate": (y, everyone, group),
-        "mean_probability": (prob, everyone, group),
-        "selection_rate": (decision, everyone, group),
-        "true_positive_rate": (decision, everyone * y, cells),
-        "false_positive_rate": (decision, everyone * (1 - y), cells),
-        "accuracy": ((y == decision).astype(np.float64), everyone, group),
+def _intervals(
+    rows: Scored, large: Scored, draws: int, rng: np.random.Generator
+) -> dict[str, Interval]:
+    """The intervals of all measures by name; at a label over the cells that are large enough."""
+    known = wanted_of(rows)
+    apart = at_a_label() if large is not rows else set()
+    result: dict[str, Interval] = {}
+    for of, names in ((rows, known.keys() - apart), (large, known.keys() & apart)):
+        wanted = {name: one for name, one in known.items() if name in names}
+        found = bootstrap_intervals(of, [*wanted.values()], draws=draws, rng=rng)
+        result |= zip(wanted, found, strict=True)
+    n = float(effective_rows(rows.counted, np.zeros_like(rows.codes), 1)[0])
+    shares = {"accuracy": rows.mean(rows.right), "positive_share": rows.mean(rows.y)}
+    return result | {name: wilson_interval(share, n) for name, share in shares.items()}
+
+
+def _group_estimates(
+    rows: Scored, large: Scored, draws: int, rng: np.random.Generator
+) -> list[dict[str, Estimate]]:
+    """The figures of each group."""
+    shares = {
+        "base_rate": (rows.y, rows.counted, rows.codes),
+        "selection_rate": (rows.decision, rows.counted, rows.codes),
+        "true_positive_rate": (rows.decision, rows.counted * rows.y, large.codes),
+        "false_positive_rate": (rows.decision, rows.counted * (1 - rows.y), large.codes),
+        "accuracy": (rows.right, rows.counted, rows.codes),
     }
-    result = {name: group_means(*rate, n_groups) for name, rate in rates.items()}
-    inside = [group == code for code in range(n_groups)]
-    result["average_precision"] = np.array(
+    result: list[dict[str, Estimate]] = [{} for _ in range(rows.n_groups)]
+    for name, (value, counted, codes) in shares.items():
+        rates = group_means(value, counted, codes, rows.n_groups).tolist()
+        sizes = effective_rows(counted, codes, rows.n_groups).tolist()
+        for of_group, rate, n in zip(result, rates, sizes, strict=True):
+            of_group[name] = Estimate(rate, *wilson_interval(rate, n))
+    others = [(measure(name), "") for name in ("mean_probability", "average_precision")]
+    for code, of_group in enumerate(result):
+        own = rows_at(rows, np.flatnonzero(rows.codes == code))
+        intervals = bootstrap_intervals(own, others, draws=draws, rng=rng)
+        for (one, _), ends in zip(others, intervals, strict=True):
+            of_group[one.name] = Estimate(one.value(own, ""), *ends)
+    return result
+
+
+def _ratio(rows: Scored, favourable: bool | None, draws: int, rng: np.random.Generator) -> Estimate:
+    """The smallest rate of the favourable decision over the largest; NaN where nobody gets it.
+
+    Its interval is that of a gap, of the logarithms of the rates (n r + 1) / (n + 2).
+    """
+
+    def rates(of: Scored) -> Floats:
+        given = 1 - of.decision if favourable is False else of.decision
+        return group_means(given, of.counted, of.codes, of.n_groups)
+
+    own = rates(rows)
+    defined = own[~np.isnan(own)]
+    if len(defined) < 2 or not defined.max() > 0:
+        return Estimate(np.nan, np.nan, np.nan)
+    n = effective_rows(rows.counted, rows.codes, rows.n_groups)
+    logs = np.log(
         [
-            average_precision_of(
-                y[rows], prob[rows], weight=None if weight is None else weight[rows]
-            )
-            for rows in inside
+            (n * each + 1) / (n + 2)
+            for each in (own, *(rates(one) for _, one in drawn_rows(rows, draws=draws, rng=rng)))
         ]
     )
-    return result
+    value, middle = float(defined.min() / defined.max()), float(np.exp(-spread(logs[0])))
+    times = float(np.exp(noise(logs[1:, None, None, :, None])))
+    return Estimate(value, min(middle / times, value), max(min(middle * times, 1.0), value))

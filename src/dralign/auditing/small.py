@@ -82,16 +82,21 @@ def figures(
     weight: Floats | None = None,
 ) -> dict[str, float]:
     """``evaluate``, with the gaps that condition on the label over large cells alone."""
-    limits = None if {*thresholds} <= {THRESHOLD} else thresholds
+    limits = limits_of(thresholds)
     how: dict[str, Any] = {"n_groups": n_groups, "thresholds": limits, "sample_weight": weight}
     result = evaluate(label, prob, group, **how)
     if not np.array_equal(cells, group):
         over_cells = evaluate(label, prob, cells, **how)
-        result |= {name: x for name, x in over_cells.items() if name in _at_a_label()}
+        result |= {name: x for name, x in over_cells.items() if name in at_a_label()}
     return result
 
 
-def _at_a_label() -> set[str]:
+def limits_of(thresholds: Sequence[float]) -> Sequence[float] | None:
+    """The thresholds by group; None where all are the usual one."""
+    return None if {*thresholds} <= {THRESHOLD} else thresholds
+
+
+def at_a_label() -> set[str]:
     """The names of the figures of gaps whose rates are those of rows of one label."""
     kinds = map(gap_type, figure_names())
     gaps = [kind.name for kind in kinds if kind.of_order and kind.strata_of(2) != (None,)]

@@ -21,7 +21,8 @@ from dralign.forms import shown
 from dralign.methods import Method
 from dralign.metrics import gap_measure, gap_measure_names
 from dralign.metrics.decisions import check_bounded
-from dralign.study.front import Interval, point_intervals
+from dralign.metrics.resampling import Interval
+from dralign.study.front import point_intervals
 from dralign.training import FrontPoint, Selection, train_front
 from dralign.training.front import check_front, chosen_index
 from dralign.training.history import Scores

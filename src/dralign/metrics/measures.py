@@ -21,12 +21,14 @@ from dralign.extensions import Registry
 from dralign.gaps import figure_names, judged_by
 from dralign.metrics.arrays import Codes, Floats
 from dralign.metrics.calibration import calibration_error_of
-from dralign.metrics.ranking import NO_CURVE, rank_gaps_of
+from dralign.metrics.rank_curves import NO_CURVE, RankCurves, rank_curves_of
+from dralign.metrics.ranking import base_rates, cutoff_rates, gaps_of_order, rank_gaps_of
 from dralign.metrics.rates import (
     Runs,
     average_precision_of,
     balanced_accuracy_of,
     class_gap,
+    class_rates,
     descending_runs,
     gap_rates,
     mean_of,
@@ -83,10 +85,15 @@ class Scored:
         return descending_runs(self.prob)
 
     @cached_property
+    def curves(self) -> list[RankCurves]:
+        """Who is selected as the cut-off goes down the ranking, of two classes or of each."""
+        runs = None if self.by_class else self.runs
+        return rank_curves_of(self.y, self.prob, self.codes, self.n_groups, runs, self.weight)
+
+    @cached_property
     def rank_gaps(self) -> dict[str, float]:
         """Every gap that the order alone decides, ``<measure>_<gap>``."""
-        runs = None if self.by_class else self.runs
-        return rank_gaps_of(self.y, self.prob, self.codes, self.n_groups, runs, self.weight)
+        return rank_gaps_of(self.curves)
 
     @cached_property
     def at_base_rate(self) -> Floats:
@@ -128,6 +135,13 @@ class Scored:
         rates = gap_rates(gap, self.y, values, self.codes, self.n_groups, self.weight)
         return sum_of_spreads(rates)
 
+    def rates_of(self, gap: str, values: Floats) -> Floats:
+        """The rates that such a gap compares: (differences, classes, groups, 1)."""
+        rows = self.codes, self.n_groups, self.weight
+        if self.by_class:
+            return class_rates(gap, self.y, values, *rows).swapaxes(0, 1)[..., None]
+        return np.array(gap_rates(gap, self.y, values, *rows))[:, None, :, None]
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -146,6 +160,10 @@ class Measure:
         takes_weights: whether ``compute`` heeds ``Scored.weight``; of weighted rows it is NaN where
             it does not.
         of_decisions: whether it changes with the threshold of the decisions.
+        rates: what a gap compares, from the rows and the name of the gap: (differences,
+            alternatives, groups, cut-offs), each rate in [0, 1]. Of its spreads over groups the
+            gap is the mean over cut-offs, the largest over alternatives (such as classes) and the
+            sum over differences. Intervals are made of them; without, they are less sure.
     """
 
     name: str
@@ -158,10 +176,17 @@ class Measure:
     column: bool = False
     takes_weights: bool = False
     of_decisions: bool = False
+    rates: Callable[[Scored, str], Floats] | None = None
 
     def key(self, gap: str) -> str:
         """Under which name a record keeps it, of the gap by which networks are judged."""
         return f"{self.name}_{judged_by(gap)}" if self.of_gap else self.name
+
+    def value(self, rows: Scored, gap: str) -> float:
+        """Its value of the rows, and the gap if it has one for each."""
+        if rows.weight is not None and not self.takes_weights:
+            return math.nan
+        return float(self.compute(rows, gap) if self.of_gap else self.compute(rows))
 
     def of(self, figures: Mapping[str, float], gap: str) -> float:
         """Its value among the figures of a record; NaN where they do not have it."""
@@ -180,6 +205,20 @@ def _base_rate(rows: Scored, gap: str) -> float:
     if rows.by_class or not 0 < rows.y[rows.codes >= 0].mean() < 1:
         return math.nan
     return rows.gap_of(gap, rows.at_base_rate)
+
+
+def _base_rates(rows: Scored, gap: str) -> Floats:
+    """The rates of the gap at the base rate."""
+    if gap in gaps_of_order(rows.prob.shape[1] if rows.by_class else 2):
+        return base_rates(rows.curves, gap)
+    return rows.rates_of(gap, rows.at_base_rate)
+
+
+def _largest_rates(rows: Scored, gap: str) -> Floats:
+    """Those of all cut-offs, each an alternative."""
+    rates = cutoff_rates(rows.curves, gap)
+    by_cutoff: Floats = rates.swapaxes(2, 3).reshape(len(rates), -1, rows.n_groups, 1)
+    return by_cutoff
 
 
 def _calibration_error(rows: Scored) -> float:
@@ -226,7 +265,15 @@ _OWN: Final = (
         _balanced_accuracy,
         of_decisions=True,
     ),
-    Measure("base_rate", "base-rate gap", "lower", _base_rate, of_gap=True, column=True),
+    Measure(
+        "base_rate",
+        "base-rate gap",
+        "lower",
+        _base_rate,
+        of_gap=True,
+        column=True,
+        rates=_base_rates,
+    ),
     Measure(
         "all_cutoffs",
         "all-cut-offs gap",
@@ -235,6 +282,7 @@ _OWN: Final = (
         of_gap=True,
         not_of=NO_CURVE,
         column=True,
+        rates=lambda rows, gap: cutoff_rates(rows.curves, gap),
     ),
     Measure(
         "largest_cutoff",
@@ -243,6 +291,7 @@ _OWN: Final = (
         _ranked("largest_cutoff"),
         of_gap=True,
         not_of=NO_CURVE,
+        rates=_largest_rates,
     ),
     Measure(
         "soft",
@@ -251,6 +300,7 @@ _OWN: Final = (
         lambda rows, gap: rows.gap_of(gap, rows.prob),
         of_gap=True,
         column=True,
+        rates=lambda rows, gap: rows.rates_of(gap, rows.prob),
     ),
     Measure(
         "hard",
@@ -260,6 +310,7 @@ _OWN: Final = (
         of_gap=True,
         column=True,
         of_decisions=True,
+        rates=lambda rows, gap: rows.rates_of(gap, rows.decision),
     ),
     Measure(
         "mean_probability",
@@ -348,18 +399,17 @@ def gap_measure_names() -> tuple[str, ...]:
     return tuple(known.name for known in all_measures() if known.of_gap)
 
 
+def wanted_of(rows: Scored) -> dict[str, tuple[Measure, str]]:
+    """What these rows can have a figure of, by the names in records: measures, and gaps of each."""
+    return {
+        known.key(gap) if gap else known.name: (known, gap)
+        for known in all_measures()
+        if not (known.two_classes and rows.by_class)
+        for gap in (rows.gaps if known.of_gap else ("",))
+        if gap not in known.not_of
+    }
+
+
 def figures_of(rows: Scored) -> dict[str, float]:
     """Every measure of the rows, by the names under which records keep them."""
-    figures: dict[str, float] = {}
-    for known in all_measures():
-        if known.two_classes and rows.by_class:
-            continue
-        unweighted = rows.weight is not None and not known.takes_weights
-        if known.of_gap:
-            gaps = [gap for gap in rows.gaps if gap not in known.not_of]
-            keys: dict[str, tuple[str, ...]] = {known.key(gap): (gap,) for gap in gaps}
-        else:
-            keys = {known.name: ()}
-        for key, of in keys.items():
-            figures[key] = math.nan if unweighted else float(known.compute(rows, *of))
-    return figures
+    return {key: known.value(rows, gap) for key, (known, gap) in wanted_of(rows).items()}

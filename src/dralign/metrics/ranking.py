@@ -21,8 +21,6 @@ distributions, Kallus and Zhou (2019) for rankings, Hardt et al. (2016) for cond
 """
 
 import warnings
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -31,21 +29,20 @@ import numpy.typing as npt
 from dralign.errors import OptionError, UndefinedMetricWarning, unknown
 from dralign.gaps import figure_names, gap_type
 from dralign.metrics.arrays import (
-    Codes,
     Floats,
     classes_and_scores,
     groups_of,
     labels_and_scores,
     weights_of,
 )
-from dralign.metrics.crossings import mean_spread, ratio
-from dralign.metrics.rates import Runs, descending_runs, spread
+from dralign.metrics.crossings import mean_spread
+from dralign.metrics.rank_curves import NO_CURVE, RankCurves, Stratum, rank_curves_of
+from dralign.metrics.rates import spread
 
 RankMeasure = Literal["base_rate", "all_cutoffs", "largest_cutoff"]
 
 _MEASURES: Final[tuple[RankMeasure, ...]] = get_args(RankMeasure)
-NO_CURVE: Final = ("predictive_parity",)  # at small shares a group has nobody selected
-_Stratum = int | Literal["all", "labels alike"]
+SHARES: Final = (np.arange(50) + 0.5) / 50  # at which the noise of curves is looked at
 
 
 class _Compared(NamedTuple):
@@ -54,78 +51,6 @@ class _Compared(NamedTuple):
     apart: Floats
     at_base_rate: float
     mean: float
-
-
-@dataclass(frozen=True)
-class RankCurves:
-    """How many rows of every cell are selected, as the cut-off goes down the ranking (Eq. 25).
-
-    Between the entries the curves are straight lines, because tied rows are selected by the same
-    fraction.
-
-    Attributes:
-        taken: (k,) rows (or weights) selected in all, from 0; each entry ends a run of tied rows.
-        cells: (labels, groups, k) rows of each cell among them.
-        positive: the label that is ranked: 1, or the class.
-    """
-
-    taken: Floats
-    cells: Floats
-    positive: int
-
-    @property
-    def is_trivial(self) -> bool:
-        """Whether selecting as many as are positive would select nobody, or everybody."""
-        of_label = self.cells[:, :, -1].sum(1)
-        return not 0 < self.n_positive < of_label.sum()
-
-    @cached_property
-    def n_positive(self) -> float:
-        """The number (or weight) of rows with the label that is ranked."""
-        return float(self.cells[self.positive, :, -1].sum())
-
-    def strata(self, gap: str) -> list[_Stratum]:
-        """Within which rows the gap compares the groups; those of several gaps are added up."""
-        kind = gap_type(gap)
-        if kind.labels_alike:
-            return ["labels alike"]  # Eq. 22
-        strata = kind.strata_of(len(self.cells))
-        return ["all" if label is None else label for label in strata]
-
-    def sizes(self, stratum: _Stratum) -> Floats:
-        """The rows of every group in the stratum, (groups,); without any it has no rate there."""
-        size: Floats = self.cells[:, :, -1]  # (labels, groups)
-        if isinstance(stratum, int):
-            return np.asarray(size[stratum])
-        return np.asarray(size.sum(0) if stratum == "all" else size.min(0))
-
-    def rates(self, stratum: _Stratum) -> Floats:
-        """The share selected of every group that has a rate: (such groups, k)."""
-        if stratum == "labels alike":
-            there = self.sizes(stratum) > 0
-            shares: Floats = (self.cells[:, there] / self.cells[:, there, -1:]).mean(0)
-            return shares
-        selected: Floats = self.cells.sum(0) if stratum == "all" else self.cells[stratum]
-        there = self.sizes(stratum) > 0
-        if not there.all():
-            selected = selected[there]
-        rates: Floats = selected / selected[:, -1:]
-        return rates
-
-    def precisions(self) -> Floats:
-        """The share of label 1 among the selected of every group at the base rate, (groups,)."""
-        selected = self.at_base_rate(self.cells)
-        return ratio(selected[1], selected.sum(0))
-
-    def at_base_rate(self, curves: Floats) -> Floats:
-        """The curves where as many rows are selected as are positive: (..., k) -> (...)."""
-        # Sums of weights are rounded: the last entry may be a little below their total.
-        after = min(int(np.searchsorted(self.taken, self.n_positive)), len(self.taken) - 1)
-        before = max(after - 1, 0)
-        run = self.taken[after] - self.taken[before]
-        part = (self.n_positive - self.taken[before]) / run if run else 0.0
-        start: Floats = curves[..., before]
-        return start + part * (curves[..., after] - start)
 
 
 def base_rate_gap(
@@ -189,54 +114,13 @@ def largest_cutoff_gap(
     return _public("largest_cutoff", gap, y_true, y_score, sensitive_features, sample_weight)
 
 
-def rank_curves_of(
-    y: Floats,
-    score: Floats,
-    codes: Codes,
-    n_groups: int,
-    runs: Runs | None = None,
-    weight: Floats | None = None,
-) -> list[RankCurves]:
-    """The curves of two classes, or of each of C classes against the rest; arrays are checked.
-
-    Args:
-        y: (n,) labels.
-        score: (n,) scores, or (n, C) of C > 2 classes.
-        codes: (n,) group codes; rows coded -1 are left out.
-        n_groups: the number of groups.
-        runs: those of (n,) scores, if they are there already.
-        weight: (n,) weights of the rows; None where they are not weighted.
-    """
-    if len(codes) and codes.min() < 0:
-        known = codes >= 0
-        y, score, codes, runs = y[known], score[known], codes[known], None
-        weight = None if weight is None else weight[known]
-    label = y.astype(np.int64)
-    if score.ndim == 1:
-        runs = runs or descending_runs(score)
-        return [_curves(runs, label, codes, weight, n_labels=2, n_groups=n_groups, positive=1)]
-    sizes = {"n_labels": score.shape[1], "n_groups": n_groups}
-    return [
-        _curves(descending_runs(of_class), label, codes, weight, positive=c, **sizes)
-        for c, of_class in enumerate(score.T)
-    ]
-
-
-def rank_gaps_of(
-    y: Floats,
-    score: Floats,
-    codes: Codes,
-    n_groups: int,
-    runs: Runs | None = None,
-    weight: Floats | None = None,
-) -> dict[str, float]:
+def rank_gaps_of(curves: list[RankCurves]) -> dict[str, float]:
     """Every gap of the order, ``<measure>_<gap>``, in one pass; NaN where undefined, no warning.
 
-    Arguments as :func:`rank_curves_of`. The gaps are those that records have figures of and that an
-    order has.
+    The gaps are those that records have figures of and that an order has.
     """
-    gaps = _gaps(2 if score.ndim == 1 else score.shape[1])
-    figures = _figures(rank_curves_of(y, score, codes, n_groups, runs, weight), gaps)
+    gaps = gaps_of_order(max(2, len(curves)))
+    figures = _figures(curves, gaps)
     return {
         f"{measure}_{gap}": value
         for gap in gaps
@@ -244,7 +128,30 @@ def rank_gaps_of(
     }
 
 
-def _gaps(n_classes: int) -> tuple[str, ...]:
+def base_rates(curves: list[RankCurves], gap: str) -> Floats:
+    """The rates that the base-rate gap compares: (differences, classes, groups, 1)."""
+    if gap in NO_CURVE:
+        return np.array([[curve.precisions()[:, None] for curve in curves]])
+    shares = [np.array([curve.n_positive / curve.taken[-1]]) for curve in curves]
+    return _rates_at(curves, gap, shares)
+
+
+def cutoff_rates(curves: list[RankCurves], gap: str) -> Floats:
+    """The same at ``SHARES`` of all rows: (differences, classes, groups, shares)."""
+    return _rates_at(curves, gap, [SHARES] * len(curves))
+
+
+def _rates_at(curves: list[RankCurves], gap: str, shares: list[Floats]) -> Floats:
+    """The rates of each class where its shares of the rows are selected."""
+    return np.array(
+        [
+            [curve.at_shares(stratum, at) for curve, at in zip(curves, shares, strict=True)]
+            for stratum in curves[0].strata(gap)
+        ]
+    )
+
+
+def gaps_of_order(n_classes: int) -> tuple[str, ...]:
     """The gaps that an order has, at the base rate at least."""
     return tuple(
         name for name in figure_names(n_classes) if name in NO_CURVE or gap_type(name).of_order
@@ -264,13 +171,13 @@ def _public(
     Raises:
         OptionError: if the gap is unknown or needs two classes.
     """
-    if gap not in _gaps(2):
-        raise OptionError(unknown("gap", gap, _gaps(2)))
+    if gap not in gaps_of_order(2):
+        raise OptionError(unknown("gap", gap, gaps_of_order(2)))
     by_class = np.ndim(y_score) == 2 and np.shape(y_score)[1] > 2
-    if by_class and gap not in _gaps(np.shape(y_score)[1]):
+    if by_class and gap not in gaps_of_order(np.shape(y_score)[1]):
         raise OptionError(
             f"gap: {gap!r} needs two classes, the scores have {np.shape(y_score)[1]}; choose "
-            f"{' or '.join(_gaps(np.shape(y_score)[1]))}, or pass the scores of one class"
+            f"{' or '.join(gaps_of_order(np.shape(y_score)[1]))}, or pass the scores of one class"
         )
     y, score = (classes_and_scores if by_class else labels_and_scores)(y_true, y_score)
     codes, names = groups_of(sensitive_features, len(y))
@@ -305,32 +212,6 @@ def _reason(
     return f"no rows give a rate for group {', '.join(without)}" if without else ""
 
 
-def _curves(
-    runs: Runs,
-    label: Codes,
-    codes: Codes,
-    weight: Floats | None,
-    *,
-    n_labels: int,
-    n_groups: int,
-    positive: int,
-) -> RankCurves:
-    """The curves of one ranking; every row has a group."""
-    cell = (label * n_groups + codes)[runs.order]
-    untied = len(runs.last) == len(cell)
-    reached = np.zeros((n_labels * n_groups, len(runs.last) + 1))
-    ranked = None if weight is None else weight[runs.order]
-    for number, counts in enumerate(reached):
-        inside = cell == number
-        reached_by_row = np.cumsum(inside if ranked is None else ranked * inside)
-        counts[1:] = reached_by_row if untied else reached_by_row[runs.last]
-    return RankCurves(
-        taken=np.append(0.0, runs.taken(weight)),
-        cells=reached.reshape(n_labels, n_groups, len(runs.last) + 1),
-        positive=positive,
-    )
-
-
 def _figures(
     curves: list[RankCurves], gaps: tuple[str, ...]
 ) -> dict[str, tuple[float, float, float]]:
@@ -357,7 +238,7 @@ def _figures(
     return figures
 
 
-def _compare(curve: RankCurves, stratum: _Stratum) -> _Compared:
+def _compare(curve: RankCurves, stratum: Stratum) -> _Compared:
     """The groups that have rows, compared at every entry, at the base rate and on the mean."""
     rates = curve.rates(stratum)
     if len(rates) < 2:

@@ -49,6 +49,14 @@ def group_means(value: Floats, weight: Floats, codes: Codes, n_groups: int) -> F
     return means
 
 
+def effective_rows(weight: Floats, codes: Codes, n_groups: int) -> Floats:
+    """(n_groups,) how many rows of equal weight would tell as much of each group (Eq. 39)."""
+    bins = codes + 1
+    total = np.bincount(bins, weights=weight, minlength=n_groups + 1)[1:]
+    squares = np.bincount(bins, weights=weight**2, minlength=n_groups + 1)[1:]
+    return np.asarray(total**2 / np.where(squares > 0, squares, 1))
+
+
 def gap_rates(
     gap: str,
     y: Floats,
@@ -91,14 +99,28 @@ def class_gap(
         n_groups: the number of groups.
         weight: (n,) weights of the rows; None where they are not weighted.
     """
-    rows = np.ones_like(y) if weight is None else weight
-    n_classes = f.shape[1]
-    apart = []  # (classes, differences)
-    for scores in f.T:
-        value, weights = gap_type(gap).weighted(scores, y, n_classes)
-        rates = [group_means(value, _numbers(w, scores) * rows, codes, n_groups) for w in weights]
-        apart.append([spread(rate) for rate in rates])
+    rates = class_rates(gap, y, f, codes, n_groups, weight)
+    apart = [[spread(rate) for rate in of_class] for of_class in rates]
     return float(sum(np.max(apart, axis=0)))
+
+
+def class_rates(
+    gap: str,
+    y: Floats,
+    f: Floats,
+    codes: Codes,
+    n_groups: int,
+    weight: Floats | None = None,
+) -> Floats:
+    """The rates that a gap of C classes compares, (C, differences, n_groups); as ``class_gap``."""
+    rows = np.ones_like(y) if weight is None else weight
+    rates = []
+    for scores in f.T:
+        value, weights = gap_type(gap).weighted(scores, y, f.shape[1])
+        rates.append(
+            [group_means(value, _numbers(w, scores) * rows, codes, n_groups) for w in weights]
+        )
+    return np.array(rates)
 
 
 def _numbers(weight: Floats | None, like: Floats) -> Floats:

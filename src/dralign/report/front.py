@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from dralign.analysis import front
 from dralign.metrics import all_measures, gap_measure
 from dralign.metrics.measures import AP_LOSS
+from dralign.metrics.resampling import Interval
 from dralign.report.figures import LOOK
 from dralign.report.labels import data_label, method_style
 from dralign.report.look import FAINT, SOFT
 from dralign.report.tables import ResultTable
-from dralign.study.front import Interval, TrainedFront
+from dralign.study.front import TrainedFront
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

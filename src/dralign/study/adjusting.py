@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,10 +21,10 @@ from dralign.metrics import Cells, gap_measure, measure
 from dralign.metrics.decisions import check_threshold
 from dralign.metrics.measures import DEFAULT, Scored, figures_of
 from dralign.metrics.record import scored
-from dralign.metrics.resampling import bootstrap_intervals
+from dralign.metrics.resampling import Interval
 from dralign.models import architecture_of
 from dralign.postprocessing import CellModel, ShiftFront, ShiftPoint, front_of, shift_network
-from dralign.study.front import DRAWS, Interval
+from dralign.study.front import row_intervals
 from dralign.study.network import told_groups
 from dralign.training import EpochRecord, Selection, cautions, predict_probability
 
@@ -161,12 +160,7 @@ def adjust_network(
     told = _told(wanted, chosen, met=met, front=front, note=note)
     training = _training(moved, data, told, after, Cells.of(test["after"]))
     measures = (measure("average_precision"), gap_measure(wanted.measure))
-    intervals = {
-        name: bootstrap_intervals(
-            rows, measures, wanted.gap, draws=DRAWS, rng=np.random.default_rng(0)
-        )
-        for name, rows in test.items()
-    }
+    intervals = {name: row_intervals(rows, measures, wanted.gap) for name, rows in test.items()}
     adjusted = replace(moved, training=training)
     return AdjustedNetwork(adjusted, front, chosen, met, before, after, intervals, note)
 

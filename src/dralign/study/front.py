@@ -11,8 +11,8 @@ from torch import nn
 from dralign.data import Dataset, Split
 from dralign.gaps import judged_by
 from dralign.metrics import gap_measure, measure, scored
-from dralign.metrics.measures import DEFAULT
-from dralign.metrics.resampling import bootstrap_intervals
+from dralign.metrics.measures import DEFAULT, Measure, Scored
+from dralign.metrics.resampling import Interval, bootstrap_intervals
 from dralign.study.network import TrainedNetwork, described, fingerprint_before
 from dralign.study.spec import TrialSpec
 from dralign.study.trial import Architecture, begin_trial
@@ -26,7 +26,6 @@ from dralign.training import (
 from dralign.training.front import check_front, chosen_index
 
 DRAWS = 200
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -151,5 +150,21 @@ def point_intervals(
         sample_weight=rows.weights,
     )
     measures = (measure("average_precision"), gap_measure(point.rule.measure))
+    return row_intervals(known, measures, judged_by(gap), seed=seed)
+
+
+def row_intervals(
+    rows: Scored, measures: Sequence[Measure], gap: str, *, seed: int = 0
+) -> dict[str, Interval]:
+    """The 95 % interval of each measure by its name, over rows drawn anew.
+
+    Args:
+        rows: with labels, scores and groups.
+        measures: of ``dralign.metrics.all_measures()``.
+        gap: the gap of those that have a value for each.
+        seed: of the draws.
+    """
+    wanted = [(one, gap) for one in measures]
     rng = np.random.default_rng(seed)
-    return bootstrap_intervals(known, measures, judged_by(gap), draws=DRAWS, rng=rng)
+    intervals = bootstrap_intervals(rows, wanted, draws=DRAWS, rng=rng)
+    return {one.name: ends for one, ends in zip(measures, intervals, strict=True)}
