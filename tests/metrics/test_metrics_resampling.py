@@ -114,12 +114,12 @@ def test_the_interval_of_a_gap_of_weighted_rows_holds_the_true_gap():
     assert held >= LEAST
 
 
-@pytest.mark.parametrize(("n_groups", "weighted"), [(2, False), (4, True)])
+@pytest.mark.parametrize(("n_groups", "weighted"), [(2, False), (2, True)])
 def test_intervals_of_all_gaps_hold_the_gap_and_where_there_is_none(n_groups, weighted):
     held = dict.fromkeys(wanted_of(rows(9, np.random.default_rng(0))), 0)
-    samples = 20
+    samples = 12
     for seed in range(samples):
-        own = rows(120, np.random.default_rng(seed), 0.0, n_groups, weighted)
+        own = rows(300, np.random.default_rng(seed), 0.0, n_groups, weighted)
         wanted = wanted_of(own)
         for name, (low, high) in zip(
             wanted, intervals(own, *wanted.values(), draws=40), strict=True

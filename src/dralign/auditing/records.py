@@ -16,7 +16,7 @@ UnitForm = Literal["sum", "joint"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with a 95 % percentile bootstrap interval; NaN where undefined."""
+    """A figure with a 95 % interval; NaN where undefined."""
 
     value: float
     low: float

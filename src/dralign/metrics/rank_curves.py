@@ -97,7 +97,8 @@ class RankCurves:
         run = self.taken[after] - self.taken[before]
         part = (selected - self.taken[before]) / np.where(run > 0, run, 1)
         start: Floats = curves[..., before]
-        return start + part * (curves[..., after] - start)
+        between: Floats = start + part * (curves[..., after] - start)
+        return between
 
 
 def rank_curves_of(
