@@ -111,7 +111,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def ratio_of_means(first: Sequence[float], second: Sequence[float]) -> Ratio:
-    """The ratio of the means of paired values, with its interval over the pairs (Eq. 45).
+    """The ratio of the means of paired values, with its interval over the pairs (Eq. 47).
 
     Args:
         first: values that are not negative.

@@ -69,7 +69,7 @@ def outcomes(
     """Each group's figures and the gaps between groups, with 95 % intervals.
 
     Shares of rows have Wilson's interval, average precision and mean probability percentiles of
-    rows drawn within the group, gaps and the ratio of selection rates that of Eq. 45.
+    rows drawn within the group, gaps and the ratio of selection rates that of Eq. 46.
 
     Args:
         label: (n,) labels 0 or 1.

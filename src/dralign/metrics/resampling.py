@@ -18,7 +18,7 @@ from dralign.metrics.rates import effective_rows
 
 LEVEL: Final = 0.95
 TAILS: Final = (0.025, 0.975)
-PRIOR_ROWS: Final = 2.0  # that are added to a cell: a rate k / n is drawn as (k + 1) / (n + 2)
+PRIOR_ROWS: Final = 4.0  # that are added to a cell: a rate k / n is drawn as (k + 2) / (n + 4)
 _Z: Final = 1.959963984540054  # the 97.5th percentile of the normal distribution
 Interval = tuple[float, float]
 
@@ -29,7 +29,7 @@ def bootstrap_intervals(
     """The 95 % interval of each measure: (low, high), which hold the figure; NaN where undefined.
 
     Rows are drawn with replacement within each group, so that groups keep their sizes. A gap has
-    the interval of Eq. 45: its value, less and more by ``noise`` of the rates that it compares,
+    the interval of Eq. 46: its value, less and more by ``noise`` of the rates that it compares,
     within the range that it can have. Of a gap without ``Measure.rates`` the noise is that of its
     value, which is enough where it is far from 0. Others have ``percentile_interval``.
 
@@ -144,7 +144,7 @@ def wilson_interval(share: float, n: float) -> Interval:
 
 
 def _gap_interval(value: float, drawn: Floats, own: Floats, measure: Measure) -> Interval:
-    """The interval of a gap (Eq. 45) from its rates in the draws and in the rows."""
+    """The interval of a gap (Eq. 46) from its rates in the draws and in the rows."""
     drawn[:, np.isnan(own)] = np.nan  # such a group is left out of the gap
     off = noise(drawn)
     if measure.rates is not None:
