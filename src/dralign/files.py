@@ -1,8 +1,8 @@
 """Files and folders that appear whole or not at all, tried before the work that fills them.
 
 Whatever is written under a name is first written into a scratch folder beside it and then renamed,
-so that a reader, a full disk or a kill never leaves half of it there. Where the name is a link,
-what it leads to is written, and the link stays.
+so that a reader, a full disk or a kill never leaves half of it there. Where the name is a link, the
+link is replaced: one that somebody else laid there leads nothing astray.
 """
 
 import ctypes
@@ -40,14 +40,13 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
     """
     path = Path(path)
     with _refusals_of(path):
-        place = _place_of(path)
-        make_folder(place.parent)
-        with scratch_for(place) as folder:
+        make_folder(path.parent)
+        with scratch_for(path) as folder:
             new = folder / path.name
             write(new)
             _sync(new)
-            new.replace(place)
-            _sync(place.parent)
+            new.replace(path)
+            _sync(path.parent)
     return path
 
 
@@ -66,14 +65,13 @@ def write_folder(target: Path | str, fill: Callable[[Path], object]) -> Path:
     """
     target = Path(target)
     with _refusals_of(target):
-        place = _place_of(target)
-        make_folder(place.parent)
-        with scratch_for(place) as new:
+        make_folder(target.parent)
+        with scratch_for(target) as new:
             fill(new)
             for path in (*new.iterdir(), new):
                 _sync(path)
-            _put(new, place)
-            _sync(place.parent)
+            _put(new, target)
+            _sync(target.parent)
     return target
 
 
@@ -131,18 +129,17 @@ def try_output(path: Path | str) -> None:
     """
     path = Path(path)
     with _refusals_of(path):
-        place = _place_of(path)
-        if os.path.ismount(place) or is_same(place, "."):
+        if os.path.ismount(path) or (not path.is_symlink() and is_same(path, ".")):
             raise OutputError(
                 f"{path}: a mount point or the working folder, whose place nothing can take; name "
                 f"one inside of it, for example {path / 'new'}"
             )
-        missing = [folder for folder in place.parents if not os.path.lexists(folder)]
-        there = missing[-1].parent if missing else place.parent
-        with scratch_for(there / place.name) as scratch:
+        missing = [folder for folder in path.parents if not os.path.lexists(folder)]
+        there = missing[-1].parent if missing else path.parent
+        with scratch_for(there / path.name) as scratch:
             inside = scratch.joinpath(*(folder.name for folder in reversed(missing)))
             inside.mkdir(parents=True, exist_ok=True)
-            (inside / place.name).write_bytes(b"\0")
+            (inside / path.name).write_bytes(b"\0")
 
 
 def private_folder() -> Path:
@@ -229,11 +226,6 @@ def _are_swapped(one: Path, other: Path) -> bool:
         return bool(swap(_HERE, paths[0], _HERE, paths[1], _EXCHANGE) == 0)
     except (AttributeError, OSError, TypeError):  # not Linux
         return False
-
-
-def _place_of(path: Path) -> Path:
-    """Where a path leads if it is a link, so that what is written is found there too."""
-    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _sync(path: Path) -> None:

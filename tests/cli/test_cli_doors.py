@@ -98,7 +98,7 @@ def test_a_network_of_ones_own_is_given_the_columns_of_numbers(table):
         model,
         expected,
         label=case.label,
-        group=frame["region"].tolist(),
+        sensitive_features=frame["region"].tolist(),
         meaning=auditing.Meaning(positive="granted", inputs=("income", "age")),
         **FEW,
     )

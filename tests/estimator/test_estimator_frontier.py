@@ -110,8 +110,11 @@ def test_intervals_are_those_of_the_classifiers_own_probabilities(front):
         prob = front.estimators_[index].predict_proba(X[kept])[:, 1]
         known = scored(Y[kept], prob, code, n_groups=2)
         rng = np.random.default_rng(SEED)
-        intervals = bootstrap_intervals(known, measures, "demographic_parity", draws=200, rng=rng)
-        for name, ends in intervals.items():
+        wanted = [(one, "demographic_parity") for one in measures]
+        for one, ends in zip(
+            measures, bootstrap_intervals(known, wanted, draws=200, rng=rng), strict=True
+        ):
+            name = one.name
             assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx(ends, abs=1e-6)
             assert ends[0] < ends[1]
 

@@ -8,7 +8,6 @@ other has: those whose validation APs lie nearest to the other's, which test row
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
 from typing import Generic, TypeVar
 
 from dralign.analysis.fronts import Point
@@ -46,7 +45,8 @@ def even_weights(
     """Equally many weights of each, chosen by mean validation AP alone and in its order.
 
     The smaller set is paired with as many of the larger one, each with one, so that the validation
-    APs of the pairs differ least in the sum. A weight without any validation AP is left out.
+    APs of the pairs differ least in the sum. A weight without a validation AP (from 0 to 1) is left
+    out.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -54,7 +54,7 @@ def even_weights(
         sorted(
             (mean, weight)
             for weight, by_seed in course.validation.items()
-            if not isnan(mean := Interval.of(by_seed.values()).mean)
+            if 0 <= (mean := Interval.of(by_seed.values()).mean) <= 1
         )
         for course in (first, second)
     ]

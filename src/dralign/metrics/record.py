@@ -11,7 +11,8 @@ from dralign.metrics.arrays import (
     labels_and_probabilities,
     weights_of,
 )
-from dralign.metrics.measures import Scored, figures_of
+from dralign.metrics.measures import figures_of
+from dralign.metrics.scored import Scored
 
 
 def evaluate(

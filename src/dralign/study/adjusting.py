@@ -19,9 +19,10 @@ from dralign.errors import DataError, OptionError
 from dralign.groups import require_groups
 from dralign.metrics import Cells, gap_measure, measure
 from dralign.metrics.decisions import check_threshold
-from dralign.metrics.measures import DEFAULT, Scored, figures_of
+from dralign.metrics.measures import DEFAULT, figures_of
 from dralign.metrics.record import scored
 from dralign.metrics.resampling import Interval
+from dralign.metrics.scored import Scored
 from dralign.models import architecture_of
 from dralign.postprocessing import CellModel, ShiftFront, ShiftPoint, front_of, shift_network
 from dralign.study.front import row_intervals

@@ -11,8 +11,9 @@ from torch import nn
 from dralign.data import Dataset, Split
 from dralign.gaps import judged_by
 from dralign.metrics import gap_measure, measure, scored
-from dralign.metrics.measures import DEFAULT, Measure, Scored
+from dralign.metrics.measures import DEFAULT, Measure
 from dralign.metrics.resampling import Interval, bootstrap_intervals
+from dralign.metrics.scored import Scored
 from dralign.study.network import TrainedNetwork, described, fingerprint_before
 from dralign.study.spec import TrialSpec
 from dralign.study.trial import Architecture, begin_trial

@@ -49,8 +49,9 @@ def cautions(
     - Scores shrank or swelled: the mean score is more than a quarter off the share of positives.
     - Another epoch has a base-rate gap on the validation rows that is smaller by more than chance.
     - Another epoch, also one that is left out, has an average precision there that is higher by
-      ``AP_AHEAD`` or more, and no base-rate gap larger by more than chance, so that nothing was won
-      by what was given up. It is not told under a rule with a bound, nor beside the line before.
+      ``AP_AHEAD`` and by its standard error or more, and no base-rate gap larger by more than
+      chance, so that nothing was won by what was given up. It is not told under a rule with a
+      bound, nor beside the line before.
     - A group has fewer rows than a rate needs.
 
     Args:
@@ -121,7 +122,7 @@ def _precision(history: History, chosen: EpochRecord, selection: Selection, gap:
         return ""
     best = Selection("highest_ap", warmup=0).choose(history, gap)
     here, there = (record.validation["average_precision"] for record in (chosen, best))
-    if not there - here >= AP_AHEAD:
+    if not there - here >= max(AP_AHEAD, _error_of(here, chosen.cells.get("validation"))):
         return ""
     measure = gap_measure(DEFAULT)
     won = measure.of(best.validation, gap) - measure.of(chosen.validation, gap)
@@ -136,6 +137,12 @@ def _precision(history: History, chosen: EpochRecord, selection: Selection, gap:
         f"{chosen.epoch} ({selection}) {here:.3f} at a {measure.words} smaller by no more than "
         f"chance explains; to take that one: {rule}"
     )
+
+
+def _error_of(average_precision: float, cells: Cells | None) -> float:
+    """About the standard error of an average precision: that of a share of the positive rows."""
+    positive = sum(cells.counts[1::2]) if cells is not None else 0
+    return math.sqrt(average_precision * (1 - average_precision) / positive) if positive else 0.0
 
 
 def margin_of(cells: Cells | None, gap: str) -> float:

@@ -13,7 +13,8 @@ from dralign.gaps import Gap
 from dralign.methods import Adjustment, Method
 from dralign.metrics import Cells, scored
 from dralign.metrics.arrays import THRESHOLD
-from dralign.metrics.measures import Scored, figures_of
+from dralign.metrics.measures import figures_of
+from dralign.metrics.scored import Scored
 from dralign.networks import probability
 from dralign.rationale import (
     Granularity,
