@@ -123,14 +123,15 @@ def _intervals(
     """The intervals of all measures by name; at a label over the cells that are large enough."""
     known = wanted_of(rows)
     apart = at_a_label() if large is not rows else set()
-    result: dict[str, Interval] = {}
-    for of, names in ((rows, known.keys() - apart), (large, known.keys() & apart)):
+    n = float(effective_rows(rows.counted, np.zeros_like(rows.codes), 1)[0])
+    shares = {"accuracy": rows.mean(rows.right), "positive_share": rows.mean(rows.y)}
+    result = {name: wilson_interval(share, n) for name, share in shares.items()}
+    drawn = known.keys() - shares.keys()
+    for of, names in ((rows, drawn - apart), (large, drawn & apart)):
         wanted = {name: one for name, one in known.items() if name in names}
         found = bootstrap_intervals(of, [*wanted.values()], draws=draws, rng=rng)
         result |= zip(wanted, found, strict=True)
-    n = float(effective_rows(rows.counted, np.zeros_like(rows.codes), 1)[0])
-    shares = {"accuracy": rows.mean(rows.right), "positive_share": rows.mean(rows.y)}
-    return result | {name: wilson_interval(share, n) for name, share in shares.items()}
+    return result
 
 
 def _group_estimates(

@@ -13,12 +13,11 @@ from dralign.metrics.rank_curves import RankCurves, rank_curves_of
 from dralign.metrics.ranking import rank_gaps_of
 from dralign.metrics.rates import (
     Runs,
-    class_gap,
     class_rates,
     descending_runs,
     gap_rates,
     mean_of,
-    sum_of_spreads,
+    spread,
 )
 
 
@@ -110,10 +109,8 @@ class Scored:
 
     def gap_of(self, gap: str, values: Floats) -> float:
         """A gap of probabilities or decisions (Eq. 1, 2 and 23); NaN where undefined."""
-        if self.by_class:
-            return class_gap(gap, self.y, values, self.codes, self.n_groups, self.weight)
-        rates = gap_rates(gap, self.y, values, self.codes, self.n_groups, self.weight)
-        return sum_of_spreads(rates)
+        rates = self.rates_of(gap, values)[..., 0]  # (differences, classes, groups)
+        return float(sum(np.max([spread(one) for one in classes]) for classes in rates))
 
     def rates_of(self, gap: str, values: Floats) -> Floats:
         """The rates that such a gap compares: (differences, classes, groups, 1)."""

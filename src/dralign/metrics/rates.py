@@ -81,15 +81,15 @@ def gap_rates(
     return tuple(np.mean(each, axis=0) for each in rates)
 
 
-def class_gap(
+def class_rates(
     gap: str,
     y: Floats,
     f: Floats,
     codes: Codes,
     n_groups: int,
     weight: Floats | None = None,
-) -> float:
-    """The gap of C classes (Eq. 23); NaN if undefined.
+) -> Floats:
+    """The rates that a gap of C classes compares (Eq. 23), (C, differences, n_groups).
 
     Args:
         gap: one that is defined for them.
@@ -99,20 +99,6 @@ def class_gap(
         n_groups: the number of groups.
         weight: (n,) weights of the rows; None where they are not weighted.
     """
-    rates = class_rates(gap, y, f, codes, n_groups, weight)
-    apart = [[spread(rate) for rate in of_class] for of_class in rates]
-    return float(sum(np.max(apart, axis=0)))
-
-
-def class_rates(
-    gap: str,
-    y: Floats,
-    f: Floats,
-    codes: Codes,
-    n_groups: int,
-    weight: Floats | None = None,
-) -> Floats:
-    """The rates that a gap of C classes compares, (C, differences, n_groups); as ``class_gap``."""
     rows = np.ones_like(y) if weight is None else weight
     rates = []
     for scores in f.T:
