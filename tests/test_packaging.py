@@ -40,6 +40,8 @@ def test_the_source_archive_holds_all_that_is_in_version_control_but_large_recor
     left_out = {name for name in listed if name.startswith((".github/", "results/"))}
     assert set(listed) - left_out <= archives[0]
     assert not {name for name in archives[0] if name.endswith(".jsonl.gz")}
+    built = (".whl", ".so", ".pyc", ".sqlite", ".pt")
+    assert not {name for name in listed if name.endswith(built)}
 
 
 def test_the_wheel_holds_the_package_its_data_and_nothing_else(archives):
