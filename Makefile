@@ -51,15 +51,16 @@ faults: install ## kills, full disks, little memory, races, fuzz, mutants: many 
 		echo "== $$(( $$(date +%s) - began )) s"; \
 	done; if [ -n "$$failed" ]; then printf "failed:$$failed\n"; exit 1; fi
 
-COVERED = tests/alignment tests/analysis tests/gaps tests/methods tests/metrics tests/rationale tests/step \
-	tests/test_groups.py tests/test_settings.py
+COVERED = tests/alignment tests/analysis tests/auditing tests/gaps tests/methods tests/metrics tests/rationale tests/step \
+	tests/test_extending.py tests/test_groups.py tests/test_settings.py tests/estimator/test_estimator_audit.py \
+	tests/estimator/test_estimator_weights.py tests/report/test_report_outputs.py tests/study/test_study_record.py
 
 coverage: install ## lines and branches of the parts that hold formulas
 	rm -rf build/coverage
-	$(PY) -m coverage run -m pytest -q $(COVERED)
+	$(PY) -m coverage run -m pytest -q --timeout 900 $(COVERED)
 	@# What numba compiles can't be traced: the loops once more, interpreted.
 	NUMBA_DISABLE_JIT=1 $(PY) -m coverage run -m pytest -q tests/rationale/test_rationale_ablation.py \
-		-k "margins_of_any_size or cannot_change_the_loss"
+		-k "margins_of_any_size or cannot_change_the_loss or rows_of_many_inputs"
 	$(PY) -m coverage combine --quiet
 	$(PY) -m coverage report
 

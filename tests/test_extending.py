@@ -181,7 +181,7 @@ print(torch.allclose(found, (influence[0] - influence[1]) ** 2))
     assert run(installed, "-c", code).split() == ["True"] * 4
 
 
-def test_a_layer_type_without_the_weight_it_names_is_refused():
+def test_each_weight_of_a_layer_type_is_a_layer_and_one_that_is_not_there_is_refused():
     import torch
     from torch import nn
 
@@ -193,6 +193,11 @@ def test_a_layer_type_without_the_weight_it_names_is_refused():
             super().__init__()
             self.flat = nn.Parameter(torch.ones(3))
 
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = (nn.Parameter(torch.ones(3, 2)) for _ in range(2))
+
     for name, line in (("lost", "it has no parameter 'lost'"), ("flat", "flat has one dimension")):
         register_layer(LayerType(Own, (name,)))
         with pytest.raises(OptionError, match=r"layer: .*Own' is known already"):
@@ -200,6 +205,9 @@ def test_a_layer_type_without_the_weight_it_names_is_refused():
         with pytest.raises(ModelError, match=f"layer '0': {line}"):
             select_layers(nn.Sequential(Own(), nn.Linear(3, 1)))
         unregister_layer(Own)
+    register_layer(LayerType(Two, ("first", "second")))
+    assert [layer.name for layer in select_layers(nn.Sequential(Two()))] == ["0.first", "0.second"]
+    unregister_layer(Two)
     with pytest.raises(OptionError, match="layer: Own: name one weight at least"):
         register_layer(LayerType(Own, ()))
     assert [layer.name for layer in select_layers(nn.Sequential(Own(), nn.Linear(3, 1)))] == ["1"]

@@ -1,6 +1,7 @@
 """What is fitted is audited as it was fitted: with X, y and sensitive features."""
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -107,6 +108,8 @@ def test_what_can_not_be_looked_into_is_one_line(people, fitted):
         dralign.audit(dralign.DRAlignClassifier(), x, y, sensitive_features=region)
     with pytest.raises(DataError, match=r"label: 'maybe' is not among .* training: 'no', 'yes'$"):
         dralign.parity_scores(fitted, x, y.replace("no", "maybe"), sensitive_features=region)
+    with pytest.raises(DataError, match=r"^label: expected one a row, got shape \(\d+, 1\)$"):
+        dralign.parity_scores(fitted, x, y.to_frame(), sensitive_features=region)
     with pytest.raises(GroupError, match="give either group or sensitive_features"):
         dralign.audit(fitted, x, y)
     with pytest.raises(GroupError, match="give either group or sensitive_features"):
@@ -115,3 +118,12 @@ def test_what_can_not_be_looked_into_is_one_line(people, fitted):
         dralign.parity_scores(
             fitted.module_, x, (y == "yes").astype(int), sensitive_features=region
         )
+
+
+def test_an_estimator_without_classes_is_its_network(people, fitted):
+    x, y, region = people
+    codes = (y == "yes").astype(int)
+    bare = SimpleNamespace(module_=fitted.module_)
+    expected = dralign.parity_scores(fitted, x, y, sensitive_features=region).total
+    inputs = fitted.network_inputs(x)
+    assert dralign.parity_scores(bare, inputs, codes, sensitive_features=region).total == expected

@@ -416,3 +416,9 @@ def test_bad_arguments_are_named(change, error, match):
     } | change
     with pytest.raises(error, match=match):
         call(**arguments, gap="equalized_odds")
+
+
+def test_demographic_parity_of_a_ranking_needs_no_labels():
+    logits, group, label = batch(60, 2)
+    without = smooth_all_cutoffs_gap(logits, group, n_groups=2)
+    assert torch.equal(without, call(logits, group, label))

@@ -180,6 +180,16 @@ def test_fewer_than_two_groups_change_nothing(group):
     assert all(map(torch.equal, first, last))
 
 
+def test_a_frozen_network_is_measured_and_left_as_it_is():
+    model = perceptron().double().requires_grad_(False)
+    step = begun(model, alpha=0.1)
+    batch = uniform(split(40))
+    result = step(batch, 1.0, Passes())
+    expected = binary_cross_entropy_with_logits(model(batch.x)[:, 0], batch.y.double())
+    assert float(result.loss) == pytest.approx(float(expected))
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
 @pytest.mark.parametrize("gap", GAPS)
 def test_a_row_of_weight_three_counts_as_three_rows(gap):
     rows = split(60)

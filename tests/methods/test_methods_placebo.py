@@ -110,6 +110,16 @@ def test_with_the_groups_in_the_place_of_random_parts_it_is_dralign(gap, penalty
     assert loss == pytest.approx(wanted, rel=1e-12)
 
 
+def test_a_weight_that_takes_no_part_gets_no_gradient():
+    model = network()
+    model.unused = nn.Parameter(torch.ones(3, dtype=torch.float64))
+    model.forward = lambda x: model[2](model[1](model[0](x)))
+    method = method_of("placebo", fairness_weight=0.4, alignment_weight=BETA)
+    method.begin(model, n_groups=2, generator=torch.Generator())(rows_of(), 1.0, WHOLE)
+    assert model.unused.grad is None
+    assert all(parameter.grad is not None for parameter in model[0].parameters())
+
+
 @pytest.mark.parametrize("schedule", [{"alignment_weight": 0.0}, {"alignment_every": 100}])
 def test_without_weight_or_between_aligned_steps_it_is_gap_bit_for_bit(schedule):
     batch = rows_of()

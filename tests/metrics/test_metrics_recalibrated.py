@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from dralign.metrics import recalibrated
 from dralign.metrics.recalibrated import platt
 
 
@@ -22,3 +23,12 @@ def test_constant_scores_are_shifted_to_the_share_of_positives():
     y = np.repeat([0.0, 1.0], [30, 10])
     slope, shift = platt(y, np.full(40, 0.3))
     assert 1 / (1 + np.exp(-(slope * 0.3 + shift))) == pytest.approx(0.25, abs=1e-3)
+
+
+def test_the_search_ends_after_its_most_steps(monkeypatch):
+    z = np.linspace(-8, 8, 50)
+    y = (z > 3).astype(float)  # no best slope: a step can be made for ever
+    monkeypatch.setattr(recalibrated, "_MOST_STEPS", 3)
+    few = platt(y, z)[0]
+    monkeypatch.setattr(recalibrated, "_MOST_STEPS", 6)
+    assert few < platt(y, z)[0]

@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from dralign.gaps import GapType, register_gap, unregister_gap
 from dralign.metrics import all_measures, gap_measure, measure, scored
 from dralign.metrics.measures import Measure, wanted_of
 from dralign.metrics.resampling import (
     bootstrap_intervals,
     drawn_rows,
     noise,
+    percentile_interval,
     wilson_interval,
 )
 
@@ -207,3 +209,24 @@ def test_an_undefined_figure_has_no_interval():
     hard, accuracy = intervals(one, HARD, ACCURACY, draws=5)
     assert np.isnan(hard).all()
     assert accuracy == (1.0, 1.0)
+
+
+def test_a_gap_of_ones_own_at_the_base_rate_has_the_interval_of_the_gap_it_equals():
+    """One with terms has no curve of the order: the decisions themselves are compared."""
+    register_gap(GapType("own", "own", terms=lambda f, y, _: (f, (y == 1,))))
+    try:
+        people = rows(400, np.random.default_rng(0))
+        kind = gap_measure("base_rate")
+        (own,), (known,) = (
+            bootstrap_intervals(people, [(kind, gap)], draws=50, rng=np.random.default_rng(1))
+            for gap in ("own", "equal_opportunity")
+        )
+    finally:
+        unregister_gap("own")
+    assert own == pytest.approx(known, rel=1e-9)
+
+
+def test_what_no_draw_defines_has_no_interval():
+    assert np.isnan(percentile_interval(0.5, np.full(3, np.nan))).all()
+    assert np.isnan(percentile_interval(math.nan, np.ones(3))).all()
+    assert percentile_interval(0.5, np.array([0.6, np.nan])) == (0.5, pytest.approx(0.6))

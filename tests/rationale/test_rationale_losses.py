@@ -234,3 +234,9 @@ def test_a_group_without_a_row_of_a_stratum_has_no_loss():
     assert group_losses(losses, group, n_groups=3, label=0 * label)[1] == [None, None, None]
     nothing = group_losses(losses[:0], group[:0], n_groups=2, label=label[:0])
     assert nothing == [[None, None], [None, None]]
+
+
+def test_a_loss_that_is_no_function_is_refused():
+    x, y, group = crossed_rows()
+    with pytest.raises(OptionError, match=r"^loss: expected a function from .*, got 'mse'$"):
+        parity_scores(network(1), x, y, group=group, loss="mse")
