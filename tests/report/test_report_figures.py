@@ -13,6 +13,7 @@ import records as made_up
 from dralign.analysis import Interval, summarise
 from dralign.errors import OutputError
 from dralign.report import tradeoff_figure, write_figure
+from dralign.report.front import ShownFront, front_drawing
 from dralign.report.labels import axis_range, panels
 from dralign.training import Selection
 
@@ -151,3 +152,28 @@ def test_a_small_difference_looks_small_on_an_axis_that_spans_at_least_so_much()
     assert (high - low, (high + low) / 2) == pytest.approx((0.05, 0.977))
     far = [Interval(0.6, 0.001, 3), Interval(0.9, 0.001, 3)]
     assert axis_range(far, least=0.05) == axis_range(far)
+
+
+@pytest.mark.parametrize(
+    ("points", "chosen", "labels"),
+    [
+        ([(0.85, 0.06), (0.87, 0.03), (0.89, 0.01)], 1, ["λ=0", "λ=1", "λ=3"]),
+        ([(0.85, 0.06), (0.8891, 0.01), (0.889, 0.01)], 1, ["λ=0", "λ=1, 3"]),
+        ([(0.85, 0.06), (0.85, 0.06), (0.85, 0.06)], 0, ["λ=0, 3"]),
+        ([(0.85, 0.0), (0.87, 0.03), (0.89, 0.2)], 2, ["λ=0", "λ=3"]),
+    ],
+)
+def test_weights_of_a_front_are_named_without_hiding_each_other(points, chosen, labels):
+    figures = tuple(
+        {"average_precision": ap, "base_rate_demographic_parity": gap} for ap, gap in points
+    )
+    intervals = ({"average_precision": (0.8, 0.9), "base_rate": (0.0, 0.3)},) * 3
+    shown = ShownFront(
+        "", "dralign", "demographic_parity", "base_rate", "test", (0, 1, 3), figures, intervals
+    )
+    figure = front_drawing(shown, chosen)
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    named = [text for text in ax.texts if text.get_text().startswith("λ")]
+    assert [text.get_text() for text in named] == labels
+    assert all(text.get_window_extent().y0 > ax.bbox.y0 for text in named)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from dralign.analysis import front
 from dralign.metrics import all_measures, gap_measure
 from dralign.metrics.measures import AP_LOSS
@@ -16,10 +18,13 @@ from dralign.report.tables import ResultTable
 from dralign.study.front import TrainedFront
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CHOSEN = "*"
 _NOTE: Final = "trained from one beginning; bars: 95 % over rows drawn anew; ring: recommended"
+
+_ROOM: Final = (80, 24)  # of a label in pixels
 
 
 def front_table(trained: TrainedFront, chosen: int) -> ResultTable:
@@ -145,17 +150,39 @@ def front_drawing(shown: ShownFront, chosen: int) -> "Figure":
             label=shown.method,
         )
         ax.plot(*points[chosen], "o", ms=15, mfc="none", mec=style.colour, mew=1.6, zorder=4)
-        for index in sorted({0, chosen, len(points) - 1}):  # all would lie on each other
-            text = f"λ={shown.weights[index]:g}"
-            beside = {"xytext": (7, -12), "textcoords": "offset points"}
-            ax.annotate(text, points[index], fontsize=7.5, **beside)
         ax.set_xlabel(f"average precision ({shown.rows})")
         ax.set_ylabel(f"{measure.words} ({shown.rows})")
         ax.set_ylim(bottom=0)
         ax.set_title(f"{shown.title}\n".replace("$", r"\$"), loc="left", fontweight="bold")
         ax.text(0, 1.02, _NOTE, transform=ax.transAxes, color=SOFT, fontsize=8)
         figure.draw_without_rendering()  # ticks are made now, while our look holds
+        _name_weights(ax, points, shown.weights, chosen)
     return figure
+
+
+def _name_weights(
+    ax: "Axes", points: Sequence[tuple[float, float]], weights: Sequence[float], chosen: int
+) -> None:
+    """Writes the first, the recommended and the last weight beside their points.
+
+    All of them would lie on each other. Two that would, share a label; none hangs below the axis.
+    """
+    labels: list[tuple[np.ndarray, list[int]]] = []
+    for index in sorted({0, chosen, len(points) - 1}):
+        place = ax.transData.transform(points[index])
+        near = (one for at, one in labels if (np.abs(place - at) < _ROOM).all())
+        if (together := next(near, None)) is None:
+            labels.append((place, [index]))
+        else:
+            together.append(index)
+    bottom = ax.transAxes.transform((0, 0))[1]
+    for place, indices in labels:
+        text = "λ=" + ", ".join(f"{weights[index]:g}" for index in indices)
+        low = place[1] - bottom < _ROOM[1]
+        ax.annotate(
+            text, points[indices[-1]], fontsize=7.5,
+            xytext=(12 if low else 7, 9 if low else -12), textcoords="offset points",
+        )  # fmt: skip
 
 
 def _judged(trained: TrainedFront) -> tuple[str, str]:
