@@ -161,6 +161,7 @@ def test_a_small_difference_looks_small_on_an_axis_that_spans_at_least_so_much()
         ([(0.85, 0.06), (0.8891, 0.01), (0.889, 0.01)], 1, ["λ=0", "λ=1, 3"]),
         ([(0.85, 0.06), (0.85, 0.06), (0.85, 0.06)], 0, ["λ=0, 3"]),
         ([(0.85, 0.0), (0.87, 0.03), (0.89, 0.2)], 2, ["λ=0", "λ=3"]),
+        ([(0.85, 0.06), (0.87, 0.02), (0.89, 0.009)], 2, ["λ=0", "λ=3"]),
     ],
 )
 def test_weights_of_a_front_are_named_without_hiding_each_other(points, chosen, labels):

@@ -178,7 +178,7 @@ def _name_weights(
     bottom = ax.transAxes.transform((0, 0))[1]
     for place, indices in labels:
         text = "λ=" + ", ".join(f"{weights[index]:g}" for index in indices)
-        low = place[1] - bottom < _ROOM[1]
+        low = place[1] - bottom < 2 * _ROOM[1]
         ax.annotate(
             text, points[indices[-1]], fontsize=7.5,
             xytext=(12 if low else 7, 9 if low else -12), textcoords="offset points",
