@@ -12,7 +12,6 @@ from dralign.errors import OptionError
 from dralign.metrics import all_measures, measure, scored
 from dralign.metrics.decisions import NOBODY, check_threshold
 from dralign.metrics.measures import wanted_of
-from dralign.metrics.predictions import Scored
 from dralign.metrics.rates import effective_rows, group_means, spread
 from dralign.metrics.resampling import (
     Interval,
@@ -23,6 +22,7 @@ from dralign.metrics.resampling import (
     rows_at,
     wilson_interval,
 )
+from dralign.metrics.scored_rows import Scored
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -17,13 +17,13 @@ from dralign.errors import DataError, DralignError
 from dralign.forms import Form
 from dralign.metrics.arrays import Floats
 from dralign.metrics.group_rates import GroupRow, cells_of, group_rows_from
-from dralign.metrics.predictions import Scored
 from dralign.metrics.quantiles import (
     POINTS,
     ScoreQuantiles,
     rows_from_quantiles,
     score_quantiles_of,
 )
+from dralign.metrics.scored_rows import Scored
 
 _TYPE: Final = np.dtype("<f2")
 _PLAIN: Final = ("counts", "selected", "mean_scores", "quantiles")

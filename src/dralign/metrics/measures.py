@@ -20,7 +20,6 @@ from dralign.extensions import Registry
 from dralign.gaps import judged_by
 from dralign.metrics.arrays import Floats
 from dralign.metrics.calibration import calibration_error_of
-from dralign.metrics.predictions import Scored
 from dralign.metrics.rank_curves import NO_CURVE
 from dralign.metrics.ranking import base_rates, cutoff_rates, gaps_of_order
 from dralign.metrics.rates import (
@@ -28,6 +27,7 @@ from dralign.metrics.rates import (
     balanced_accuracy_of,
     weighted_mean,
 )
+from dralign.metrics.scored_rows import Scored
 
 Better = Literal["higher", "lower", ""]
 DEFAULT: Final = "base_rate"  # what can't be made smaller by lowering all scores

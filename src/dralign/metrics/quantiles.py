@@ -28,7 +28,7 @@ from dralign.metrics.arrays import (
     weights_of,
 )
 from dralign.metrics.measures import figures_of
-from dralign.metrics.predictions import Scored
+from dralign.metrics.scored_rows import Scored
 
 POINTS: Final = 128
 

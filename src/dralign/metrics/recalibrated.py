@@ -12,8 +12,8 @@ import numpy as np
 from dralign.metrics.arrays import Floats, decide
 from dralign.metrics.cells import Cells
 from dralign.metrics.measures import gap_measure
-from dralign.metrics.predictions import Scored
 from dralign.metrics.quantiles import rows_from_quantiles
+from dralign.metrics.scored_rows import Scored
 
 _CLIP = 1e-4  # of probabilities, so that log-odds are finite
 _MOST_STEPS = 50

@@ -12,7 +12,7 @@ from dralign.metrics.arrays import (
     weights_of,
 )
 from dralign.metrics.measures import figures_of
-from dralign.metrics.predictions import Scored
+from dralign.metrics.scored_rows import Scored
 
 
 def evaluate(

@@ -14,8 +14,8 @@ import numpy as np
 from dralign.metrics.arrays import Codes, Floats
 from dralign.metrics.crossings import ratio
 from dralign.metrics.measures import Measure
-from dralign.metrics.predictions import Scored
 from dralign.metrics.rates import effective_rows
+from dralign.metrics.scored_rows import Scored
 
 LEVEL: Final = 0.95
 TAILS: Final = (0.025, 0.975)

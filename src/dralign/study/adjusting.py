@@ -20,9 +20,9 @@ from dralign.groups import require_groups
 from dralign.metrics import Cells, gap_measure, measure
 from dralign.metrics.decisions import check_threshold
 from dralign.metrics.measures import DEFAULT, figures_of
-from dralign.metrics.predictions import Scored
 from dralign.metrics.record import scored
 from dralign.metrics.resampling import Interval
+from dralign.metrics.scored_rows import Scored
 from dralign.models import architecture_of
 from dralign.postprocessing import CellModel, ShiftFront, ShiftPoint, front_of, shift_network
 from dralign.study.front import row_intervals

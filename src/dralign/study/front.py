@@ -12,8 +12,8 @@ from dralign.data import Dataset, Split
 from dralign.gaps import judged_by
 from dralign.metrics import gap_measure, measure, scored
 from dralign.metrics.measures import DEFAULT, Measure
-from dralign.metrics.predictions import Scored
 from dralign.metrics.resampling import Interval, bootstrap_intervals
+from dralign.metrics.scored_rows import Scored
 from dralign.study.network import TrainedNetwork, described, fingerprint_before
 from dralign.study.spec import TrialSpec
 from dralign.study.trial import Architecture, begin_trial

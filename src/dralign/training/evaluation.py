@@ -14,7 +14,7 @@ from dralign.methods import Adjustment, Method
 from dralign.metrics import Cells, scored
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.measures import figures_of
-from dralign.metrics.predictions import Scored
+from dralign.metrics.scored_rows import Scored
 from dralign.networks import probability
 from dralign.rationale import (
     Granularity,
