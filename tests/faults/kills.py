@@ -46,6 +46,8 @@ ENDS = {
     "SIGINT": (130,),
     "SIGTERM": (-signal.SIGTERM, 128 + signal.SIGTERM),
 }
+# How Python ends, with status 1 and a traceback, where Ctrl-C meets it before any line of ours.
+WHILE_PYTHON_STARTS = ("Could not import runpy module", "Fatal Python error: init_")
 
 
 @dataclass(frozen=True)
@@ -167,10 +169,13 @@ def ended_badly(kind: str, done: Done, *, begun: bool) -> str:
     """
     if done.code is None:
         return "hangs"
-    if kind == "SIGINT" and not begun and done.code == -signal.SIGINT:
-        return ""
+    if kind == "SIGINT" and not begun:
+        of_python = done.code == 1 and done.err.startswith(WHILE_PYTHON_STARTS)
+        if of_python or done.code == -signal.SIGINT:
+            return ""
     if done.code not in {0, *ENDS[kind]}:
-        return f"exit {done.code}: {' '.join(done.err.split())[-120:]}"
+        said = " ".join(done.err.split())
+        return f"exit {done.code}: {said[:60]} ... {said[-120:]}"
     if "Traceback" in done.err:
         return f"traceback: {done.err.strip().splitlines()[-1][:90]}"
     return ""

@@ -65,3 +65,17 @@ def test_figures_of_a_row_that_is_wrong_make_the_script_fail(capsys):
     results.add("bad", "a trial is lost")
     assert results.end() == 1
     assert "FAILED bad: a trial is lost" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("code", "err", "begun", "held"),
+    [
+        (1, "Could not import runpy module\nTraceback\nKeyboardInterrupt", False, True),
+        (1, "Could not import runpy module\nTraceback\nKeyboardInterrupt", True, False),
+        (1, "Traceback\nKeyboardInterrupt", False, False),
+        (-2, "Traceback\nKeyboardInterrupt", False, True),
+        (130, "dralign: error: interrupted", True, True),
+    ],
+)
+def test_ctrl_c_may_meet_python_before_any_line_of_ours(code, err, begun, held):
+    assert (kills.ended_badly("SIGINT", harness.Done(code, "", err), begun=begun) == "") == held
