@@ -8,7 +8,7 @@ import pytest
 
 import records as made_up
 from dralign import cli
-from dralign.reproduce import plan
+from dralign.reproduce import PLANS, QUICK, plan, reduced
 from dralign.study import Ledger, ledger_path
 
 
@@ -31,6 +31,34 @@ def test_the_quick_form_has_a_study_of_its_own_and_shows_claims_and_figures(tmp_
     assert shown["entries"]["fig5"]["lines"]
     assert Path(shown["figures"]["fig5"]).read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["quick"]
+
+
+@pytest.mark.usefixtures("made_up_runs")
+def test_the_quick_form_says_first_that_it_is_quick_wherever_it_shows_figures(tmp_path, capsys):
+    command = ["reproduce", "fig5", "--study", str(tmp_path), "--seeds", "1"]
+    page = tmp_path / "page.md"
+    assert cli.main([*command, "--quick"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"**{QUICK}**\n")
+    assert said.err.startswith(QUICK)
+    assert cli.main([*command, "--quick", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["note"] == QUICK
+    assert cli.main([*command, "--quick", "--write", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert text.index(QUICK) < text.index("**What holds:**")
+    capsys.readouterr()
+    assert cli.main(command) == 0
+    said = capsys.readouterr()
+    assert QUICK not in said.out + said.err
+
+
+def test_the_quick_form_is_as_quick_as_it_says():
+    small = reduced(spec for name in PLANS for spec in plan(name).trials)
+    images = [spec for spec in small if spec.data.name == "celeba"]
+    tables = [spec for spec in small if spec.data.name != "celeba"]
+    assert {(spec.epochs, spec.iterations) for spec in tables} == {(2, 20)}
+    assert {(spec.epochs, spec.iterations) for spec in images} == {(1, 5)}
+    assert {spec.seed for spec in tables} == {0, 1}
 
 
 @pytest.mark.usefixtures("made_up_runs")

@@ -53,7 +53,7 @@ def reproduce(
     Example: `dralign reproduce table1 --seeds 3`, or `dralign reproduce all --quick`.
     """
     from dralign.cli.progress import run_trials
-    from dralign.reproduce import Results, begun, needed, suited
+    from dralign.reproduce import QUICK, Results, begun, needed, suited
     from dralign.study import Ledger, ledger_path
     from dralign.training import PUBLISHED_RULE
 
@@ -68,6 +68,9 @@ def reproduce(
     home = str(data_home) if data_home else ""
     plans = {name for entry in chosen for name in entry.plans}
     specs = needed(plans, quick=quick, seeds=seeds, data_home=home)
+    note = QUICK if quick else ""
+    if note:
+        say(note)
     with Ledger(path, create=run) as ledger:
         if run:
             there = suited(_there(specs, chosen), data_home=home, quick=quick)
@@ -82,13 +85,14 @@ def reproduce(
         if entry.draw is not None and begun(entry.plans, results)
     }
     if write is not None:
-        _write_page(write, results, study, figures)
+        _write_page(write, results, study, figures, note)
     if json:
         made = {entry.name: _result(entry, results) for entry in chosen}
-        print_json({"entries": made, "figures": {k: str(v) for k, v in figures.items()}})
+        drawn_at = {name: str(path) for name, path in figures.items()}
+        print_json({"entries": made, "figures": drawn_at, "note": note})
         return
     if write is None:
-        _show(chosen, results)
+        _show(chosen, results, note)
     for figure in figures.values():
         say(f"written: {figure}")
 
@@ -118,20 +122,24 @@ def _there(specs: Sequence["TrialSpec"], chosen: Sequence["Entry"]) -> list["Tri
     return [spec for spec in specs if spec.data.name not in missing]
 
 
-def _write_page(path: Path, results: "Results", study: Path, figures: dict[str, Path]) -> None:
+def _write_page(
+    path: Path, results: "Results", study: Path, figures: dict[str, Path], note: str
+) -> None:
     """Writes the page of everything, which shows the figures that were drawn."""
     from dralign.reproduce import document
 
     seen = {name: Path(relpath(drawn, path.parent)).as_posix() for name, drawn in figures.items()}
-    text = document(results, study=study.as_posix(), figures=seen)
+    text = document(results, study=study.as_posix(), figures=seen, note=note)
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
     say(f"written: {path}")
 
 
-def _show(chosen: Sequence["Entry"], results: "Results") -> None:
-    """Prints the entries."""
+def _show(chosen: Sequence["Entry"], results: "Results", note: str) -> None:
+    """Prints the entries, and before them what is to be known first."""
     from dralign.reproduce import section
 
+    if note:
+        typer.echo(f"**{note}**")
     for entry in chosen:
         typer.echo(section(entry, results))
 

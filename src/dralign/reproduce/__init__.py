@@ -8,12 +8,22 @@ from dralign.reproduce.catalogue import ENTRIES
 from dralign.reproduce.claims import findings
 from dralign.reproduce.document import document, section
 from dralign.reproduce.entry import Entry, Reproduction
-from dralign.reproduce.planned import PLANS, absent, begun, needed, plan, reduced, suited
+from dralign.reproduce.planned import (
+    PLANS,
+    QUICK,
+    absent,
+    begun,
+    needed,
+    plan,
+    reduced,
+    suited,
+)
 from dralign.reproduce.results import Results
 
 __all__ = [
     "ENTRIES",
     "PLANS",
+    "QUICK",
     "Entry",
     "Reproduction",
     "Results",

@@ -69,13 +69,16 @@ class _Progress:
     hours: float
 
 
-def document(results: Results, *, study: str, figures: Mapping[str, str] | None = None) -> str:
+def document(
+    results: Results, *, study: str, figures: Mapping[str, str] | None = None, note: str = ""
+) -> str:
     """The page as Markdown; the same records give the same text.
 
     Args:
         results: the finished trials.
         study: where they are, as the page tells it.
         figures: paths of the drawn figures by entry, as seen from the page; None for no pictures.
+        note: what is to be known first, if anything is.
     """
     entries = [entry for entry in ENTRIES.values() if entry.name != "claims"]
     decided = {entry.name: findings(results, entry.name) for entry in entries}
@@ -84,6 +87,7 @@ def document(results: Results, *, study: str, figures: Mapping[str, str] | None 
     return "\n".join(
         [
             HEAD.format(study=study),
+            *([f"**{note}**\n"] if note else []),
             "\n".join(f"{sentence}\n" for sentence in sentences(shown)),
             f"{_coverage(results)}\n",
             "## Ten headline claims\n",

@@ -20,6 +20,11 @@ TABLES: Final = (
     "widths_eo",
     "printed",
 )
+QUICK: Final = (
+    "Quick: two seeds, two epochs of 20 iterations and the smallest and largest weight of each "
+    "method (on images one epoch of 5), to see every step work. No figure here says anything of "
+    "the paper or of the methods."
+)
 WHOLE, SAMPLE = "celeba_", "celeba_sample_"  # begin the names of plans of images
 PLANS: Final = (
     *TABLES,
