@@ -53,7 +53,7 @@ def reproduce(
     Example: `dralign reproduce table1 --seeds 3`, or `dralign reproduce all --quick`.
     """
     from dralign.cli.progress import run_trials
-    from dralign.reproduce import QUICK, Results, begun, needed, suited
+    from dralign.reproduce import Results, begun, needed, suited
     from dralign.study import Ledger, ledger_path
     from dralign.training import PUBLISHED_RULE
 
@@ -65,12 +65,9 @@ def reproduce(
         check_output(write, option="--write", inputs=[path], endings=(".md",))
     chosen = _entries(what)
     path = path.parent / "quick" / path.name if quick else path
-    home = str(data_home) if data_home else ""
-    plans = {name for entry in chosen for name in entry.plans}
+    home, plans = str(data_home or ""), {name for entry in chosen for name in entry.plans}
     specs = needed(plans, quick=quick, seeds=seeds, data_home=home)
-    note = QUICK if quick else ""
-    if note:
-        say(note)
+    note = _note() if quick else ""
     with Ledger(path, create=run) as ledger:
         if run:
             there = suited(_there(specs, chosen), data_home=home, quick=quick)
@@ -88,13 +85,21 @@ def reproduce(
         _write_page(write, results, study, figures, note)
     if json:
         made = {entry.name: _result(entry, results) for entry in chosen}
-        drawn_at = {name: str(path) for name, path in figures.items()}
-        print_json({"entries": made, "figures": drawn_at, "note": note})
+        paths = {name: str(path) for name, path in figures.items()}
+        print_json({"entries": made, "figures": paths, "note": note})
         return
     if write is None:
         _show(chosen, results, note)
     for figure in figures.values():
         say(f"written: {figure}")
+
+
+def _note() -> str:
+    """What is said of the quick form, on the terminal too."""
+    from dralign.reproduce import QUICK
+
+    say(QUICK)
+    return QUICK
 
 
 def _entries(what: str) -> list["Entry"]:
