@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +92,7 @@ def test_a_terminal_that_takes_no_more_does_not_end_the_run(people, monkeypatch,
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sys.modules["dralign.cli.train"], "_show", full)
+    monkeypatch.setattr(import_module("dralign.cli.train"), "_show", full)
     assert main(train()) == 1  # of the last line
     assert load_artifact("net").training["epoch"] == 1
 
@@ -104,7 +104,7 @@ def test_a_log_that_takes_no_more_does_not_end_the_run(people, monkeypatch, caps
         seen.append(record.epoch)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sys.modules["dralign.cli.train"], "tensorboard_log", lambda folder: full)
+    monkeypatch.setattr(import_module("dralign.cli.train"), "tensorboard_log", lambda folder: full)
     assert main(train("--tensorboard", "log")) == 0
     assert seen == [0]
     assert "warning: log: the log ends here: No space left on device" in capsys.readouterr().err

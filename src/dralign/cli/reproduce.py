@@ -65,7 +65,8 @@ def reproduce(
         check_output(write, option="--write", inputs=[path], endings=(".md",))
     chosen = _entries(what)
     path = path.parent / "quick" / path.name if quick else path
-    home, plans = str(data_home or ""), {name for entry in chosen for name in entry.plans}
+    home = str(data_home) if data_home else ""
+    plans = {name for entry in chosen for name in entry.plans}
     specs = needed(plans, quick=quick, seeds=seeds, data_home=home)
     note = _note() if quick else ""
     with Ledger(path, create=run) as ledger:
@@ -84,9 +85,7 @@ def reproduce(
     if write is not None:
         _write_page(write, results, study, figures, note)
     if json:
-        made = {entry.name: _result(entry, results) for entry in chosen}
-        paths = {name: str(path) for name, path in figures.items()}
-        print_json({"entries": made, "figures": paths, "note": note})
+        print_json(_told(chosen, results, figures, note))
         return
     if write is None:
         _show(chosen, results, note)
@@ -147,6 +146,17 @@ def _show(chosen: Sequence["Entry"], results: "Results", note: str) -> None:
         typer.echo(f"**{note}**")
     for entry in chosen:
         typer.echo(section(entry, results))
+
+
+def _told(
+    chosen: Sequence["Entry"], results: "Results", figures: dict[str, Path], note: str
+) -> dict[str, Any]:
+    """The entries for other programs, where their figures are, and what is to be known first."""
+    return {
+        "entries": {entry.name: _result(entry, results) for entry in chosen},
+        "figures": {name: str(path) for name, path in figures.items()},
+        "note": note,
+    }
 
 
 def _result(entry: "Entry", results: "Results") -> dict[str, Any]:

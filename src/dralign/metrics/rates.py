@@ -1,5 +1,6 @@
 """The sums behind the metrics, on arrays that are already checked; undefined values are NaN."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -125,7 +126,7 @@ def sum_of_spreads(rates: tuple[Floats, ...]) -> float:
     return sum(spread(rate) for rate in rates)
 
 
-def largest_spread(rates: tuple[Floats, ...]) -> float:
+def largest_spread(rates: Iterable[Floats]) -> float:
     """The largest spread; NaN if one is."""
     return float(np.max([spread(rate) for rate in rates]))
 

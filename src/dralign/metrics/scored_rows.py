@@ -16,8 +16,8 @@ from dralign.metrics.rates import (
     class_rates,
     descending_runs,
     gap_rates,
+    largest_spread,
     mean_of,
-    spread,
 )
 
 
@@ -110,7 +110,7 @@ class Scored:
     def gap_of(self, gap: str, values: Floats) -> float:
         """A gap of probabilities or decisions (Eq. 1, 2 and 23); NaN where undefined."""
         rates = self.rates_of(gap, values)[..., 0]  # (differences, classes, groups)
-        return float(sum(np.max([spread(one) for one in classes]) for classes in rates))
+        return float(sum(largest_spread(classes) for classes in rates))
 
     def rates_of(self, gap: str, values: Floats) -> Floats:
         """The rates that such a gap compares: (differences, classes, groups, 1)."""

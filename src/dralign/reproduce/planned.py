@@ -20,16 +20,20 @@ TABLES: Final = (
     "widths_eo",
     "printed",
 )
-QUICK: Final = (
-    "Quick: two seeds, two epochs of 20 iterations and the smallest and largest weight of each "
-    "method (on images one epoch of 5), to see every step work. No figure here says anything of "
-    "the paper or of the methods."
-)
 WHOLE, SAMPLE = "celeba_", "celeba_sample_"  # begin the names of plans of images
 PLANS: Final = (
     *TABLES,
     *(WHOLE + name for name in ("dp", "eo", "attractive", "resnet18", "beta")),
     *(SAMPLE + name for name in ("dp", "times", "resnet18", "eo", "attractive", "beta")),
+)
+# The quick form: what its trials are cut to, and what is said of it.
+_TABLE, _IMAGES = {"epochs": 2, "iterations": 20}, {"epochs": 1, "iterations": 5}
+_SEEDS, _SEEDS_OF_IMAGES = 2, 1
+QUICK: Final = (
+    f"Quick: {_SEEDS} seeds, {_TABLE['epochs']} epochs of {_TABLE['iterations']} iterations and "
+    "the smallest and largest weight of each method (on images "
+    f"{_SEEDS_OF_IMAGES} seed and {_IMAGES['epochs']} epoch of {_IMAGES['iterations']}), to see "
+    "every step work. No figure here says anything of the paper or of the methods."
 )
 
 
@@ -92,15 +96,15 @@ def absent(specs: Iterable[TrialSpec]) -> set[str]:
 def reduced(specs: Iterable[TrialSpec]) -> list[TrialSpec]:
     """A small version of a plan, to see every step of it work; its figures mean nothing.
 
-    Two seeds, two epochs of 20 iterations, and of each method's weights the smallest and the
-    largest; on images one seed and one epoch of 5 iterations.
+    A few seeds, epochs and iterations, as ``QUICK`` says, and of each method's weights the smallest
+    and the largest.
     """
-    kept = [spec for spec in specs if spec.seed < (1 if of_images(spec) else 2)]
+    kept = [spec for spec in specs if spec.seed < (_SEEDS_OF_IMAGES if of_images(spec) else _SEEDS)]
     ends: dict[TrialSpec, list[float]] = {}
     for spec in kept:
         ends.setdefault(_curve(spec), []).append(spec.fairness_weight)
     return [
-        spec.but(epochs=1, iterations=5) if of_images(spec) else spec.but(epochs=2, iterations=20)
+        spec.but(**(_IMAGES if of_images(spec) else _TABLE))
         for spec in kept
         if spec.fairness_weight in {min(ends[_curve(spec)]), max(ends[_curve(spec)])}
     ]
