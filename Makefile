@@ -25,8 +25,8 @@ demo: install ## the main job: compare methods on Adult, ending in table, figure
 reproduce-quick: install ## every table, figure and claim of the paper, from few and short trials
 	.venv/bin/dralign reproduce all --quick --study reproduction
 
-test: install ## the whole test suite, two workers
-	$(PY) -m pytest -n 2 tests
+test: install ## the whole test suite, three workers: some of its tests wait more than they work
+	$(PY) -m pytest -n 3 tests
 
 # How much of each fault `make faults` tries: what docs/reliability.md tells of.
 KILLS ?= 4

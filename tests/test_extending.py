@@ -39,36 +39,58 @@ def run(installed, *arguments, cwd=None):
     return done.stdout
 
 
+IN_TURN = """
+import json, sys
+from dralign.cli import main
+for command in json.loads(sys.argv[1]):
+    if code := main(command):
+        sys.exit(code)
+    print("\\0", end="", flush=True)
+"""
+
+
+def dralign(installed, *commands):
+    """What each of several commands prints; one process runs them, for its start is the longest."""
+    *printed, rest = run(installed, "-c", IN_TURN, json.dumps(commands)).split("\0")
+    assert not rest
+    return printed
+
+
 def test_a_method_and_its_setting_are_found_by_the_commands(installed, tmp_path):
-    shown = run(installed, "-m", "dralign", "compare", "--help")
-    assert "--tilt" in shown
-    assert "How much more rows" in shown
     command = ["compare", "german", "--methods", "erm,tilted,dralign", "--weights", "0.2", *QUICK]
     command += ["--tilt", "2", "--alignment-every", "from:2", "--out", str(tmp_path / "study")]
-    table = " ".join(run(installed, "-m", "dralign", *command, "--jobs", "2").split())
+    exported = tmp_path / "all.csv"
+    shown, table, again, _ = dralign(
+        installed,
+        ["compare", "--help"],
+        [*command, "--jobs", "2"],
+        [*command, "--json"],
+        ["export", str(tmp_path / "study"), "--out", str(exported)],
+    )
+    assert "--tilt" in shown
+    assert "How much more rows" in shown
+    table = " ".join(table.split())
     assert "tilted by 2." in table
     assert "dralign aligned rationales per unit, by from:2." in table
     page = (tmp_path / "study" / "report.html").read_text()
     assert 'value="tilted"' in page
-    rows = json.loads(run(installed, "-m", "dralign", *command, "--json"))["rows"]
+    rows = json.loads(again)["rows"]
     found = {row["trial"]["method"]: row["trial"] for row in rows}
     assert found["tilted"]["tilt"] == 2.0
     assert "tilt" not in found["erm"]
     assert found["dralign"]["alignment_every"] == "from:2"
-    exported = tmp_path / "all.csv"
-    run(installed, "-m", "dralign", "export", str(tmp_path / "study"), "--out", str(exported))
     assert "tilt" in exported.read_text().splitlines()[0].split(",")
 
 
 def test_a_measure_has_a_column_a_place_on_the_page_and_chooses_if_asked(installed, tmp_path):
-    command = ["-m", "dralign", "compare", "german", "--methods", "erm,gap", "--weights", "0.2"]
+    command = ["compare", "german", "--methods", "erm,gap", "--weights", "0.2"]
     command += [*QUICK, "--out", str(tmp_path / "study"), "--jobs", "1"]
-    run(installed, *command)
+    dralign(installed, command)
     head = (tmp_path / "study" / "table.md").read_text().splitlines()[0]
     assert "| median gap |" in head
     page = (tmp_path / "study" / "report.html").read_text()
     assert '"label":"median gap"' in page
-    shown = json.loads(run(installed, *command, "--measure", "median", "--json"))
+    (shown,) = map(json.loads, dralign(installed, [*command, "--measure", "median", "--json"]))
     assert {row["measure"] for row in shown["rows"]} == {"median"}
     assert "smallest median gap" in shown["rows"][0]["selection"]
     assert all(row["figures"]["median"]["n"] == 2 for row in shown["rows"])
@@ -78,10 +100,10 @@ def test_a_gap_is_found_by_the_commands_tables_pages_and_export(installed, tmp_p
     folder, exported = tmp_path / "study", tmp_path / "all.csv"
     command = ["compare", "german", "--methods", "gap", "--gap", "all_cutoffs_false_alarms", *QUICK]
     command += ["--weights", "0.2", "--seeds", "1", "--jobs", "1", "--out", str(folder)]
-    table = " ".join(run(installed, "-m", "dralign", *command).split())
+    table, _ = dralign(installed, command, ["export", str(folder), "--out", str(exported)])
+    table = " ".join(table.split())
     assert "Gap: equal false alarms at all cut-offs" in table
     assert "equal false alarms at all cut-offs" in (folder / "report.html").read_text()
-    run(installed, "-m", "dralign", "export", str(folder), "--out", str(exported))
     columns = exported.read_text().splitlines()[0].split(",")
     for figure in ("soft_false_alarms", "base_rate_false_alarms", "hard_missed"):
         assert any(column.endswith(figure) for column in columns)

@@ -39,7 +39,7 @@ def write_atomically(path: Path | str, write: Callable[[Path], object]) -> Path:
         OutputError: if the file can't be written; what was there before stays.
     """
     path = Path(path)
-    with _refusals_of(path):
+    with refusals_of(path):
         make_folder(path.parent)
         with scratch_for(path) as folder:
             new = folder / path.name
@@ -64,7 +64,7 @@ def write_folder(target: Path | str, fill: Callable[[Path], object]) -> Path:
         OutputError: if it can't be written; what was there before stays.
     """
     target = Path(target)
-    with _refusals_of(target):
+    with refusals_of(target):
         make_folder(target.parent)
         with scratch_for(target) as new:
             fill(new)
@@ -128,7 +128,7 @@ def try_output(path: Path | str) -> None:
             folder.
     """
     path = Path(path)
-    with _refusals_of(path):
+    with refusals_of(path):
         if os.path.ismount(path) or (not path.is_symlink() and is_same(path, ".")):
             raise OutputError(
                 f"{path}: a mount point or the working folder, whose place nothing can take; name "
@@ -240,7 +240,7 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def _refusals_of(path: Path) -> Iterator[None]:
+def refusals_of(path: Path) -> Iterator[None]:
     """Turns what the file system raises into one clear line.
 
     Raises:

@@ -49,7 +49,9 @@ def test_no_access_to_a_file_is_a_wrong_moment(tmp_path):
     access = 1
     while not runs.in_process("gap", tmp_path / "run", done, ("file", access), keep):
         access += 1
-    assert access > 10
+        # What killed attempts leave goes at the next start: attempts do not get longer and longer.
+        assert len(list((tmp_path / "run").glob(".dralign-*"))) <= 1
+    assert 10 < access < 200
     same(np.load(done), np.load(whole))
     lock, *steps = sorted(path.name for path in (tmp_path / "run").iterdir())
     assert lock == "process-0.lock"
@@ -221,9 +223,7 @@ def test_optimiser_state_follows_the_memory_order_of_the_weights(tmp_path):
 
 def test_a_folder_that_can_not_be_written_is_told_in_one_line(tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(
-        OutputError, match=r"file/step-0-process-0.safetensors: can't be written: Not a directory"
-    ):
+    with pytest.raises(OutputError, match="file: can't be written: File exists"):
         runs.run("gap", tmp_path / "file")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from dralign.errors import ArtifactError, DralignWarning, OptionError
-from dralign.files import make_folder, try_output, write_atomically
+from dralign.files import make_folder, refusals_of, try_output, write_atomically
 from dralign.forms import Form, parse_json
 from dralign.locks import locked
 from dralign.methods.state import State
@@ -77,15 +77,17 @@ class Checkpoints:
             OutputError: if nothing can be written there, or its lock is not a regular file.
         """
         folder = Path(self.folder)
-        try_output(self._file_of(0))
-        make_folder(folder)
+        with refusals_of(folder):
+            make_folder(folder)
         with locked(folder / f"process-{rank()}.lock") as mine:
             if not mine:
                 raise OptionError(
                     f"checkpoints: another run is using {folder}; wait for it, or choose another "
                     "folder"
                 )
+            # First, so that one killed early again and again leaves no more and more to look at.
             remove_left(folder, self._file_of("*").name, young=-1.0)
+            try_output(self._file_of(0))
             yield
 
     def save(self, run: Run) -> None:
