@@ -181,8 +181,9 @@ def test_gradient_is_added_to_what_is_there():
         torch.testing.assert_close(one.grad, other.grad + 1)
 
 
+@pytest.mark.parametrize("tiny", [1e-12, 1e-24, 1e-33])
 @pytest.mark.parametrize("granularity", ["unit", "parameter"])
-def test_closed_form_survives_tiny_gradients_and_ignores_their_scale(granularity):
+def test_closed_form_survives_tiny_gradients_and_ignores_their_scale(granularity, tiny):
     """<dS/dg_i, g_i> = 0: the cosine does not change when a gradient is scaled."""
     layer = select_layers(nn.Linear(4, 3))[0]
     generator = torch.Generator().manual_seed(0)
@@ -190,7 +191,7 @@ def test_closed_form_survives_tiny_gradients_and_ignores_their_scale(granularity
     value, per_group, _ = similarity_and_cotangents(layer, w, grads, granularity)
     for gradient, cotangent in zip(grads, per_group, strict=True):
         assert (gradient * cotangent).sum().abs() < 1e-12
-    tiny, smaller = 1e-12, [g.float() * 1e-12 for g in grads]
+    smaller = [g.float() * tiny for g in grads]
     low, low_cotangents, _ = similarity_and_cotangents(layer, w.float(), smaller, granularity)
     assert low.item() == pytest.approx(value.item(), rel=1e-5)
     torch.testing.assert_close(

@@ -149,6 +149,15 @@ def test_a_comparison_crosses_methods_weights_and_seeds_and_drops_what_a_method_
     assert trials == expected
 
 
+def test_weights_that_can_be_read_once_are_those_of_every_method():
+    trials = compared_trials(
+        DataSource("german"), ("gap", "dralign"), weights=map(float, ("0.1", "0.2")), seeds=1
+    )
+    assert [(trial.method, trial.fairness_weight) for trial in trials] == [
+        *product(("gap", "dralign"), (0.1, 0.2))
+    ]
+
+
 def test_under_a_gap_bound_there_are_no_weights_and_methods_without_one_go_without_the_bound():
     source = DataSource("german")
     trials = compared_trials(source, ("erm", "gap"), seeds=1, settings={"gap_bound": 0.1})

@@ -89,6 +89,18 @@ def test_beta_is_a_tenth_of_each_weight_unless_it_is_given(given, expected):
         assert saved["trial"]["alignment_weight"] == pytest.approx(beta)
 
 
+def test_the_networks_of_a_front_have_each_the_weights_of_its_own_point():
+    source = DataSource("people.csv", label="loan", positive="granted", sensitive=("region",))
+    short = {"epochs": 1, "iterations": 5, "hidden": 8, "batch_size": 20}
+    trained = train_trial_front(TrialSpec(source, "gap", **short), (0.0, 5.0))
+    networks = [trained.network(i, threshold=0.5, remember_rows=False) for i in (0, 1)]
+    for point, network in zip(trained.points, networks, strict=True):
+        own = network.artifact.model.state_dict()
+        assert all(torch.equal(own[name], kept) for name, kept in point.state.items())
+    first, second = (point.state for point in trained.points)
+    assert not all(torch.equal(first[name], second[name]) for name in first)
+
+
 def test_a_further_point_is_told_of_by_its_own_rule_which_leaves_no_epoch_out():
     source = DataSource("people.csv", label="loan", positive="granted", sensitive=("region",))
     short = {"epochs": 10, "iterations": 1, "hidden": 8, "batch_size": 20}

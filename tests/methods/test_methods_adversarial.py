@@ -9,7 +9,7 @@ from torch import nn
 from dralign.data.dataset import Dataset, Split
 from dralign.methods.adversarial import Adversary, project_away
 from dralign.models import mlp
-from dralign.step import Batch, Block
+from dralign.step import Batch, Block, Passes
 from dralign.training import TrainingSettings, predict_probability, train
 from switched_off import method_of
 from synthetic import dataset, perceptron, split
@@ -64,6 +64,33 @@ def test_the_gradient_is_that_of_the_formula(gap, n_groups, missing):
         model.parameters(), formula(batch, gap, n_groups, alpha), strict=True
     ):
         torch.testing.assert_close(parameter.grad, wanted, rtol=1e-4, atol=1e-6)
+
+
+class Sometimes(nn.Module):
+    """A layer takes part where the first input of a row is above 10."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.always, self.rare = perceptron(), nn.Linear(6, 1)
+
+    def forward(self, x):
+        rows, result = (x[:, 0] > 10).nonzero()[:, 0], self.always(x)
+        return result.index_add(0, rows, self.rare(x[rows])) if len(rows) else result
+
+
+def test_a_layer_that_the_first_part_of_a_batch_alone_reaches_keeps_its_gradient():
+    batch, found = one_batch(), []
+    batch.x[:3, 0] = 11.0
+    for passes in (Passes(), Passes(micro_batch=20)):
+        torch.manual_seed(0)
+        model = Sometimes()
+        method = method_of("adversarial", fairness_weight=0.7)
+        method.begin(model, n_groups=2, generator=torch.Generator().manual_seed(1))(
+            batch, passes=passes
+        )
+        found.append([parameter.grad for parameter in model.parameters()])
+    for whole, parts in zip(*found, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_the_projection_leaves_nothing_along_the_adversary_gradient():

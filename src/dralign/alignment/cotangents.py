@@ -39,11 +39,10 @@ def similarity_and_cotangents(
     gs = [layer.by_unit(layer.part(x)).to(dtype) for x in gradients]
     # Group by group and mostly in place: a layer may have 38 million weights.
     unit = granularity == "unit"
-    lengths = [_length(g * w, by_unit=unit) for g in gs]
-    # The lengths are divided by the largest before they are squared: squaring twice would lose
-    # norms of 1e-12. Where all are 0, 1 takes the place of what is divided by.
-    scales = [_or_one(length.amax()) for length in lengths]
-    hs = [length.div_(scale).square_() for length, scale in zip(lengths, scales, strict=True)]
+    # Everything is of z divided by its largest: the square of 1e-23 is 0 in float32. Where all are
+    # 0, 1 takes the place of the largest.
+    largest = [_or_one((g * w).abs_().amax()) for g in gs]
+    hs = [_squares((g * w).div_(top), by_unit=unit) for g, top in zip(gs, largest, strict=True)]
     norms = [_or_one(torch.linalg.vector_norm(h)) for h in hs]
     for h, norm in zip(hs, norms, strict=True):
         h.div_(norm)
@@ -52,22 +51,25 @@ def similarity_and_cotangents(
     similarity = torch.zeros((), dtype=dtype, device=w.device)
     direct = torch.zeros_like(w)
     per_group = []
-    for g, h, norm, scale in zip(gs, hs, norms, scales, strict=True):
+    for g, h, norm, top in zip(gs, hs, norms, largest, strict=True):
         others = (whole - h).div_(pairs)
         along = (others * h).sum()
         similarity = similarity + along
-        slope = (g * w).mul_(others.sub_(along * h).mul_(2 / (norm * scale * scale)))  # dS/dz_i
-        direct += slope * g
-        per_group.append(layer.from_units(slope.mul_(w), layer.part(weight)).to(weight.dtype))
+        # dS/dz_i times the largest
+        slope = (g * w).div_(top).mul_(others.sub_(along * h).mul_(2 / norm))
+        direct += (g / top).mul_(slope)
+        slope = slope.mul_(w).div_(top)
+        per_group.append(layer.from_units(slope, layer.part(weight)).to(weight.dtype))
     direct = layer.from_units(direct, layer.part(weight)).to(weight.dtype)
     return similarity / 2, per_group, direct  # every pair was met twice
 
 
-def _length(z: Tensor, *, by_unit: bool) -> Tensor:
-    """|z|: (units, fan-in) -> (units, 1) by unit, else entry by entry."""
-    return torch.linalg.vector_norm(z, dim=1, keepdim=True) if by_unit else z.abs_()
+def _squares(z: Tensor, *, by_unit: bool) -> Tensor:
+    """z^2: (units, fan-in) -> summed, (units, 1) by unit, else entry by entry."""
+    squares = z.square_()
+    return squares.sum(dim=1, keepdim=True) if by_unit else squares
 
 
 def _or_one(value: Tensor) -> Tensor:
-    """The value, or 1 where it is 0."""
-    return value + (value == 0)
+    """The value, or 1 where it is 0 or so small that its inverse may overflow."""
+    return torch.where(value < torch.finfo(value.dtype).tiny, 1.0, value)

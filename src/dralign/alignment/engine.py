@@ -12,7 +12,7 @@ the group's rows, and the parts add up to the step of the whole batch.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,6 @@ from dralign.rationale.derivatives import limits_explained
 from dralign.rationale.inputs import Given, Inputs, bundled
 from dralign.rationale.losses import RowLoss, row_loss
 from dralign.rationale.outputs import warn_of_probabilities
-from dralign.rationale.usage import FEW
 from dralign.step import (
     WHOLE,
     AllRows,
@@ -35,6 +34,7 @@ from dralign.step import (
     LossConvention,
     Passes,
     add_up,
+    add_up_where_there,
     batch_in_blocks,
     count_rows,
     double_backward_kernels,
@@ -187,7 +187,7 @@ def backward_in_blocks(
         step = _Step(model, batch, alignment, gap, passes, reads_gap=fairness_weight > 0)
         parts = split(batch, passes.micro_batch)
         first = [step.forward(batch)] if len(parts) == 1 else step.values_of(parts)
-        step.refuse_hidden(first)
+        step.refuse_hidden(parts, first)
         similarity, cotangents = step.similarity(first, -alignment_weight)
         all_rows = AllRows([p.of_rows for p in first], parts) if fairness_weight else None
         shares = [1.0 if loss == "group_sum" else rows / sum(step.rows) for rows in step.rows]
@@ -297,20 +297,27 @@ class _Step:
         read = self.gap.of_rows(torch.cat(outputs)) if self.reads_gap else outputs[0].new_zeros(0)
         return _Pass(losses, read, gradients, state)
 
-    def refuse_hidden(self, passes: Sequence[_Pass]) -> None:
+    def refuse_hidden(self, parts: Sequence[Batch], passes: Sequence[_Pass]) -> None:
         """Checks that layers without a gradient are not used; a step with all costs nothing more.
 
         Raises:
             ModelError: if one is used.
         """
         reached = {leaf for p in passes for _, leaf in p.gradients}
-        if not self.compared or len(reached) == len(self.leaves):
-            return
-        missing = {id(leaf) for index, leaf in enumerate(self.leaves) if index not in reached}
-        blocks = [self.batch.blocks[i].rows for i in chain(*self.compared)]
-        rows = torch.cat([torch.arange(block.start, block.stop)[:FEW] for block in blocks])
-        hidden = [layer for layer, leaf in self.layers if id(leaf) in missing]
-        self.alignment.refuse_hidden(self.batch.x[rows.to(self.batch.y.device)], hidden)
+        if self.compared and len(reached) < len(self.leaves):
+            missing = {id(leaf) for index, leaf in enumerate(self.leaves) if index not in reached}
+            hidden = [layer for layer, leaf in self.layers if id(leaf) in missing]
+            self.alignment.refuse_hidden(lambda: self._outputs(parts, passes), hidden)
+
+    def _outputs(self, parts: Sequence[Batch], passes: Sequence[_Pass]) -> Tensor:
+        """What the network returned for the compared blocks, once more and for its values alone."""
+        result = list[Tensor]()
+        with running_statistics_kept(self.model), torch.no_grad():
+            for part, ahead in zip(parts, passes, strict=True):
+                with random_state_set(self.model, ahead.state):
+                    outputs = forward_blocks(self.model, part, self.passes)
+                result += [outputs[block] for block in chain(*self.compared)]
+        return torch.cat(result)
 
     def require_derivatives(self, gradients: Sequence[Tensor]) -> None:
         """Checks, at the first step, that the group gradients can be differentiated.
@@ -337,6 +344,16 @@ class _Step:
         with random_state_set(self.model, ahead.state):
             return self.forward(part)
 
+    def _of_all_processes(self, gradients: dict[Key, Tensor]) -> dict[Key, Tensor]:
+        """The sums over the processes, by block and leaf; without what none of them reaches."""
+        if n_processes() == 1:
+            return gradients
+        keys = list(product(chain(*self.compared), range(len(self.leaves))))
+        sums = add_up_where_there(
+            [gradients.get(key) for key in keys], [self.leaves[leaf] for _, leaf in keys]
+        )
+        return {key: total for key, total in zip(keys, sums, strict=True) if total is not None}
+
     def similarity(
         self, passes: Sequence[_Pass], weight: float
     ) -> tuple[Tensor, dict[Key, Tensor]]:
@@ -345,13 +362,14 @@ class _Step:
         The direct part, which needs no backward pass, is added to ``.grad`` here.
         """
         gradients = {}
-        for key in passes[0].gradients:
-            first, *more = (p.gradients[key].detach() for p in passes)
+        for key in dict.fromkeys(chain.from_iterable(p.gradients for p in passes)):
+            first, *more = (p.gradients[key].detach() for p in passes if key in p.gradients)
             # A group's rows may lie in several parts of a batch: its gradient is the sum over them.
+            # Not every part need reach every layer (a mixture of experts).
             gradients[key] = sum(more, start=first)
             if self.scale != 1 or n_processes() > 1:  # else no copy is needed
                 gradients[key] = gradients[key] / self.scale
-        add_up(list(gradients.values()))
+        gradients = self._of_all_processes(gradients)
         index_of = {id(leaf): index for index, leaf in enumerate(self.leaves)}
         cotangents: dict[Key, Tensor] = {}
         similarity = torch.zeros((), device=passes[0].of_rows.device)

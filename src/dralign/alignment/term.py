@@ -1,7 +1,7 @@
 """The alignment term of Eq. 9, to be added to any loss in any training loop."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeGuard
 
@@ -27,7 +27,6 @@ from dralign.rationale.derivatives import (
     require_exchange,
     require_visible,
 )
-from dralign.rationale.inputs import Inputs
 from dralign.rationale.outputs import kind, warn_of_probabilities
 from dralign.rationale.usage import require_unused
 
@@ -174,14 +173,18 @@ class RationaleAlignment:
         self._unsure = bool(line)
         return line
 
-    def refuse_hidden(self, x: Inputs, missing: Sequence[Layer]) -> None:
-        """Checks, once for a layer, that one without a gradient for the rows x is not used by them.
+    def refuse_hidden(self, run: Callable[[], Tensor], missing: Sequence[Layer]) -> None:
+        """Checks, once for a layer, that one without a gradient is not used.
+
+        Args:
+            run: what the network returns, with the same random draws every time.
+            missing: the layers without a gradient.
 
         Raises:
             ModelError: if it is.
         """
         new = [layer for layer in missing if layer.name not in self._unused]
-        require_unused(self._model, x, new)
+        require_unused(self._model, new, run)
         self._unused.update(layer.name for layer in new)
 
     def _look_at(self, compared: Sequence[Sequence[Tensor]], missing: Sequence[Layer]) -> None:

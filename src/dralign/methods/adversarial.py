@@ -22,6 +22,7 @@ from dralign.step import (
     LossConvention,
     Passes,
     add_up,
+    add_up_where_there,
     count_rows,
     split,
     task_loss,
@@ -96,14 +97,16 @@ class AdversarialStep:
         """Adds the direction of Eq. 18 to ``.grad``; the adversary learns."""
         alpha = multiplier * self._method.fairness_weight
         value, gradients = self._gradients(batch, alpha, passes)
-        add_up([value, *(g for g in gradients if g is not None)])
+        add_up([value])
+        own = list(self.adversary.parameters())
+        gradients = add_up_where_there(gradients, [*self._parameters * 2, *own])
         k = len(self._parameters)
         directions = project_away(gradients[:k], gradients[k : 2 * k], alpha)
         for parameter, direction in zip(self._parameters, directions, strict=True):
             if direction is not None:
                 grad = parameter.grad
                 parameter.grad = direction if grad is None else grad + direction
-        for weight, gradient in zip(self.adversary.parameters(), gradients[2 * k :], strict=True):
+        for weight, gradient in zip(own, gradients[2 * k :], strict=True):
             weight.grad = None if gradient is None else gradient / passes.loss_scale
         # Where scaled gradients overflow, the trainer leaves the step out, and so does this.
         taken = [g for g in (*directions, *gradients[2 * k :]) if g is not None]
@@ -159,7 +162,7 @@ class AdversarialStep:
                 ),
             ]
             totals = [
-                g if so_far is None or g is None else so_far + g
+                g if so_far is None else so_far if g is None else so_far + g
                 for so_far, g in zip(totals or [None] * len(result), result, strict=True)
             ]
         return value, totals

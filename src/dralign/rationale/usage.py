@@ -1,6 +1,6 @@
 """A look at a network on a few rows: whether it returns logits, whether gradients get through."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -68,14 +68,22 @@ def require_gradients(model: nn.Module, rows: Rows, layers: Sequence[Layer]) -> 
         )
     assert result is not None
     without = [layer for layer, grad in zip(layers, result, strict=True) if grad is None]
-    require_unused(model, x, without)
+
+    def run() -> Tensor:
+        with evaluation_mode(model), random_state_kept(x.device):
+            return logits(model, x)
+
+    require_unused(model, without, run)
 
 
-def require_unused(model: nn.Module, x: Inputs, layers: Sequence[Layer]) -> None:
+def require_unused(model: nn.Module, layers: Sequence[Layer], run: Callable[[], Tensor]) -> None:
     """Checks that layers without a gradient have no influence: removing one changes nothing.
 
-    The network runs in evaluation mode, once for each of them and once more; its weights, modes
-    and the random state are left as they were.
+    Args:
+        model: the network; its weights are left as they were.
+        layers: the layers.
+        run: what the network returns, with the same random draws every time; it is run once for
+            each of them and once more.
 
     Raises:
         ModelError: if one has.
@@ -83,22 +91,16 @@ def require_unused(model: nn.Module, x: Inputs, layers: Sequence[Layer]) -> None
     if not layers:
         return
     named = dict(model.named_parameters(remove_duplicate=False))
-    with evaluation_mode(model), torch.no_grad():
-        before = _output(model, x[:FEW])
+    with torch.no_grad():
+        before = run()
         for layer in layers:
             weight = layer.weight(named)
             with restored([weight]):
                 layer.part(weight.data).zero_()
-                after = _output(model, x[:FEW])
+                after = run()
             if not torch.allclose(before, after, equal_nan=True):
                 raise ModelError(
                     f"layer {layer.name!r} is used, but its weights get no gradient: is it "
                     "checkpointed with use_reentrant=True, run under torch.no_grad() or detached? "
                     "Let gradients through, freeze it, or leave it out through layers=[...]"
                 )
-
-
-def _output(model: nn.Module, x: Inputs) -> Tensor:
-    """The output, with the same random draws every time."""
-    with random_state_kept(x.device):
-        return logits(model, x)

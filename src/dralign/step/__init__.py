@@ -18,7 +18,14 @@ from dralign.step.passes import (
     random_state_set,
     running_statistics_kept,
 )
-from dralign.step.processes import add_up, collect, gradients_added_up, n_processes, rank
+from dralign.step.processes import (
+    add_up,
+    add_up_where_there,
+    collect,
+    gradients_added_up,
+    n_processes,
+    rank,
+)
 from dralign.step.sampler import Balance, Sampler
 
 __all__ = [
@@ -33,6 +40,7 @@ __all__ = [
     "Regulariser",
     "Sampler",
     "add_up",
+    "add_up_where_there",
     "backward_in_parts",
     "batch_in_blocks",
     "collect",

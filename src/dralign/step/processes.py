@@ -30,6 +30,33 @@ def add_up(tensors: Sequence[Tensor]) -> None:
         tensor.copy_(summed.view_as(tensor))
 
 
+def add_up_where_there(
+    tensors: Sequence[Tensor | None], shapes: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """The sums over the processes of tensors that some of them, or all, may not have.
+
+    A layer that only one process's rows reach (an expert, a layer that is left out at random) has
+    a gradient there alone.
+
+    Args:
+        tensors: those of this process, in the same order everywhere; None for one it has not.
+        shapes: for each a tensor of its shape, dtype and device.
+
+    Returns:
+        The sums; None for what no process has.
+    """
+    if n_processes() == 1 or not tensors:
+        return list(tensors)
+    there = torch.tensor([tensor is not None for tensor in tensors], device=shapes[0].device).int()
+    add_up([there])
+    result = [
+        (torch.zeros_like(shape) if tensor is None else tensor) if known else None
+        for tensor, shape, known in zip(tensors, shapes, there.tolist(), strict=True)
+    ]
+    add_up([tensor for tensor in result if tensor is not None])
+    return result
+
+
 def collect(rows: Tensor) -> list[Tensor]:
     """The rows of every process by rank, without a graph; (n_r, ...) each."""
     if n_processes() == 1:
@@ -68,7 +95,6 @@ def gradients_added_up(parameters: Iterable[Tensor]) -> Iterator[None]:
     for parameter in parameters:
         parameter.grad = None
     yield
-    add_up([parameter.grad for parameter in parameters if parameter.grad is not None])
-    for parameter, old in zip(parameters, before, strict=True):
-        if old is not None:
-            parameter.grad = old if parameter.grad is None else old.add_(parameter.grad)
+    sums = add_up_where_there([parameter.grad for parameter in parameters], parameters)
+    for parameter, old, new in zip(parameters, before, sums, strict=True):
+        parameter.grad = new if old is None else old if new is None else old.add_(new)

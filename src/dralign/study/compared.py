@@ -73,6 +73,7 @@ def compared_trials(
     _require("weights", weights, (Iterable, Real, type(None)), "one number or several", but=str)
     _require("methods", methods, Iterable, "names")
     several: Any = (weights,) if isinstance(weights, Real) else weights
+    several = None if several is None else tuple(several)  # each method goes through them
     if weights is not None and settings.get("gap_bound") is not None:
         raise OptionError(
             "weights and gap_bound: the bound finds the weight; give one or the other"

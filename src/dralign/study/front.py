@@ -1,5 +1,6 @@
 """The front of a method, trained at once: its points, and the network of one of them."""
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,10 +62,11 @@ class TrainedFront:
     def network(self, index: int, *, threshold: float | str, remember_rows: bool) -> TrainedNetwork:
         """The network of a point, to be saved; arguments as ``train_network``."""
         point = self.points[index]
-        self._model.load_state_dict(point.state)
+        model = copy.deepcopy(self._model)  # one of its own: others of this front are in use
+        model.load_state_dict(point.state)
         front: dict[str, Any] = {"weights": [one.weight for one in self.points]}
         return described(
-            self._model.cpu(),
+            model.cpu(),
             self._dataset,
             self._architecture,
             spec=self.spec.at_weight(point.weight),
