@@ -1,4 +1,4 @@
-"""How often the 95 % intervals hold the true gap: the table of docs/measures.md.
+"""How often the 95 % intervals hold the true figure: the tables of docs/measures.md.
 
 Scores are 0 or 1, or uniform with the group's mean moved; the true figure is that of the design.
 
@@ -10,7 +10,8 @@ import sys
 import numpy as np
 
 from dralign.metrics import measure, scored
-from dralign.metrics.resampling import bootstrap_intervals
+from dralign.metrics.rates import effective_rows, group_means
+from dralign.metrics.resampling import bootstrap_intervals, ratio_interval
 
 DRAWS = 100
 DESIGNS = {  # rows of each group, and the share of each that is selected
@@ -31,6 +32,13 @@ FIGURES = (  # every gap is between rates that the labels say nothing about
     ("base_rate", "demographic_parity"),
     ("all_cutoffs", "demographic_parity"),
 )
+
+CALIBRATION = {  # the true probability of label 1, of probabilities from .05 to .95
+    "calibrated": lambda f: f,
+    "half as far from .5": lambda f: 0.5 + 0.5 * (f - 0.5),
+    "15 % nearer to .5": lambda f: 0.5 + 0.85 * (f - 0.5),
+    "never over .6": lambda f: np.minimum(f, 0.6),
+}
 
 
 def sample(sizes, shares, rng, *, weighted=False):
@@ -55,21 +63,51 @@ def truth(shares):
     return [gap, 2 * gap, gap / 2, gap, gap / 2]
 
 
+def ratio_held(rows, shares, seed):
+    """Whether the interval of the ratio of selection rates holds the true one."""
+    of = rows.codes, rows.n_groups
+    rates = group_means(rows.decision, rows.counted, *of)
+    sizes = effective_rows(rows.counted, *of)
+    low, high = ratio_interval(rates, sizes, rng=np.random.default_rng(seed))
+    return low <= min(shares) / max(shares) <= high
+
+
+def calibration(samples):
+    """Prints how often the interval of the calibration error holds the true one."""
+    wanted = [(measure("expected_calibration_error"), "")]
+    sizes = (60, 300, 1000)
+    print("| labels | true error | " + " | ".join(f"{n} rows" for n in sizes) + " |")
+    even = (np.arange(15 * 10**4) + 0.5) / (15 * 10**4) * 0.9 + 0.05
+    for words, chance in CALIBRATION.items():
+        true, held = np.abs((even - chance(even)).reshape(15, -1).mean(1)).mean(), []
+        for n in sizes:
+            for seed in range(samples):
+                rng = np.random.default_rng(seed)
+                f = rng.uniform(0.05, 0.95, n)
+                rows = scored((rng.random(n) < chance(f)) * 1, f, np.arange(n) % 2, n_groups=2)
+                ((low, high),) = bootstrap_intervals(rows, wanted, draws=DRAWS, rng=rng)
+                held.append(low <= true <= high)
+        told = " | ".join(f"{x:.2f}" for x in np.reshape(held, (len(sizes), -1)).mean(1))
+        print(f"| {words} | {true:.3f} | {told} |", flush=True)
+
+
 def main():
     """Prints a row of the table for each design."""
     samples = int(sys.argv[1]) if len(sys.argv) > 1 else 200
+    calibration(samples)
     wanted = [(measure(name), gap) for name, gap in FIGURES]
-    print("| groups | " + " | ".join(f"{name} {gap}" for name, gap in FIGURES) + " |")
+    print("| groups | " + " | ".join(f"{name} {gap}" for name, gap in FIGURES) + " | ratio |")
     for words, (sizes, shares) in DESIGNS.items():
         for weighted in (False, True) if sum(sizes) < 1500 else (False,):
-            held = np.zeros(len(wanted))
+            held = np.zeros(len(wanted) + 1)
             for seed in range(samples):
                 rows = sample(sizes, shares, np.random.default_rng(seed), weighted=weighted)
                 found = bootstrap_intervals(
                     rows, wanted, draws=DRAWS, rng=np.random.default_rng(seed)
                 )
                 true = truth(shares)
-                held += [a <= t <= b for (a, b), t in zip(found, true, strict=True)]
+                inside = [a <= t <= b for (a, b), t in zip(found, true, strict=True)]
+                held += [*inside, ratio_held(rows, shares, seed)]
             told = " | ".join(f"{x:.2f}" for x in held / samples)
             print(f"| {words}{', weighted' * weighted} | {told} |", flush=True)
 

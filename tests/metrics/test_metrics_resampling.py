@@ -13,11 +13,13 @@ from dralign.metrics.resampling import (
     drawn_rows,
     noise,
     percentile_interval,
+    ratio_interval,
     wilson_interval,
 )
 
 DP = "demographic_parity"
 ACCURACY, HARD = (measure("accuracy"), ""), (gap_measure("hard"), DP)
+CALIBRATION = (measure("expected_calibration_error"), "")
 SAMPLES = 100
 # Of a level of at least .95, so many samples hold the truth in all but one of 10,000 tests.
 LEAST = math.floor(SAMPLES * 0.95 - 3.7 * math.sqrt(SAMPLES * 0.95 * 0.05))
@@ -190,6 +192,77 @@ def test_the_interval_of_a_share_is_that_of_wilson():
     assert wilson_interval(1.0, 12) == pytest.approx((12 / 15.8415, 1.0), abs=1e-4)
     assert wilson_interval(0.3, 10) == pytest.approx((0.1078, 0.6032), abs=1e-4)
     assert np.isnan(wilson_interval(np.nan, 3)).all()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shares"),
+    [
+        ([1000, 20], [0.25, 0.05]),
+        ([1000, 10], [0.3, 0.1]),
+        ([1000, 10], [0.9, 0.9]),
+        ([50] * 8, np.linspace(0.2, 0.4, 8)),
+    ],
+    ids=["1000 + 20", "1000 + 10", "1000 + 10, most", "8 x 50"],
+)
+def test_the_interval_of_a_ratio_of_rates_holds_the_true_ratio(sizes, shares):
+    held, samples, rng = 0, 2000, np.random.default_rng(0)
+    for _ in range(samples):
+        low, high = ratio_interval(rng.binomial(sizes, shares) / sizes, np.array(sizes), rng=rng)
+        held += low <= min(shares) / max(shares) <= high
+    assert held >= 0.9 * samples  # where 0 or 1 of 20 are selected it is .924 (by all outcomes)
+
+
+def test_the_interval_of_a_ratio_of_two_rates_is_that_of_its_logarithm():
+    rates, sizes = np.array([0.1, 0.4]), np.array([2000.0, 1000.0])
+    low, high = ratio_interval(rates, sizes, rng=np.random.default_rng(0))
+    half = 1.96 * math.sqrt(1 / 200 - 1 / 2000 + 1 / 400 - 1 / 1000)
+    assert np.log([low, high]) == pytest.approx(np.log(0.25) + half * np.array([-1, 1]), abs=0.01)
+
+
+def test_the_ratio_to_a_group_of_which_nobody_is_selected_reaches_from_0():
+    rng = np.random.default_rng(0)
+    low, high = ratio_interval(np.array([0.0, 0.3]), np.array([50.0, 1000.0]), rng=rng)
+    assert low == 0
+    # Wilson's interval of 0 of 50 reaches to .071.
+    assert high > 0.071 / 0.3
+
+
+def calibrated(n, seed, slope=1.0):
+    """Rows whose labels are drawn with the probabilities, or with some nearer to .5."""
+    rng = np.random.default_rng(seed)
+    f = rng.uniform(0.05, 0.95, n)
+    y = rng.random(n) < 0.5 + slope * (f - 0.5)
+    return scored(y * 1, f, np.arange(n) % 2, n_groups=2)
+
+
+@pytest.mark.parametrize("n", [60, 300])
+def test_the_interval_of_the_calibration_error_of_a_calibrated_model_holds_0(n):
+    held = sum(
+        intervals(calibrated(n, seed), CALIBRATION, draws=60)[0][0] == 0 for seed in range(SAMPLES)
+    )
+    assert held >= LEAST
+
+
+def test_the_interval_of_the_calibration_error_holds_the_true_error():
+    # Of 15 bins from .05 to .95 the outer 14 are off by half of their distance from .5.
+    true = 0.5 * np.abs(np.arange(-7, 8) * 0.06).mean()
+    ends = np.array([intervals(calibrated(600, s, 0.5), CALIBRATION)[0] for s in range(SAMPLES)])
+    assert ((ends[:, 0] <= true) & (true <= ends[:, 1])).sum() >= LEAST
+    assert (ends[:, 0] > 0).sum() >= LEAST  # and tells that there is one
+
+
+def test_probabilities_too_near_to_0_and_1_do_not_make_the_interval_too_short():
+    """Labels drawn with them vary less than those that there are."""
+    held, n = 0, 300
+    for seed in range(SAMPLES):
+        rng = np.random.default_rng(seed)
+        high = np.arange(n) % 2
+        f = np.where(high, 0.99, 0.01) + rng.uniform(-0.005, 0.005, n)
+        y = rng.random(n) < np.where(high, 0.9, 0.1)
+        ((low, _),) = intervals(scored(y * 1, f, high, n_groups=2), CALIBRATION)
+        # The bin in the middle is half of each, which cancel out.
+        held += low <= 0.09 * 14 / 15
+    assert held >= LEAST
 
 
 def test_the_interval_holds_the_true_accuracy_in_most_samples():

@@ -12,13 +12,12 @@ from dralign.errors import OptionError
 from dralign.metrics import all_measures, measure, scored
 from dralign.metrics.decisions import NOBODY, check_threshold
 from dralign.metrics.measures import wanted_of
-from dralign.metrics.rates import effective_rows, group_means, spread
+from dralign.metrics.rates import effective_rows, group_means
 from dralign.metrics.resampling import (
     Interval,
     bootstrap_intervals,
-    drawn_rows,
-    noise,
     percentile_interval,
+    ratio_interval,
     rows_at,
     wilson_interval,
 )
@@ -70,7 +69,7 @@ def outcomes(
     """Each group's figures and the gaps between groups, with 95 % intervals.
 
     Shares of rows have Wilson's interval, average precision and mean probability percentiles of
-    rows drawn within the group, gaps and the ratio of selection rates that of Eq. 46.
+    rows drawn within the group, gaps that of Eq. 46, the ratio of selection rates that of Eq. 48.
 
     Args:
         label: (n,) labels 0 or 1.
@@ -108,7 +107,7 @@ def outcomes(
         ],
         gaps={k: v for k, v in estimates.items() if k not in singles},
         overall={k: v for k, v in estimates.items() if k in singles},
-        selection_ratio=_ratio(rows, favourable, n_bootstrap, rng),
+        selection_ratio=_ratio(rows, favourable, rng),
     )
 
 
@@ -160,27 +159,13 @@ def _group_estimates(
     return result
 
 
-def _ratio(rows: Scored, favourable: bool | None, draws: int, rng: np.random.Generator) -> Estimate:
-    """The smallest rate of the favourable decision over the largest; NaN where nobody gets it.
-
-    Its interval is that of a gap, of the logarithms of the rates (n r + 1) / (n + 2).
-    """
-
-    def rates(of: Scored) -> Floats:
-        given = 1 - of.decision if favourable is False else of.decision
-        return group_means(given, of.counted, of.codes, of.n_groups)
-
-    own = rates(rows)
-    defined = own[~np.isnan(own)]
-    if len(defined) < 2 or not defined.max() > 0:
+def _ratio(rows: Scored, favourable: bool | None, rng: np.random.Generator) -> Estimate:
+    """The smallest rate of the favourable decision over the largest; NaN where nobody gets it."""
+    given = 1 - rows.decision if favourable is False else rows.decision
+    rates = group_means(given, rows.counted, rows.codes, rows.n_groups)
+    defined = ~np.isnan(rates)
+    if defined.sum() < 2 or not rates[defined].max() > 0:
         return Estimate(np.nan, np.nan, np.nan)
-    n = effective_rows(rows.counted, rows.codes, rows.n_groups)
-    logs = np.log(
-        [
-            (n * each + 1) / (n + 2)
-            for each in (own, *(rates(one) for _, one in drawn_rows(rows, draws=draws, rng=rng)))
-        ]
-    )
-    value, middle = float(defined.min() / defined.max()), float(np.exp(-spread(logs[0])))
-    times = float(np.exp(noise(logs[1:, None, None, :, None])))
-    return Estimate(value, min(middle / times, value), max(min(middle * times, 1.0), value))
+    sizes = effective_rows(rows.counted, rows.codes, rows.n_groups)[defined]
+    rates = rates[defined]
+    return Estimate(float(rates.min() / rates.max()), *ratio_interval(rates, sizes, rng=rng))

@@ -21,6 +21,8 @@ LEVEL: Final = 0.95
 TAILS: Final = (0.025, 0.975)
 PRIOR_ROWS: Final = 4.0  # that are added to a cell: a rate k / n is drawn as (k + 2) / (n + 4)
 _Z: Final = 1.959963984540054  # the 97.5th percentile of the normal distribution
+_NORMAL_DRAWS: Final = 4000  # for the interval of a ratio, where they cost little
+_DISTANCES: Final = {"expected_calibration_error"}  # of what probabilities say; drawing adds to it
 Interval = tuple[float, float]
 
 
@@ -32,7 +34,8 @@ def bootstrap_intervals(
     Rows are drawn with replacement within each group, so that groups keep their sizes. A gap has
     the interval of Eq. 46: its value, less and more by ``noise`` of the rates that it compares,
     within the range that it can have. Of a gap without ``Measure.rates`` the noise is that of its
-    value, which is enough where it is far from 0. Others have ``percentile_interval``.
+    value, which is enough where it is far from 0. Others have ``percentile_interval``, the
+    calibration error with a low end of its own (Eq. 49).
 
     Args:
         rows: labels, probabilities, decisions and groups; drawn with their weights.
@@ -61,6 +64,9 @@ def bootstrap_intervals(
             if wanted[at][0].of_gap
             else percentile_interval(own[at], values)
         )
+        if wanted[at][0].name in _DISTANCES:
+            off = _calibrated(rows, wanted[at][0], draws, rng)
+            intervals[at] = max(own[at] - off, 0.0), intervals[at][1]
     return intervals
 
 
@@ -142,6 +148,33 @@ def wilson_interval(share: float, n: float) -> Interval:
     half = _Z * np.sqrt(share * (1 - share) / n + (_Z / (2 * n)) ** 2)
     low, high = (middle - half) / (1 + _Z**2 / n), (middle + half) / (1 + _Z**2 / n)
     return min(max(float(low), 0.0), share), max(min(float(high), 1.0), share)
+
+
+def ratio_interval(rates: Floats, sizes: Floats, *, rng: np.random.Generator) -> Interval:
+    """The interval of the smallest of some shares of rows over the largest (Eq. 48).
+
+    Args:
+        rates: (G,) from 0 to 1, of two groups or more, not all 0.
+        sizes: (G,) rows of each group, which may be effective ones (Eq. 39).
+        rng: what draws.
+    """
+    count, value = rates * sizes + 0.5, float(rates.min() / rates.max())
+    middle = float(np.exp(-np.ptp(np.log(count / (sizes + 0.5)))))
+    error = np.sqrt(1 / count - 1 / (sizes + 0.5 + PRIOR_ROWS))
+    apart = np.ptp(rng.standard_normal((_NORMAL_DRAWS, len(rates))) * error, axis=1)
+    times = float(np.exp(np.quantile(apart, LEVEL)))
+    return min(middle / times, value), max(min(middle * times, 1.0), value)
+
+
+def _calibrated(rows: Scored, measure: Measure, draws: int, rng: np.random.Generator) -> float:
+    """The 95th percentile of the measure of calibrated probabilities (q of Eq. 49)."""
+    by_label, by_sign = [], []
+    for _ in range(draws):
+        label = rng.random(len(rows.y)) < rows.prob
+        by_label.append(measure.value(replace(rows, y=label.astype(np.float64)), ""))
+        sign = rng.choice([-1.0, 1.0], len(rows.y))
+        by_sign.append(measure.value(replace(rows, y=rows.prob + sign * (rows.y - rows.prob)), ""))
+    return float(max(np.quantile(by_label, LEVEL), np.quantile(by_sign, LEVEL)))
 
 
 def _gap_interval(value: float, drawn: Floats, own: Floats, measure: Measure) -> Interval:
