@@ -45,6 +45,11 @@ def gap_fails(spec):
     return made_up.history(spec)
 
 
+def long_for_seed_2(spec):
+    """Seed 2 has a hundred times as many epochs."""
+    return made_up.history(spec) * (100 if spec.seed == 2 else 1)
+
+
 def dies(spec):
     """Seed 2 kills its worker, every time."""
     if spec.seed == 2:

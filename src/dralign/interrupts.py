@@ -7,10 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 INTERRUPTED: Final = 130  # the exit code
 _last: Final[list[Callable[[], object]]] = []
+_heard: Final[list[int]] = []  # the signal that ended the block of ``terminations_raised``
 
 
 class Terminated(BaseException):
@@ -34,6 +35,7 @@ def terminations_raised() -> Iterator[None]:
             os._exit(128 + number)
         for other in asked:
             signal.signal(other, signal.SIG_IGN)
+        _heard.append(number)
         raise Terminated(number)
 
     process, main = os.getpid(), threading.current_thread() is threading.main_thread()
@@ -46,6 +48,20 @@ def terminations_raised() -> Iterator[None]:
     finally:
         for number in asked:
             signal.signal(number, signal.SIG_DFL)
+        if asked:
+            _heard.clear()
+
+
+def interrupt_again(error: BaseException) -> NoReturn:
+    """Raises what a signal did, of which compiled code has left no more than ``error``.
+
+    Raises:
+        Terminated: if that was it.
+        KeyboardInterrupt: otherwise.
+    """
+    if _heard:
+        raise Terminated(_heard[-1]) from error
+    raise KeyboardInterrupt from error
 
 
 def at_the_end(action: Callable[[], object]) -> None:

@@ -21,7 +21,8 @@ import pytest
 import dralign.study.ledger
 import records as made_up
 from dralign.errors import DralignWarning, StudyError
-from dralign.study import Ledger, TrialRecord, TrialSpec
+from dralign.interrupts import Terminated, terminations_raised
+from dralign.study import Ledger, TrialRecord, TrialSpec, database
 from dralign.study.database import Database
 
 RECORDS = made_up.records()
@@ -146,6 +147,44 @@ def test_a_locked_study_is_one_clear_line(path, monkeypatch):
     ):
         ledger.add(RECORDS[0])
     other.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_heard_while_another_program_holds_the_study(path, number):
+    filled(path)
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    kick = threading.Timer(0.5, os.kill, (os.getpid(), number))
+    end = threading.Timer(20, other.close)  # else it is waited for without end
+    try:
+        with Ledger(path) as ledger:
+            other.execute("BEGIN IMMEDIATE")
+            end.start()
+            kick.start()
+            with pytest.raises((KeyboardInterrupt, Terminated)) as ended, terminations_raised():
+                ledger.add(made_up.records(made_up.specs(seeds=[100]))[0])
+            assert end.is_alive()
+    finally:
+        end.cancel()
+        signal.signal(signal.SIGINT, before)
+        other.close()
+    assert isinstance(ended.value, Terminated) == (number == signal.SIGTERM)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_long_statement_is_what_it_was(path, number, monkeypatch):
+    monkeypatch.setattr(database, "_STEPS", 10**12)
+    numbers = "WITH n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 1000000000)"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    opened = Database(path, write=True, timeout=1)
+    threading.Timer(0.5, os.kill, (os.getpid(), number)).start()
+    try:
+        with pytest.raises((KeyboardInterrupt, Terminated)) as ended, terminations_raised():
+            opened.query(f"{numbers} SELECT sum(x) FROM n")
+    finally:
+        signal.signal(signal.SIGINT, before)
+        opened.close()
+    assert isinstance(ended.value, Terminated) == (number == signal.SIGTERM)
 
 
 def test_a_query_that_another_program_has_not_ended_is_waited_for_with_one_warning(path):

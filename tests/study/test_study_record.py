@@ -14,7 +14,7 @@ import records as made_up
 from dralign.errors import OptionError, StudyError
 from dralign.methods import method_settings
 from dralign.study import Trial, TrialRecord, TrialSpec, environment, identify
-from dralign.study.record import LARGEST, pack, unpack
+from dralign.study.record import LARGEST, RecordError, pack, unpack
 from dralign.study.spec import COMMON
 
 SPEC = TrialSpec(made_up.ADULT, "dralign", fairness_weight=0.5, alignment_weight=0.05)
@@ -298,8 +298,10 @@ def test_bytes_that_are_no_record_are_one_line(blob, message):
 
 def test_a_record_that_could_not_be_read_again_is_not_written():
     record = made_up.records([SPEC])[0]
-    with pytest.raises(StudyError, match=r"trial record: .* bytes; 33,554,432 are the most"):
+    with pytest.raises(RecordError, match=r"trial record: .* bytes; 33,554,432 are the most"):
         pack(replace(record, environment={"torch": "2" * LARGEST}))
+    with pytest.raises(RecordError, match=r"could not be read again: .*hash"):
+        pack(replace(record, hash="short"))
 
 
 def test_the_environment_names_versions_and_neither_host_nor_user():

@@ -1,6 +1,7 @@
 """The runner: nothing twice, nothing lost, the same at any number of processes."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -263,6 +264,34 @@ def test_a_study_that_is_removed_or_replaced_while_it_runs_ends_it(tmp_path, cha
     ):
         run_study(SEEDS, ledger, jobs=1, run=runs.quick, on_record=then_change)
     assert len(seen) == 2
+
+
+def test_an_older_copy_that_is_written_over_a_study_while_it_runs_is_told_of(tmp_path):
+    path, copy, seen = tmp_path / "study.sqlite", tmp_path / "backup", []
+
+    def then_restore(record):
+        seen.append(record)
+        if len(seen) == 1:
+            shutil.copyfile(path, copy)
+        if len(seen) == 4:
+            shutil.copyfile(copy, path)
+
+    line = r"overwritten while it was written: 3 of 6 trials that were done are not in it"
+    with Ledger(path) as ledger:
+        with pytest.raises(StudyError, match=line):
+            run_study(SEEDS, ledger, jobs=1, run=runs.quick, on_record=then_restore)
+        assert run_study(SEEDS, ledger, jobs=1, run=runs.quick).done == 3
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_record_that_is_too_large_fails_its_trial_alone(ledger, jobs, monkeypatch):
+    monkeypatch.setattr("dralign.study.record.LARGEST", 100_000)
+    outcome = run_study(SEEDS, ledger, jobs=jobs, run=runs.long_for_seed_2)
+    assert outcome.done == 5
+    (failed,) = outcome.failed
+    assert failed.spec.seed == 2
+    assert re.fullmatch(r"trial record: [\d,]+ bytes; 100,000 are the most .*", failed.error)
+    assert ledger.records(status="failed") == [failed]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

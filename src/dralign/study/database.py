@@ -9,6 +9,7 @@ import os
 import sqlite3
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any, Final
 from dralign.errors import StudyError
 from dralign.files import make_folder
 from dralign.forms import shown
+from dralign.interrupts import interrupt_again
 from dralign.study.record import LARGEST
 
 APPLICATION: Final = int.from_bytes(b"DRAL", "big")  # marks the file as ours (application_id)
@@ -46,6 +48,7 @@ _HEAD: Final = struct.Struct(">8s8xIII")
 # file: a check of everything takes 14 for a row, which has over 150 bytes.
 _STEPS: Final = 1_000_000
 _STEPS_AT_A_TIME: Final = 10_000
+_AGAIN_SECONDS: Final = 0.05
 
 Rows = list[tuple[Any, ...]]
 
@@ -73,17 +76,18 @@ class Database:
         self._given = path.absolute()
         self._path = Path(os.path.realpath(path))  # beside which SQLite puts its journal
         self._steps = 0
+        self._timeout = timeout
         with self.refusals("opened"):
             if write:
                 make_folder(path.parent)
             self._check_files()
             try:
-                self._open("rwc" if write else "rw", timeout)
+                self._open("rwc" if write else "rw")
             except sqlite3.OperationalError as error:
                 # A write-ahead log needs files beside it, also to be read.
                 if write or not _is_unopened(error) or self._is_held_beside():
                     raise
-                self._open("ro&immutable=1", timeout)
+                self._open("ro&immutable=1")
             self._file = _identity(self._given)
 
     def close(self) -> None:
@@ -121,11 +125,12 @@ class Database:
                 "what was written since then is not there, the same command runs it again"
             )
 
-    def _open(self, mode: str, timeout: float) -> None:
+    def _open(self, mode: str) -> None:
         """Connects and checks; nothing stays open if that fails."""
-        # Without isolation level the module opens no transactions of its own.
+        # Without isolation level the module opens no transactions of its own; while SQLite itself
+        # waits for another process nobody hears Ctrl-C.
         self._connection = sqlite3.connect(
-            f"{self._path.as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None
+            f"{self._path.as_uri()}?mode={mode}", uri=True, timeout=0, isolation_level=None
         )
         try:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 2 * LARGEST)
@@ -205,8 +210,15 @@ class Database:
 
     def _run(self, sql: str, values: tuple[object, ...] = ()) -> Rows:
         """As ``query``, with what SQLite raises."""
-        self._steps = _STEPS + _size(self._path) + _size(f"{self._path}{_LOG}")
-        return self._connection.execute(sql, values).fetchall()
+        until = time.monotonic() + self._timeout
+        while True:
+            self._steps = _STEPS + _size(self._path) + _size(f"{self._path}{_LOG}")
+            try:
+                return self._connection.execute(sql, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                    raise
+                time.sleep(_AGAIN_SECONDS)
 
     def _is_endless(self) -> bool:
         """Whether a statement has taken more steps than any on a ledger of this size."""
@@ -227,15 +239,14 @@ class Database:
         Raises:
             LockedError: in the place of it, if another program holds the file.
             StudyError: in the place of anything else.
-            KeyboardInterrupt: if that is what ended it.
         """
         failed = f"{self.path}: the study can't be {done}"
         try:
             yield
         except sqlite3.OperationalError as error:
             if _code(error) == sqlite3.SQLITE_INTERRUPT and self._steps >= 0:
-                # Ctrl-C while SQLite asked ``_is_endless``, which it takes for a yes.
-                raise KeyboardInterrupt from error
+                # A signal while SQLite asked ``_is_endless``, which it takes for a yes.
+                interrupt_again(error)
             if _code(error) in {0, sqlite3.SQLITE_INTERRUPT}:  # 0: a text that is not UTF-8
                 what = "reading it would never end" if _code(error) else shown(str(error))
                 raise StudyError(f"{self.path}: damaged: {what}") from error

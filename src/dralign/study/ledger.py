@@ -83,13 +83,11 @@ class Ledger:
         waited for: ``LOCKED_SECONDS``, with a ``DralignWarning``.
 
         Raises:
+            RecordError: if the record is too large, or could not be read again.
             StudyError: if it can't be written, for example because the disk is full; the records
-                that were there before remain. Also if the file is not in its place any more, or
-                the record could not be read again.
+                that were there before remain. Also if the file is not in its place any more.
         """
-        blob = pack(record)
-        unpack(blob)
-        self._write((record.hash, record.status, blob))
+        self._write((record.hash, record.status, pack(record)))
         self.check_in_place()
 
     def _write(self, row: tuple[object, ...]) -> None:

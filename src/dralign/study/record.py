@@ -13,9 +13,13 @@ from dralign.study.spec import RECORD_FORMAT, Trial, TrialSpec
 from dralign.training import EpochRecord, History
 
 Status = Literal["done", "failed"]
-# Of the text of a record; more than 10,000 epochs of a small network. A few kilobytes of compressed
+# Of the text of a record: 5,000 epochs of two groups, 400 of fifty. A few kilobytes of compressed
 # bytes may stand for gigabytes.
 LARGEST: Final = 2**25
+
+
+class RecordError(StudyError):
+    """A record that can't be kept, or not be read again."""
 
 
 @dataclass(frozen=True)
@@ -125,12 +129,20 @@ def pack(record: TrialRecord) -> bytes:
     """The record as a ledger keeps it: compressed JSON.
 
     Raises:
-        StudyError: if it is too large.
+        RecordError: if it is too large, or ``unpack`` would refuse it.
     """
     text = to_json(record.to_dict()).encode()
     if len(text) > LARGEST:
-        raise StudyError(f"trial record: {len(text):,} bytes; {LARGEST:,} are the most it may have")
-    return zlib.compress(text)
+        raise RecordError(
+            f"trial record: {len(text):,} bytes; {LARGEST:,} are the most it may have: train fewer "
+            "epochs, or compare fewer groups"
+        )
+    blob = zlib.compress(text)
+    try:
+        unpack(blob)
+    except StudyError as error:
+        raise RecordError(f"could not be read again: {error}") from error
+    return blob
 
 
 def unpack(blob: bytes) -> TrialRecord:

@@ -5,8 +5,9 @@ import os
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from weakref import WeakSet
@@ -18,7 +19,7 @@ from dralign.study.cluster import open_cluster
 from dralign.study.ledger import Ledger
 from dralign.study.pools import Ended, Flight, Pool
 from dralign.study.processes import open_processes
-from dralign.study.record import TrialRecord
+from dralign.study.record import RecordError, TrialRecord
 from dralign.study.scheduler import check_address
 from dralign.study.spec import Trial, TrialSpec, identify
 
@@ -116,7 +117,8 @@ def run_study(
         OptionError: if ``jobs`` is below 1 or given for a running cluster, ``dask`` is neither
             ``"local"`` nor an address, or ``trial_timeout`` is no positive number.
         StudyError: if the ledger can't be written, was removed or is written by another call, the
-            data change meanwhile, or the workers can't be used; what is in the ledger stays.
+            data change meanwhile, or the workers can't be used; what is in the ledger stays. Also
+            if an older copy was written over it, for what was lost.
     """
     _check_options(jobs, dask, trial_timeout)
     trials = identify(specs)
@@ -128,15 +130,38 @@ def run_study(
             for record in records:
                 # What is written to a file that was removed is lost without an error.
                 ledger.check_in_place()
-                ledger.add(record)
-                ledger.check_in_place()
+                record = _keep(ledger, record)  # noqa: PLW2901 - what is in the ledger
                 if record.status == "done":
                     n_done += 1
                 else:
                     failures.append(record)
                 if on_record is not None:
                     on_record(record)
+        _require_kept(ledger, trials.keys() - {record.hash for record in failures})
     return StudyOutcome(tuple(trials), len(finished), n_done, tuple(failures))
+
+
+def _keep(ledger: Ledger, record: TrialRecord) -> TrialRecord:
+    """Writes a record; in the place of one that can't be kept, that it can't. What was written."""
+    try:
+        ledger.add(record)
+    except RecordError as error:
+        record = replace(record, status="failed", error=str(error), history=(), warnings=())
+        ledger.add(record)
+    return record
+
+
+def _require_kept(ledger: Ledger, done: AbstractSet[str]) -> None:
+    """Checks that the trials that are done are in the ledger.
+
+    Raises:
+        StudyError: if some are not: an older copy was written over the file.
+    """
+    if lost := len(done - ledger.done_hashes()):
+        raise StudyError(
+            f"{ledger.path}: the study was overwritten while it was written: {lost} of "
+            f"{len(done)} trials that were done are not in it; the same command runs them again"
+        )
 
 
 def _check_options(jobs: int | None, dask: str | None, trial_timeout: float | None) -> None:
