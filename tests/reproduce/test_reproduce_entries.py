@@ -11,11 +11,12 @@ import records as made_up
 from dralign.data import DataSource
 from dralign.reproduce import ENTRIES, PLANS, Results, document, findings, plan, reduced, section
 from dralign.reproduce.claims import AS_PRINTED
+from dralign.reproduce.convergence import sooner
 from dralign.reproduce.entry import paper
-from dralign.reproduce.headlines import Headline, sentences
+from dralign.reproduce.headlines import Headline, headlines, sentences
 from dralign.reproduce.similarity import FORMS
 from dralign.reproduce.table1 import D_F
-from dralign.reproduce.verdicts import VERDICTS
+from dralign.reproduce.verdicts import VERDICTS, Judged, Part
 from dralign.study import TrialSpec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -195,6 +196,60 @@ def test_every_headline_is_a_part_of_its_check():
     parts = {(one.check, part.label) for one in findings(complete()) for part in one.parts}
     for entry in paper("claims")["headlines"]:
         assert (entry["check"], entry["part"]) in parts
+
+
+def test_what_a_headline_hangs_on_are_readings_with_trials_and_another_level():
+    levels = {
+        "soft": "leans for",
+        "hard": "leans for",
+        "last epoch": "contradicted",
+        "base rate": "not run",
+    }
+    judged = [
+        Judged("Sec. 4", "a claim", entry["check"], name, (Part(entry["part"], level, ""),))
+        for entry in paper("claims")["headlines"]
+        for name, level in levels.items()
+    ]
+    assert headlines(judged)[0].hangs_on == "1 of 2 other readings; last epoch: contradicted"
+
+
+def test_the_first_epochs_are_a_reading_of_trials_that_have_more():
+    spec = TrialSpec(made_up.ADULT, "erm", epochs=10)
+    records = made_up.records([spec, replace(spec, epochs=11, seed=1)])
+    assert len(Results.of(records).precisions("erm")) == 2
+    assert set(replace(Results.of(records), epochs=10).precisions("erm")) == {1}
+
+
+def course(method, seed, precisions, seconds, **settings):
+    """A trial of 200 units with these AP on validation rows and these seconds."""
+    spec = TrialSpec(made_up.ADULT, method, seed=seed, epochs=len(precisions), **settings)
+    (record,) = made_up.records([spec])
+    epochs = zip(record.history, precisions, seconds, strict=True)
+    history = tuple(
+        replace(epoch, validation={**epoch.validation, "average_precision": ap}, seconds=time)
+        for epoch, ap, time in epochs
+    )
+    return replace(record, history=history)
+
+
+def test_time_to_converge_is_epochs_at_shared_weights_times_one_median_of_an_epochs_seconds():
+    # Within .005 of the best: the third epoch, and the second.
+    slow, fast = [0.70, 0.75, 0.787, 0.79], [0.70, 0.787, 0.75, 0.79]
+    records = []
+    for seed in range(5):
+        for weight in (0.2, 0.5):
+            records.append(course("mixup", seed, slow, [2.0] * 4, fairness_weight=weight))
+            # Another program took the machine for a while.
+            seconds = [1.0, 90.0, 1.0, 1.0]
+            records.append(course("gap", seed, fast, seconds, fairness_weight=weight))
+        # Weights that the other method lacks, and none.
+        records.append(course("gap", seed, slow, [50.0] * 4, fairness_weight=0.9))
+        records.append(course("gap", seed, slow, [50.0] * 4, fairness_weight=0.0))
+        records.append(course("mixup", seed, fast, [50.0] * 4, fairness_weight=0.0))
+    part = sooner("", Results.of(records), "demographic_parity", "gap", "mixup")
+    assert part.verdict == "borne out"
+    assert part.ours.startswith("ratio 0.33 ")  # 2 epochs of 1 s over 3 of 2 s
+    assert part.n == 5
 
 
 def test_of_two_trials_that_differ_in_readings_alone_the_one_with_them_counts():

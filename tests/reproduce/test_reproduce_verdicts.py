@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from dralign.analysis import Interval
-from dralign.reproduce.levels import FEWEST_SEEDS, level_of
+from dralign.reproduce.levels import FEWEST_SEEDS, finding, level_of
 from dralign.reproduce.verdicts import (
     VERDICTS,
     Part,
@@ -13,6 +14,7 @@ from dralign.reproduce.verdicts import (
     counted,
     falling,
     less,
+    less_by,
     more,
     near,
     pooled,
@@ -97,6 +99,28 @@ def test_a_bound_is_judged_by_the_interval(values, verdict):
 def test_a_printed_number_must_be_met_to_the_margin(values, verdict):
     """Wide intervals don't bear a number out: that is what a low number of seeds makes easy."""
     assert near("", values, 1.8).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        pytest.param((0.584, 0.59, 0.58, 0.585, 0.582), "borne out", id="is it"),
+        pytest.param((0.5, 0.7, 0.55, 0.65, 0.58), "undecided", id="anything near it"),
+        pytest.param((0.9, 1.1, 1.0, 1.05, 0.95), "contradicted", id="no less at all"),
+        pytest.param((0.3, 0.31, 0.3, 0.29, 0.3), "contradicted", id="less by more"),
+        pytest.param((0.584, 0.58), "too few seeds", id="two seeds"),
+        pytest.param((0.584, 0.59, 0.58, 0.585, 0.0), "not comparable", id="nothing left"),
+    ],
+)
+def test_how_much_less_has_the_interval_of_the_ratio(ratios, verdict):
+    part = less_by("", finding(ratios), 0.416)
+    assert part.verdict == verdict
+    if verdict not in {"not comparable", "too few seeds"}:
+        logs = np.log(ratios)
+        half = scipy.stats.t.ppf(0.975, len(logs) - 1) * scipy.stats.sem(logs)
+        low, middle, high = 1 - np.exp(logs.mean() + half * np.array([1, 0, -1]))
+        text = f"{middle:.3f} ({low:.3f} to {high:.3f}), n={len(logs)}, printed 0.416"
+        assert part.ours == text
 
 
 def test_a_course_is_judged_from_end_to_end_and_at_each_step():

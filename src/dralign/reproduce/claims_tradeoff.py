@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from dralign.analysis.courses import Course
+from dralign.reproduce.convergence import sooner
 from dralign.reproduce.entry import printed
 from dralign.reproduce.fronts import by_seed, matched_ratio, ratio_at, volumes
 from dralign.reproduce.levels import MARGIN, finding
@@ -21,7 +22,6 @@ from dralign.reproduce.results import (
     mean,
     off_one,
     precision,
-    seconds_to_converge,
 )
 from dralign.reproduce.verdicts import (
     AP_MARGIN,
@@ -29,6 +29,7 @@ from dralign.reproduce.verdicts import (
     Part,
     above,
     less,
+    less_by,
     matched,
     more,
     near,
@@ -94,12 +95,8 @@ def less_than_mixup_at_770(results: Results) -> Outcome:
             Part(name, "not run", "no trial") for name in ("gap at AP .770", "41.6 % less")
         )
     points = by_seed(*sides)
-    ratios = {seed: ratio_at(*two, 0.77) for seed, two in points.items()}
-    less_at = matched("gap at AP .770", finding(ratios.values()))
-    if less_at.verdict == "not comparable":
-        return less_at, Part("41.6 % less", less_at.verdict, less_at.ours, less_at.n)
-    size = near("41.6 % less", {s: 1 - r for s, r in ratios.items()}, LESS_AT_770, margin=MARGIN)
-    return less_at, size
+    found = finding(ratio_at(*two, 0.77) for two in points.values())
+    return matched("gap at AP .770", found), less_by("41.6 % less", found, LESS_AT_770)
 
 
 def oversampling_is_less_effective(results: Results) -> Outcome:
@@ -139,10 +136,7 @@ def dralign_beats_gap_on_credit(results: Results) -> Outcome:
 def mixup_takes_longer(results: Results) -> Outcome:
     """Fair Mixup needs more time than the others until validation AP is .005 from its best."""
     return tuple(
-        less(
-            f"{SHORT[gap]}, {other} under mixup",
-            *(results.values(seconds_to_converge, name, gap=gap) for name in (other, "mixup")),
-        )
+        sooner(f"{SHORT[gap]}, {other} under mixup", results, gap, other, "mixup")
         for gap in (DP, EO)
         for other in ("gap", "dralign")
     )

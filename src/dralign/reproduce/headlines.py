@@ -26,7 +26,7 @@ class Headline:
         ours: our figure with its interval, or why there is none.
         n: the seeds it rests on.
         level: in the reading that counts.
-        hangs_on: the readings that have another level.
+        hangs_on: the readings, of those with trials, that have another level.
     """
 
     words: str
@@ -49,16 +49,21 @@ def _headline(entry: dict[str, str], readings: Sequence[Judged]) -> Headline:
     """One of them; where the check was not run the only part it has stands for all."""
     first, *others = readings
     part = _part(first, entry["part"]) or first.parts[-1]
-    other = [
-        f"{one.reading}: {result.verdict}"
+    levels = {
+        one.reading: result.verdict
         for one in others
-        if (result := _part(one, entry["part"])) and result.verdict != part.verdict
-    ]
-    if other:
-        hangs_on = f"{len(other)} of {len(others)} other readings; {'; '.join(other)}"
-    else:
-        hangs_on = f"none of {len(others)} other readings" if others else "–"
+        if (result := _part(one, entry["part"])) and result.verdict != "not run"
+    }
+    hangs_on = _hangs_on(part.verdict, levels)
     return Headline(entry["words"], entry["paper"], part.ours, part.n, part.verdict, hangs_on)
+
+
+def _hangs_on(level: Verdict, levels: Mapping[str, Verdict]) -> str:
+    """Which of the other readings that there are trials for have another level."""
+    other = [f"{reading}: {found}" for reading, found in levels.items() if found != level]
+    if other:
+        return f"{len(other)} of {len(levels)} other readings; {'; '.join(other)}"
+    return f"none of {len(levels)} other readings" if levels else "–"
 
 
 def _part(judged: Judged, label: str) -> Part | None:

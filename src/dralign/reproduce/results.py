@@ -20,7 +20,6 @@ DP: Final = "demographic_parity"
 EO: Final = "equalized_odds"
 SECONDS_AN_HOUR: Final = 3600.0
 RECALIBRATED: Final = "recalibrated"  # a measure of this page, worked out from kept quantiles
-_CONVERGED: Final = 0.005  # of average precision below its best
 
 
 def precision(_trial: TrialRecord, epoch: EpochRecord) -> float:
@@ -67,14 +66,6 @@ def seconds(trial: TrialRecord, _epoch: EpochRecord) -> float:
     return sum(epoch.seconds for epoch in trial.history)
 
 
-def seconds_to_converge(trial: TrialRecord, _epoch: EpochRecord) -> float:
-    """The time of the steps up to the first epoch whose validation AP is near its best."""
-    precisions = [epoch.validation["average_precision"] for epoch in trial.history]
-    enough = max(precisions) - _CONVERGED
-    last = next(i for i, value in enumerate(precisions) if value >= enough)
-    return sum(epoch.seconds for epoch in trial.history[: last + 1])
-
-
 def reading(name: str) -> Figure:
     """One of ``dralign.rationale.readings``, on the training rows; NaN where it was not kept."""
     return lambda _trial, epoch: epoch.readings.get(name, math.nan)
@@ -88,7 +79,8 @@ class Results:
         records: the trials that are done; of two that differ in readings alone, the one with them.
         selection: the rule; the published one unless somebody asks for another.
         measure: of the gaps that verdicts rest on.
-        epochs: how many of the first epochs there are to choose from; None for all.
+        epochs: how many of the first epochs there are to choose from, in trials that have more,
+            and those alone; None for all epochs of all trials.
         as_printed: whether trials of FairReg and DRAlign are those with the sum of the groups'
             losses and rationales per parameter (Algorithms 1 and 2), in the place of those with
             the published code's mean over the batch and rationales per unit.
@@ -124,7 +116,7 @@ class Results:
         result: dict[_Key, list[tuple[TrialRecord, EpochRecord]]] = {}
         for trial in self.records:
             spec = trial.spec
-            if self.has_form(spec):
+            if self.has_form(spec) and len(trial.history) > (self.epochs or 0):
                 key = spec.data.name, spec.gap, spec.method
                 result.setdefault(key, []).append((trial, self.chosen(trial)))
         return result

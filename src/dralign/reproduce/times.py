@@ -77,5 +77,6 @@ def _short(number: float | None, form: str) -> str:
 _NOTE = (
     "Seconds of all training steps of a trial, the mean over its weights, with one thread. The "
     "trials of a study ran beside each other on machines that do other work, so seconds and ratios "
-    "are rough; benchmarks/fit.py measures the ratios side by side."
+    "are rough, and no claim is judged by those of a trial; benchmarks/fit.py measures the "
+    "ratios side by side."
 )

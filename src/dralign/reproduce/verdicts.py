@@ -18,7 +18,8 @@ precision, 5 % of the top of a similarity. And where no level can be had:
 - ``not run``: trials that it needs are missing.
 - ``contradicts itself``: the paper's own printed numbers are against the sentence.
 
-Differences are taken seed by seed, so their interval is that of the paired t-test.
+Differences are taken seed by seed, so their interval is that of the paired t-test; ratios by their
+logarithms, and so is how much less they say it is.
 """
 
 import math
@@ -29,7 +30,7 @@ from itertools import pairwise
 from typing import Final, Literal, get_args
 
 from dralign.analysis import Interval
-from dralign.reproduce.levels import MARGIN, Finding, Level, level_of
+from dralign.reproduce.levels import FEWEST_SEEDS, MARGIN, Finding, Level, level_of
 from dralign.reproduce.results import Values, interval_text, paired
 
 Verdict = Level | Literal["not run", "contradicts itself"]
@@ -150,23 +151,23 @@ def near(label: str, values: Values, printed: float, *, margin: float | None = N
     if not result.n:
         return Part(label, "not run", "no trial")
     reach = MARGIN * abs(printed) if margin is None else margin
-    text = f"{interval_text(result)}, printed {printed:g}"
-    return Part(label, _level_of_size(result, printed, reach), text, result.n)
+    off, width = result.mean - printed, result.half_width
+    level = _level_of_size((off - width, off, off + width), result.n, reach)
+    return Part(label, level, f"{interval_text(result)}, printed {printed:g}", result.n)
 
 
-def _level_of_size(result: Interval, printed: float, reach: float) -> Level:
-    """The level of "it is the printed number"."""
-    few = level_of(result, reach)
-    if few == "too few seeds":
-        return few
-    off, width = abs(result.mean - printed), result.half_width
-    if off + width <= reach:
+def _level_of_size(off: tuple[float, float, float], n: int, reach: float) -> Level:
+    """The level of "it is the printed number", by how far off it low end, mean and high end are."""
+    low, mean, high = off
+    if n < FEWEST_SEEDS:
+        return "too few seeds"
+    if -reach <= low and high <= reach:
         return "borne out"
-    if off - width > reach:
+    if high < -reach or low > reach:
         return "contradicted"
-    if width - off >= reach:
+    if low <= -reach and reach <= high:
         return "undecided"
-    return "leans for" if off <= reach else "leans against"
+    return "leans for" if abs(mean) <= reach else "leans against"
 
 
 def matched(label: str, finding: Finding) -> Part:
@@ -179,6 +180,18 @@ def matched(label: str, finding: Finding) -> Part:
     if finding.n > 1:
         text += f" ({finding.low:.2f} to {finding.high:.2f})"
     return Part(label, finding.level, f"{text}, n={finding.n}", finding.n)
+
+
+def less_by(label: str, finding: Finding, printed: float) -> Part:
+    """Whether the first is less than the second by the printed share; as ``near``, 5 % of it."""
+    as_ratio = matched(label, finding)
+    if as_ratio.verdict == "not comparable":
+        return as_ratio
+    low, mean, high = 1 - finding.high, 1 - finding.ratio, 1 - finding.low
+    off = low - printed, mean - printed, high - printed
+    level = _level_of_size(off, finding.n, MARGIN * printed)
+    text = f"{mean:.3f}" if finding.n == 1 else f"{mean:.3f} ({low:.3f} to {high:.3f})"
+    return Part(label, level, f"{text}, n={finding.n}, printed {printed:g}", finding.n)
 
 
 def rising(label: str, series: Sequence[Values], *, margin: float) -> list[Part]:
