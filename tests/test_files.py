@@ -1,6 +1,8 @@
 """Output is written whole or not at all, and tried beforehand; a refusal is one clear line."""
 
+import errno
 import os
+import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -200,6 +202,21 @@ def test_a_new_folder_and_all_names_that_lead_to_it_are_on_the_disk(tmp_path, mo
     led_by = (target / "a", target / "b", target, *target.parents[:3])
     assert target.parents[2] == tmp_path
     assert synced == {path.stat().st_ino for path in led_by}
+
+
+def test_a_disk_that_can_not_sync_folders_is_written_to(tmp_path, monkeypatch):
+    plain = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        plain(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    write_atomically(tmp_path / "new" / "a.txt", lambda new: new.write_text("new"))
+    write_folder(tmp_path / "net", lambda new: (new / "a").write_text("new"))
+    assert (tmp_path / "new" / "a.txt").read_text() == "new"
+    assert (tmp_path / "net" / "a").read_text() == "new"
 
 
 def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path):

@@ -6,6 +6,7 @@ link is replaced: one that somebody else laid there leads nothing astray.
 """
 
 import ctypes
+import errno
 import os
 import shutil
 import stat
@@ -235,6 +236,10 @@ def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        # Some network shares have no such request for folders, and can't be asked.
+        if error.errno != errno.EINVAL or not path.is_dir():
+            raise
     finally:
         os.close(handle)
 
