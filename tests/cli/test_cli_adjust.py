@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,15 @@ def test_equal_opportunity_with_the_group_shifts_by_the_label_that_is_likely(cap
     shifts = np.array(load_artifact("eop").shifts)
     assert (shifts[:, 0] == 0).all()
     assert shifts[0, 1] < 0 < shifts[1, 1]
+
+
+def test_a_weight_beyond_equal_rates_is_that_of_equal_rates(capsys):
+    said = []
+    for weight in ("50", "100"):
+        assert main(["adjust", "net", "people.csv", "--weight", weight, "--out", weight]) == 0
+        said.append(re.search(r"weight: (\S+)", capsys.readouterr().out).group(1))
+    assert said[0] == said[1]
+    assert 0 < float(said[0]) < 5
 
 
 def test_another_table_is_split_and_its_rows_are_told(capsys):

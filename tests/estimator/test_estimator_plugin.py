@@ -10,6 +10,7 @@ import sklearn
 from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -80,6 +81,45 @@ def test_a_fitted_one_is_taken_as_it_is():
     assert (model.predict_proba(X) == before.predict_proba(X)).all()
     with pytest.raises(DataError, match=r"y: has the labels \['no', 'yes'\], the fitted"):
         model.fit(NEW[0], np.where(NEW[1], "yes", "no"), sensitive_features=NEW[2])
+
+
+@pytest.mark.parametrize("weights", [{0: 1.0, 1: 9.0}, "balanced"])
+def test_weights_of_labels_are_none_of_the_groups(weights):
+    weighted = make_pipeline(StandardScaler(), LogisticRegression(class_weight=weights))
+    plain = make_pipeline(StandardScaler(), LogisticRegression())
+    found, expected = (
+        PluginClassifier(estimator, gap="equalized_odds", random_state=0)
+        .fit(X, Y, sensitive_features=A)
+        .group_estimator_
+        for estimator in (weighted, plain)
+    )
+    assert (found.predict_proba(X) == expected.predict_proba(X)).all()
+    assert weighted[-1].class_weight == weights
+
+
+def test_a_frozen_classifier_can_not_learn_the_groups():
+    frozen = FrozenEstimator(LogisticRegression().fit(X, Y))
+    for estimator in (frozen, make_pipeline(StandardScaler(), frozen)):
+        with pytest.raises(OptionError, match="group_estimator: expected a classifier, as the es"):
+            PluginClassifier(estimator).fit(X, Y, sensitive_features=A)
+    scaled = make_pipeline(FrozenEstimator(StandardScaler().fit(X)), LogisticRegression())
+    for estimator, of_groups in ((frozen, LogisticRegression()), (scaled, None)):
+        model = PluginClassifier(estimator, group_estimator=of_groups, random_state=0)
+        assert model.fit(X, Y, sensitive_features=A).mitigated_
+
+
+def test_a_weight_beyond_equal_rates_is_that_of_equal_rates():
+    model, far = (
+        PluginClassifier(LogisticRegression(), fairness_weight=c, random_state=0).fit(
+            X, Y, sensitive_features=A
+        )
+        for c in (0.2, 50.0)
+    )
+    assert 0.2 < far.fairness_weight_ < 5
+    gaps = [
+        base_rate_gap(Y, one.predict_proba(X)[:, 1], sensitive_features=A) for one in (model, far)
+    ]
+    assert gaps[1] < 0.05 < gaps[0]
 
 
 def test_another_point_of_the_front_needs_no_fit():

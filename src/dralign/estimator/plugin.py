@@ -1,10 +1,17 @@
 """The scikit-learn door of the plug-in: any classifier, its scores shifted against a gap."""
 
 import warnings
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    MetaEstimatorMixin,
+    clone,
+    is_classifier,
+)
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -25,6 +32,9 @@ from dralign.postprocessing import (
     shifted,
 )
 
+# Parameters of scikit-learn, LightGBM, XGBoost and CatBoost; None is "no weights" in all of them.
+_OF_LABELS: Final = {"class_weight", "class_weights", "scale_pos_weight", "auto_class_weights"}
+
 
 class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
     """Any classifier of two classes, its scores shifted against a gap; it predicts without groups.
@@ -39,14 +49,16 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
 
     Args:
         estimator: a classifier with ``predict_proba``.
-        fairness_weight: c, from 0 up; None takes 0.2.
+        fairness_weight: c, from 0 up; None takes 0.2. More than that of equal expected rates is
+            that, as it would turn the gap around.
         max_gap: the largest gap on the rows kept back, in place of a weight: the smallest weight
             that keeps it is found.
         gap: ``"demographic_parity"``, ``"equalized_odds"`` or ``"equal_opportunity"``.
         measure: in which measure ``max_gap`` is meant: a name of
             ``dralign.metrics.gap_measure_names()``.
         group_estimator: the classifier that guesses the groups (within labels, where the gap needs
-            it) from X; None takes a clone of ``estimator``.
+            it) from X; None takes a clone of ``estimator`` without its weights of classes, which
+            are about labels.
         prefit: whether ``estimator`` is fitted already. It should not have seen the rows of
             ``fit``, of which the groups and the weight are learned.
         validation_fraction: the share of rows kept back, between 0 and 1.
@@ -58,7 +70,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         group_estimator_: the fitted one of the groups; None without any.
         n_features_in_: the number of columns of X.
         feature_names_in_: their names, if X had names.
-        fairness_weight_: c, as it was given or found.
+        fairness_weight_: c, as it was given (or that of equal rates) or found.
         front_: the figures of the rows kept back at rising weights; None without groups.
         max_gap_met_: whether the rows kept back have that gap at most; None without one.
         group_names_: the name of every group, crossed columns joined by ``" & "``.
@@ -238,8 +250,9 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         cells = ComparedCells.of(self.gap, n_groups)
         own = cells.codes(codes, labels)
         rows = parts.train[own[parts.train] >= 0]
-        given = self.estimator if self.group_estimator is None else self.group_estimator
-        self.group_estimator_ = _fit(clone(given), _safe_indexing(X, rows), own[rows])
+        given = self.group_estimator
+        new = _of_groups(self.estimator) if given is None else clone(given)
+        self.group_estimator_ = _fit(new, _safe_indexing(X, rows), own[rows])
         self._n_cells = cells.n_classes
         kept = _safe_indexing(X, parts.kept)
         prob, likely = self._positive(kept), self._cells(kept)
@@ -255,8 +268,8 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         )
         self.front_ = front
         given_weight = self.fairness_weight
-        self.fairness_weight_ = float(
-            FAIRNESS_WEIGHT.default if given_weight is None else given_weight
+        self.fairness_weight_ = self._shift.up_to_parity(
+            float(FAIRNESS_WEIGHT.default if given_weight is None else given_weight)
         )
         if self.max_gap is not None:
             self.select(self.max_gap)
@@ -278,6 +291,22 @@ class _Parts(NamedTuple):
 
     train: Codes
     kept: Codes
+
+
+def _of_groups(estimator: Any) -> Any:  # noqa: ANN401
+    """A classifier like this one that learns the groups in the place of the labels.
+
+    Raises:
+        OptionError: if a part of it is frozen, and would go on telling of labels.
+    """
+    parameters = {"": estimator, **estimator.get_params(deep=True)}
+    if any(isinstance(x, FrozenEstimator) and is_classifier(x) for x in parameters.values()):
+        raise OptionError(
+            "group_estimator: expected a classifier, as the estimator is frozen and can't learn "
+            "the groups; for example HistGradientBoostingClassifier()"
+        )
+    weights = (name for name in parameters if name.rpartition("__")[2] in _OF_LABELS)
+    return clone(estimator).set_params(**dict.fromkeys(weights))
 
 
 def _fit(estimator: Any, X: Any, y: Codes) -> Any:  # noqa: ANN401, N803

@@ -61,9 +61,8 @@ class Plugin:
 
         def adjust(model: nn.Module, prob: Tensor) -> nn.Module:
             shift, _ = cells.shift_for(prob.double().numpy(), dataset.validation.x)
-            # Beyond equal rates more weight would only turn the gap around: the least of the log
-            # loss plus c times the gap stays where it is.
-            return shift_network(model, cells, shift, min(self.fairness_weight, shift.to_parity))
+            weight = shift.up_to_parity(self.fairness_weight)
+            return shift_network(model, cells, shift, weight)
 
         return adjust
 

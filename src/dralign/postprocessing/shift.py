@@ -40,6 +40,14 @@ class ScoreShift:
         """(n,) the shift k of each row at a weight of 1, from (n, cells)."""
         return np.asarray(cell_prob @ self.per_cell, dtype=np.float64)
 
+    def up_to_parity(self, weight: float) -> float:
+        """The weight c that is meant by one that is asked for.
+
+        Beyond equal rates more would only turn the gap around: the least of the log loss plus c
+        times the gap stays where it is.
+        """
+        return min(weight, self.to_parity)
+
 
 def shifted(prob: Floats, amount: Floats, weight: float) -> Floats:
     """(n,) shifted scores in [0, 1], k being ``weight * amount``; ``prob`` at a weight of 0."""

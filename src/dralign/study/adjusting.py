@@ -40,7 +40,7 @@ class Wanted:
 
     Attributes:
         max_gap: the largest gap on the validation rows; None if the weight is given.
-        weight: c; None if it is to be found.
+        weight: c; None if it is to be found. More than that of equal expected rates is that.
         gap: which gap.
         measure: in which measure the largest gap is meant.
         use_group: whether scores may depend on the group of each row.
@@ -139,7 +139,7 @@ def adjust_network(
         n_groups=n_groups,
         gap=wanted.gap,
         threshold=artifact.threshold if wanted.threshold is None else wanted.threshold,
-        weights=None if wanted.weight is None else (wanted.weight,),
+        weights=None if wanted.weight is None else (shift.up_to_parity(wanted.weight),),
     )
     chosen, met = front.points[-1], True
     if wanted.max_gap is not None:
