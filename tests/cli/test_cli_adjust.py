@@ -130,7 +130,8 @@ def test_a_weight_beyond_equal_rates_is_that_of_equal_rates(capsys):
     said = []
     for weight in ("50", "100"):
         assert main(["adjust", "net", "people.csv", "--weight", weight, "--out", weight]) == 0
-        said.append(re.search(r"weight: (\S+)", capsys.readouterr().out).group(1))
+        line = rf"weight: (\S+), that of equal expected rates, in the place of {weight}\n"
+        said.append(re.search(line, capsys.readouterr().err).group(1))
     assert said[0] == said[1]
     assert 0 < float(said[0]) < 5
 

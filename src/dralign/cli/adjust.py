@@ -95,7 +95,10 @@ def _show(result: "AdjustedNetwork", wanted: "Wanted") -> None:
     from dralign.metrics import all_measures, gap_measure, measure
 
     say(f"rows: {result.note}")
-    say(f"weight: {result.chosen.weight:.4g}")
+    weight, asked = result.chosen.weight, wanted.weight
+    less = asked is not None and weight < asked
+    more = f", that of equal expected rates, in the place of {asked:g}" if less else ""
+    say(f"weight: {weight:.4g}{more}")
     if wanted.max_gap is not None:
         reached = result.chosen.gap(wanted.measure, wanted.gap)
         met = "met" if result.met else "NOT met; this is the smallest there is"
