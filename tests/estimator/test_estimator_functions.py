@@ -1,5 +1,6 @@
 """An optimiser, a schedule and a loss of the caller's own in the classifier."""
 
+import copy
 import json
 import pickle
 from functools import partial
@@ -150,6 +151,40 @@ def test_a_network_of_float64_is_trained_and_scored_and_gives_what_float32_does(
     assert max(parity_scores(model, X, Y, sensitive_features=A).similarity.values()) < 1.001
     front = model.set_params(module=given).frontier(X, Y, sensitive_features=A, weights=[0.0, 0.5])
     assert next(front.estimators_[1].module_.parameters()).dtype == torch.float64
+    shifted = DRAlignClassifier(module=given, method="plugin", **TINY)
+    shifted.fit(X, Y, sensitive_features=A)
+    assert {p.dtype for p in shifted.module_.parameters()} == {torch.float64}
+    assert shifted.predict_proba(X).shape == (len(X), 2)
+
+
+def lazy(_: int) -> nn.Module:
+    return nn.Sequential(nn.LazyLinear(3), nn.Tanh(), nn.LazyLinear(1))
+
+
+@pytest.mark.filterwarnings("ignore::dralign.errors.DralignWarning")
+def test_lazy_weights_are_drawn_by_the_seed():
+    scored = []
+    for place in range(3):
+        torch.manual_seed(place)
+        model = DRAlignClassifier(module=lazy, **{**TINY, "random_state": place // 2})
+        scored.append(model.fit(X, Y, sensitive_features=A).predict_proba(X))
+    np.testing.assert_array_equal(scored[0], scored[1])
+    assert not np.allclose(scored[0], scored[2])
+
+
+@pytest.mark.filterwarnings("ignore::dralign.errors.DralignWarning")
+def test_a_compiled_network_is_taken_by_its_original():
+    torch.manual_seed(0)
+    given = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))
+    compiled = torch.compile(given, backend="eager")
+    made = partial(copy.deepcopy, given)
+    scored = []
+    for module in (given, compiled, lambda _: torch.compile(made(), backend="eager")):
+        model = DRAlignClassifier(module=module, **TINY).fit(X, Y, sensitive_features=A)
+        assert list(model.module_.state_dict()) == list(given.state_dict())
+        scored.append(model.predict_proba(X))
+    np.testing.assert_array_equal(scored[0], scored[1])
+    np.testing.assert_array_equal(scored[0], scored[2])
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,19 @@ def test_each_weight_begins_from_the_best_epoch_with_a_fifth_of_the_epochs_at_a_
         assert all(torch.equal(point.state[name], x) for name, x in kept.items())
 
 
+def test_a_compiled_network_is_trained_by_its_original():
+    data, plain, given = dataset(), perceptron(), perceptron()
+    points = [
+        train_front(model, data, gap_method, SETTINGS, weights=(0.0, 0.3))
+        for model in (plain, torch.compile(given, backend="eager"))
+    ]
+    for one, other in zip(*points, strict=True):
+        assert list(one.state) == list(other.state)
+        assert all(torch.equal(one.state[name], other.state[name]) for name in one.state)
+    for name, weight in plain.state_dict().items():
+        assert torch.equal(weight, given.state_dict()[name])
+
+
 def test_the_warm_up_is_that_of_the_first_weight_alone_and_the_state_is_of_the_chosen_epoch():
     data, model = dataset(), perceptron()
     rule = Selection("highest_ap", warmup=4)

@@ -2,15 +2,18 @@
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from dralign import models
 from dralign.errors import ModelError, OptionError
 from dralign.rationale.gradients import evaluation_mode
+from dralign.rationale.layers import original
 from dralign.training import predict_probability, seeded, spawn_seeds
 
 Module = nn.Module | Callable[[int], nn.Module]
@@ -36,9 +39,12 @@ def initial_network(
         if own is None:
             model = models.build(architecture)
         elif isinstance(own, nn.Module):
-            model = copy.deepcopy(own)
+            model = copy.deepcopy(original(own))
         else:
             model = own(architecture["n_inputs"]) if callable(own) else own
+        if isinstance(model, nn.Module):
+            model = original(model)
+            _draw_lazy_weights(model, architecture["n_inputs"])
     if not isinstance(model, nn.Module):
         raise OptionError(
             "module: expected an nn.Module, or a function from the number of inputs to one, "
@@ -48,6 +54,13 @@ def initial_network(
         return model.to(device)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise OptionError(f"device: {device!r} can't be used ({error})") from error
+
+
+def _draw_lazy_weights(model: nn.Module, n_inputs: int) -> None:
+    """Lets a network with lazy modules see rows, by which they draw their weights."""
+    if any(isinstance(p, UninitializedParameter) for p in model.parameters()):
+        with evaluation_mode(model), torch.no_grad(), suppress(RuntimeError):  # told of later
+            model(inputs_of(model, torch.zeros(2, n_inputs)))
 
 
 def inputs_of(model: nn.Module, x: Tensor) -> Tensor:

@@ -72,4 +72,5 @@ def shift_network(
     """The network with its logits moved at a weight; its own weights are shared, not copied."""
     whole = ShiftedNetwork(network, copy.deepcopy(cells.model), cells.cells.n_classes)
     whole.shift.copy_(torch.from_numpy(weight * shift.per_cell))
-    return whole.to(next(network.parameters()).device)
+    like = next(network.parameters())
+    return whole.to(device=like.device, dtype=like.dtype)

@@ -21,6 +21,7 @@ from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.methods.state import State
 from dralign.metrics import gap_measure
 from dralign.metrics.measures import AP_LOSS, DEFAULT
+from dralign.rationale.layers import original
 from dralign.rationale.losses import RowLoss
 from dralign.training.history import EpochRecord, History, Scores
 from dralign.training.loop import train
@@ -97,6 +98,7 @@ def train_front(
         learning_rate=FURTHER_RATE * settings.learning_rate,
     )
     own_rule = rule or Selection()
+    model = original(model)
     beginning = _Beginning(model)
     points: list[FrontPoint] = []
     for weight in ordered:

@@ -17,6 +17,7 @@ from dralign.methods import Adjusting, Adjustment, Method
 from dralign.methods.state import State
 from dralign.metrics import Cells
 from dralign.rationale import Layer, per_sample_loss, select_layers
+from dralign.rationale.layers import original
 from dralign.rationale.losses import OwnLoss, RowLoss, row_loss
 from dralign.rationale.usage import notice_probabilities
 from dralign.step import Passes, Sampler, rank
@@ -95,7 +96,8 @@ def train(
     they take the steps of one together, each with its part of every batch. The first evaluates.
 
     Args:
-        model: the network; it returns logits.
+        model: the network; it returns logits. Of a compiled one the original is trained, which has
+            the same weights.
         dataset: the rows to train on, to select by and to report on.
         method: the way to train.
         settings: how long and how fast.
@@ -133,7 +135,7 @@ def train(
     check_weights(dataset, method)
     if batches is not None:
         check_given(dataset, method, settings, checkpoints)
-    own_loss = row_loss(loss)
+    model, own_loss = original(model), row_loss(loss)
     seeds = spawn_seeds(settings.seed)
     layers = select_layers(model)
     adjust = method.adjustment(dataset) if isinstance(method, Adjusting) else None
