@@ -252,3 +252,25 @@ def test_codes_are_not_mixed():
         path_penalty(
             PathPenalty(resolve_gap(DP)), smooth_network(), codes, generator=seeded_generator()
         )
+
+
+class Attention(nn.Module):
+    """Attention by torch's fused kernel, which has no second derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.head = nn.Linear(1, 12), nn.Linear(4, 1)
+
+    def forward(self, x):
+        q, k, v = self.into(x[:, :, None])[:, None].chunk(3, dim=-1)
+        return self.head(nn.functional.scaled_dot_product_attention(q, k, v)[:, 0].mean(1))
+
+
+@pytest.mark.parametrize("name", ["mixup", "dralign"])
+def test_fused_attention_is_no_obstacle(name):
+    model = Attention()
+    before = model.into.weight.clone()
+    settings = {"fairness_weight": 0.5, **({"penalty": "mixup"} if name == "dralign" else {})}
+    short = TrainingSettings(epochs=1, iterations=2, batch_size=20)
+    train(model, dataset(), method_of(name, **settings), short)
+    assert not torch.equal(model.into.weight, before)

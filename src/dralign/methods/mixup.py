@@ -23,6 +23,7 @@ from dralign.step import (
     Passes,
     add_up,
     count_rows,
+    double_backward_kernels,
     running_statistics_kept,
 )
 
@@ -162,7 +163,7 @@ class Paths:
         rows = min(block.stop - block.start for block in blocks)
         x = one_tensor(part.x, "mixup")
         first, second = (x[block.start : block.start + rows] for block in blocks)
-        with running_statistics_kept(self._model):
+        with running_statistics_kept(self._model), double_backward_kernels(self._model):
             logits = self._penalty.mixed(self._model, first, second, gamma, passes)
         mean = probability(logits).sum(0) / n_pairs
         slopes = [
