@@ -78,6 +78,45 @@ def test_it_is_cloned_and_searched_like_any_classifier():
     assert grid.fit(SliceDict(**rows), y).best_params_["alignment_weight"] in {0.0, 0.1}
 
 
+@pytest.mark.parametrize(
+    "criterion",
+    [
+        {"weight": torch.tensor([1.0, 9.0])},
+        {"ignore_index": 0},
+        {"reduction": "sum"},
+        {"weight": torch.tensor([1.0, 9.0]), "label_smoothing": 0.2},
+    ],
+)
+def test_the_loss_without_the_term_is_that_of_the_criterion(criterion):
+    rows, y = data()
+    options = {f"criterion__{name}": value for name, value in criterion.items()}
+    fitted = net(alignment_weight=0.0, max_epochs=1, **options).fit(rows, y)
+    model = Granting()
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
+    loss = nn.CrossEntropyLoss(**criterion)(model(torch.as_tensor(rows["x"])), torch.as_tensor(y))
+    loss.backward()
+    optimiser.step()
+    assert fitted.history[-1]["train_loss"] == pytest.approx(loss.item(), rel=1e-6)
+    for ours, expected in zip(fitted.module_.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_rationales_are_those_of_the_criterion_row_by_row():
+    rows, y = data()
+    weight = torch.tensor([1.0, 9.0])
+    fitted = net(max_epochs=1, criterion__weight=weight).fit(rows, y)
+    model, label = Granting(), torch.as_tensor(y)
+    outputs = model(torch.as_tensor(rows["x"]))
+    losses = F.cross_entropy(outputs, label, weight=weight, reduction="none")
+    strata = dralign.group_losses(losses, torch.as_tensor(rows["group"]), n_groups=2)
+    optimiser = torch.optim.SGD(model.parameters(), lr=0.5)
+    task = losses.sum() / weight[label].sum()
+    (task + BETA * dralign.RationaleAlignment(model).align(strata)).backward()
+    optimiser.step()
+    for ours, expected in zip(fitted.module_.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=1e-5)
+
+
 def test_a_criterion_of_the_callers_stays_as_it_is():
     criterion = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0]))
     fitted = net(criterion=criterion).fit(*data())

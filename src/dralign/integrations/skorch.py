@@ -4,8 +4,8 @@ from dralign.tiers import require
 
 require("dralign.integrations.skorch", "skorch", extra="skorch")
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -32,7 +32,9 @@ class AlignedNet(NeuralNetClassifier):  # type: ignore[misc] # skorch has no typ
         by_label: whether groups are aligned within each label (equalized odds) or altogether.
         align_layers: as ``layers`` of ``RationaleAlignment``.
         group_entry: of ``X``, with int64 codes.
-        criterion: as in skorch, but for cross-entropy of logits if not given.
+        criterion: as in skorch, but for cross-entropy of logits if not given. What is aligned are
+            rationales of its value for each row: it has a ``reduction``, or gives one for each,
+            whose mean is then the loss.
         **options: those of skorch.
     """
 
@@ -57,15 +59,6 @@ class AlignedNet(NeuralNetClassifier):  # type: ignore[misc] # skorch has no typ
         self.align_layers = align_layers
         self.group_entry = group_entry
 
-    def initialize_criterion(self) -> "AlignedNet":
-        """As in skorch, with a value for each row."""
-        super().initialize_criterion()
-        if getattr(self.criterion_, "reduction", "none") != "none":
-            own = copy.copy(self.criterion_)  # it may be the caller's
-            own.reduction = "none"
-            self.criterion_ = own
-        return self
-
     def infer(self, x: Any, **fit_params: Any) -> Any:  # noqa: ANN401 - as in skorch
         """What the network says of rows, which it gets without their group."""
         if isinstance(x, Mapping):
@@ -79,26 +72,28 @@ class AlignedNet(NeuralNetClassifier):  # type: ignore[misc] # skorch has no typ
         X: Any = None,  # noqa: ANN401, N803 - as in skorch
         training: bool = False,
     ) -> Tensor:
-        """The mean loss of the rows, in training with the term.
+        """The criterion's loss, in training with the term.
 
         Raises:
             OptionError: if the criterion does not give a value for each row.
             DataError: if ``X`` has no entry of group codes.
         """
-        losses: Tensor = super().get_loss(y_pred, y_true, X=X, training=training)
-        if losses.shape != (len(y_true),):
-            raise OptionError(
-                f"criterion: expected a value for each of {len(y_true)} rows, got shape "
-                f"{tuple(losses.shape)}; it needs reduction='none'"
-            )
+        loss: Tensor = super().get_loss(y_pred, y_true, X=X, training=training).mean()
         if not training:
-            return losses.mean()
+            return loss
         if not isinstance(X, Mapping) or self.group_entry not in X:
             raise DataError(
                 f"X: expected a dict of inputs with the entry {self.group_entry!r} of group codes"
             )
+        with _each_row(self.criterion_):
+            losses: Tensor = super().get_loss(y_pred, y_true, X=X, training=training)
+        if losses.shape != (len(y_true),):
+            raise OptionError(
+                f"criterion: expected a value for each of {len(y_true)} rows, got shape "
+                f"{tuple(losses.shape)}; it needs a reduction that can be 'none'"
+            )
         group = torch.as_tensor(X[self.group_entry]).to(losses.device)
-        return losses.mean() + self._term()(self.module_, RowLosses(losses, group, y_true))
+        return loss + self._term()(self.module_, RowLosses(losses, group, y_true))
 
     def _term(self) -> AlignmentTerm:
         """The term by the parameters as they are now."""
@@ -113,3 +108,17 @@ class AlignedNet(NeuralNetClassifier):  # type: ignore[misc] # skorch has no typ
             known = self._alignment = (now, AlignmentTerm(**now))
         term: AlignmentTerm = known[1]
         return term
+
+
+@contextmanager
+def _each_row(criterion: Any) -> Iterator[None]:  # noqa: ANN401 - a module, or any function
+    """The criterion gives a value for each row, if it has a reduction."""
+    kept = getattr(criterion, "reduction", None)
+    if kept is None:
+        yield
+        return
+    criterion.reduction = "none"
+    try:
+        yield
+    finally:
+        criterion.reduction = kept
