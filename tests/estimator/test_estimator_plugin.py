@@ -83,29 +83,45 @@ def test_a_fitted_one_is_taken_as_it_is():
         model.fit(NEW[0], np.where(NEW[1], "yes", "no"), sensitive_features=NEW[2])
 
 
-@pytest.mark.parametrize("weights", [{0: 1.0, 1: 9.0}, "balanced"])
-def test_weights_of_labels_are_none_of_the_groups(weights):
-    weighted = make_pipeline(StandardScaler(), LogisticRegression(class_weight=weights))
-    plain = make_pipeline(StandardScaler(), LogisticRegression())
-    found, expected = (
-        PluginClassifier(estimator, gap="equalized_odds", random_state=0)
-        .fit(X, Y, sensitive_features=A)
-        .group_estimator_
-        for estimator in (weighted, plain)
-    )
-    assert (found.predict_proba(X) == expected.predict_proba(X)).all()
-    assert weighted[-1].class_weight == weights
+@pytest.mark.parametrize("weights", ["balanced", {0: 1, 1: 10}, {"no": 1, "yes": 10}])
+@pytest.mark.parametrize(
+    "wrap", [lambda one: one, lambda one: make_pipeline(StandardScaler(), one)]
+)
+def test_weights_of_labels_are_not_those_of_groups(weights, wrap):
+    labels = np.where(Y, "yes", "no") if "yes" in weights else Y
+    few = np.flatnonzero((A == "ada") | (np.arange(len(A)) % 4 == 0))  # bob is a minority
+    model = PluginClassifier(wrap(LogisticRegression(class_weight=weights)), random_state=0)
+    model.fit(X[few], labels[few], sensitive_features=A[few])
+    likely = model.group_estimator_.predict_proba(X[few])[:, 1]
+    assert likely.mean() == pytest.approx(np.mean(A[few] == "bob"), abs=0.02)
+    given = model.estimator_ if wrap(0) == 0 else model.estimator_[-1]
+    assert given.class_weight == weights
 
 
-def test_a_frozen_classifier_can_not_learn_the_groups():
-    frozen = FrozenEstimator(LogisticRegression().fit(X, Y))
-    for estimator in (frozen, make_pipeline(StandardScaler(), frozen)):
-        with pytest.raises(OptionError, match="group_estimator: expected a classifier, as the es"):
-            PluginClassifier(estimator).fit(X, Y, sensitive_features=A)
-    scaled = make_pipeline(FrozenEstimator(StandardScaler().fit(X)), LogisticRegression())
-    for estimator, of_groups in ((frozen, LogisticRegression()), (scaled, None)):
-        model = PluginClassifier(estimator, group_estimator=of_groups, random_state=0)
-        assert model.fit(X, Y, sensitive_features=A).mitigated_
+def test_the_group_model_that_is_given_is_taken_as_it_is():
+    given = LogisticRegression(class_weight="balanced")
+    model = PluginClassifier(LogisticRegression(), group_estimator=given, random_state=0)
+    model.fit(X, Y, sensitive_features=A)
+    assert model.group_estimator_.class_weight == "balanced"
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, make_pipeline])
+def test_a_frozen_classifier_needs_another_for_the_groups(wrap):
+    frozen = wrap(FrozenEstimator(LogisticRegression().fit(X, Y)))
+    line = "group_estimator: expected a classifier of the groups, as FrozenEstimator can't be"
+    with pytest.raises(OptionError, match=line):
+        PluginClassifier(frozen, random_state=0).fit(NEW[0], NEW[1], sensitive_features=NEW[2])
+    model = PluginClassifier(frozen, group_estimator=LogisticRegression(), random_state=0)
+    model.fit(NEW[0], NEW[1], sensitive_features=NEW[2])
+    likely = model.group_estimator_.predict_proba(NEW[0])[:, 1]
+    assert likely.mean() == pytest.approx(np.mean(NEW[2] == "bob"), abs=0.02)
+
+
+def test_frozen_columns_do_not_keep_a_classifier_from_the_groups():
+    columns = FrozenEstimator(StandardScaler().fit(X))
+    model = PluginClassifier(make_pipeline(columns, LogisticRegression()), random_state=0)
+    model.fit(X, Y, sensitive_features=A)
+    assert model.group_estimator_.score(X, A == "bob") > 0.6
 
 
 def test_a_weight_beyond_equal_rates_is_that_of_equal_rates():

@@ -1,23 +1,17 @@
 """The scikit-learn door of the plug-in: any classifier, its scores shifted against a gap."""
 
 import warnings
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassifierMixin,
-    MetaEstimatorMixin,
-    clone,
-    is_classifier,
-)
-from sklearn.frozen import FrozenEstimator
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils import check_consistent_length, check_random_state, get_tags
 from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.estimator.fitting import MITIGATED_OUTSIDE
+from dralign.estimator.group_model import group_model_of
 from dralign.estimator.inputs import class_codes, coded_groups, rows_kept_back
 from dralign.groups import GroupCodes
 from dralign.methods.shared import FAIRNESS_WEIGHT
@@ -31,9 +25,6 @@ from dralign.postprocessing import (
     front_of,
     shifted,
 )
-
-# Parameters of scikit-learn, LightGBM, XGBoost and CatBoost; None is "no weights" in all of them.
-_OF_LABELS: Final = {"class_weight", "class_weights", "scale_pos_weight", "auto_class_weights"}
 
 
 class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc] # sklearn is untyped
@@ -57,8 +48,8 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         measure: in which measure ``max_gap`` is meant: a name of
             ``dralign.metrics.gap_measure_names()``.
         group_estimator: the classifier that guesses the groups (within labels, where the gap needs
-            it) from X; None takes a clone of ``estimator`` without its weights of classes, which
-            are about labels.
+            it) from X; None takes a clone of ``estimator`` without the settings that are about
+            labels, such as ``class_weight``.
         prefit: whether ``estimator`` is fitted already. It should not have seen the rows of
             ``fit``, of which the groups and the weight are learned.
         validation_fraction: the share of rows kept back, between 0 and 1.
@@ -127,10 +118,10 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
             )
         groups = self._groups(sensitive_features, len(labels))
         self.group_names_ = groups.names
+        self.group_estimator_: Any = self._group_model() if groups.names else None
         parts = _Parts(*rows_kept_back(labels, groups, self.validation_fraction, self._seed()))
         self._fit_estimator(X, self.classes_[labels], parts.train)
         self.front_: ShiftFront | None = None
-        self.group_estimator_: Any = None
         self.max_gap_met_: bool | None = None
         self.fairness_weight_, self.mitigated_ = 0.0, bool(groups.names)
         if groups.names:
@@ -227,6 +218,11 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
 
         return GroupCodes(torch.full((n_rows,), -1), ())
 
+    def _group_model(self) -> Any:  # noqa: ANN401
+        """The classifier of the groups before it is fitted."""
+        given = self.group_estimator
+        return group_model_of(self.estimator) if given is None else clone(given)
+
     def _fit_estimator(self, X: Any, y: np.ndarray, rows: Codes) -> None:  # noqa: ANN401, N803
         """The classifier, fitted on the rows to learn from unless it was before.
 
@@ -250,9 +246,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         cells = ComparedCells.of(self.gap, n_groups)
         own = cells.codes(codes, labels)
         rows = parts.train[own[parts.train] >= 0]
-        given = self.group_estimator
-        new = _of_groups(self.estimator) if given is None else clone(given)
-        self.group_estimator_ = _fit(new, _safe_indexing(X, rows), own[rows])
+        _fit(self.group_estimator_, _safe_indexing(X, rows), own[rows])
         self._n_cells = cells.n_classes
         kept = _safe_indexing(X, parts.kept)
         prob, likely = self._positive(kept), self._cells(kept)
@@ -291,22 +285,6 @@ class _Parts(NamedTuple):
 
     train: Codes
     kept: Codes
-
-
-def _of_groups(estimator: Any) -> Any:  # noqa: ANN401
-    """A classifier like this one that learns the groups in the place of the labels.
-
-    Raises:
-        OptionError: if a part of it is frozen, and would go on telling of labels.
-    """
-    parameters = {"": estimator, **estimator.get_params(deep=True)}
-    if any(isinstance(x, FrozenEstimator) and is_classifier(x) for x in parameters.values()):
-        raise OptionError(
-            "group_estimator: expected a classifier, as the estimator is frozen and can't learn "
-            "the groups; for example HistGradientBoostingClassifier()"
-        )
-    weights = (name for name in parameters if name.rpartition("__")[2] in _OF_LABELS)
-    return clone(estimator).set_params(**dict.fromkeys(weights))
 
 
 def _fit(estimator: Any, X: Any, y: Codes) -> Any:  # noqa: ANN401, N803
