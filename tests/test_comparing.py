@@ -1,10 +1,12 @@
 """Methods compared from Python: the study of the command, as an object, without a word printed."""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ import records as made_up
 from dralign.cli import main
 from dralign.data import DataSource, read_table
 from dralign.errors import DataError, DralignWarning, ModelError, OptionError, StudyError
+from dralign.metrics import Cells
 from dralign.report import result_table
 from dralign.study import Ledger, ledger_path, only_writer, train_network
 from tables.make import people
@@ -166,6 +169,31 @@ def test_without_out_nothing_is_kept_and_with_it_a_second_call_goes_on(
     assert len(fresh) == 3
     assert main(["report", str(tmp_path / "study"), "--format", "html"]) == 0
     assert "600 rows" in (tmp_path / "study" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("by_command", [True, False])
+def test_a_report_of_two_comparisons_in_one_folder_gives_each_the_names_of_its_groups(
+    tmp_path, monkeypatch, by_command
+):
+    cells = Cells((30, 20, 40, 10), (5, 5, 5, 5), (0.5,) * 4)
+    monkeypatch.setattr(
+        "dralign.study.attempt.run_trial",
+        lambda spec, **_given: tuple(
+            replace(epoch, cells={"test": cells}) for epoch in made_up.history(spec)
+        ),
+    )
+    table, folder = tmp_path / "people.csv", tmp_path / "study"
+    people().to_csv(table, index=False)
+    for column in ("sex", "owner"):
+        given = {**ONE, "sensitive": column}
+        if by_command:
+            assert main(["compare", str(table), *options(**given, out=folder)]) == 0
+        else:
+            dralign.compare(table, **given, out=folder)
+    assert main(["report", str(folder), "--format", "html"]) == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<td>erm, seed 0 \([^<]*groups: (\w+) [^<]*</td><td>(\w+)</td>", page)
+    assert rows == [("owner", "False"), ("owner", "True"), ("sex", "F"), ("sex", "M")]
 
 
 @pytest.mark.parametrize("by_command", [True, False])

@@ -103,12 +103,12 @@ class Form:
             raise self._wrong(key, f"{count} numbers, got {len(entries)}")
         return tuple(self._finite(key, entry) for entry in entries)
 
-    def texts(self, key: str) -> tuple[str, ...]:
-        """A list of different texts."""
+    def texts(self, key: str, *, different: bool = True) -> tuple[str, ...]:
+        """A list of texts; of different ones if not told otherwise."""
         entries = self.entries(key)
         if not all(isinstance(entry, str) for entry in entries):
             raise self._wrong(key, "a list of texts")
-        if len(set(entries)) < len(entries):
+        if different and len(set(entries)) < len(entries):
             raise self._wrong(key, "different texts, got one of them twice")
         return tuple(entries)
 

@@ -214,7 +214,8 @@ def test_what_can_t_be_looked_at_is_refused():
 def test_a_built_in_dataset_is_summed_up_as_it_is_loaded():
     source = DataSource("german", "standard")
     dataset = source.load(0)
-    assert source.overview() == (dataset.summary(), (), dataset.group_names)
+    expected = (dataset.summary(), (), dataset.group_names, source.fingerprint())
+    assert source.overview() == expected
 
 
 def test_the_labels_of_a_tiny_group_are_not_told():

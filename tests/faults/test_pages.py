@@ -130,8 +130,9 @@ def study_page(path, names):
     rows = summarise(found, selection=Selection())
     comparisons = compare_with_baseline(found, selection=Selection())
     overview = Overview(tuple(names), tuple(names), (next(name), next(name)))
+    known = {(row.spec.data, row.fingerprint): overview for row in rows}
     return write_report(
-        path, found, rows, comparisons=comparisons, title=next(name), overview=overview
+        path, found, rows, comparisons=comparisons, title=next(name), overviews=known
     )
 
 

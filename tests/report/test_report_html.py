@@ -13,6 +13,7 @@ from dralign.analysis import compare_with_baseline, summarise
 from dralign.data import DataSource
 from dralign.data.source import Overview
 from dralign.errors import OutputError
+from dralign.metrics import Cells
 from dralign.report import result_table, write_report
 from dralign.training import Selection
 
@@ -89,12 +90,47 @@ def test_the_page_tells_what_the_data_hold_and_what_is_doubtful(tmp_path):
     overview = Overview(
         ("p.csv: 9 rows", "<b>split</b>"), ("gives the label away: 'a'",), ("women", "men")
     )
-    _, text, _ = written(tmp_path, overview=overview)
+    of_records = {(one.spec.data, one.fingerprint): overview for one in made_up.records()}
+    _, text, _ = written(tmp_path, overviews=of_records)
     page = Page(text)
     assert "The data" in page.text
     for line in (*overview.lines, f"Look at: {overview.findings[0]}"):
         assert line in page.text
     assert "The data" not in Page(written(tmp_path)[1]).text
+
+
+def test_names_of_groups_stand_at_the_trials_of_their_data_alone(tmp_path):
+    cells = Cells((30, 20, 40, 10), (5, 5, 5, 5), (0.5,) * 4)
+
+    def of_data(data, fingerprint):
+        found = made_up.records(made_up.specs(data=data, seeds=[0]), fingerprint=fingerprint)
+        return [
+            replace(r, history=tuple(replace(e, cells={"test": cells}) for e in r.history))
+            for r in found
+        ]
+
+    by_sex, by_race, by_age = (
+        DataSource("p.csv", sensitive=name) for name in ("sex", "race", "age")
+    )
+    found = [*of_data(by_sex, "1"), *of_data(by_race, "1"), *of_data(by_sex, "2"),
+             *of_data(by_age, "1")]  # fmt: skip
+    known = {
+        (by_sex, "1"): Overview(("of sexes",), (), ("women", "men")),
+        (by_race, "1"): Overview(("of races",), (), ("black", "white")),
+        (by_sex, "3"): Overview(("of others",), (), ("old", "young")),
+    }
+    _, text, _ = written(tmp_path, found, overviews=known)
+    table = text.partition("The groups at every setting")[2].partition("</table>")[0]
+    rows = re.findall(r"<td>(erm[^<]*)</td><td>(\w+)</td>", table)
+    assert rows == [
+        ("erm, seed 0 (p.csv, groups: race · demographic parity)", "black"),
+        ("erm, seed 0 (p.csv, groups: race · demographic parity)", "white"),
+        ("erm, seed 0 (p.csv, groups: sex #1 · demographic parity)", "women"),
+        ("erm, seed 0 (p.csv, groups: sex #1 · demographic parity)", "men"),
+    ]
+    shown = re.findall(r"<h2>The data: ([^<]*)</h2><ul class=.findings.><li>([^<]*)<", text)
+    assert shown == [("p.csv, groups: race", "of races"), ("p.csv, groups: sex #1", "of sexes")]
+    assert "of others" not in text
 
 
 def test_settings_that_were_not_given_are_values_or_not_there(tmp_path):

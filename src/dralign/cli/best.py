@@ -15,6 +15,7 @@ from dralign.methods import PLAIN
 from dralign.report.labels import panels
 from dralign.report.verdict import groups_of, row_name, smallest_gap
 from dralign.study import TrialRecord, TrialSpec, train_network
+from dralign.study.overview import Overviews
 from dralign.training import Selection
 
 BEST: Final = "best"  # what can be saved, and the folder in that of the study
@@ -51,7 +52,7 @@ class Best(NamedTuple):
 def best_settings(
     rows: Sequence[Row],
     records: Sequence[TrialRecord],
-    overview: Overview,
+    overviews: Overviews,
     typed: Sequence[str],
     rule: Selection,
 ) -> list[Best]:
@@ -60,7 +61,7 @@ def best_settings(
     Args:
         rows: of the result table.
         records: the trials.
-        overview: of the data.
+        overviews: of the data.
         typed: the words of the comparison, the name of the command first.
         rule: by which epochs were chosen.
     """
@@ -69,7 +70,7 @@ def best_settings(
             row_name(row, panel),
             row.spec,
             row.fingerprint,
-            groups_of([row], records, overview.groups)[0],
+            groups_of([row], records, overviews)[0],
             training_command(typed, row.spec, rule),
         )
         for panel in panels(rows)

@@ -22,7 +22,7 @@ from dralign.report.labels import panels
 from dralign.report.verdict import verdicts
 from dralign.study import Ledger, compared_trials, ledger_path, only_writer
 from dralign.study.compared import METHODS, SEEDS, WEIGHTS
-from dralign.study.overview import keep_overview
+from dralign.study.overview import keep_overview, overviews_of
 from dralign.study.trial import check_trials
 
 _USUAL: Final = ",".join(map(str, WEIGHTS))
@@ -75,16 +75,16 @@ def compare(
         check_save(save, {spec.method for spec in specs}, folder)
         with Ledger(ledger_path(folder)) as ledger, only_writer(ledger):
             overview = shown_overview(source)
-            keep_overview(folder, overview)
+            keep_overview(folder, source, overview)
             forget()
             records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
     failed = tell_outcome(records)
     rows = summarise(records, selection=rule)
-    formats = ("md", "png", "html")
+    formats, known = ("md", "png", "html"), overviews_of(source, overview)
     files = write_study(
-        folder, records, selection=rule, formats=formats, rows=rows, overview=overview
+        folder, records, selection=rule, formats=formats, rows=rows, overviews=known
     )
-    best = best_settings(rows, records, overview, context.obj, rule)
+    best = best_settings(rows, records, known, context.obj, rule)
     if not json:
         _tell(rows, best)
     if save is not None and best:

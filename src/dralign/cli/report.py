@@ -44,7 +44,7 @@ def report(
     from dralign.report.labels import panels
     from dralign.report.outputs import FILES
     from dralign.study import Ledger, ledger_path
-    from dralign.study.overview import kept_overview
+    from dralign.study.overview import kept_overviews
 
     path = study if study.is_file() else ledger_path(study)
     with Ledger(path, create=False) as ledger:
@@ -58,7 +58,7 @@ def report(
         formats=tuple(FILES) if formats is None else formats.split(","),
         baseline=baseline,
         rows=rows,
-        overview=kept_overview(path.parent),
+        overviews=kept_overviews(path.parent),
     )
     failed = [record for record in records if record.status == "failed"]
     if json:

@@ -17,6 +17,7 @@ from dralign.report.page import Table, part_html
 from dralign.report.tables import figures_table
 from dralign.report.verdict import smallest_gap, verdict
 from dralign.study import TrialRecord, TrialSpec
+from dralign.study.overview import overviews_of
 from dralign.training import Selection
 
 if TYPE_CHECKING:
@@ -100,8 +101,9 @@ class MethodComparison:
             OutputError: if it can't be written.
         """
         comparisons = compare_with_baseline(self.records, selection=self.selection)
+        overviews = overviews_of(self.source, self.overview)
         return write_report(
-            path, self.records, self.rows, comparisons=comparisons, overview=self.overview
+            path, self.records, self.rows, comparisons=comparisons, overviews=overviews
         )
 
     def __repr__(self) -> str:

@@ -104,7 +104,7 @@ def compare(
             overview = source.overview()
         told = [str(one.message) for one in caught if issubclass(one.category, DralignWarning)]
         _tell(told := [*dict.fromkeys((*told, *overview.findings))])
-        keep_overview(ledger.path.parent, overview)
+        keep_overview(ledger.path.parent, source, overview)
         outcome = run_study(
             specs, ledger, jobs=jobs, trial_timeout=trial_timeout, on_record=on_record
         )

@@ -72,6 +72,7 @@ class Inspection:
         reading: what was recognised about the file, for example another mark between columns.
         weights: the weights of the rows of ``counts`` added up; none where rows are not weighted.
         weighting: a line about them.
+        fingerprint: the SHA-256 of the files; empty for a DataFrame.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Inspection:
     reading: tuple[str, ...] = ()
     weights: tuple[tuple[float, ...], ...] = ()
     weighting: str = ""
+    fingerprint: str = ""
 
     def lines(self) -> tuple[str, ...]:
         """It in five lines: columns, missing values, label, groups, split; without findings.
@@ -133,9 +135,8 @@ class Inspection:
         ]
         for group, weights in zip(groups, self.weights, strict=False):
             group["weights"] = list(weights)
-        weighted = {"weighting": self.weighting} if self.weighting else {}
         return {
-            **weighted,
+            **({"weighting": self.weighting} if self.weighting else {}),
             "name": self.name,
             "rows": self.rows,
             "columns": [asdict(column) for column in self.columns],
@@ -203,7 +204,6 @@ def inspect_table(
         for name in frame.columns
     )
     weight = weights_in(frame, how.weight)
-    counted = () if weight is None else _counts(weight, y, len(values), groups)
     return Inspection(
         name=name or raw.name,
         rows=len(frame),
@@ -218,8 +218,9 @@ def inspect_table(
         obstacles=tuple(obstacles),
         findings=tuple(dict.fromkeys(findings)),
         reading=_reading(raw, frame),
-        weights=counted,
+        weights=() if weight is None else _counts(weight, y, len(values), groups),
         weighting="" if weight is None else weights_line(how.weight, weight),
+        fingerprint=raw.fingerprint,
     )
 
 

@@ -40,11 +40,13 @@ class Overview(NamedTuple):
         lines: at most five.
         findings: a line for each doubt.
         groups: their names, in the order of their codes.
+        fingerprint: of the very content that this is said of; empty where that is not known.
     """
 
     lines: tuple[str, ...]
     findings: tuple[str, ...]
     groups: tuple[str, ...] = ()
+    fingerprint: str = ""
 
 
 @dataclass(frozen=True)
@@ -210,11 +212,12 @@ class DataSource(TableOptions):
         """
         if self._is_named() or self._is_of_images():
             dataset = dataset or self.load(seed)
-            return Overview(dataset.summary(), (), dataset.group_names)
+            return Overview(dataset.summary(), (), dataset.group_names, dataset.fingerprint)
         result = self.inspect(seed)
         if result.obstacles:
             raise DataError(result.obstacles[0])
-        return Overview(result.lines(), result.findings, result.groups)
+        fingerprint = result.fingerprint or self.fingerprint()
+        return Overview(result.lines(), result.findings, result.groups, fingerprint)
 
     def inspect(self, seed: int = 0) -> Inspection:
         """What a table of one's own holds, as ``inspect_table`` says."""
@@ -330,6 +333,7 @@ class DataSource(TableOptions):
             "include_sensitive": entries.flag,
             "image_size": lambda key: int(entries.number(key)),
         }
+        kinds: dict[str, Callable[[str], Any]]
         kinds = {"texts": entries.texts, "flag": entries.flag, "count": entries.integer}
         for setting in BY_NAME.values():
             take[setting.name] = kinds.get(setting.kind, entries.text)

@@ -29,6 +29,7 @@ from dralign.report.tables import caution_lines, result_table
 from dralign.report.verdict import groups_of, row_name, smallest_gap, verdicts
 from dralign.study import TrialRecord
 from dralign.study.network import FEWEST_SHOWN
+from dralign.study.overview import NONE_KNOWN, Overviews
 
 _TRADEOFF = (
     "Right is better average precision, down is a smaller gap. Lines join a method's weights, bars "
@@ -68,7 +69,7 @@ def write_report(
     *,
     comparisons: Sequence[Comparison] = (),
     title: str = "",
-    overview: Overview | None = None,
+    overviews: Overviews = NONE_KNOWN,
 ) -> Path:
     """Writes the page: results, trade-off, similarity, learning curves, statistics, provenance.
 
@@ -80,7 +81,7 @@ def write_report(
         rows: what ``summarise`` made of them.
         comparisons: what ``compare_with_baseline`` made of them.
         title: the heading; empty for the data and the gap.
-        overview: what the data hold, where that is known.
+        overviews: what the data hold, where that is known.
 
     Returns:
         The path of the file.
@@ -99,12 +100,12 @@ def write_report(
         charts={each.key: each.figure for panel in shown_panels for _, _, each in panel.charts},
         sentences=verdicts(result),
         cares=caution_lines(rows),
-        best=_best(result, records, overview),
-        overview=overview,
+        best=_best(result, records, overviews),
+        data=_data(rows, overviews),
         methods={name: method_style(name).colour for name in method_names() if name in present},
         panels=shown_panels,
         results=_results(result, rows),
-        every_group=_every_group(result, records, overview),
+        every_group=_every_group(result, records, overviews),
         about_groups=_EVERY_GROUP,
         contrasts=contrast_table(comparisons, rows).caption,
         problems=_problems(records),
@@ -209,16 +210,29 @@ def _statistics(panel: Panel, comparisons: Sequence[Comparison]) -> Table | None
     return Table(f"Statistics: {_panel_name(panel)}", given.header, given.cells, marks)
 
 
+def _data(rows: Sequence[Row], overviews: Overviews) -> list[tuple[str, Overview]]:
+    """What is known of the data of the rows, with a label where these are several."""
+    found = {
+        (row.spec.data, row.fingerprint): label
+        for row, label in zip(rows, data_labels(rows), strict=True)
+    }
+    return [
+        (label if len(found) > 1 else "", overviews[data])
+        for data, label in found.items()
+        if data in overviews
+    ]
+
+
 def _best(
-    result: Sequence[Panel], records: Sequence[TrialRecord], overview: Overview | None
+    result: Sequence[Panel], records: Sequence[TrialRecord], overviews: Overviews
 ) -> list[Table]:
     """The groups of the test rows under the setting of each verdict, if their names are known."""
     tables = []
     for panel in result:
         row = smallest_gap(panel)
-        groups = groups_of([row], records, overview.groups)[0] if row and overview else []
+        groups = groups_of([row], records, overviews)[0] if row else []
         if row and groups:
-            name = f"The groups at {row_name(row, panel)}, seed {row.spec.seed}"
+            name = f"The groups at {_place(row, panel, result)}"
             if row.spec.data.weight:
                 name += f", rates weighted by {shown(row.spec.data.weight)}, rows counted"
             head = ["group", "test rows", *_GROUP_FIGURES.values()]
@@ -228,21 +242,26 @@ def _best(
 
 
 def _every_group(
-    result: Sequence[Panel], records: Sequence[TrialRecord], overview: Overview | None
+    result: Sequence[Panel], records: Sequence[TrialRecord], overviews: Overviews
 ) -> Table:
     """The groups of the test rows under every setting; no rows where their names are unknown."""
-    names = overview.groups if overview else ()
     body: list[list[str]] = []
     marks: list[dict[str, str]] = []
-    for index, panel in enumerate(result if names else ()):
-        of_rows = groups_of(panel.rows, records, names)
+    for index, panel in enumerate(result):
+        of_rows = groups_of(panel.rows, records, overviews)
         for row, groups in zip(panel.rows, of_rows, strict=True):
-            name = f"{row_name(row, panel)}, seed {row.spec.seed}"
+            name = _place(row, panel, result)
             body += [[name, shown(one["group"]), *_rates(one)] for one in groups]
             mark = {"data-method": row.spec.method, "data-panel": str(index)}
             marks += [mark] * len(groups)
     head = ["setting", "group", "test rows", *_GROUP_FIGURES.values()]
     return Table("The groups at every setting", head, body, marks)
+
+
+def _place(row: Row, panel: Panel, result: Sequence[Panel]) -> str:
+    """Of which setting and seed groups are, and of which data and gap where there are several."""
+    where = f" ({_panel_name(panel)})" if len(result) > 1 else ""
+    return f"{row_name(row, panel)}, seed {row.spec.seed}{where}"
 
 
 def _rates(group: Mapping[str, Any]) -> list[str]:

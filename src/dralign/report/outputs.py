@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Final
 
 from dralign.analysis import Row, compare_with_baseline, summarise
-from dralign.data.source import Overview
 from dralign.errors import OptionError, unknown
 from dralign.files import write_atomically
 from dralign.report.contrasts import contrasts_as_csv, contrasts_as_json
@@ -13,6 +12,7 @@ from dralign.report.figures import tradeoff_figure, write_figure
 from dralign.report.html import write_report
 from dralign.report.tables import result_table
 from dralign.study import TrialRecord
+from dralign.study.overview import NONE_KNOWN, Overviews
 from dralign.training import Selection
 
 FILES: Final = {
@@ -35,7 +35,7 @@ def write_study(
     baseline: str | None = None,
     measure: str | None = None,
     title: str = "",
-    overview: Overview | None = None,
+    overviews: Overviews = NONE_KNOWN,
     rows: Sequence[Row] | None = None,
 ) -> dict[str, Path]:
     """Writes page, figures, tables and statistics of a study; trials may be missing or failed.
@@ -50,7 +50,7 @@ def write_study(
         measure: in which measure of the gap fronts and statistics are; that of the selection if
             not given. Tables show several.
         title: the heading of the page; empty for the data and the gap.
-        overview: what the data hold, which the page then tells.
+        overviews: what the data hold, which the page then tells.
         rows: what ``summarise`` makes of the records under the selection, where that is known.
 
     Returns:
@@ -78,7 +78,7 @@ def write_study(
     table = result_table(rows)
     writers: dict[str, Callable[[Path], Path]] = {
         "html": lambda path: write_report(
-            path, records, rows, comparisons=comparisons, title=title, overview=overview
+            path, records, rows, comparisons=comparisons, title=title, overviews=overviews
         ),
         "png": lambda path: write_figure(tradeoff_figure(rows), path),
         "svg": lambda path: write_figure(tradeoff_figure(rows), path),

@@ -11,6 +11,7 @@ from dralign.metrics.measures import AP_LOSS
 from dralign.report.labels import Panel, curve_label, weight_text
 from dralign.study import TrialRecord
 from dralign.study.network import told_groups
+from dralign.study.overview import Overviews
 
 
 def smallest_gap(panel: Panel) -> Row | None:
@@ -106,21 +107,24 @@ def _overlap(row: Row, best: Row) -> bool:
 
 
 def groups_of(
-    rows: Sequence[Row], records: Sequence[TrialRecord], names: Sequence[str]
+    rows: Sequence[Row], records: Sequence[TrialRecord], overviews: Overviews
 ) -> list[list[dict[str, Any]]]:
     """For each setting the groups of the test rows under its first seed, at its chosen epoch.
 
-    Sizes and rates as ``told_groups`` gives them; nothing where the record has none.
+    Sizes and rates as ``told_groups`` gives them; nothing where the record has none, or where the
+    names of the groups are not known.
 
     Args:
         rows: the settings.
         records: the trials.
-        names: of the groups, in the order of their codes.
+        overviews: of the data, which have the names of the groups.
     """
     done = {(one.spec, one.fingerprint): one for one in records if one.status == "done"}
     result = []
     for row in rows:
         record = done.get((row.spec, row.fingerprint))
+        overview = overviews.get((row.spec.data, row.fingerprint))
+        names = overview.groups if overview else ()
         epoch = row.selection.choose(record.history, row.spec.gap) if record else None
         cells = epoch.cells.get("test") if epoch else None
         known = cells is not None and cells.n_groups == len(names)
