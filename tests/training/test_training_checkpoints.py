@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import checkpoint_runs as runs
 from dralign.cli import main
 from dralign.data import Images, Split
 from dralign.errors import DralignWarning, OptionError, OutputError
 from dralign.step import Sampler
-from dralign.training import Checkpoints, Selection, train
+from dralign.training import Checkpoints, Selection, seeded, train
 from dralign.training.loop import _begin
 from dralign.training.run import identity
 from sealed import rewrite_checkpoint
@@ -278,7 +279,7 @@ def test_a_checkpoint_of_another_version_is_refused_in_one_line(folder):
     newest = newest_first(folder)[0]
     rewrite_checkpoint(newest, lambda tensors, header: header.update(version=1))
     newest.rename(folder / "step-15-process-0-0123abcd.safetensors")
-    with pytest.raises(OptionError, match=r"version 1; this dralign reads 4: remove it, or choose"):
+    with pytest.raises(OptionError, match=r"version 1; this dralign reads 5: remove it, or choose"):
         runs.run("dralign", folder)
 
 
@@ -295,6 +296,33 @@ def test_other_features_are_another_run(folder, name):
         OptionError, match=r"data: 300 training rows (\w+) there, 300 .* (?!\1)\w+ h"
     ):
         train(runs.network("dralign"), data, method, settings, checkpoints=Checkpoints(folder))
+
+
+class Named(nn.Linear):
+    """A layer that shows an object by its address."""
+
+    def extra_repr(self):
+        return f"{super().extra_repr()}, {object.__repr__(self)}"
+
+
+def made_of(*layers):
+    with seeded(0):
+        return nn.Sequential(Named(6, 8), *layers, nn.Linear(8, 1))
+
+
+@pytest.mark.parametrize("other", [nn.Tanh(), nn.Sequential(nn.ReLU(), nn.Dropout(0.5))])
+def test_other_layers_without_weights_are_another_run_and_the_same_ones_are_not(tmp_path, other):
+    def outcome(model, folder, epochs=2):
+        method, settings = runs.method_of("erm"), runs.settings("gap", epochs=epochs)
+        places = folder and Checkpoints(folder)
+        return runs.outcome(train(model, runs.dataset(), method, settings, checkpoints=places))
+
+    first = made_of(nn.ReLU())
+    outcome(first, tmp_path, epochs=1)
+    same(outcome(made_of(nn.ReLU()), tmp_path), outcome(made_of(nn.ReLU()), None))
+    expected = r"network: Sequential (\w+) there, Sequential (?!\1)\w+ here"
+    with pytest.raises(OptionError, match=expected):
+        outcome(made_of(other), tmp_path)
 
 
 def test_pixels_are_part_of_what_tells_runs_apart():
@@ -363,6 +391,7 @@ FORGED = {
     "multiplier of nothing": set_in("run", "multiplier", to=1.0),
     "a schedule beyond the steps": set_in("run", "scheduled", to=16),
     "a schedule where there is none": set_in("run", "scheduled", to=1),
+    "a course of a number": set_in("run", "course", to=7),
     "a stop of text": set_in("run", "stopped", to="no"),
     "scaler of another precision": set_in("run", "scaler", to={"scale": 1.0}),
     "no run": without("run"),

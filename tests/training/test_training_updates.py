@@ -11,6 +11,7 @@ from torch.optim import lr_scheduler
 import checkpoint_runs as runs
 from dralign.errors import OptionError
 from dralign.training import Checkpoints, TrainingSettings, train
+from dralign.training.updates import steady
 from switched_off import method_of
 from synthetic import dataset, perceptron
 
@@ -139,6 +140,7 @@ SCHEDULES = {
     "warm-up": lambda o: lr_scheduler.SequentialLR(
         o, [lr_scheduler.LinearLR(o), lr_scheduler.CosineAnnealingLR(o, 10)], [5]
     ),
+    "function": lambda o: lr_scheduler.LambdaLR(o, lambda step: 0.9**step),
 }
 
 
@@ -154,7 +156,13 @@ def begun(folder, optimiser, scheduler, *, epochs=runs.EPOCHS, on_epoch=None):
 
 @pytest.mark.parametrize(
     ("optimiser", "schedule"),
-    [("sgd", "one cycle"), ("adamw", "warm-up"), ("rmsprop", "steps"), ("sgd", "none")],
+    [
+        ("sgd", "one cycle"),
+        ("adamw", "warm-up"),
+        ("rmsprop", "steps"),
+        ("sgd", "none"),
+        ("sgd", "function"),
+    ],
 )
 def test_a_run_resumed_in_the_middle_of_an_epoch_ends_bit_for_bit_as_if_whole(
     optimiser, schedule, tmp_path
@@ -184,6 +192,66 @@ def test_another_optimiser_is_another_run(optimiser, scheduler, told, tmp_path):
     with pytest.raises(OptionError, match=f"another run .{told}") as raised:
         begun(tmp_path, optimiser, scheduler)
     assert "\n" not in str(raised.value)
+
+
+def warmed_up(steps, of=3):
+    """A rate that rises for some steps, and then falls."""
+    return lambda o: lr_scheduler.SequentialLR(
+        o, [lr_scheduler.LinearLR(o, total_iters=of), lr_scheduler.CosineAnnealingLR(o, 10)],
+        [steps],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "told"),
+    [
+        (
+            lambda o: lr_scheduler.MultiStepLR(o, [3, 7]),
+            lambda o: lr_scheduler.MultiStepLR(o, [3, 12]),
+            r"milestones of the scheduler: \{3: 1, 7: 1\} there, \{12: 1, 3: 1\} here",
+        ),
+        (
+            lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=15, pct_start=0.3),
+            lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=15, pct_start=0.9),
+            "_schedule_phases of the scheduler: ",
+        ),
+        (warmed_up(2), warmed_up(5), r"_milestones of the scheduler: \[2\] there, \[5\] here"),
+        (warmed_up(5), warmed_up(5, of=5), "_schedulers of the scheduler: .*'total_iters': 3"),
+        (
+            lambda o: lr_scheduler.LambdaLR(o, lambda step: 0.9**step),
+            lambda o: lr_scheduler.LambdaLR(o, lambda step: 0.9 ** min(step, 4)),
+            "learning rates: the schedule gives others for 5 steps",
+        ),
+    ],
+)
+def test_another_schedule_is_another_run(first, then, told, tmp_path):
+    begun(tmp_path, sgd, first, epochs=1)
+    with pytest.raises(OptionError, match=f"another run .{told}.*; choose another f") as raised:
+        begun(tmp_path, sgd, then)
+    assert "\n" not in str(raised.value)
+
+
+def test_schedules_with_the_same_course_so_far_are_one_if_only_their_functions_differ(tmp_path):
+    """It goes on as a run with the second function alone: nothing is left of the first."""
+
+    def late(step):
+        return 0.9 ** min(step, 6)
+
+    begun(tmp_path, sgd, lambda o: lr_scheduler.LambdaLR(o, lambda step: 0.9**step), epochs=1)
+    resumed = runs.outcome(begun(tmp_path, sgd, lambda o: lr_scheduler.LambdaLR(o, late)))
+    whole = runs.outcome(begun(None, sgd, lambda o: lr_scheduler.LambdaLR(o, late)))
+    assert all(value.tobytes() == resumed[name].tobytes() for name, value in whole.items())
+
+
+def test_a_value_is_written_the_same_in_every_process():
+    class Plain:
+        pass
+
+    one, other = Plain(), Plain()
+    assert steady([one, {"b": {3, 1}, "a": other}]) == steady([other, {"a": one, "b": {1, 3}}])
+    assert " at 0x" not in steady(one)
+    assert steady({"a": 1}) != steady({"a": 2})
+    assert "\n" not in steady(torch.eye(3))
 
 
 class Counting(torch.optim.SGD):

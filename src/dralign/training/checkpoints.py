@@ -27,11 +27,12 @@ from dralign.step import add_up, n_processes, rank
 from dralign.training.run import Run, add_content
 from dralign.training.snapshot import Snapshot
 
-VERSION = 4
+VERSION = 5
 # The names of version 1 had a checksum.
 _NAME = re.compile(
     r"step-(?P<step>\d{1,18})-process-(?P<rank>\d{1,9})(?:-[0-9a-f]{8})?\.safetensors"
 )
+_SHOWN = 200  # characters of what differs
 _LAST = 2**62  # a step that no run reaches
 _KEY, _CHECKSUM = "dralign", "sha256"
 
@@ -114,8 +115,18 @@ class Checkpoints:
         while min(reached := _of_all(at, run.loss.device)) < max(reached):
             at, result = self._newest(run, min(reached))
         if result is not None:
+            run.updates.catch_up(result.scheduled)
+            if run.updates.course != result.course:
+                steps = f"{result.scheduled} steps"
+                raise self._of_another(f"learning rates: the schedule gives others for {steps}")
             result.restore(run)
             self._thin_out(at)  # it may have been stopped before it was done with that
+
+    def _of_another(self, what: str) -> OptionError:
+        """Says that the checkpoints are of another run, by what it differs."""
+        return OptionError(
+            f"checkpoints: {self.folder} holds those of another run ({what}); choose another folder"
+        )
 
     def _thin_out(self, step: int, *, later: bool = False) -> None:
         """Removes all but the last checkpoints up to a step, and ``later`` ones only if asked."""
@@ -177,14 +188,20 @@ class Checkpoints:
         there = header.form("identity")
         for name, own in run.identity.items():
             if (result := there.content.get(name)) != own:
-                raise OptionError(
-                    f"checkpoints: {self.folder} holds those of another run ({name}: "
-                    f"{str(result)[:200]} there, {own} here); choose another folder"
-                )
+                raise self._of_another(f"{name}: {_apart(str(result), own)}")
         snapshot = Snapshot.checked(tensors, header.form("run"), run)
         if snapshot.epochs * run.settings.iterations + snapshot.step_of_epoch != step:
             raise ArtifactError("its name says another step")
         return snapshot
+
+
+def _apart(there: str, here: str) -> str:
+    """Two texts in a line; of long ones what comes around the place where they part."""
+    pairs = enumerate(zip(there, here, strict=False))
+    parting = next((at for at, (one, other) in pairs if one != other), 0)
+    start = max(0, parting - _SHOWN // 2) if len(here) > _SHOWN else 0
+    there, here = (text[start : start + _SHOWN] for text in (there, here))
+    return f"{there} there, {here} here"
 
 
 def _write(path: Path, run: Run) -> None:

@@ -20,7 +20,7 @@ from dralign.training.bound import DualAscent
 from dralign.training.history import EpochRecord
 from dralign.training.selection import Selection
 from dralign.training.settings import TrainingSettings
-from dralign.training.updates import Updates, written
+from dralign.training.updates import Updates, steady, written
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
@@ -123,10 +123,16 @@ def identity(
         "keep": str(keep),
         "loss": function_name(loss.loss) if isinstance(loss, OwnLoss) else "cross-entropy",
         "initial weights": initial.hexdigest()[:SHOWN],
+        "network": f"{type(model).__name__} {_checksum(steady(model))}",
         "data": f"{len(dataset.train)} training rows {rows.hexdigest()[:SHOWN]}",
         "processes": str(n_processes()),
         "device": next(model.parameters()).device.type,
     }
+
+
+def _checksum(text: str) -> str:
+    """The checksum of a text."""
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:SHOWN]
 
 
 def function_name(function: Any) -> str:  # noqa: ANN401 - whatever can be called

@@ -49,6 +49,7 @@ class Snapshot:
         skipped: the groups or cells that were absent from their batches.
         seconds: the time they took.
         scheduled: how many steps the schedule of the learning rate has taken.
+        course: the checksum of what it made of it.
         stopped: whether the run was told to stop after the last epoch.
     """
 
@@ -62,6 +63,7 @@ class Snapshot:
     skipped: int
     seconds: float
     scheduled: int
+    course: str
     stopped: bool
 
     @classmethod
@@ -90,6 +92,7 @@ class Snapshot:
             skipped=run.skipped,
             seconds=run.seconds,
             scheduled=run.updates.scheduled,
+            course=run.updates.course,
             stopped=run.stopped,
         )
 
@@ -124,6 +127,7 @@ class Snapshot:
             skipped=rest.integer("skipped"),
             seconds=rest.amount("seconds"),
             scheduled=rest.integer("scheduled", 0, 0 if run.updates.scheduler is None else steps),
+            course=rest.text("course"),
             stopped=rest.flag("stopped"),
         )
         _check_draws(result.draws, run)
@@ -137,7 +141,10 @@ class Snapshot:
         return len(self.history)
 
     def restore(self, run: Run) -> None:
-        """Brings a run that was begun in the same way to where the snapshot was taken."""
+        """Brings a run that was begun in the same way to where the snapshot was taken.
+
+        Its schedule has caught up already.
+        """
         tensors = self.tensors
         run.model.load_state_dict(only("model", tensors))
         set_optimiser_state(run.updates.optimiser, only("optimiser", tensors))
@@ -161,7 +168,6 @@ class Snapshot:
             for epoch in self.kept
         }
         run.step_of_epoch, run.skipped, run.seconds = self.step_of_epoch, self.skipped, self.seconds
-        run.updates.catch_up(self.scheduled)
         run.stopped = self.stopped
 
 

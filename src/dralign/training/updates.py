@@ -1,7 +1,9 @@
 """From gradients to new weights: the optimiser, the schedule of its rate, and clipping."""
 
+import hashlib
+import re
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +18,8 @@ from dralign.turns import warnings_kept
 OptimiserFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 SchedulerFactory = Callable[[torch.optim.Optimizer], LRScheduler]
 _OF_ADAM: Final = ("learning_rate", "weight_decay")  # settings that an own optimiser has itself
-_SCHEDULED: Final = frozenset({"lr", "betas", "momentum"})  # what schedules of torch change
+_SCHEDULED: Final = ("betas", "lr", "momentum")  # what schedules of torch change
+_ADDRESS: Final = re.compile(r" at 0x[0-9A-Fa-f]+")
 
 
 @dataclass
@@ -24,7 +27,7 @@ class Updates:
     """What makes new weights of gradients, and how far its schedule has come.
 
     The schedule goes on after every step that the optimiser took, so that its lengths count steps.
-    It depends on their number alone: that is all that is saved of it.
+    It depends on their number alone: that is saved of it, and a checksum of its course.
 
     Attributes:
         optimiser: of the network.
@@ -32,6 +35,7 @@ class Updates:
         scaler: of float16 losses; it passes everything through in other precisions.
         clip_norm: the largest norm of all gradients together; None for any.
         scheduled: how many steps the schedule has taken.
+        course: a checksum of what it made of the learning rate (and momentum) at each of them.
     """
 
     optimiser: torch.optim.Optimizer
@@ -39,6 +43,7 @@ class Updates:
     scaler: torch.amp.GradScaler
     clip_norm: float | None
     scheduled: int = 0
+    course: str = ""
 
     def __post_init__(self) -> None:
         """Keeps what the optimiser was told, by which a change of it is noticed."""
@@ -96,8 +101,7 @@ class Updates:
         # The scale comes down where gradients overflowed, and no step was taken.
         taken = not self.scaler.is_enabled() or self.scaler.get_scale() >= scale
         if self.scheduler is not None and taken:
-            self.scheduler.step()
-            self.scheduled += 1
+            self._follow(self.scheduler)
 
     def catch_up(self, steps: int) -> None:
         """Takes the schedule, fresh from its beginning, to where it was after so many steps."""
@@ -106,18 +110,25 @@ class Updates:
             warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
             for _ in range(steps if self.scheduler is not None else 0):
                 assert self.scheduler is not None
-                self.scheduler.step()
-        self.scheduled = steps
+                self._follow(self.scheduler)
+
+    def _follow(self, scheduler: LRScheduler) -> None:
+        """Lets the schedule go on by one step."""
+        scheduler.step()
+        self.scheduled += 1
+        now = [one[k] for one in self.optimiser.param_groups for k in _SCHEDULED if k in one]
+        # A rate may be a tensor, whose text has few digits.
+        exact = [x.tolist() if isinstance(x, torch.Tensor) else x for x in now]
+        self.course = hashlib.sha256(f"{self.course}{exact}".encode()).hexdigest()
 
     def identity(self) -> dict[str, str]:
         """What tells them from others, before the first step: text by name."""
         schedule = {} if self.scheduler is None else self.scheduler.state_dict()
-        plain = {k: v for k, v in schedule.items() if isinstance(v, int | float | str)}
         return {
             "optimiser": type(self.optimiser).__name__,
             "options of the optimiser": "; ".join(map(written, _options(self.optimiser))),
             "scheduler": "none" if self.scheduler is None else type(self.scheduler).__name__,
-            "options of the scheduler": written(plain),
+            **{f"{key} of the scheduler": steady(value) for key, value in schedule.items()},
         }
 
     def check_saveable(self) -> None:
@@ -133,7 +144,7 @@ class Updates:
                     f"checkpoints: {name} keeps {other[0]!r}, which is no tensor and can't be "
                     "saved; choose another optimiser, or train without checkpoints"
                 )
-        changing = _SCHEDULED if self.scheduler is not None else frozenset()
+        changing = _SCHEDULED if self.scheduler is not None else ()
         for begun, now in zip(self._begun, _options(self.optimiser), strict=True):
             if other := [k for k in now if k not in changing and now[k] != begun.get(k)]:
                 raise OptionError(
@@ -205,6 +216,18 @@ def _options(optimiser: torch.optim.Optimizer) -> list[dict[str, Any]]:
         {key: value for key, value in group.items() if key != "params"}
         for group in optimiser.param_groups
     ]
+
+
+def steady(value: object) -> str:
+    """A value as one line, the same in every process: no addresses, no order that says nothing."""
+    if isinstance(value, Mapping):
+        entries = sorted(f"{steady(key)}: {steady(entry)}" for key, entry in value.items())
+        return f"{{{', '.join(entries)}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(steady, value)))}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(steady, value))}]"
+    return " ".join(_ADDRESS.sub("", repr(value)).split())
 
 
 def written(options: dict[str, Any]) -> str:
