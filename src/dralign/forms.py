@@ -11,6 +11,7 @@ from dralign.errors import DataError, DralignError, quoted
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON; halves of pairs among them
 _UNSHOWN: Final = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # categories of Unicode
+BEYOND: Final = 1e100  # all sense: no figure of ours is as large
 _OBJECT: Final = (dict, Mapping)  # the second takes much longer to find out
 _JOINERS: Final = "\u200c\u200d"  # which words of some writings, and some emoji, need
 
@@ -143,10 +144,10 @@ class Form:
         return self.error(f"{self.where}: {quoted(key)} must be {wanted}")
 
     def amount(self, key: str) -> float:
-        """A finite number from 0 up."""
+        """A number from 0 up that is not beyond all sense."""
         value = self.number(key)
-        if value < 0:
-            raise self._wrong(key, f"a number from 0 up, got {value:g}")
+        if not 0 <= value < BEYOND:
+            raise self._wrong(key, f"a number from 0 up, below {BEYOND:g}, got {value:g}")
         return value
 
     def figure(self, key: str) -> float:
@@ -157,8 +158,14 @@ class Form:
         return self._figures(key, {key: self.content[key]})[key]
 
     def figures(self, key: str) -> dict[str, float]:
-        """Numbers by name, each of which may be undefined, as in ``figure``."""
-        return self._figures(key, self._take(key, _OBJECT, "an object"))
+        """Numbers by name, none beyond all sense; each may be undefined, as in ``figure``."""
+        result = self._figures(key, self._take(key, _OBJECT, "an object"))
+        values = result.values()
+        # NaN may hide others from both.
+        known = values if math.isfinite(sum(values)) else [v for v in values if not math.isnan(v)]
+        if known and not -BEYOND < min(known) <= max(known) < BEYOND:
+            raise self._wrong(key, f"numbers within ±{BEYOND:g}")
+        return result
 
     def _figures(self, key: str, result: Mapping[str, Any]) -> dict[str, float]:
         """The numbers as floats."""

@@ -11,26 +11,45 @@ import sqlite3
 import sys
 import tempfile
 import zlib
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import numpy as np
+
 import records as made_up
 from dralign.analysis import compare_with_baseline, record_table, summarise
+from dralign.data.source import Overview
 from dralign.errors import DralignError
 from dralign.forms import to_json
+from dralign.metrics import Cells, scored
+from dralign.metrics.measures import SHARES
+from dralign.report.verdict import groups_of
 from dralign.study import Ledger, Trial, TrialSpec
 from dralign.training import Selection
 from fuzzing import ChangedError, run
 
 PAGE = 4096
+EXTREME = (0.0, 0.5, 1.0, 1000.0, 1e30, 1e308, -1e308)
+RATES = ("selection_rate", "true_positive_rate", "false_positive_rate")
 BOMB = zlib.compress(bytes(10**8))
 ODD = [
-    None, True, False, 0, -1, 1, 7, 2**63, -(2**70), 10**400, 0.5, -0.0, 1e308, -1e308,
+    None, True, False, 0, -1, 1, 7, 2**63, -(2**70), 10**400, 0.5, -0.0, 1e30, 1e308, -1e308,
     float("nan"), float("inf"), "", "x", "nan", "0", "erm", "\x00", "\u202e", "=1", "\n",
     "a" * 10_000, [], [1], ["a", "a"], [[]], {}, {"a": 1}, {"": None}, [{}], {"0": "x"},
 ]  # fmt: skip
+
+
+def with_cells(record, number):
+    """The record with cells of made-up rows, of every second one weighted ones."""
+    draw = np.random.default_rng(number)
+    weight = draw.integers(1, 5, 90) if number % 2 else None
+    rows = draw.integers(0, 2, 90), draw.random(90), draw.integers(0, 2, 90)
+    cells = Cells.of(scored(*rows, n_groups=2, sample_weight=weight))
+    of_splits = {"validation": cells, "test": cells}
+    return replace(record, history=tuple(replace(e, cells=of_splits) for e in record.history))
 
 
 class Made:
@@ -43,6 +62,7 @@ class Made:
         self.contents, self.texts = [], []
         for seeds, epochs in ((1, 1), (12, 2)):
             found = made_up.records(made_up.specs(seeds=range(seeds), epochs=epochs))
+            found = [with_cells(record, number) for number, record in enumerate(found)]
             found[0] = replace(found[0], status="failed", error="bad luck", history=())
             self.records = found
             path = self.folder / "made.sqlite"
@@ -86,11 +106,18 @@ def check(found, texts):
 
 
 def use(found):
-    """What report and export do with records."""
+    """What report and export do with records; of their figures shares are from 0 to 1."""
     for per in ("epoch", "trial"):
         record_table(found, per=per)
-    summarise(found, selection=Selection())
+    rows = summarise(found, selection=Selection())
     compare_with_baseline(found, selection=Selection())
+    for row in rows:
+        known = {(row.spec.data, row.fingerprint): Overview((), (), ("a", "b"))}
+        told = [one for of_row in groups_of([row], found, known) for one in of_row]
+        shares = [row.figures[name].mean for name in SHARES]
+        shares += [one[name] for one in told if one["rows"] for name in ("mean_score", *RATES)]
+        if odd := [share for share in shares if share < -1e-6 or share > 1 + 1e-6]:
+            raise ChangedError(f"a share of {odd[0]:g}")
 
 
 def spoil(content, rng):
@@ -176,7 +203,7 @@ def forge(form, rng):
     """Changes one to three entries of a record."""
     for _ in range(rng.choice((1, 1, 2, 3))):
         inner, key = somewhere(form, rng)
-        value = rng.choice(ODD)
+        value = deepcopy(rng.choice(ODD))
         match rng.randrange(5):
             case 0 if key is not None:
                 del inner[key]
@@ -213,6 +240,28 @@ def of_records(rng):
     status = status if status in ("done", "failed") else "done"
     sql = "UPDATE OR REPLACE trial SET hash = ?, status = ?, record = ? WHERE hash = ?"
     connection.execute(sql, (row, status, blob, digest))
+    connection.close()
+    use(one.read(rng))
+
+
+def of_figures(rng):
+    """One record in whose every epoch all numbers of one kind are the same, whatever they were."""
+    one = made()
+    one.place(one.contents[1])
+    digest = rng.choice(sorted(one.texts[1]))
+    form = json.loads(one.texts[1][digest])
+    split, value = rng.choice(("validation", "test")), rng.choice(EXTREME)
+    names = [split, "counts", "selected", "mean_scores", "weights", "squares"]
+    names = rng.sample(names, rng.choice((1, 1, 2, 3)))
+    for epoch in form["history"]:
+        for name in names:
+            if name == split:
+                epoch[split] = dict.fromkeys(epoch[split], value)
+            elif name in (cells := epoch["cells"][split]):
+                cells[name] = [value] * len(cells[name])
+    connection = sqlite3.connect(one.path, isolation_level=None)
+    blob = zlib.compress(json.dumps(form).encode())
+    connection.execute("UPDATE trial SET record = ? WHERE hash = ?", (blob, digest))
     connection.close()
     use(one.read(rng))
 
@@ -285,6 +334,7 @@ CASES = {
     "a cut-off write": of_a_cut_off_write,
     "files beside it": of_files_beside,
     "records": of_records,
+    "figures": of_figures,
     "tables": of_tables,
 }
 

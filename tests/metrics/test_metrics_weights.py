@@ -335,6 +335,12 @@ def test_weighted_cells_come_back_from_json_and_give_the_same_groups():
         {"weights": [-1.0] * 6},
         {"selected": [1e9] * 6},
         {"squares": "none"},
+        {"weights": [0.0] * 6, "squares": [0.0] * 6, "selected": [0.0] * 6},
+        {"squares": [0.0] * 6},
+        {"squares": [1e9] * 6},
+        {"weights": [1e308] * 6, "squares": [1e308] * 6},
+        {"counts": [0] * 6},
+        {"counts": [-1] * 6},
     ],
 )
 def test_weighted_cells_that_do_not_belong_together_are_refused(change):

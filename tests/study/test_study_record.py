@@ -213,7 +213,7 @@ SPOILT = [
     ((), "history", [], r"expected epochs if it is done, and else an error"),
     ((), "history", {"0": 1}, r"'history' must be a list, got dict"),
     ((), "history", [7], r"epoch 0: expected a JSON object, got int"),
-    ((), "seconds", -1.0, r"'seconds' must be a number from 0 up, got -1"),
+    ((), "seconds", -1.0, r"'seconds' must be a number from 0 up, below 1e\+100, got -1"),
     ((), "seconds", math.nan, r"'seconds' must be finite numbers"),
     ((), "warnings", ["one", 2], r"'warnings' must be a list of texts"),
     ((), "environment", {"torch": 2}, r"environment: 'torch' must be a text, got int"),
@@ -242,6 +242,15 @@ SPOILT = [
     ((*FIRST, "similarity"), "unit", {"0": "high"}, r"'unit' must be numbers or null"),
     ((*FIRST, "test"), "accuracy", "high", r"'test' must be numbers or null"),
     ((*FIRST, "test"), "accuracy", True, r"'test' must be numbers or null"),
+    (
+        (*FIRST, "test"),
+        "soft_demographic_parity",
+        -1e308,
+        r"'test' must be numbers within ±1e\+100",
+    ),
+    ((*FIRST, "test"), "accuracy", 1.01, r"epoch 0, test: accuracy must be from 0 to 1, got 1.01"),
+    ((*FIRST, "validation"), "brier_score", -0.5, r"validation: brier_score must be from 0 to 1"),
+    (FIRST, "seconds", 1e308, r"'seconds' must be a number from 0 up, below 1e\+100"),
 ]
 
 

@@ -26,9 +26,14 @@ from dralign.metrics.quantiles import (
 from dralign.metrics.scored_rows import Scored
 
 _TYPE: Final = np.dtype("<f2")
+_BITS: Final = np.dtype("<u2")  # of numbers from 0 on they are in the same order
+_BITS_OF_ONE: Final = 0x3C00
 _PLAIN: Final = ("counts", "selected", "mean_scores", "quantiles")
 _OF_WEIGHTS: Final = ("weights", "squares")
 _SLACK: Final = 1e-9  # sums of weights are rounded
+_TINY: Final = 1e-300  # squares of weights that are smaller still are rounded to nothing
+_MOST_ROWS: Final = 2**31  # in all cells
+_MOST_WEIGHT: Final = 1e150  # of a cell: its square is a number, too
 
 
 @dataclass(frozen=True)
@@ -176,13 +181,17 @@ class Cells:
         whole = all(number.is_integer() for number in (*counts, *(() if weighted else selected)))
         sizes = [most * (1 + _SLACK) for most in weights] if weighted else counts
         within = all(0 <= part <= all_ for part, all_ in zip(selected, sizes, strict=True))
-        within &= all(number >= 0 for number in (*counts, *weights, *squares))
+        within &= sum(counts) <= _MOST_ROWS
         if n % 2 or not whole or not within:
             raise error(f"{where}: expected of every cell how many rows are selected of how many")
+        if weighted and not all(map(_can_weigh, counts, weights, squares)):
+            raise error(f"{where}: expected weights of every cell's rows, and their squares")
         kept = form.text("quantiles")
-        if kept and _n_bytes(kept) != n * POINTS * _TYPE.itemsize:
-            raise error(f"{where}: expected {POINTS} quantiles of every cell")
+        if kept and not _are_quantiles(kept, counts):
+            raise error(f"{where}: expected {POINTS} quantiles of every cell, from 0 to 1")
         means = form.numbers("mean_scores", n)
+        if n and not -_SLACK <= min(means) <= max(means) <= 1 + _SLACK:
+            raise error(f"{where}: expected mean scores from 0 to 1")
         chosen = selected if weighted else tuple(map(int, selected))
         return cls(tuple(map(int, counts)), chosen, means, kept, weights, squares)
 
@@ -191,9 +200,24 @@ class Cells:
         return tuple(names) or tuple(map(str, range(self.n_groups)))
 
 
-def _n_bytes(text: str) -> int:
-    """How many bytes a base64 text stands for; -1 if it is none."""
+def _can_weigh(count: float, weight: float, squares: float) -> bool:
+    """Whether so many positive weights can have this sum, and this sum of squares."""
+    if not count:
+        return weight == squares == 0
+    square = weight * weight
+    least, most = square / count * (1 - _SLACK) - _TINY, square * (1 + _SLACK) + _TINY
+    return count > 0 and 0 < weight <= _MOST_WEIGHT and least <= squares <= most
+
+
+def _are_quantiles(text: str, counts: Sequence[float]) -> bool:
+    """Whether a base64 text holds the quantiles of cells of so many rows."""
     try:
-        return len(base64.b64decode(text, validate=True))
+        content = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        return -1
+        return False
+    if len(content) != len(counts) * POINTS * _TYPE.itemsize:
+        return False
+    if np.frombuffer(content, dtype=_BITS).max(initial=0) <= _BITS_OF_ONE:
+        return True
+    kept = np.frombuffer(content, dtype=_TYPE).reshape(-1, POINTS)[np.array(counts) > 0]
+    return bool(((kept >= 0) & (kept <= 1)).all())  # of empty cells they are NaN

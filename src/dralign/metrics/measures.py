@@ -241,6 +241,7 @@ _OWN: Final = (
         of_decisions=True,
     ),
 )
+SHARES: Final = tuple(one.name for one in _OWN if not one.of_gap)  # from 0 to 1
 _MEASURES: Final = Registry[Measure](
     "measure", tuple(replace(one, takes_weights=True) for one in _OWN)
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dralign.analysis import Interval, Row, front
 from dralign.data import dataset_names
-from dralign.forms import shown
+from dralign.forms import BEYOND, shown
 from dralign.gaps import gap_type, judged_by
 from dralign.methods import method_names, method_type
 from dralign.metrics import gap_measure
@@ -16,7 +16,6 @@ from dralign.study import TrialSpec
 # Shapes help where colours can't be told apart, and in print.
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SYMBOLS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x", "star")
-_NO_FIGURE = 1e100
 EQUAL = 1e-6
 LEAST_SPAN = 0.05  # of an axis of average precision or of a gap
 _CROWDED = 16  # rows of a panel
@@ -215,10 +214,10 @@ def axis_range(intervals: Sequence[Interval], *, least: float = 0.0) -> tuple[fl
         least: how much the axis spans at least, so that small differences look small.
     """
     # A figure beyond all sense, of a forged ledger, would leave no room for the others.
-    means = [one.mean for one in intervals if abs(one.mean) < _NO_FIGURE]
+    means = [one.mean for one in intervals if abs(one.mean) < BEYOND]
     if not means:
         return None
-    widths = sorted(one.half_width for one in intervals if one.half_width < _NO_FIGURE)
+    widths = sorted(one.half_width for one in intervals if one.half_width < BEYOND)
     spread = max(means) - min(means)
     usual = widths[len(widths) // 2] if widths else 0.0
     margin = 0.12 * spread + min(usual, 0.5 * spread)

@@ -1,14 +1,16 @@
 """What a training run leaves behind: one record per epoch, ready for JSON."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from dralign.errors import DataError, DralignError
 from dralign.forms import Form
 from dralign.metrics import Cells, gap_measure
+from dralign.metrics.measures import SHARES
 from dralign.rationale import Granularity
 
 Scores = dict[str, float]
+_SLACK: Final = 1e-6  # shares are rounded
 
 
 @dataclass(frozen=True)
@@ -86,8 +88,8 @@ class EpochRecord:
         return cls(
             epoch=form.integer("epoch"),
             loss=form.figure("loss"),
-            validation=form.figures("validation"),
-            test=form.figures("test"),
+            validation=_scores(form, "validation"),
+            test=_scores(form, "test"),
             similarity={name: similarity.figures(name) for name in similarity.content},
             seconds=form.amount("seconds"),
             evaluation_seconds=form.amount("evaluation_seconds"),
@@ -101,6 +103,20 @@ class EpochRecord:
                 for split, content in cells.content.items()
             },
         )
+
+
+def _scores(form: Form, split: str) -> Scores:
+    """The figures of a split.
+
+    Raises:
+        DralignError: the error of the form, if they are none, or a share is not from 0 to 1.
+    """
+    figures = form.figures(split)
+    for name in SHARES:
+        value = figures.get(name, 0.0)
+        if value < -_SLACK or value > 1 + _SLACK:
+            raise form.error(f"{form.where}, {split}: {name} must be from 0 to 1, got {value:g}")
+    return figures
 
 
 History = tuple[EpochRecord, ...]
