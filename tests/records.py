@@ -64,8 +64,9 @@ def history(spec: TrialSpec) -> History:
         [spec.seed, len(spec.method), round(1000 * spec.fairness_weight), spec.hidden]
     )
     shift = rng.normal(0, 0.004, 2)
-    ap = base_ap - cost * spec.fairness_weight**2 + shift[0]
-    gap = base_gap * (1 - saving * 3 * spec.fairness_weight) * (1 + 5 * shift[1])
+    # however large the weight, AP stays above what a constant has, and the gap a share
+    ap = max(base_ap - cost * spec.fairness_weight**2, 0.26) + shift[0]
+    gap = base_gap * max(1 - saving * 3 * spec.fairness_weight, -2) * (1 + 5 * shift[1])
     seconds = float((1.0 if spec.method != "dralign" else 1.9) + abs(shift[0]))
     like = (1.1 if spec.method != "dralign" else 2.4) + 0.4 * spec.fairness_weight + 10 * shift[0]
     records = []
