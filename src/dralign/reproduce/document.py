@@ -34,8 +34,8 @@ This page tells whether the paper's statements hold, in its own measures first. 
 gaps also fall where all scores are lowered ([measures](measures.md)); whether alignment lowers a
 gap that does not, beside a placebo, is another question, with
 [a page of its own](does-alignment-help.md). What only leans one way has an interval that includes
-no difference, which is neither that the statement holds nor that it does not; a plan that is
-under way has fewer than its ten seeds.
+no difference: the statement neither holds nor fails. Fewer than ten seeds count where a plan is
+under way, and at equal precision where the curves of a seed share no range of precision.
 """
 
 HOW = """Numbers are means over seeds with 95 % t-intervals, on the test rows, at the epoch that
