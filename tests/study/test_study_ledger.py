@@ -28,7 +28,11 @@ from dralign.study.database import Database
 RECORDS = made_up.records()
 
 RESULTS = Path(__file__).parents[2] / "results"
-FEW = {"reproduction_celeba_times.jsonl.gz": 14}  # trials of plans with less than 40
+FEW = {  # trials of plans with less than 40
+    "reproduction_celeba_times.jsonl.gz": 14,
+    "reproduction_celeba_sample_dp.jsonl.gz": 11,
+    "reproduction_celeba_sample_beta.jsonl.gz": 2,
+}
 
 
 @pytest.fixture
