@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,18 +68,25 @@ def layer_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """The code of a file."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports(path: Path) -> list[tuple[str, bool]]:
     """The modules a file imports, and whether at the top level of the file."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     type_checking = {
         id(inner)
         for node in tree.body
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    found = []
+    found, body = [], {id(node) for node in tree.body}
     for node in ast.walk(tree):
-        top = node in tree.body
+        top = id(node) in body
         if id(node) in type_checking:
             continue
         if isinstance(node, ast.Import):
@@ -93,14 +101,14 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
-def imported_names(path: Path, module: str) -> set[str]:
-    """What a file imports from a module, by its own name."""
-    return {
-        alias.name
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.ImportFrom) and node.module == module
-        for alias in node.names
-    }
+@cache
+def names_by_module(path: Path) -> dict[str, set[str]]:
+    """What a file imports from each module, by its own name."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.ImportFrom):
+            found.setdefault(node.module or "", set()).update(alias.name for alias in node.names)
+    return found
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
@@ -126,7 +134,10 @@ def test_no_module_imports_itself_by_a_way_round():
         name: {
             target
             for entry, _ in imports(path)
-            for target in (entry, *(f"{entry}.{part}" for part in imported_names(path, entry)))
+            for target in (
+                entry,
+                *(f"{entry}.{part}" for part in names_by_module(path).get(entry, ())),
+            )
             if target in modules and target != name
         }
         for name, path in modules.items()
@@ -195,7 +206,7 @@ def test_nothing_is_unpickled_or_evaluated():
 
 def compared_texts(path: Path) -> set[str]:
     """The texts that something is compared with, also as entries of a list."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     sides = (
         side
         for node in ast.walk(tree)
