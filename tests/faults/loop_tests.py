@@ -4,6 +4,9 @@
 
 Each round is a line of the log; those that are there count, and only the missing ones are run. The
 table at the end counts the failures of each test. The exit code is 1 if there is any.
+
+``--at-once 5`` runs five rounds at a time, which keep each other waiting: with ``--busy`` there is
+no need of other processes beside them.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from busy import add_option, busy_machine, load
@@ -26,12 +30,18 @@ LIMIT = 3600  # seconds a round
 def main():
     options = parsed()
     log = Path(options.log)
-    with busy_machine(already=options.busy):
-        for place in range(len(lines(log)), options.rounds):
-            line = {"round": place, **one_round(), "load": load()}
-            with log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            print(line, flush=True)
+    there = {line["round"] for line in lines(log)}
+    missing = [place for place in range(options.rounds) if place not in there]
+    with busy_machine(already=options.busy), ThreadPoolExecutor(options.at_once) as threads:
+        rounds = {threads.submit(one_round): place for place in missing}
+        try:
+            for done in as_completed(rounds):
+                line = {"round": rounds[done], **done.result()}
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+                print(line, flush=True)
+        finally:
+            threads.shutdown(cancel_futures=True)
     return summary(lines(log))
 
 
@@ -49,7 +59,7 @@ def one_round():
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", printed, re.MULTILINE)
     if code and not failed:
         failed = [f"exit code {code}: {' '.join(printed[-300:].split())}"]
-    return {"seconds": round(time.monotonic() - start, 1), "failed": failed}
+    return {"seconds": round(time.monotonic() - start, 1), "failed": failed, "load": load()}
 
 
 def lines(log):
@@ -72,6 +82,7 @@ def parsed():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rounds", type=int)
     parser.add_argument("--log", default="loop_tests.jsonl")
+    parser.add_argument("--at-once", type=int, default=1, help="rounds at a time")
     add_option(parser)
     return parser.parse_args()
 
