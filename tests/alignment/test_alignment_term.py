@@ -112,7 +112,7 @@ def test_first_and_second_derivatives_are_right(granularity, by_label):
     assert torch.autograd.gradgradcheck(value, point, atol=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     hidden=st.integers(1, 6),
     seed=st.integers(0, 1000),

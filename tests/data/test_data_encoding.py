@@ -226,7 +226,7 @@ def test_fit_looks_at_the_training_rows_only():
 TEXT = st.text(st.characters(codec="utf-8"), max_size=3)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(st.none() | st.floats(-1e6, 1e6), st.none() | TEXT), min_size=2, max_size=9)
 )

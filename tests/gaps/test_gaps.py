@@ -216,7 +216,7 @@ def test_a_label_that_is_no_whole_number_is_refused_and_not_cut_off(value):
         equalized_odds_gap(torch.rand(3), torch.tensor([0, 1, 1]), label=label, n_groups=2)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), name=st.sampled_from(figure_names()), n_groups=st.integers(1, 4))
 def test_range_and_symmetry(data, name, n_groups):
     """In [0, 1] ([0, 2] for equalized odds), and renumbering the groups changes nothing."""

@@ -204,7 +204,7 @@ def test_huge_scores_of_a_few_do_not_hide_the_gap_of_the_rest():
 
 
 @every_gap
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.integers(-5, 5), st.integers(-1, 2), st.integers(0, 1)),

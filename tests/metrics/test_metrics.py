@@ -68,7 +68,7 @@ def test_prediction_metrics_equal_the_reference_on_decisions(name, reference, se
     assert metric(y, prob) == metric(y, decision), "probabilities count as decisions at 0.5"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-4, 4)), min_size=1, max_size=30))
 def test_average_precision_equals_scikit_learn(rows):
     """Also with ties, constant scores, and scores that are no probabilities."""
@@ -297,7 +297,7 @@ def test_no_ratio_divides_by_zero():
     assert metrics.equal_opportunity_ratio(Y, one_group, sensitive_features=A) == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1), st.integers(-1, 2)), max_size=25))
 def test_record_is_in_range_or_nan(rows):
     """Any small sample, with empty cells: no warning, and a permutation of rows changes nothing."""

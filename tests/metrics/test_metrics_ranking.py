@@ -111,7 +111,7 @@ ROWS = st.lists(
 
 
 @every_gap
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=ROWS)
 def test_the_measures_are_those_of_the_definition_row_by_row(gap, rows):
     """Ties, empty cells, groups of one row, and up to three groups; in exact fractions."""
@@ -233,7 +233,7 @@ TRANSFORMS = {
 
 
 @every_gap
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, name=st.sampled_from(sorted(TRANSFORMS)))
 def test_increasing_transforms_change_nothing(gap, rows, name):
     y, score, a = (np.array(column) for column in zip(*rows, strict=True))
@@ -247,7 +247,7 @@ def test_increasing_transforms_change_nothing(gap, rows, name):
 
 
 @every_gap
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS)
 def test_range_order_of_rows_and_names_of_groups(gap, rows):
     y, score, a = (np.array(column) for column in zip(*rows, strict=True))

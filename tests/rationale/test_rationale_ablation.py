@@ -105,7 +105,7 @@ def measure(monkeypatch):
     return run
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     depth=st.integers(1, 5),
     activation=st.sampled_from(list(ACTIVATIONS)),
