@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dralign.data import TableEncoder, encoder_from_dict, fetch_adult, fetch_german, load
+from dralign.data.encoding import NumericColumn
 from dralign.errors import DataError, DralignWarning
 
 TRAIN = pd.DataFrame(
@@ -327,7 +328,10 @@ def test_the_forms_that_the_next_test_spoils_are_right():
         (table({**NUMBER, "mean": True}), "'mean' must be a number"),
         (table({**NUMBER, "mean": float("nan")}), "'mean' must be finite"),
         (table({**NUMBER, "mean": 10**400}), "'mean' must be finite"),
-        (table({**NUMBER, "std": 0}), "'std' must be above 0"),
+        (table({**NUMBER, "std": -1}), "'std' must be 0 or above"),
+        ({**table(NUMBER), "decimal": ["a=;"]}, "'decimal': expected texts such as 'pay=,'"),
+        ({**table(NUMBER), "decimal": ["a=,", "a=."]}, "of different columns"),
+        ({**table(NUMBER), "decimal": "a=,"}, "'decimal' must be a list"),
         (table({**NUMBER, "flag_missing": "no"}), "'flag_missing' must be true or false"),
         (table({**WORDS, "categories": "xy"}), "'categories' must be a list"),
         (table({**WORDS, "categories": ["x", 1]}), "'categories' must be a list of texts"),
@@ -346,3 +350,38 @@ def test_a_form_that_is_not_ours_is_refused_in_one_line(form, message):
     with pytest.raises(DataError, match=message) as caught:
         encoder_from_dict(form)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [0.07, 0.1, 98.6, 1 / 3, 0.0, 5000.0, np.nan])
+@pytest.mark.parametrize("n", [7, 1000])
+def test_of_a_column_with_one_value_nothing_is_learned_and_others_change_nothing(value, n):
+    """The std of equal numbers may be 1e-17, by which 0.0725 beside 0.07 once was 1.8e14."""
+    train = pd.DataFrame({"rate": np.full(n, value), "x": np.arange(n, dtype=float)})
+    train.loc[0, "rate"] = np.nan
+    encoder = TableEncoder.fit(train, ["rate", "x"])
+    again = encoder_from_dict(json.loads(json.dumps(encoder.to_dict())))
+    assert again == encoder
+    rows = pd.DataFrame({"rate": [value, 7500.25, 1e300, np.nan], "x": 3.0})
+    with pytest.warns(DralignWarning) as caught:
+        inputs = again.transform(rows)
+    assert inputs[:, 0].tolist() == [0, 0, 0, 0]
+    (told,) = [str(one.message) for one in caught if "one value" in str(one.message)]
+    assert told.endswith("count as if they had it: 'rate' (2 rows)")
+
+
+def test_rows_with_the_one_value_of_training_are_scored_without_a_word(recwarn):
+    encoder = TableEncoder.fit(pd.DataFrame({"rate": [0.3] * 50, "x": range(50)}), ["rate", "x"])
+    encoder.transform(pd.DataFrame({"rate": [0.3, 0.1 + 0.2], "x": [1, 2]}))
+    assert not recwarn.list
+
+
+def test_large_numbers_that_differ_a_little_are_not_one_value():
+    values = pd.Series(1e13 + np.arange(8) % 2, name="when")
+    assert NumericColumn.fit(values).std == pytest.approx(0.5)
+
+
+def test_an_encoder_of_before_that_divides_by_the_rounding_of_one_value_does_so_no_more():
+    form = {"name": "rate", "mean": 0.07000000000000002, "std": 1.3877787807814457e-17}
+    encoder = encoder_from_dict({"kind": "table", "columns": [{**form, "flag_missing": False}]})
+    with pytest.warns(DralignWarning, match="one value in training"):
+        assert encoder.transform(pd.DataFrame({"rate": [0.0725]})).tolist() == [[0]]

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 from dralign import DRAlignClassifier
-from dralign.data import TableEncoder, encoder_from_dict, load_table, read_table
+from dralign.artifact import Artifact
+from dralign.data import DataSource, TableEncoder, encoder_from_dict, load_table, read_table
 from dralign.data.numerals import numerals, with_numbers
 from dralign.data.rules import Rules, binned, without
 from dralign.errors import DataError, DralignWarning
@@ -196,3 +198,97 @@ def test_a_missing_number_is_in_no_bin_and_text_can_t_be_put_into_bins():
     assert binned(pd.Series([1.0, np.nan]), (25,)).isna().tolist() == [False, True]
     with pytest.raises(DataError, match="column 'a': expected numbers to put into bins"):
         binned(pd.Series(["x", "y"], name="a"), (25,))
+
+
+def german(values):
+    """Numbers as they are written in German, without the part after the comma where it is 0."""
+    texts = [f"{value:,.2f}".translate(str.maketrans(",.", ".,")) for value in values]
+    return [text.removesuffix(",00") for text in texts]
+
+
+def loans(n=300):
+    draw = np.random.default_rng(0)
+    pay = draw.integers(500, 9000, n) + draw.choice([0, 0.5], n)
+    return pd.DataFrame(
+        {
+            "pay": german(pay),
+            "x": draw.normal(size=n).round(2),
+            "sex": draw.choice(["f", "m"], n),
+            "y": (pay > 4000).astype(int),
+        }
+    )
+
+
+LATER = ["8.500", "1.234", "950", "7.250,50"]
+MEANT = [8500, 1234, 950, 7250.5]
+
+
+@pytest.mark.parametrize("options", [{}, {"na": "-9"}, {"decimal": ","}], ids=repr)
+@pytest.mark.parametrize("as_file", [True, False], ids=["file", "frame"])
+def test_the_decimal_mark_of_training_is_that_of_rows_that_come_later(tmp_path, options, as_file):
+    """Once 8.500 was 8.5 in rows where nothing else told what its point is."""
+    table = loans()
+    if as_file:
+        table.to_csv(path := tmp_path / "t.csv", index=False, sep=";")
+        table = path
+    data = load_table(table, label="y", sensitive="sex", **options)
+    encoder = encoder_from_dict(json.loads(json.dumps(data.encoder.to_dict())))
+    column = encoder.columns[0]
+    rows = pd.DataFrame({"pay": LATER, "x": 0.0})
+    for later, meant in ((rows, MEANT), *((rows[i : i + 1], MEANT[i : i + 1]) for i in range(4))):
+        inputs = encoder.transform(later)[:, 0]
+        np.testing.assert_allclose(inputs, (np.array(meant) - column.mean) / column.std, rtol=1e-6)
+    given = encoder.transform(pd.DataFrame({"pay": MEANT, "x": 0.0}))
+    assert np.array_equal(given, encoder.transform(rows))
+
+
+@pytest.mark.parametrize("options", [{}, {"decimal": ","}], ids=repr)
+def test_a_file_of_rows_to_be_scored_is_read_by_the_marks_of_training(tmp_path, options):
+    path, later = tmp_path / "t.csv", tmp_path / "later.csv"
+    loans().to_csv(path, index=False, sep=";")
+    source = DataSource(str(path), label="y", sensitive=("sex",), **options)
+    data = load_table(path, label="y", sensitive="sex", **options)
+    network = Artifact(
+        model=nn.Linear(data.n_inputs, 1),
+        architecture={},
+        encoder=data.encoder,
+        label="y",
+        positive="1",
+        sensitive=("sex",),
+        group_names=data.group_names,
+        training={"trial": {"data": source.to_dict()}},
+    )
+    for texts, meant in ((LATER, MEANT), (LATER[:3], MEANT[:3])):
+        later.write_text("pay;x\n" + "".join(f"{text};0\n" for text in texts))
+        numbers = network.prepared(network.read(later))["pay"]
+        assert numbers.tolist() == meant
+
+
+def test_rows_of_a_test_file_are_read_as_those_of_the_table(tmp_path):
+    path, test = tmp_path / "t.csv", tmp_path / "test.csv"
+    loans().to_csv(path, index=False, sep=";")
+    rows = loans(60).assign(pay="8.500")
+    rows.to_csv(test, index=False, sep=";")
+    data = load_table(path, label="y", sensitive="sex", test=str(test))
+    column = data.encoder.columns[0]
+    expected = np.float32((8500 - column.mean) / column.std)
+    assert set(data.test.x[:, 0].tolist()) == {expected}
+
+
+def test_a_comma_of_groups_in_training_is_one_in_a_single_row_later():
+    frame = people().assign(x=[f"{value:,.1f}" for value in people()["x"] * 100])
+    classifier = DRAlignClassifier("gap", epochs=1, iterations=2, hidden=4, random_state=0)
+    classifier.fit(frame[["x"]], frame["y"], sensitive_features=frame["sex"])
+    one, same = (classifier.network_inputs(pd.DataFrame({"x": [x]})) for x in ("1,234", 1234))
+    assert np.array_equal(one, same)
+
+
+def test_numbers_among_texts_keep_their_value_beside_decimal_commas():
+    found = numerals(pd.Series([1.234, "2,5", "1.234", 7], dtype=object))
+    assert found.values.tolist() == [1.234, 2.5, 1234, 7]
+
+
+def test_marks_of_columns_that_are_no_inputs_are_not_kept():
+    table = loans().assign(code="1,5")
+    encoder = load_table(table, label="y", sensitive="sex", drop="code").encoder
+    assert encoder.rules == Rules(decimal=("pay=,",))

@@ -22,9 +22,9 @@ def parsed(monkeypatch):
     """The names of the files that are parsed."""
     names, parse = [], raw.parse_table
 
-    def counted(path, *given):
+    def counted(path, *given, **options):
         names.append(path)
-        return parse(path, *given)
+        return parse(path, *given, **options)
 
     monkeypatch.setattr(raw, "parse_table", counted)
     return names

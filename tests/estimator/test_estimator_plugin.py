@@ -151,7 +151,11 @@ def test_another_point_of_the_front_needs_no_fit():
         with pytest.raises(OptionError, match="max_gap: expected a number from 0 up, got"):
             model.select(wrong)
     assert model.fairness_weight_ == weight
-    assert not model.select(0.0, measure="soft").max_gap_met_
+    with pytest.warns(DralignWarning, match="no weight keeps the soft gap at 0 on the rows kept"):
+        assert not model.select(0.0, measure="soft").max_gap_met_
+    again = PluginClassifier(LogisticRegression(), max_gap=1e-12, random_state=0)
+    with pytest.warns(DralignWarning, match="no weight keeps the base-rate gap at 1e-12"):
+        assert again.fit(X, Y, sensitive_features=A).max_gap_met_ is False
 
 
 def test_three_groups_and_equal_opportunity():

@@ -70,8 +70,11 @@ def exported(network, folder, ending):
 
 
 def holed():
-    """Rows of German with what training rows had and had not: missing values and new texts."""
-    frame = GERMAN.copy()
+    """Rows of German with what training rows had and had not: missing values and new texts.
+
+    A rate is the same in the first 600 rows, and another one in the others.
+    """
+    frame = GERMAN.assign(rate=np.where(np.arange(len(GERMAN)) < 600, 0.07, 0.0725))
     frame["age"] = frame["age"].astype(float)
     frame.loc[::7, "age"] = np.nan
     frame.loc[::5, "purpose"] = None
@@ -81,7 +84,7 @@ def holed():
 @pytest.mark.parametrize("ending", [".pt2", ".onnx"])
 @pytest.mark.parametrize(
     ("columns", "n_outputs"),
-    [(list(GERMAN), 1), (["age", "credit_amount"], 1), (["purpose", "housing"], 3)],
+    [([*GERMAN, "rate"], 1), (["age", "credit_amount", "rate"], 1), (["purpose", "housing"], 3)],
     ids=["both kinds", "numbers", "categories of three classes"],
 )
 def test_probabilities_are_those_of_predict_on_german_rows(tmp_path, ending, columns, n_outputs):

@@ -179,12 +179,14 @@ class Artifact:
         """
         of_images = isinstance(self.encoder, ImageEncoder)
         like = None if of_images else self.source
+        marks = self.encoder.rules.marks if isinstance(self.encoder, TableEncoder) else {}
         frame = read_table(
             table,
             sep=sep or (like.sep if like else ""),
             decimal=decimal or (like.decimal if like else ""),
             encoding=encoding or (like.encoding if like else ""),
             of_images=of_images,
+            texts=[name for name, mark in marks.items() if mark == ","],
         )
         return Rules(na=tuple(na)).apply(frame)
 

@@ -1,8 +1,9 @@
 """Encoding a table of mixed columns: numbers scaled, everything else one-hot, missing kept."""
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 # of one's own (a name, a rare diagnosis) is none.
 MIN_CATEGORY_ROWS: Final = 10
 NO_RULES: Final = Rules()
+# The std of equal numbers may be their rounding; a spread that means anything is a larger share of
+# the mean.
+ROUNDING: Final = 16 * float(np.finfo(np.float64).eps)
 _BOOLEANS = frozenset({"True", "False"})
 
 
@@ -39,6 +43,7 @@ class Unseen:
     Attributes:
         categories: values that are none of the categories, where other rows have one.
         strangers: what the categories are, of columns no row of which has one.
+        fixed: other numbers than the only one that training rows have.
         missing: missing numbers that take the training mean.
         texts: missing values of columns of categories, which are then in none of them.
         strays: what is told of texts among numbers, by column.
@@ -46,6 +51,7 @@ class Unseen:
 
     categories: dict[str, int] = field(default_factory=dict)
     strangers: dict[str, str] = field(default_factory=dict)
+    fixed: dict[str, int] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
     texts: dict[str, int] = field(default_factory=dict)
     strays: dict[str, str] = field(default_factory=dict)
@@ -55,10 +61,13 @@ class Unseen:
 class NumericColumn:
     """A column of numbers: (x - mean) / std, 0 where missing.
 
+    A column that has one value in training is always 0: nothing can be learned of it, so that what
+    another value does would be up to the network's first weights.
+
     Attributes:
         name: of the column.
         mean: over the training rows.
-        std: over the training rows; 1 for a constant column.
+        std: over the training rows; 0 for a constant column.
         flag_missing: whether training rows had missing values; then a second input says so.
     """
 
@@ -77,10 +86,22 @@ class NumericColumn:
         result = numbers(values)
         known = result[~np.isnan(result)]
         with np.errstate(over="ignore"):
-            mean, std = (float(known.mean()), float(known.std())) if len(known) else (0.0, 1.0)
+            mean, std = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
         if not np.isfinite([mean, std]).all():
             raise DataError(f"column {values.name!r}: its numbers are too large to be scaled")
-        return cls(str(values.name), mean, std if std > 0 else 1.0, len(known) < len(result))
+        column = cls(str(values.name), mean, std, len(known) < len(result))
+        same = not len(known) or known.min() == known.max()
+        return replace(column, std=0.0) if same or column.constant else column
+
+    @property
+    def constant(self) -> bool:
+        """Whether the training rows have one value: of equal numbers, std is the rounding."""
+        return self.std <= ROUNDING * abs(self.mean)
+
+    @property
+    def scale(self) -> float:
+        """What numbers are divided by."""
+        return math.inf if self.constant else self.std
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -91,7 +112,8 @@ class NumericColumn:
         """(n, 1) or (n, 2) inputs; what has no precedent goes into ``unseen``.
 
         That are missing values that take the mean, of a column that had none in training or that
-        has no value at all here, and texts among numbers, which count as missing.
+        has no value at all here, texts among numbers, which count as missing, and numbers of a
+        column that is constant in training.
 
         Raises:
             DataError: if more than a few values are no numbers, or one is too far from the training
@@ -102,10 +124,15 @@ class NumericColumn:
             unseen.strays[self.name] = told
         absent = np.isnan(result)
         with np.errstate(over="ignore"):
-            scaled = ((result - self.mean) / self.std).astype(np.float32)
-        if np.isinf(scaled).any():
-            worst = result[np.isinf(scaled)][0]
+            scaled = ((result - self.mean) / self.scale).astype(np.float32)
+        far = ~np.isfinite(scaled) & ~absent
+        if far.any():
+            worst = result[far][0]
             raise DataError(f"column {self.name!r}: {worst:g} is too far from the training rows")
+        if self.constant:
+            other = np.abs(result - self.mean) > ROUNDING * abs(self.mean)
+            if other.any():
+                unseen.fixed[self.name] = int(other.sum())
         scaled[absent] = 0.0
         none_there = len(absent) > 1 and bool(absent.all())
         if absent.any() and (none_there or not self.flag_missing):
@@ -217,7 +244,7 @@ class TableEncoder:
                 else CategoricalColumn.fit(frame[name], min_rows=min_category_rows)
                 for name in columns
             ),
-            rules,
+            rules.of_columns(columns),
         )
         if not encoder.feature_names:
             raise DataError(f"no column has a value that {min_category_rows} training rows share")
@@ -288,6 +315,11 @@ def warn_unseen(unseen: Unseen) -> None:
             "values that the training rows did not have, or too few of them, count as none of the "
             f"categories: {_counted(unseen.categories)}"
         )
+    if unseen.fixed:
+        lines.append(
+            "columns with one value in training, or none, say nothing, and count as if they "
+            f"had it: {_counted(unseen.fixed)}"
+        )
     if unseen.strays:
         told = [f"{name!r}: {text}" for name, text in unseen.strays.items()]
         lines.append(f"texts among numbers: {noted(told, between='; ')}")
@@ -342,6 +374,6 @@ def _column_from_dict(entry: object) -> NumericColumn | CategoricalColumn:
     if "categories" in form.content:
         return CategoricalColumn(name, form.texts("categories"), flag)
     column = NumericColumn(name, form.number("mean"), form.number("std"), flag)
-    if column.std <= 0:
-        raise DataError(f"encoder column: 'std' must be above 0, got {column.std:g}")
+    if column.std < 0:
+        raise DataError(f"encoder column: 'std' must be 0 or above, got {column.std:g}")
     return column

@@ -75,7 +75,7 @@ def load_table(
     check_roles(where, label, columns, how.weight)
     raw = read_raw(table, how)
     check_columns(raw, how, label=label, sensitive=columns)
-    frame = prepared(raw, how, label=label, sensitive=columns)
+    frame, rules = prepared(raw, how, label=label, sensitive=columns)
     y, shown, classes = coded_label(frame[label], positive, remedy=DROP_MISSING)
     groups = table_groups(frame, columns, min_size=how.min_group_size)
     warn_of_lacking(frame, columns)
@@ -86,7 +86,7 @@ def load_table(
     require_groups(groups.codes[rows[0]], groups.names, where="training")
     apart = [label, *(() if include_sensitive else columns)]
     inputs = usable_columns(frame[candidates(frame, how, apart)], rows[0], where=where)
-    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs, rules=Rules.of(how))
+    encoder = TableEncoder.fit(frame.iloc[rows[0]], inputs, rules=rules)
     return assemble(
         encoder.encode(frame)[0],
         y,
@@ -143,8 +143,8 @@ def check_columns(
 
 def prepared(
     raw: RawTable, how: TableOptions, *, label: str, sensitive: Sequence[str]
-) -> "pd.DataFrame":
-    """The rows to use, with every column as what it is taken for.
+) -> tuple["pd.DataFrame", Rules]:
+    """The rows to use, with every column as what it is taken for, and the rules that made them so.
 
     One warning each tells of texts among numbers, and of commas that may mean two things.
 
@@ -158,18 +158,20 @@ def prepared(
         DataError: if a column holds no numbers to put into bins, or no row is left.
     """
     roles = [name for name in (label, *sensitive, how.split_column) if name]
-    frame = Rules.of(how).apply(raw.frame)
+    apart = frozenset((*roles, *how.categorical, *how.drop))
+    rules = Rules.learned(raw.frame, how, apart)
+    frame = rules.apply(raw.frame)
     if how.drop_missing_label and label:
         frame = frame[frame[label].notna()]
         if not len(frame):
             raise DataError(f"{raw.where}: no row has a label")
-    frame, notes = with_numbers(frame, frozenset((*roles, *how.categorical, *how.drop)))
+    frame, notes = with_numbers(frame, apart)
     for note in notes:
         warnings.warn(note, DralignWarning, stacklevel=3)
     if how.weight:
         frame = weighed(frame, how.weight, where=raw.where)
     codes = {name: frame[name].map(canonical, na_action="ignore") for name in how.categorical}
-    return frame.assign(**{name: values.astype(object) for name, values in codes.items()})
+    return frame.assign(**{name: values.astype(object) for name, values in codes.items()}), rules
 
 
 def candidates(frame: "pd.DataFrame", how: TableOptions, apart: Sequence[str]) -> list[str]:

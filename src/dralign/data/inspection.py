@@ -1,7 +1,7 @@
 """What a table holds, and what is doubtful about it, before anything is trained on it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -188,7 +188,7 @@ def inspect_table(
     check_columns(raw, how, label=label, sensitive=columns)
     obstacles: list[str] = []
     with _collected() as findings:
-        frame = prepared(raw, how, label=label, sensitive=columns)
+        frame, rules = prepared(raw, how, label=label, sensitive=columns)
         y, values = _label(frame, label, positive, obstacles, findings)
         groups = _groups(frame, columns, how, obstacles, findings)
         split = _split(frame, raw, how, y, len(values), groups, seed, obstacles)
@@ -217,7 +217,7 @@ def inspect_table(
         favourable=how.favourable,
         obstacles=tuple(obstacles),
         findings=tuple(dict.fromkeys(findings)),
-        reading=_reading(raw, frame),
+        reading=_reading(raw, {} if how.decimal else rules.marks),
         weights=() if weight is None else _counts(weight, y, len(values), groups),
         weighting="" if weight is None else weights_line(how.weight, weight),
         fingerprint=raw.fingerprint,
@@ -233,12 +233,12 @@ def _collected() -> Iterator[list[str]]:
     findings[:0] = [str(one.message) for one in caught if issubclass(one.category, DralignWarning)]
 
 
-def _reading(raw: RawTable, frame: "pd.DataFrame") -> tuple[str, ...]:
+def _reading(raw: RawTable, marks: Mapping[str, str]) -> tuple[str, ...]:
     """What was recognised about the file."""
     notes = []
     if raw.separator:
         notes.append(f"columns separated by {raw.separator!r}")
-    if commas := frame.attrs.get("commas", ()):
+    if commas := [repr(name) for name, mark in marks.items() if mark == ","]:
         notes.append(f"numbers with a decimal comma: {noted(commas)}")
     return tuple(notes)
 

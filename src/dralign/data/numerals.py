@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -32,7 +32,8 @@ class Numerals:
         strays: how many rows have each text that is no number.
         n_numbers: rows with a number.
         n_kinds: different texts that are numbers.
-        comma: a number written with a decimal comma, if they are; else empty.
+        mark: the decimal mark, where it can be told by a comma: ``,``, or ``.`` where commas stand
+            between groups of three; else empty.
         unclear: a text such as ``1,234``, where it can't be told what the comma means; else empty.
     """
 
@@ -40,7 +41,7 @@ class Numerals:
     strays: Counter[str]
     n_numbers: int
     n_kinds: int
-    comma: str
+    mark: str
     unclear: str
 
     @property
@@ -48,6 +49,13 @@ class Numerals:
         """Whether nearly all values are numbers, and it is clear which."""
         known = self.n_numbers + self.strays.total()
         return not self.unclear and self.n_numbers > 0 and self.n_numbers >= NEARLY_ALL * known
+
+    @property
+    def is_column_of_numbers(self) -> bool:
+        """Whether that is a column of numbers, rather than of categories or keys."""
+        few = self.n_kinds <= FEW_NUMBERS and (self.strays or self.mark != ",")
+        keys = any(map(str.isdigit, self.strays))  # 007 is one
+        return self.mostly and not few and not keys
 
     def told(self) -> str:
         """The texts that are no numbers, in words; empty if there are none."""
@@ -63,15 +71,22 @@ class Numerals:
         return f"{self.n_numbers:,} of {known:,} values are numbers; {some}{more} {verb} as missing"
 
 
-def numerals(values: "pd.Series[Any]") -> Numerals:
-    """The numbers of a column of texts, with what is none."""
+def numerals(values: "pd.Series[Any]", mark: str = "") -> Numerals:
+    """The numbers of a column of texts, with what is none.
+
+    Args:
+        values: the column.
+        mark: the decimal mark; empty if it is to be told by the texts.
+    """
     import pandas as pd
 
     code, result = pd.factorize(values)
-    texts = [str(value).strip() for value in result.tolist()]
-    comma, unclear = _commas(texts)
-    parse = _with_comma if comma else _with_point
-    numbers = [None if unclear and "," in text else parse(text) for text in texts]
+    kinds = result.tolist()
+    texts = [str(value).strip() for value in kinds]
+    unclear = ""
+    if not mark:
+        mark, unclear = _decimal_mark([text for text in kinds if isinstance(text, str)])
+    numbers = [None if unclear and "," in str(kind) else _number(kind, mark) for kind in kinds]
     numeric = np.array([np.nan if n is None else n for n in numbers] + [np.nan], dtype=np.float64)
     rows = np.bincount(code[code >= 0], minlength=len(texts)).tolist()
     strays = Counter[str]()
@@ -80,24 +95,33 @@ def numerals(values: "pd.Series[Any]") -> Numerals:
             strays[text] += count
     n_kinds = sum(number is not None for number in numbers)
     n_numbers = sum(rows) - strays.total()
-    return Numerals(numeric[code], strays, n_numbers, n_kinds, comma, unclear)
+    return Numerals(numeric[code], strays, n_numbers, n_kinds, mark, unclear)
 
 
-def _commas(texts: list[str]) -> tuple[str, str]:
-    """A text with a decimal comma if there are any, and one whose comma can't be told.
+def _decimal_mark(texts: list[str]) -> tuple[str, str]:
+    """The decimal mark where there are commas and it can be told, and a text where it can't.
 
     A comma is one of groups if each stands before three digits, and somewhere there are two of them
     or a point as well; it is a decimal comma if somewhere it can't be one of groups.
     """
+    texts = [text.strip() for text in texts]
     commas = [text for text in texts if "," in text]
-    decimal = next((t for t in commas if _COMMA.fullmatch(t) and not _POINT.fullmatch(t)), "")
+    if any(_COMMA.fullmatch(text) and not _POINT.fullmatch(text) for text in commas):
+        return ",", ""
     grouped = [text for text in commas if _POINT.fullmatch(text)]
-    if decimal or not grouped:
-        return decimal, ""
+    if not grouped:
+        return "", ""
     points = any("." in text and _with_point(text) is not None for text in texts)
     if points or any(text.count(",") > 1 for text in grouped):
-        return "", ""
+        return ".", ""
     return "", grouped[0]
+
+
+def _number(value: object, mark: str) -> float | None:
+    """The number that a text with this decimal mark is, or that a value is by itself, or None."""
+    if not isinstance(value, str):
+        return as_number(str(value))
+    return _with_comma(value.strip()) if mark == "," else _with_point(value.strip())
 
 
 def _with_comma(text: str) -> float | None:
@@ -116,10 +140,9 @@ def rewritten(values: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
     """Texts with the numbers among them as Python writes them, where the decimal mark is known."""
     import pandas as pd
 
-    parse: Callable[[str], float | None] = _with_comma if decimal == "," else _with_point
     code, result = pd.factorize(values)
     texts = [str(value) for value in result.tolist()]
-    numbers = [parse(text.strip()) for text in texts]
+    numbers = [_number(value, decimal) for value in result.tolist()]
     if texts and all(number is not None for number in numbers):
         column = np.array([*numbers, np.nan], dtype=np.float64)[code]
     else:
@@ -138,42 +161,70 @@ def with_numbers(
     column stays text.
 
     Args:
-        frame: the table; it is not changed.
+        frame: the table, with ``decimal_marks`` of its own in place; it is not changed.
         apart: columns to leave alone.
 
     Returns:
         The table, and notes: one for the columns with stray texts, one for those that stay text.
     """
-    from pandas.api.types import is_object_dtype, is_string_dtype
-
-    new, strays, unclear, commas = {}, [], [], []
-    for name, values in frame.items():
-        textual = is_object_dtype(values.dtype) or is_string_dtype(values.dtype)
-        if name in apart or not textual or not _of_texts(values):
-            continue
-        result = numerals(values)
+    new, strays, unclear = {}, [], []
+    for name, result in _texts_as_numbers(frame, apart):
         if result.unclear and result.strays.total():
             if sum("," in text for text in result.strays) >= NEARLY_ALL * len(result.strays):
                 unclear.append(f"{name!r} (for example {result.unclear!r})")
             continue
-        few = result.n_kinds <= FEW_NUMBERS and (result.strays or not result.comma)
-        if few or not result.mostly or any(map(str.isdigit, result.strays)):  # 007 is a key
+        if not result.is_column_of_numbers:
             continue
         new[name] = result.values
         if result.strays:
             strays.append(f"{name!r}: {result.told()}")
-        if result.comma:
-            commas.append(repr(name))
     notes = [f"texts among numbers: {noted(strays, between='; ')}"] if strays else []
     if unclear:
         notes.append(
             f"taken as text, for a comma may mean two things: {noted(unclear)}; to say which: "
             "--decimal , or --decimal ."
         )
-    table = frame.assign(**{str(name): values for name, values in new.items()}) if new else frame
-    if commas:
-        table.attrs["commas"] = tuple(commas)
-    return table, notes
+    return frame.assign(**new) if new else frame, notes
+
+
+def decimal_marks(
+    frame: "pd.DataFrame", apart: frozenset[str] = frozenset(), mark: str = ""
+) -> dict[str, str]:
+    """The decimal marks of columns of numbers in texts, where commas among them tell it.
+
+    Rows that come later may have none to tell it by: what is 8500 beside ``7.250,50`` would be 8.5.
+
+    Args:
+        frame: the table.
+        apart: columns to leave alone.
+        mark: that of all columns of numbers; empty if it is to be told by the texts.
+    """
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    read = bool(frame.attrs.get("decimal"))  # its numbers were rewritten then
+    texts = _texts_as_numbers(frame, apart, "" if read else mark)
+    found = {name: result.mark for name, result in texts if result.is_column_of_numbers}
+    if not mark:
+        return {name: own for name, own in found.items() if own}
+    others = (name for name in frame if name not in apart and name not in found)
+    numeric = (n for n in others if is_numeric_dtype(frame[n]) and not is_bool_dtype(frame[n]))
+    return dict.fromkeys((*found, *numeric), mark)
+
+
+def _texts_as_numbers(
+    frame: "pd.DataFrame", apart: frozenset[str], mark: str = ""
+) -> Iterator[tuple[str, Numerals]]:
+    """The columns of texts by name, as numbers."""
+    for name, values in frame.items():
+        if name not in apart and is_textual(values) and _of_texts(values):
+            yield str(name), numerals(values, mark)
+
+
+def is_textual(values: "pd.Series[Any]") -> bool:
+    """Whether a column may hold texts."""
+    from pandas.api.types import is_object_dtype, is_string_dtype
+
+    return bool(is_object_dtype(values.dtype) or is_string_dtype(values.dtype))
 
 
 def _of_texts(values: "pd.Series[Any]") -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dralign.data.columns import require_columns
 from dralign.data.content import combined
 from dralign.data.frames import as_pandas
+from dralign.data.numerals import is_textual
 from dralign.data.reading import parse_table, table_bytes
 from dralign.errors import DataError
 from dralign.table_options import TableOptions
@@ -93,14 +94,20 @@ def frame_rows(table: Any) -> "pd.DataFrame":  # noqa: ANN401 - of any library
     return frame
 
 
-def _parse(path: str | Path, content: bytes, digest: str, options: TableOptions) -> "pd.DataFrame":
+def _parse(
+    path: str | Path,
+    content: bytes,
+    digest: str,
+    options: TableOptions,
+    texts: tuple[str, ...] = (),
+) -> "pd.DataFrame":
     """The table of the content; one that was parsed before in the block of ``parsed_once``."""
     kept = _parsed.get(None)
     if kept is None:
-        return parse_table(path, content, options)
-    key = (digest, str(path), options.sep, options.decimal, options.encoding)
+        return parse_table(path, content, options, texts=texts)
+    key = (digest, str(path), options.sep, options.decimal, options.encoding, *texts)
     if key not in kept:
-        kept[key] = parse_table(path, content, options)
+        kept[key] = parse_table(path, content, options, texts=texts)
     return kept[key].copy(deep=False)
 
 
@@ -121,7 +128,10 @@ def _with_test(raw: RawTable, options: TableOptions) -> RawTable:
     digest = hashlib.sha256(content).hexdigest()
     if digest == raw.fingerprint:
         raise DataError(f"{options.test}: the test rows are those of the table itself")
-    frame = _parse(options.test, content, digest, options)
+    # What is text in one is text in the other: 8.500 may be 8500 there.
+    texts = tuple(name for name in raw.frame if is_textual(raw.frame[name]))
+    frame = _parse(options.test, content, digest, options, texts)
     require_columns(frame, list(raw.frame.columns), where=options.test)
     both = pd.concat([raw.frame, frame[list(raw.frame.columns)]], ignore_index=True)
+    both.attrs = raw.frame.attrs
     return replace(raw, frame=both, fingerprint=both_fingerprint(raw.fingerprint, digest))

@@ -42,6 +42,7 @@ def read_table(
     decimal: str = "",
     encoding: str = "",
     of_images: bool = False,
+    texts: Sequence[str] = (),
 ) -> "pd.DataFrame":
     """A table from a text (CSV, TSV, TXT, gzip too) or Parquet file, told apart by its ending.
 
@@ -58,6 +59,7 @@ def read_table(
         encoding: of the text; UTF-8 if not given, with or without a byte order mark.
         of_images: whether one column names files (``file_column``), which is then read as text:
             001 is not 1.
+        texts: columns of a text file that stay text, whatever they look like.
 
     Raises:
         DataError: if the file is missing, empty, not of its kind, in another encoding, too large,
@@ -65,7 +67,7 @@ def read_table(
         OptionError: if there is no such mark or encoding.
     """
     options = TableOptions(sep=sep, decimal=decimal, encoding=encoding)
-    return parse_table(path, table_bytes(path), options, of_images=of_images)
+    return parse_table(path, table_bytes(path), options, of_images=of_images, texts=texts)
 
 
 def table_bytes(path: str | Path) -> bytes:
@@ -103,10 +105,19 @@ def parse_table(
     options: TableOptions | None = None,
     *,
     of_images: bool = False,
+    texts: Sequence[str] = (),
 ) -> "pd.DataFrame":
     """The table of ``read_table`` from the content of its file, of which ``path`` is the name.
 
-    Its ``attrs["separator"]`` is the mark, if it was recognised and is not that of the ending.
+    Its ``attrs["separator"]`` is the mark, if it was recognised and is not that of the ending;
+    ``attrs["decimal"]`` is the decimal mark by which its numbers were rewritten.
+
+    Args:
+        path: the name.
+        content: of the file.
+        options: how it is read.
+        of_images: as ``read_table`` takes it.
+        texts: columns that are text, whatever they look like.
 
     Raises:
         DataError: if it can't be read.
@@ -121,7 +132,9 @@ def parse_table(
             text = _decoded(path, unpacked(path, content) if packed else content, options.encoding)
             usual = SEPARATORS[ending]
             mark = options.sep or _separator(text, usual)
-            frame = _parse_text(path, text, mark, options.decimal, of_images=of_images)
+            frame = _parse_text(path, text, mark, options.decimal, of_images, texts)
+            if options.decimal:
+                frame.attrs["decimal"] = options.decimal
             if mark not in {usual, options.sep}:
                 frame.attrs["separator"] = mark
     if not len(frame):
@@ -190,7 +203,7 @@ def _fits(lines: Sequence[str], mark: str) -> bool:
 
 
 def _parse_text(
-    path: Path, text: str, separator: str, decimal: str, *, of_images: bool
+    path: Path, text: str, separator: str, decimal: str, of_images: bool, texts: Sequence[str]
 ) -> "pd.DataFrame":
     """The table of a CSV file.
 
@@ -202,6 +215,7 @@ def _parse_text(
     if "\x00" in text:
         raise DataError(f"{path}: a binary file (character {text.index(chr(0))} is 0)")
     names, n_rows = _check_lines(path, text, separator)
+    textual = {*texts, *((file_column(names),) if of_images else ())}
     try:
         frame = pd.read_csv(
             io.StringIO(text),
@@ -213,7 +227,7 @@ def _parse_text(
             na_values=list(MISSING_WORDS),
             keep_default_na=False,
             low_memory=False,
-            dtype=str if decimal == "," else {file_column(names): str} if of_images else None,
+            dtype=str if decimal == "," else {name: str for name in names if name in textual},
         )
     except (ValueError, OverflowError) as error:  # pandas' parser errors are ValueErrors
         raise DataError(f"{path}: not a table of text ({one_line(error)})") from error

@@ -1,13 +1,13 @@
 """What is done to a table before its columns are used, in training and whenever rows come later."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from dralign.data.columns import as_number
-from dralign.data.numerals import numerals
+from dralign.data.numerals import decimal_marks, is_textual, numerals, rewritten
 from dralign.errors import DataError, OptionError
 from dralign.forms import Form
 from dralign.table_options import TableOptions, edges
@@ -16,24 +16,52 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _KEYS: Final = ("na", "bin")
+_MARKS: Final = (",", ".")
 
 
 @dataclass(frozen=True)
 class Rules:
-    """Which texts are missing values, and which columns are put into bins.
+    """How numbers are written, which texts are missing values, which columns are put into bins.
 
     Attributes:
         na: the texts; a number is meant however it is written.
         bin: as in ``TableOptions``.
+        decimal: texts such as ``pay=,``: the decimal mark of a column whose numbers may be texts.
     """
 
     na: tuple[str, ...] = ()
     bin: tuple[str, ...] = ()
+    decimal: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, options: TableOptions) -> "Rules":
         """Those of the options."""
         return cls(options.na, options.bin)
+
+    @classmethod
+    def learned(
+        cls, frame: "pd.DataFrame", options: TableOptions, apart: frozenset[str] = frozenset()
+    ) -> "Rules":
+        """Those of the options, and the decimal marks that a table's columns have.
+
+        Args:
+            frame: the raw rows of the table.
+            options: how it is read.
+            apart: columns to leave alone.
+        """
+        marks = decimal_marks(frame, apart, options.decimal)
+        return replace(cls.of(options), decimal=tuple(f"{name}={marks[name]}" for name in marks))
+
+    @property
+    def marks(self) -> dict[str, str]:
+        """The decimal marks by column."""
+        return {name: mark for name, _, mark in (text.rpartition("=") for text in self.decimal)}
+
+    def of_columns(self, names: Iterable[str]) -> "Rules":
+        """With the decimal marks of these columns alone."""
+        known = {*names}
+        kept = tuple(text for text in self.decimal if text.rpartition("=")[0] in known)
+        return replace(self, decimal=kept)
 
     def apply(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         """The table by these rules; it is not changed. Columns that it lacks are passed over.
@@ -41,6 +69,11 @@ class Rules:
         Raises:
             DataError: if a column that is to be put into bins is not one of numbers.
         """
+        if not frame.attrs.get("decimal"):  # else its numbers were rewritten as it was read
+            marks = self.of_columns(frame.columns).marks
+            texts = {name: frame[name] for name in marks if is_textual(frame[name])}
+            new = {name: rewritten(values, marks[name]) for name, values in texts.items()}
+            frame = frame.assign(**new) if new else frame
         if self.na:
             new = {name: without(values, self.na) for name, values in frame.items()}
             frame = frame.assign(**{str(name): values for name, values in new.items()})
@@ -51,7 +84,8 @@ class Rules:
 
     def to_dict(self) -> dict[str, list[str]]:
         """A JSON-ready form; what is not used is not there."""
-        return {key: list(getattr(self, key)) for key in _KEYS if getattr(self, key)}
+        keys = (*_KEYS, "decimal")
+        return {key: list(getattr(self, key)) for key in keys if getattr(self, key)}
 
     @classmethod
     def from_dict(cls, form: Mapping[str, Any]) -> "Rules":
@@ -63,9 +97,15 @@ class Rules:
         entries = Form(form, "encoder")
         given: Any = {key: entries.texts(key) for key in _KEYS if key in form}
         try:
-            return cls.of(TableOptions(**given))
+            rules = cls.of(TableOptions(**given))
         except OptionError as error:
             raise DataError(f"encoder: {error}") from error
+        rules = replace(rules, decimal=entries.texts("decimal") if "decimal" in form else ())
+        if len(rules.marks) < len(rules.decimal) or not {*rules.marks.values()} <= {*_MARKS}:
+            raise DataError(
+                "encoder: 'decimal': expected texts such as 'pay=,', of different columns"
+            )
+        return rules
 
 
 def without(values: "pd.Series[Any]", words: Sequence[str]) -> "pd.Series[Any]":

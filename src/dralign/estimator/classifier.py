@@ -14,13 +14,14 @@ from torch import nn
 from dralign.artifact import load_artifact, save_artifact
 from dralign.data import TableEncoder
 from dralign.errors import ArtifactError, DralignWarning
-from dralign.estimator.fitting import Outcome, keep, prepare, untrained
+from dralign.estimator.fitting import Outcome, gap_text, keep, not_kept, prepare, untrained
 from dralign.estimator.frontier import Frontier, check_frontier, train_frontier
 from dralign.estimator.network import Module, probabilities
 from dralign.estimator.parameters import own_loss, training_settings
 from dralign.estimator.saving import learned, to_artifact
 from dralign.estimator.table import feature_table
 from dralign.gaps import Aggregate
+from dralign.metrics import gap_measure
 from dralign.rationale import Granularity, LayerChoice
 from dralign.rationale.losses import RowLoss
 from dralign.step import LossConvention
@@ -280,6 +281,14 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         chosen = run.restore(rule, gap)
         met = None if bound is None else chosen.keeps(bound, gap, settings.bound_measure)
         keep(self, data, Outcome(run.judged(data), method, rule, run.history, chosen, met))
+        if bound is not None and not met:
+            kind = gap_measure(settings.bound_measure)
+            warnings.warn(
+                f"{not_kept('epoch', kind.words, bound)}; epoch {chosen.epoch} is restored, with "
+                f"{gap_text(kind.of(chosen.validation, gap))}",
+                DralignWarning,
+                stacklevel=2,
+            )
         for line in self.notes_:
             warnings.warn(line, DralignWarning, stacklevel=2)
         return self

@@ -1,5 +1,6 @@
 """What ``fit`` and ``frontier`` share: what is made ready before training and kept after it."""
 
+import math
 import warnings
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -185,6 +186,16 @@ def keep(classifier: "DRAlignClassifier", data: Dataset, outcome: Outcome) -> No
     classifier.history_ = tuple(_known(one, data.group_names) for one in outcome.history)
     classifier.selection_ = str(outcome.rule)
     classifier.front_weights_ = None
+
+
+def not_kept(tried: str, measure: str, bound: float) -> str:
+    """How a bound that nothing keeps is told: of what was tried, in which measure."""
+    return f"no {tried} keeps the {measure} at {bound:g} on the rows kept back"
+
+
+def gap_text(gap: float) -> str:
+    """A gap in words."""
+    return "an undefined one" if math.isnan(gap) else f"{gap:.3f}"
 
 
 def _threshold(classifier: "DRAlignClassifier", data: Dataset) -> float:

@@ -1,6 +1,5 @@
 """The whole trade-off of a classifier, trained at once: a network for each fairness weight."""
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy, deepcopy
@@ -10,7 +9,7 @@ from torch import nn
 
 from dralign.data import Dataset
 from dralign.errors import DralignWarning, OptionError
-from dralign.estimator.fitting import Outcome, Prepared, keep, untrained
+from dralign.estimator.fitting import Outcome, Prepared, gap_text, keep, not_kept, untrained
 from dralign.estimator.parameters import (
     check_numbers,
     chosen_method,
@@ -104,10 +103,8 @@ class Frontier:
             chosen.bound_met_ = bool(gap <= max_gap)
             if not chosen.bound_met_:
                 warnings.warn(
-                    f"no weight keeps the {kind.words} at {max_gap:g} on the rows kept back; "
-                    f"λ {chosen.fairness_weight_:g} comes nearest, with "
-                    f"{'an undefined one' if math.isnan(gap) else f'{gap:.3f}'} (larger weights "
-                    "may keep it)",
+                    f"{not_kept('weight', kind.words, max_gap)}; λ {chosen.fairness_weight_:g} "
+                    f"comes nearest, with {gap_text(gap)} (larger weights may keep it)",
                     DralignWarning,
                     stacklevel=2,
                 )

@@ -14,10 +14,12 @@ from sklearn.utils.multiclass import check_classification_targets
 from dralign.data import Dataset, Split, TableEncoder
 from dralign.data.inputs import usable_columns
 from dralign.data.numerals import with_numbers
+from dralign.data.rules import Rules
 from dralign.data.splitting import stratified_split
 from dralign.errors import DataError, DralignWarning, GroupError, OptionError
 from dralign.groups import MISSING, GroupCodes, encode_groups, require_groups
 from dralign.metrics.arrays import weights_of
+from dralign.table_options import TableOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,12 +138,14 @@ def training_data(
     if groups is None:
         groups = GroupCodes(torch.full((len(labels),), MISSING), ())
     training, validation = rows_kept_back(labels, groups, fraction, seed)
+    rules = Rules()
     if leave_out:
-        table, notes = with_numbers(table)
+        rules = Rules.learned(table, TableOptions())
+        table, notes = with_numbers(rules.apply(table))
         for note in notes:
             warnings.warn(note, DralignWarning, stacklevel=4)
     inputs = usable_columns(table, training, where="X") if leave_out else list(table.columns)
-    encoder = TableEncoder.fit(table.iloc[training], inputs)
+    encoder = TableEncoder.fit(table.iloc[training], inputs, rules=rules)
     x, y = torch.from_numpy(encoder.encode(table)[0]), torch.from_numpy(labels)
     weights = None if weight is None else torch.from_numpy(weight)
     train, held_back, none = (

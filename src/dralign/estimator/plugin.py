@@ -10,7 +10,7 @@ from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dralign.errors import DataError, DralignWarning, OptionError
-from dralign.estimator.fitting import MITIGATED_OUTSIDE
+from dralign.estimator.fitting import MITIGATED_OUTSIDE, gap_text, not_kept
 from dralign.estimator.group_model import group_model_of
 from dralign.estimator.inputs import class_codes, coded_groups, rows_kept_back
 from dralign.groups import GroupCodes
@@ -126,6 +126,8 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         self.fairness_weight_, self.mitigated_ = 0.0, bool(groups.names)
         if groups.names:
             self._fit_shift(X, labels, groups, parts)
+            if self.max_gap is not None:
+                self._select(self.max_gap, self.measure)
         return self
 
     def predict_proba(self, X: object) -> np.ndarray:  # noqa: N803
@@ -157,10 +159,22 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         check_is_fitted(self)
         if self.front_ is None:
             raise OptionError("select: it was fitted without sensitive_features")
-        gap_measure(measure or self.measure)
-        chosen, self.max_gap_met_ = self.front_.select(max_gap, measure or self.measure)
-        self.fairness_weight_ = chosen.weight
+        self._select(max_gap, measure or self.measure)
         return self
+
+    def _select(self, max_gap: float, measure: str) -> None:
+        """``select`` after its checks, for the caller of what calls it."""
+        kind = gap_measure(measure)
+        assert self.front_ is not None
+        chosen, self.max_gap_met_ = self.front_.select(max_gap, measure)
+        self.fairness_weight_ = chosen.weight
+        if not self.max_gap_met_:
+            warnings.warn(
+                f"{not_kept('weight', kind.words, max_gap)}; {chosen.weight:g} comes nearest, with "
+                f"{gap_text(chosen.gap(measure, self.gap))}",
+                DralignWarning,
+                stacklevel=3,
+            )
 
     def __sklearn_tags__(self) -> Any:  # noqa: ANN401 - as scikit-learn has them
         tags = super().__sklearn_tags__()
@@ -265,8 +279,6 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         self.fairness_weight_ = self._shift.up_to_parity(
             float(FAIRNESS_WEIGHT.default if given_weight is None else given_weight)
         )
-        if self.max_gap is not None:
-            self.select(self.max_gap)
 
     def _positive(self, X: object) -> Floats:  # noqa: N803
         """(n,) the classifier's own probability of the second label."""

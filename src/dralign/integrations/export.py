@@ -125,7 +125,7 @@ class TableScorer(Scorer):
     """
 
     mean: Tensor
-    std: Tensor
+    scale: Tensor
     flagged: Tensor
     code_column: Tensor
     code_value: Tensor
@@ -138,7 +138,7 @@ class TableScorer(Scorer):
         cells = [(i, code) for i, c in enumerate(self.categorical) for code in _codes(c)]
         buffers = {
             "mean": torch.tensor([c.mean for c in self.numeric], dtype=torch.float64),
-            "std": torch.tensor([c.std for c in self.numeric], dtype=torch.float64),
+            "scale": torch.tensor([c.scale for c in self.numeric], dtype=torch.float64),
             "flagged": _whole(i for i, c in enumerate(self.numeric) if c.flag_missing),
             "code_column": _whole(column for column, _ in cells),
             "code_value": _whole(code for _, code in cells),
@@ -165,7 +165,7 @@ class TableScorer(Scorer):
         parts = []
         if numbers is not None:
             absent = torch.isnan(numbers)
-            scaled = ((numbers - self.mean) / self.std).to(torch.float32)
+            scaled = ((numbers - self.mean) / self.scale).to(torch.float32)
             parts.append(torch.where(absent, torch.zeros_like(scaled), scaled))
             if len(self.flagged):
                 parts.append(absent.index_select(1, self.flagged).to(torch.float32))
