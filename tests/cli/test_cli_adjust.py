@@ -10,6 +10,7 @@ import pytest
 
 from dralign import metrics
 from dralign.artifact import load_artifact
+from dralign.auditing import artifact_case
 from dralign.cli import main
 from dralign.errors import ArtifactError
 from dralign.study.adjusting import adjusting_rows
@@ -223,3 +224,10 @@ def test_intervals_of_the_test_rows_hold_the_figures_and_are_printed(capsys):
     ]
     low, high = told["intervals"]["after"]["base_rate"]
     assert line.endswith(f"base-rate gap {low:.3f} to {high:.3f}")
+
+
+def test_rows_that_a_network_was_adjusted_by_are_not_taken_for_its_audit():
+    assert main(["adjust", "net", "others.csv", "--max-gap", "0.1", "--out", "by_others"]) == 0
+    taken = len(artifact_case("by_others", "others.csv").x)
+    assert 0.15 * 1500 < taken < 0.25 * 1500
+    assert len(artifact_case("net", "others.csv").x) == 1500

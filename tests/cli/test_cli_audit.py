@@ -355,3 +355,10 @@ def test_an_audit_decides_by_the_thresholds_of_the_groups(folder, capsys):
     assert "Decided positive from a probability of" in capsys.readouterr().out
     assert main([*audit, "--sensitive", "class"]) == 2
     assert "it decides by the groups of 'region'; audit it without" in capsys.readouterr().err
+
+
+def test_weights_of_rows_are_for_networks(tmp_path, capsys):
+    people().assign(p=0.5, w=1).to_csv(table := tmp_path / "t.csv", index=False)
+    columns = ["--label", "loan", "--positive", "yes", "--sensitive", "sex"]
+    assert main(["audit", str(table), "--score", "p", *columns, "--weight", "w"]) == 2
+    assert "--weight: of a network; --score takes a column of scores" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dralign.artifact import load_artifact
+from dralign.artifact import load_artifact, score_table
 from dralign.auditing import artifact_case
 from dralign.cli import main
 from dralign.errors import DralignWarning
@@ -180,3 +180,57 @@ def test_rows_to_be_scored_are_read_and_prepared_as_those_of_the_training(capsys
     assert main(["predict", "odd", "odd.csv", "--out", "scores.csv"]) == 0
     assert "'age' (100 rows)" in capsys.readouterr().err
     assert "test rows of odd.csv" in artifact_case("odd", "odd.csv").note
+
+
+def test_columns_are_kept_as_they_stand_in_the_file(capsys):
+    """As numbers 00123 and 0123 were one person, and so were two ids of 19 digits."""
+    ids = ["00123", "0123", "1E5", "NA", "1.10", "1234567890123456789", "1234567890123456788", ""]
+    frame = people()[: len(ids)].assign(id=ids, place='a "b", c')
+    frame.to_csv("ids.csv", index=False)
+    assert main(["predict", "net", "ids.csv", "--keep", "place", "--keep", "id"]) == 0
+    written = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype=str, keep_default_na=False)
+    assert written["id"].tolist() == ids
+    assert set(written["place"]) == {'a "b", c'}
+    assert main(["predict", "net", "ids.csv", "--keep", "id", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == ids
+
+
+def test_scores_stand_under_the_index_of_their_rows():
+    rows = people().sample(frac=1, random_state=0)
+    scores = score_table(load_artifact("net"), rows)
+    assert scores.index.equals(rows.index)
+    again = score_table(load_artifact("net"), people())
+    assert np.allclose(scores.loc[again.index, "probability"], again["probability"])
+
+
+def test_a_network_of_binned_columns_is_audited_and_adjusted_on_another_table():
+    how = ["--drop", "id", "--bin", "age=25,60", "--out", "binned"]
+    assert main(["train", "people.csv", *COLUMNS, *QUICK, *how]) == 0
+    people(78).to_csv("other.csv", index=False)
+    inputs = load_artifact("binned").encoder.transform(people(78))
+    assert np.array_equal(artifact_case("binned", "other.csv").x.numpy(), inputs)
+    assert main(["adjust", "binned", "other.csv", "--max-gap", "0.1", "--out", "moved"]) == 0
+
+
+def test_rows_are_prepared_once_for_an_audit(tmp_path):
+    """The second time 6,906 was 6906."""
+    frame = people().assign(id=[f"{v / 1000:.3f}".replace(".", ",") for v in range(600)])
+    frame.to_csv("commas.csv", index=False, sep=";")
+    assert main(["train", "commas.csv", *COLUMNS, *QUICK, "--out", "commas"]) == 0
+    frame["id"] = ["unknown", *(f"{v / 1000 + 6:.3f}".replace(".", ",") for v in range(599))]
+    frame.to_csv("new.csv", index=False, sep=";")
+    network = load_artifact("commas")
+    with pytest.warns(DralignWarning, match="'unknown' in 1 row counts as missing"):
+        inputs = network.encoder.transform(network.read("new.csv"))
+    with pytest.warns(DralignWarning, match="'unknown' in 1 row counts as missing"):
+        case = artifact_case("commas", "new.csv", all_rows=True)
+    assert np.array_equal(case.x.numpy(), inputs)
+
+
+def test_compare_keeps_the_best_network_of_a_file_in_another_folder(tmp_path):
+    (tmp_path / "sub").mkdir()
+    people().to_csv(tmp_path / "sub" / "people.csv", index=False)
+    command = ["compare", str(tmp_path / "sub" / "people.csv"), *COLUMNS, *QUICK[2:], "--jobs", "1"]
+    command += ["--methods", "erm,gap", "--weights", "0.3", "--seeds", "1", "--save", "best"]
+    assert main([*command, "--out", str(tmp_path / "study")]) == 0
+    assert load_artifact(tmp_path / "study" / "best")

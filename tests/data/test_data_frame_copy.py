@@ -80,6 +80,14 @@ def test_the_same_content_is_the_same_data_and_any_change_makes_others():
     assert len(digests) == len(others) + 1
 
 
+def test_columns_that_are_used_otherwise_are_other_data_though_they_look_the_same():
+    """A ledger gave the results of texts that are numbers for categories of the same name."""
+    texts = people().assign(job=[f"{age}.5" for age in people()["age"]])
+    kinds = [texts["job"], texts["job"].astype("category"), texts["job"].map(str.encode)]
+    assert len({digest(texts.assign(job=job)) for job in kinds}) == len(kinds)
+    assert digest(texts.assign(job=texts["job"].astype("string"))) == digest(texts)
+
+
 def test_the_content_hash_is_the_one_that_was_written_down():
     """So that a ledger can be continued with other versions of pandas and pyarrow."""
     frame = pd.DataFrame({"x": [1.5, None], "n": [1, 2], "g": ["a", None], "y": [0, 1]})

@@ -449,3 +449,14 @@ def test_training_on_images_equals_training_on_the_same_tensors(own, name):
         found.append((predict_probability(network, dataset.test.x), gradients[0][0][0]))
     assert torch.equal(found[0][0], found[1][0])
     assert torch.equal(found[0][1], found[1][1])
+
+
+def test_grey_of_16_bits_is_scaled_and_pixels_without_a_white_are_refused(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    image.fromarray(ramp).save(tmp_path / "grey.png")
+    pixels = picture(tmp_path / "grey.png", (tmp_path / "grey.png").read_bytes(), 8)
+    assert np.abs(pixels[0] - ramp / 257).max() < 1
+    image.fromarray(np.full((8, 8), 0.5, dtype=np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(DataError, match=r"float\.tif: its pixels are numbers of 32 bits; save it"):
+        picture(tmp_path / "float.tif", (tmp_path / "float.tif").read_bytes(), 8)

@@ -11,7 +11,7 @@ from dralign import DRAlignClassifier
 from dralign.artifact import Artifact
 from dralign.data import DataSource, TableEncoder, encoder_from_dict, load_table, read_table
 from dralign.data.numerals import numerals, with_numbers
-from dralign.data.rules import Rules, binned, without
+from dralign.data.rules import Rules, bin_names, binned
 from dralign.errors import DataError, DralignWarning
 
 NUMBERS = [f"{value / 2}" for value in np.random.default_rng(1).integers(0, 100, 1500)]
@@ -122,7 +122,7 @@ def test_more_than_a_few_texts_in_rows_to_be_scored_are_refused():
     encoder = TableEncoder.fit(people(), ["x"])
     with pytest.raises(DataError, match="'x': expected finite numbers, got 'low' in 2 of 2 rows"):
         encoder.transform(pd.DataFrame({"x": ["low", "high"]}))
-    with pytest.raises(DataError, match="'x': the comma of '1,234' may mean two things"):
+    with pytest.raises(DataError, match="'x': '1,234' may be two numbers; to say which"):
         encoder.transform(pd.DataFrame({"x": ["1,234"]}))
 
 
@@ -179,8 +179,8 @@ def test_words_for_missing_values_are_missing_in_every_column_and_travel_with_th
 
 
 def test_a_column_of_numbers_without_its_word_for_missing_is_one_of_numbers():
-    found = without(pd.Series(["1", "unknown", "2"]), ("unknown",))
-    assert found.dtype == np.float64
+    done = Rules(na=("unknown",)).apply(pd.DataFrame({"n": ["1", "unknown", "2"]}))
+    assert done["n"].dtype == np.float64
 
 
 def test_an_encoder_without_rules_has_the_form_it_had_before():
@@ -292,3 +292,106 @@ def test_marks_of_columns_that_are_no_inputs_are_not_kept():
     table = loans().assign(code="1,5")
     encoder = load_table(table, label="y", sensitive="sex", drop="code").encoder
     assert encoder.rules == Rules(decimal=("pay=,",))
+
+
+def test_one_slip_among_numbers_with_three_decimals_is_refused_and_changes_no_other_row():
+    """One 2,5 once made 52444 of every 52.444."""
+    texts = [f"{value:.3f}" for value in np.random.default_rng(0).normal(50, 9, 300)]
+    encoder = TableEncoder.fit(pd.DataFrame({"x": list(map(float, texts))}), ["x"])
+    for rows in (texts[:2], texts):
+        with pytest.raises(DataError, match=r"column 'x': '\d\d\.\d{3}' may be two numbers"):
+            encoder.transform(pd.DataFrame({"x": [*rows, "2,5"]}))
+    table, (note,) = with_numbers(pd.DataFrame({"x": [*texts, "2,5"]}))
+    assert table["x"].tolist() == [*texts, "2,5"]
+    assert "the numbers may be two each: 'x' (for example" in note
+
+
+def test_one_slip_among_numbers_of_which_it_is_clear_what_they_are_is_that_number():
+    texts = [f"{value / 2}" for value in range(1, 15)] * 40
+    found = numerals(pd.Series([*texts, "2,5"]))
+    assert found.values.tolist() == [*map(float, texts), 2.5]
+    assert found.mark == "."
+
+
+MISSING_HOWEVER = [
+    ([f"{v:.2f}".replace(".", ",") for v in range(11, 99)], ["-9"], ["-9", "k.A."]),
+    ([f"{v:.2f}".replace(".", ",") for v in range(11, 99)], ["-9,00"], ["-9,00"]),
+    ([f"{v:.2f}".replace(".", ",") for v in range(11, 99)], ["-9,00"], ["-9"]),
+    ([f"{v:.1f}" for v in range(11, 99)], ["-9.0", "unknown"], ["-9", "unknown"]),
+    ([f"{v:.1f}" for v in range(11, 99)], ["-9.0"], ["-9"]),
+]
+
+
+@pytest.mark.parametrize(("texts", "absent", "na"), MISSING_HOWEVER)
+@pytest.mark.parametrize("decimal", ["", None])
+def test_a_number_that_means_missing_does_so_however_it_is_written(
+    tmp_path, texts, absent, na, decimal
+):
+    column = [*texts, *(absent * 10), *(["k.A."] * 5 if "k.A." in na else [])]
+    frame = pd.DataFrame({"x": column}).assign(
+        sex=["f", "m"] * (len(column) // 2) + ["f"] * (len(column) % 2),
+        y=np.arange(len(column)) // 2 % 2,
+    )
+    frame.to_csv(path := tmp_path / "t.csv", index=False, sep=";")
+    mark = "" if decimal is None else "," if "," in texts[0] else "."
+    data = load_table(path, label="y", sensitive="sex", na=na, decimal=mark)
+    column = data.encoder.columns[0]
+    assert column.flag_missing
+    assert 40 < column.mean < 70
+    later = data.encoder.transform(pd.DataFrame({"x": [*absent, texts[0]]}))
+    assert later[:, 1].tolist() == [*[1] * len(absent), 0]
+
+
+def test_groups_by_bins_know_a_missing_number_and_the_decimal_mark():
+    table = loans().drop(columns="sex")
+    how = {"label": "y", "sensitive": "pay", "bin": "pay=5000"}
+    encoder = load_table(table, **how).encoder
+    later = encoder.rules.apply(pd.DataFrame({"pay": LATER, "x": 0.0}))
+    assert later["pay"].tolist() == ["over 5000", "up to 5000", "up to 5000", "over 5000"]
+    table["pay"] = ["-9,0", *table["pay"][1:]]
+    data = load_table(table, na="-9", **how)
+    parts = (data.train, data.validation, data.test)
+    assert sum(int((part.group == -1).sum()) for part in parts) == 1
+
+
+def test_marks_go_from_the_test_file_to_the_table_too(tmp_path):
+    path, test = tmp_path / "t.csv", tmp_path / "test.csv"
+    draw = np.random.default_rng(0)
+    thousands = [f"{v:,}".replace(",", ".") for v in draw.integers(1000, 9000, 300)]
+    loans().assign(pay=thousands).to_csv(path, index=False, sep=";")
+    loans(60).to_csv(test, index=False, sep=";")
+    data = load_table(path, label="y", sensitive="sex", test=str(test))
+    assert data.encoder.columns[0].mean > 1000
+
+
+def test_thousands_with_a_point_beside_decimal_commas_are_asked_about(tmp_path):
+    table = loans().assign(rent=[f"{v:,}".replace(",", ".") for v in range(1000, 1300)])
+    table.to_csv(path := tmp_path / "t.csv", index=False, sep=";")
+    with pytest.warns(DralignWarning, match=r"with a decimal comma: 'rent' \(for example 1.001\)"):
+        load_table(path, label="y", sensitive="sex")
+
+
+def test_digits_that_begin_with_a_zero_stay_texts(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("zip,n,t\n03300,0,0.5\n12345,10,00.5\n")
+    read = read_table(path)
+    assert read["zip"].tolist() == ["03300", "12345"]
+    assert read["n"].tolist() == [0, 10]
+    assert read["t"].tolist() == [0.5, 0.5]
+
+
+def test_objects_that_are_whole_numbers_and_others_are_numbers():
+    column = pd.Series([0, 1, 2.5, 7, 3.5, *range(8, 30)], dtype=object)
+    table, notes = with_numbers(pd.DataFrame({"v": column}))
+    assert table["v"].dtype == np.float64
+    assert not notes
+
+
+def test_bins_with_edges_of_many_digits_are_told_apart():
+    names = bin_names((1000001.0, 1000002.0, 1000003.5))
+    assert names == (
+        "up to 1000001",
+        "over 1000001 up to 1000002",
+        "over 1000002 up to 1000003.5",
+        "over 1000003.5",
+    )

@@ -157,14 +157,14 @@ def test_a_link_to_a_table_is_read(tmp_path):
 
 def test_names_of_files_are_text_in_a_table_of_images(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("label,file,size\n1,001,001\n0,0002,2\n")
+    path.write_text("label,file,size\n1,1,1\n0,0002,2\n")
     assert read_table(path, of_images=True).to_dict("list") == {
         "label": [1, 0],
-        "file": ["001", "0002"],
+        "file": ["1", "0002"],
         "size": [1, 2],
     }
-    path.write_text("picture,label\n001,1\n")
-    assert read_table(path, of_images=True)["picture"].tolist() == ["001"]
+    path.write_text("picture,label\n1,1\n")
+    assert read_table(path, of_images=True)["picture"].tolist() == ["1"]
     assert read_table(path)["picture"].tolist() == [1]
 
 

@@ -584,3 +584,17 @@ def test_a_fit_goes_on_from_its_checkpoints_to_the_same_end(tmp_path):
     assert DRAlignClassifier.load(parts.save(tmp_path / "net")).checkpoints is None
     with pytest.raises(OptionError, match="checkpoints"):
         parts.fit(X[:100], Y[:100], sensitive_features=A[:100])
+
+
+def test_notes_are_about_decisions_at_the_threshold_of_the_classifier():
+    """They told that everybody gets 0, which was so at 0.5 and not at the base rate."""
+    draw = np.random.default_rng(0)
+    x, group = draw.normal(size=(500, 2)), draw.choice(["f", "m"], 500)
+    rare = (x[:, 0] + draw.normal(0, 0.7, 500) > 1.3).astype(int)
+    model = tiny("gap", epochs=3, iterations=20, threshold="base-rate")
+    model.fit(x, rare, sensitive_features=group)
+    assert 0.05 < model.predict(x).mean() < 0.3
+    assert not any("get decision 0" in note for note in model.notes_)
+    model = tiny("gap", epochs=3, iterations=20, threshold=0.999)
+    model.fit(x, (x[:, 0] > 0).astype(int), sensitive_features=group)
+    assert any("100 % of the rows kept back get decision 0" in note for note in model.notes_)

@@ -39,12 +39,25 @@ def training_data(artifact: Artifact, table: str | Path) -> Dataset | None:
 def used_rows(artifact: Artifact, x: Tensor | ImagePaths) -> np.ndarray | None:
     """(n,) whether the network was trained on each row of inputs, or an epoch was chosen by it.
 
-    None where it does not remember its rows.
+    Rows by which its scores were adjusted count as well. None where it does not remember its rows.
     """
+    marks = _marks(artifact)
+    return None if marks is None or not isinstance(x, Tensor) else marks.used_rows(x)
+
+
+def marks_of_used(artifact: Artifact, *inputs: Tensor) -> dict[str, object]:
+    """The entry of a network's record with the rows that it was trained on, and these besides.
+
+    Empty where it does not remember its rows.
+    """
+    marks = _marks(artifact)
+    return {} if marks is None else {"rows": marks.with_used(*inputs).to_dict()}
+
+
+def _marks(artifact: Artifact) -> RowMarks | None:
+    """What the network remembers of its rows; None if nothing."""
     form = artifact.training.get("rows")
-    if not isinstance(form, dict) or not isinstance(x, Tensor):
-        return None
     try:
-        return RowMarks.from_dict(form).used_rows(x)
+        return RowMarks.from_dict(form) if isinstance(form, dict) else None
     except DataError:  # written by another version
         return None

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from dralign.artifact.layout import BY_GROUP, FORMAT, VERSION
 from dralign.data import DataSource, Encoder, ImageEncoder, TableEncoder, read_table
 from dralign.data.columns import noted, require_columns
-from dralign.data.encoding import NO_RULES
+from dralign.data.encoding import NO_RULES, warn_unseen
 from dralign.data.grouping import in_order, table_groups
+from dralign.data.reading import read_as_written
 from dralign.data.rules import Rules
 from dralign.errors import DataError, DralignError, OptionError
 from dralign.metrics.arrays import THRESHOLD
@@ -190,10 +191,32 @@ class Artifact:
         )
         return Rules(na=tuple(na)).apply(frame)
 
+    def as_written(
+        self, table: str | Path, names: Sequence[str], *, sep: str = "", encoding: str = ""
+    ) -> Any:  # noqa: ANN401 - pandas is loaded lazily
+        """Columns of a file as they stand there, which is read as ``read`` does."""
+        like = None if isinstance(self.encoder, ImageEncoder) else self.source
+        mark, text = sep or (like.sep if like else ""), encoding or (like.encoding if like else "")
+        return read_as_written(table, names, sep=mark, encoding=text)
+
     def prepared(self, rows: Any) -> Any:  # noqa: ANN401 - pandas is loaded lazily
         """Raw rows with missing values and bins as in training; they are not changed."""
         rules = self.encoder.rules if isinstance(self.encoder, TableEncoder) else NO_RULES
         return rules.apply(rows)
+
+    def encoded(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily
+        """(n, d) float32 inputs for the rows that ``prepared`` gave, which are not prepared again.
+
+        Raises:
+            DataError: if there is no encoder of a table, or a column is missing or can't be read.
+        """
+        if self.encoder is None:
+            raise DataError("this network has no encoder of a table")
+        if not isinstance(self.encoder, TableEncoder):
+            return self.encoder.transform(rows)
+        inputs, unseen = self.encoder.encode(rows)
+        warn_unseen(unseen)
+        return inputs
 
     def filled(self, rows: Any) -> str:  # noqa: ANN401 - pandas is loaded lazily
         """A line about the missing values of raw rows, of columns that had some in training.

@@ -19,7 +19,7 @@ _TOLD = "the network hardly tells them apart"
 def score_table(
     network: Artifact, rows: "pd.DataFrame", *, folder: str | Path = ""
 ) -> "pd.DataFrame":
-    """The probabilities and decisions for raw rows, in their order.
+    """The probabilities and decisions for raw rows, in their order and under their index.
 
     Args:
         network: as ``load_artifact`` gives it.
@@ -40,14 +40,17 @@ def score_table(
     """
     import pandas as pd
 
+    index = getattr(rows, "index", None)
     prob = network.predict_proba(rows, folder=folder)
     if classes := network.class_names:
-        scores = pd.DataFrame(prob.numpy(), columns=[f"probability_{name}" for name in classes])
+        scores = pd.DataFrame(
+            prob.numpy(), index=index, columns=[f"probability_{name}" for name in classes]
+        )
         decided = decisions(prob)
         scores["prediction"] = np.array(classes)[decided]
     else:
         decided = network.decide(rows, prob).numpy()
-        scores = pd.DataFrame({"probability": prob.numpy(), "decision": decided})
+        scores = pd.DataFrame({"probability": prob.numpy(), "decision": decided}, index=index)
     if note := same_decision(decided, f"{len(decided):,} rows", names=classes, then=_TOLD):
         warnings.warn(note, DralignWarning, stacklevel=2)
     return scores

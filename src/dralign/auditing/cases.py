@@ -382,5 +382,5 @@ def _inputs(artifact: Artifact, frame: "pd.DataFrame", folder: Path) -> Tensor |
     encoder = artifact.encoder
     if isinstance(encoder, ImageEncoder):
         return encoder.listed(frame, folder)
-    x = numbers_of(frame, [])[0] if encoder is None else encoder.transform(frame)
+    x = numbers_of(frame, [])[0] if encoder is None else artifact.encoded(frame)
     return torch.as_tensor(x, dtype=torch.float32)

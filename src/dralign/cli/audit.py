@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _OF_NETWORKS: Final = (
     "model", "weights", "rows", "sample", "images", "partition", "layers", "all_rows",
-    "parts", "include_sensitive",
+    "parts", "include_sensitive", "weight",
 )  # fmt: skip
 BETWEEN_LINES: Final = 30.0  # seconds, where no terminal shows how far it is
 
@@ -131,6 +131,7 @@ def audit(
         given |= {"layers": None if layers == "all" else layers, "all_rows": all_rows or None}
         given["parts"] = None if parts == "all" else parts
         given["include_sensitive"] = include_sensitive or None
+        given["weight"] = how.pop("weight", None) or None
         given |= {**columns, "n_bootstrap": bootstrap, "seed": seed, "reading": how}
         given |= {"min_group_size": min_group_size, "threshold": threshold}
         _of_scores(names, score, given, out, json=json)

@@ -9,7 +9,7 @@ from dralign.artifact import check_target
 from dralign.cli.again import training_command
 from dralign.cli.console import say
 from dralign.cli.overview import group_line, keep_network
-from dralign.data.source import Overview
+from dralign.data.source import DataSource, Overview
 from dralign.errors import DataError, OptionError, unknown
 from dralign.methods import PLAIN
 from dralign.report.labels import panels
@@ -111,11 +111,14 @@ def check_save(save: str | None, methods: Collection[str], folder: Path) -> None
     check_target(folder / BEST, option="--save")
 
 
-def keep_best(best: Best, folder: Path, overview: Overview, rule: Selection) -> Path:
+def keep_best(
+    best: Best, source: DataSource, folder: Path, overview: Overview, rule: Selection
+) -> Path:
     """Trains the setting once more, as its trial was, and saves the network beside the study.
 
     Args:
         best: the setting.
+        source: the data, with their folder, which the settings of records do not have.
         folder: of the study.
         overview: of the data, which the network keeps.
         rule: by which the epoch is chosen.
@@ -128,7 +131,7 @@ def keep_best(best: Best, folder: Path, overview: Overview, rule: Selection) -> 
         DralignError: as ``train_network`` does, or if it can't be saved.
     """
     say(f"training {best.name}, seed {best.spec.seed}, once more to keep its network")
-    trained = train_network(best.spec, rule=rule)
+    trained = train_network(TrialSpec(source, best.spec.method, values=best.spec.values), rule=rule)
     if trained is None or trained.artifact.training["fingerprint"] != best.fingerprint:
         raise DataError(f"{best.spec.data.name}: has changed since the trials; compare it again")
     return keep_network(trained, overview, folder / BEST)

@@ -88,7 +88,7 @@ def compare(
     if not json:
         _tell(rows, best)
     if save is not None and best:
-        files[BEST] = keep_best(best[0], folder, overview, rule)
+        files[BEST] = keep_best(best[0], source, folder, overview, rule)
     if json:
         told = {"rows": [_row(row) for row in rows], "failed": len(failed)}
         told |= {"verdicts": verdicts(panels(rows)), "cautions": caution_lines(rows)}

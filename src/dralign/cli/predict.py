@@ -72,13 +72,15 @@ def predict(
     of_images = isinstance(network.encoder, ImageEncoder)
     table = Path(table_path(str(table)))
     rows = network.read(table, **how)
-    kept = _kept(rows, keep or (), table)
+    names = _kept(rows, keep or (), table)
+    reading = {name: how[name] for name in ("sep", "encoding") if name in how}
+    kept = network.as_written(table, names, **reading)
     if images is not None and not of_images:
         raise OptionError("--images: this network takes the columns of a table, not images")
     scores = score_table(network, rows, folder=images or table.parent)
     if line := network.filled(rows):
         say(line)
-    scores = pd.concat([kept, scores], axis=1)
+    scores = pd.concat([kept, scores.reset_index(drop=True)], axis=1)
     if json:
         print_json(scores.astype(object).where(scores.notna(), None).to_dict(orient="list"))
         return
@@ -91,8 +93,8 @@ def predict(
         say(f"written: {out}, {len(scores)} rows")
 
 
-def _kept(rows: "pd.DataFrame", names: Sequence[str], table: Path) -> "pd.DataFrame":
-    """The columns to keep beside the scores.
+def _kept(rows: "pd.DataFrame", names: Sequence[str], table: Path) -> list[str]:
+    """The names of the columns to keep beside the scores.
 
     Raises:
         OptionError: if one has a name of the result's own.
@@ -103,4 +105,4 @@ def _kept(rows: "pd.DataFrame", names: Sequence[str], table: Path) -> "pd.DataFr
     for name in names:
         if name in _OWN or name.startswith("probability_"):
             raise OptionError(f"--keep: {name!r} is a column of the result; rename it in the table")
-    return rows[list(names)].reset_index(drop=True)
+    return list(names)

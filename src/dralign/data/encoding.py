@@ -17,7 +17,7 @@ from dralign.data.columns import (
     require_columns,
     text_counts,
 )
-from dralign.data.numerals import numerals
+from dralign.data.numerals import has_two_meanings, numerals
 from dralign.data.rules import Rules
 from dralign.errors import DataError, DralignWarning
 from dralign.forms import Form
@@ -338,7 +338,7 @@ def _numbers(values: "pd.Series[Any]") -> tuple[np.ndarray, str]:
     """(n,) float64 numbers, NaN where missing or a text, and what there is to say about texts.
 
     Raises:
-        DataError: if more than a few values are no numbers, or a comma may mean two things.
+        DataError: if more than a few values are no numbers, or one may be two.
     """
     from pandas.api.types import is_object_dtype, is_string_dtype
 
@@ -348,10 +348,14 @@ def _numbers(values: "pd.Series[Any]") -> tuple[np.ndarray, str]:
         result = numerals(values)
     except TypeError:  # lists and the like
         return numbers(values), ""
-    if result.unclear:
+    unclear = result.unclear
+    if result.mark == ",":  # by a few rows, which is not enough where others may be two numbers
+        texts = values.dropna().unique()
+        unclear = next((text for text in texts if "." in str(text) and has_two_meanings(text)), "")
+    if unclear:
         raise DataError(
-            f"column {values.name!r}: the comma of {result.unclear!r} may mean two things; to say "
-            "which: --decimal , or --decimal ."
+            f"column {values.name!r}: {unclear!r} may be two numbers; to say which: "
+            "--decimal , or --decimal ."
         )
     if result.mostly:
         return result.values, result.told()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dralign.data.columns import canonical, require_columns
+from dralign.data.columns import canonical, noted, require_columns
 from dralign.data.dataset import Dataset
 from dralign.data.encoding import TableEncoder
 from dralign.data.grouping import doubts, table_groups, warn_of_lacking
@@ -166,12 +166,34 @@ def prepared(
         if not len(frame):
             raise DataError(f"{raw.where}: no row has a label")
     frame, notes = with_numbers(frame, apart)
+    if raw.fingerprint and not how.decimal and "," in rules.marks.values():
+        notes += _doubtful_points(frame, apart, rules)
     for note in notes:
         warnings.warn(note, DralignWarning, stacklevel=3)
     if how.weight:
         frame = weighed(frame, how.weight, where=raw.where)
     codes = {name: frame[name].map(canonical, na_action="ignore") for name in how.categorical}
     return frame.assign(**{name: values.astype(object) for name, values in codes.items()}), rules
+
+
+def _doubtful_points(frame: "pd.DataFrame", apart: frozenset[str], rules: Rules) -> list[str]:
+    """A line about numbers with a point beside columns with a decimal comma, if there are any.
+
+    1.200 and 8.500 among them would have been read as 1.2 and 8.5.
+    """
+    from pandas.api.types import is_float_dtype
+
+    told = []
+    for name in (name for name in frame if name not in {*apart, *rules.marks}):
+        values = frame[name].to_numpy() if is_float_dtype(frame[name].dtype) else np.zeros(0)
+        parts = values[~np.isnan(values) & (values != np.round(values))]
+        grouped = (np.abs(parts) > 1) & (np.abs(1000 * parts - np.round(1000 * parts)) < 1e-6)
+        if len(parts) and grouped.all() and np.nanmax(np.abs(values)) < 1000:
+            told.append(f"{name!r} (for example {parts[0]:g})")
+    if not told:
+        return []
+    line = f"numbers with a point beside numbers with a decimal comma: {noted(told)}; to say what"
+    return [f"{line} the point is: --decimal , or --decimal ."]
 
 
 def candidates(frame: "pd.DataFrame", how: TableOptions, apart: Sequence[str]) -> list[str]:

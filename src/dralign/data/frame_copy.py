@@ -5,10 +5,11 @@ import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dralign.data.numerals import LOOSE_NUMBERS
 from dralign.data.parquet import one_line, parse_parquet
 from dralign.data.raw import IN_MEMORY, frame_rows
 from dralign.errors import DataError
@@ -17,9 +18,6 @@ from dralign.groups import written
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# Numbers that are no column of numbers (whole ones and others, or taken for categories).
-_LOOSE_NUMBERS: Final = {"integer", "floating", "mixed-integer", "mixed-integer-float"}
 
 
 @dataclass(frozen=True)
@@ -75,16 +73,29 @@ def content_digest(frame: "pd.DataFrame") -> str:
     total = hashlib.sha256()
     for name in frame.columns:
         values = frame[name]
-        kind, content = "texts", b""
         if isinstance(values.dtype, np.dtype) and values.dtype.kind in "biuf":
             kind, content = values.dtype.str, values.to_numpy().tobytes()
         else:
+            kind = _kind(values)
             missing = values.isna()
             texts = [None if no else str(one) for one, no in zip(values, missing, strict=True)]
             content = json.dumps(texts).encode()
         total.update(json.dumps([str(name), kind, len(content)]).encode())
         total.update(content)
     return total.hexdigest()
+
+
+def _kind(values: "pd.Series[Any]") -> str:
+    """What a column that is none of numbers holds, as far as it is used in another way.
+
+    Texts and missing values are "texts", also where they are kept in different ways.
+    """
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return "categories"
+    kind = pd.api.types.infer_dtype(values, skipna=True)
+    return "texts" if kind in {"string", "empty"} else kind
 
 
 def _storable(values: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -101,7 +112,7 @@ def _storable(values: "pd.Series[Any]") -> "pd.Series[Any]":
     kind = pd.api.types.infer_dtype(raw, skipna=True)
     if is_category and kind in {"string", "empty"}:
         return values
-    if is_category or (raw.dtype == object and kind in _LOOSE_NUMBERS):
+    if is_category or (raw.dtype == object and kind in LOOSE_NUMBERS):
         return _named(raw)
     try:
         pa.array(raw, from_pandas=True)

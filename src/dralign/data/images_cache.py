@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,8 +26,12 @@ from dralign.scratch import remove_left
 from dralign.tiers import installing
 from dralign.turns import warnings_kept
 
-VERSION = 2  # of how files become bytes; part of the key
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+VERSION = 3  # of how files become bytes; part of the key
 PAPER_SIZE = 256
+WHITE_16 = 65535  # grey of 16 bits
 MOST_PIXELS = 4096
 MOST_SOURCE_PIXELS = 2**28 // 3  # of a file, before it is resized: a quarter of a GiB
 # Others (EPS) start another program to be drawn.
@@ -136,6 +141,22 @@ def decoded(files: ImageFiles, size: int) -> np.ndarray:
     return _mapped(index, shape)
 
 
+def _in_colours(image: "Image") -> "Image":
+    """An image in red, green and blue of 8 bits each; grey of 16 bits is scaled.
+
+    Raises:
+        DataError: if its pixels are numbers whose white is not known.
+    """
+    from PIL.Image import fromarray
+
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image, dtype=np.float64) / WHITE_16 * 255
+        image = fromarray(np.round(grey).astype(np.uint8))
+    elif image.mode in {"I", "F"}:
+        raise DataError("its pixels are numbers of 32 bits; save it with 8 or 16 bits a pixel")
+    return image.convert("RGB")
+
+
 def picture(path: Path, content: bytes, size: int) -> np.ndarray:
     """(3, size, size) bytes of an image: RGB, resized without a crop (bilinear).
 
@@ -157,12 +178,12 @@ def picture(path: Path, content: bytes, size: int) -> np.ndarray:
         with Image.open(io.BytesIO(content), formats=sorted(FORMATS & Image.OPEN.keys())) as image:
             if image.width * image.height > MOST_SOURCE_PIXELS:
                 raise DataError(
-                    f"{path}: {image.width} x {image.height} pixels, at most "
+                    f"{image.width} x {image.height} pixels, at most "
                     f"{MOST_SOURCE_PIXELS:,} in all are decoded"
                 )
-            colours = image.convert("RGB")
-    except DataError:
-        raise
+            colours = _in_colours(image)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
     except MemoryError as error:
         raise DataError(f"{path}: does not fit into the memory of this machine") from error
     except Exception as error:  # damaged files make Pillow raise anything

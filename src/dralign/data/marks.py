@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -52,6 +52,12 @@ class RowMarks:
         used = np.unique(_hashes(torch.cat([dataset.train.x, dataset.validation.x]), salt))
         held_out = _hashes(dataset.test.x, salt)
         return cls(salt, used, np.unique(held_out), float(np.isin(held_out, used).mean()))
+
+    def with_used(self, *inputs: Tensor) -> "RowMarks":
+        """With these rows of inputs among the used ones."""
+        new = np.concatenate([_hashes(x, self.salt) for x in inputs])
+        used, held_out = np.union1d(self.used, new), np.setdiff1d(self.held_out, new)
+        return replace(self, used=used, held_out=held_out)
 
     def used_rows(self, x: Tensor) -> np.ndarray:
         """(n,) whether each row was used for training and was not a test row too.

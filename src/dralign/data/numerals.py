@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NEARLY_ALL: Final = 0.9  # of the values of a column of numbers are numbers
+SLIPS: Final = 100  # texts for one that tells their decimal mark
 FEW_NUMBERS: Final = 10  # codes of a few categories may well be numbers, and one of them a text
+# What a column of objects may be that are numbers.
+LOOSE_NUMBERS: Final = {"integer", "floating", "mixed-integer", "mixed-integer-float"}
 # Blanks that keep a number together, and the apostrophe, stand between groups of three too.
 _GROUP: Final = "[. \u00a0\u202f']"
 _COMMA: Final = re.compile(
@@ -86,7 +89,10 @@ def numerals(values: "pd.Series[Any]", mark: str = "") -> Numerals:
     unclear = ""
     if not mark:
         mark, unclear = _decimal_mark([text for text in kinds if isinstance(text, str)])
-    numbers = [None if unclear and "," in str(kind) else _number(kind, mark) for kind in kinds]
+    numbers = [number_of(kind, mark) for kind in kinds]
+    if unclear:
+        pairs = zip(kinds, numbers, strict=True)
+        numbers = [None if has_two_meanings(kind) else number for kind, number in pairs]
     numeric = np.array([np.nan if n is None else n for n in numbers] + [np.nan], dtype=np.float64)
     rows = np.bincount(code[code >= 0], minlength=len(texts)).tolist()
     strays = Counter[str]()
@@ -101,27 +107,39 @@ def numerals(values: "pd.Series[Any]", mark: str = "") -> Numerals:
 def _decimal_mark(texts: list[str]) -> tuple[str, str]:
     """The decimal mark where there are commas and it can be told, and a text where it can't.
 
-    A comma is one of groups if each stands before three digits, and somewhere there are two of them
-    or a point as well; it is a decimal comma if somewhere it can't be one of groups.
+    It is told by the texts that are numbers with one of the marks alone, as ``2,5``, ``1,234,567``
+    or ``1,234.5``: most of them decide. A few of them among many that may mean two things, as
+    ``52.444``, decide nothing: one slip would make all others a thousand times as large.
     """
-    texts = [text.strip() for text in texts]
-    commas = [text for text in texts if "," in text]
-    if any(_COMMA.fullmatch(text) and not _POINT.fullmatch(text) for text in commas):
-        return ",", ""
-    grouped = [text for text in commas if _POINT.fullmatch(text)]
-    if not grouped:
+    texts = [text.strip() for text in texts if "," in text or "." in text]
+    comma = {text for text in texts if _with_comma(text) is not None}
+    point = {text for text in texts if _with_point(text) is not None}
+    if not any("," in text for text in comma | point):
         return "", ""
-    points = any("." in text and _with_point(text) is not None for text in texts)
-    if points or any(text.count(",") > 1 for text in grouped):
-        return ".", ""
-    return "", grouped[0]
+    both = sorted(comma & point)
+    commas, points = len(comma - point), len(point - comma)
+    if both and (commas == points or SLIPS * max(commas, points) < len(both)):
+        return "", next((text for text in both if "," in text), both[0])
+    return "," if commas >= points else ".", ""
 
 
-def _number(value: object, mark: str) -> float | None:
-    """The number that a text with this decimal mark is, or that a value is by itself, or None."""
+def number_of(value: object, mark: str) -> float | None:
+    """The number that a value is, or None.
+
+    A text that is none with this decimal mark (a point if it isn't known) may be with the other.
+    """
     if not isinstance(value, str):
         return as_number(str(value))
-    return _with_comma(value.strip()) if mark == "," else _with_point(value.strip())
+    text = value.strip()
+    first, second = (_with_comma, _with_point) if mark == "," else (_with_point, _with_comma)
+    number = first(text)
+    return second(text) if number is None else number
+
+
+def has_two_meanings(value: object) -> bool:
+    """Whether a text is another number with another decimal mark, as 1.234 and 1,234."""
+    text = value.strip() if isinstance(value, str) else ""
+    return len({*filter(None, (_with_comma(text), _with_point(text)))}) > 1
 
 
 def _with_comma(text: str) -> float | None:
@@ -142,7 +160,7 @@ def rewritten(values: "pd.Series[Any]", decimal: str) -> "pd.Series[Any]":
 
     code, result = pd.factorize(values)
     texts = [str(value) for value in result.tolist()]
-    numbers = [_number(value, decimal) for value in result.tolist()]
+    numbers = [number_of(value, decimal) for value in result.tolist()]
     if texts and all(number is not None for number in numbers):
         column = np.array([*numbers, np.nan], dtype=np.float64)[code]
     else:
@@ -170,7 +188,7 @@ def with_numbers(
     new, strays, unclear = {}, [], []
     for name, result in _texts_as_numbers(frame, apart):
         if result.unclear and result.strays.total():
-            if sum("," in text for text in result.strays) >= NEARLY_ALL * len(result.strays):
+            if sum(map(has_two_meanings, result.strays)) >= NEARLY_ALL * len(result.strays):
                 unclear.append(f"{name!r} (for example {result.unclear!r})")
             continue
         if not result.is_column_of_numbers:
@@ -181,7 +199,7 @@ def with_numbers(
     notes = [f"texts among numbers: {noted(strays, between='; ')}"] if strays else []
     if unclear:
         notes.append(
-            f"taken as text, for a comma may mean two things: {noted(unclear)}; to say which: "
+            f"taken as text, for the numbers may be two each: {noted(unclear)}; to say which: "
             "--decimal , or --decimal ."
         )
     return frame.assign(**new) if new else frame, notes
@@ -232,6 +250,6 @@ def _of_texts(values: "pd.Series[Any]") -> bool:
     from pandas.api.types import infer_dtype
 
     kind = infer_dtype(values, skipna=True)
-    if kind in {"string", "mixed-integer", "integer", "floating", "decimal"}:
+    if kind in {"string", "decimal", *LOOSE_NUMBERS}:
         return True
     return kind == "mixed" and {type(value) for value in values.dropna()} <= {str, float, int}

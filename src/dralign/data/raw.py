@@ -68,15 +68,40 @@ def read_raw(table: Any, options: TableOptions) -> RawTable:  # noqa: ANN401 - o
             other columns.
     """
     if isinstance(table, str | Path):
-        content = table_bytes(table)
-        where, fingerprint = str(table), hashlib.sha256(content).hexdigest()
-        frame = _parse(table, content, fingerprint, options)
-        name = Path(table).name
+        file = _File.read(table, options)
+        frame, where, name = file.parse(), str(table), Path(table).name
     else:
-        frame = frame_rows(table)
-        where, fingerprint, name = "the table", "", IN_MEMORY
-    raw = RawTable(frame, name, where, fingerprint, len(frame), frame.attrs.get("separator", ""))
-    return _with_test(raw, options) if options.test else raw
+        file, frame = None, frame_rows(table)
+        where, name = "the table", IN_MEMORY
+    own = "" if file is None else file.digest
+    raw = RawTable(frame, name, where, own, len(frame), frame.attrs.get("separator", ""))
+    return _with_test(raw, file, options) if options.test else raw
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file and how it is read."""
+
+    path: str | Path
+    content: bytes
+    digest: str
+    options: TableOptions
+
+    @classmethod
+    def read(cls, path: str | Path, options: TableOptions) -> "_File":
+        """The file as it is now."""
+        content = table_bytes(path)
+        return cls(path, content, hashlib.sha256(content).hexdigest(), options)
+
+    def parse(self, texts: tuple[str, ...] = ()) -> "pd.DataFrame":
+        """The table; one that was parsed before in the block of ``parsed_once``."""
+        how, kept = self.options, _parsed.get(None)
+        if kept is None:
+            return parse_table(self.path, self.content, how, texts=texts)
+        key = (self.digest, str(self.path), how.sep, how.decimal, how.encoding, *texts)
+        if key not in kept:
+            kept[key] = parse_table(self.path, self.content, how, texts=texts)
+        return kept[key].copy(deep=False)
 
 
 def frame_rows(table: Any) -> "pd.DataFrame":  # noqa: ANN401 - of any library
@@ -94,29 +119,12 @@ def frame_rows(table: Any) -> "pd.DataFrame":  # noqa: ANN401 - of any library
     return frame
 
 
-def _parse(
-    path: str | Path,
-    content: bytes,
-    digest: str,
-    options: TableOptions,
-    texts: tuple[str, ...] = (),
-) -> "pd.DataFrame":
-    """The table of the content; one that was parsed before in the block of ``parsed_once``."""
-    kept = _parsed.get(None)
-    if kept is None:
-        return parse_table(path, content, options, texts=texts)
-    key = (digest, str(path), options.sep, options.decimal, options.encoding, *texts)
-    if key not in kept:
-        kept[key] = parse_table(path, content, options, texts=texts)
-    return kept[key].copy(deep=False)
-
-
 def both_fingerprint(own: str, test: str) -> str:
     """The SHA-256 that stands for a table and its file of test rows."""
     return combined(("table", "test"), (own, test)) if own else ""
 
 
-def _with_test(raw: RawTable, options: TableOptions) -> RawTable:
+def _with_test(raw: RawTable, file: _File | None, options: TableOptions) -> RawTable:
     """The rows with those of the test file.
 
     Raises:
@@ -124,14 +132,17 @@ def _with_test(raw: RawTable, options: TableOptions) -> RawTable:
     """
     import pandas as pd
 
-    content = table_bytes(options.test)
-    digest = hashlib.sha256(content).hexdigest()
-    if digest == raw.fingerprint:
+    other = _File.read(options.test, options)
+    if other.digest == raw.fingerprint:
         raise DataError(f"{options.test}: the test rows are those of the table itself")
-    # What is text in one is text in the other: 8.500 may be 8500 there.
-    texts = tuple(name for name in raw.frame if is_textual(raw.frame[name]))
-    frame = _parse(options.test, content, digest, options, texts)
-    require_columns(frame, list(raw.frame.columns), where=options.test)
-    both = pd.concat([raw.frame, frame[list(raw.frame.columns)]], ignore_index=True)
+    own, test = raw.frame, other.parse()
+    require_columns(test, list(own.columns), where=options.test)
+    # What is text in one is text in the other: 8.500 beside 7.250,50 is 8500 there.
+    in_own, in_test = ({name for name in own if is_textual(frame[name])} for frame in (own, test))
+    if in_own - in_test:
+        test = other.parse(tuple(sorted(in_own)))
+    if in_test - in_own and file is not None:
+        own = file.parse(tuple(sorted(in_test & {*own.columns})))
+    both = pd.concat([own, test[list(own.columns)]], ignore_index=True)
     both.attrs = raw.frame.attrs
-    return replace(raw, frame=both, fingerprint=both_fingerprint(raw.fingerprint, digest))
+    return replace(raw, frame=both, fingerprint=both_fingerprint(raw.fingerprint, other.digest))

@@ -4,10 +4,12 @@ import codecs
 import csv
 import io
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from dralign.data.columns import require_columns
 from dralign.data.limits import check_names, check_room, unpacked, within_memory
 from dralign.data.numerals import rewritten
 from dralign.data.parquet import one_line, parse_parquet
@@ -31,6 +33,7 @@ LOOKED_AT = 100  # lines by which the mark is recognised
 PARQUET = ".parquet"
 MISSING_WORDS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "<NA>", "#N/A")
 UNNAMED = "Unnamed: "
+_KEY: Final = re.compile("0[0-9]+")
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "image_id", "path")
 
@@ -68,6 +71,37 @@ def read_table(
     """
     options = TableOptions(sep=sep, decimal=decimal, encoding=encoding)
     return parse_table(path, table_bytes(path), options, of_images=of_images, texts=texts)
+
+
+def read_as_written(
+    path: str | Path, names: Sequence[str], *, sep: str = "", encoding: str = ""
+) -> "pd.DataFrame":
+    """Columns of a table as they stand in the file: of a text file every field is a text.
+
+    Args:
+        path: the file.
+        names: the columns.
+        sep: as ``read_table`` takes it.
+        encoding: as ``read_table`` takes it.
+
+    Raises:
+        DataError: as ``read_table`` does, or if a column is missing.
+    """
+    import pandas as pd
+
+    options = TableOptions(sep=sep, encoding=encoding)
+    content = table_bytes(path)
+    if _ending(Path(path)) == PARQUET:
+        frame = parse_table(path, content, options)
+        require_columns(frame, names, where=str(path))
+        return frame[list(names)]
+    text, mark = _text_of(Path(path), content, options)
+    known, _ = _check_lines(Path(path), text, mark)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark, skipinitialspace=True)
+    whole = (row for row in rows if row and (len(row) > 1 or row[0].strip()))
+    frame = pd.DataFrame(list(itertools.islice(whole, 1, None)), columns=known, dtype=str)
+    require_columns(frame, names, where=str(path))
+    return frame[list(names)]
 
 
 def table_bytes(path: str | Path) -> bytes:
@@ -128,18 +162,27 @@ def parse_table(
         if ending == PARQUET:
             frame = parse_parquet(path, content)
         else:
-            packed = ending.endswith(".gz")
-            text = _decoded(path, unpacked(path, content) if packed else content, options.encoding)
-            usual = SEPARATORS[ending]
-            mark = options.sep or _separator(text, usual)
+            text, mark = _text_of(path, content, options)
             frame = _parse_text(path, text, mark, options.decimal, of_images, texts)
             if options.decimal:
                 frame.attrs["decimal"] = options.decimal
-            if mark not in {usual, options.sep}:
+            if mark not in {SEPARATORS[ending], options.sep}:
                 frame.attrs["separator"] = mark
     if not len(frame):
         raise DataError(f"{path}: has a header but no rows")
     return frame
+
+
+def _text_of(path: Path, content: bytes, options: TableOptions) -> tuple[str, str]:
+    """The text of a file, and the mark between its columns.
+
+    Raises:
+        DataError: if it is in another encoding, or can't be unpacked.
+    """
+    ending = _ending(path)
+    packed = ending.endswith(".gz")
+    text = _decoded(path, unpacked(path, content) if packed else content, options.encoding)
+    return text, options.sep or _separator(text, SEPARATORS[ending])
 
 
 def file_column(names: Sequence[str]) -> str:
@@ -215,7 +258,8 @@ def _parse_text(
     if "\x00" in text:
         raise DataError(f"{path}: a binary file (character {text.index(chr(0))} is 0)")
     names, n_rows = _check_lines(path, text, separator)
-    textual = {*texts, *((file_column(names),) if of_images else ())}
+    textual = {*texts, *_keys(text, separator, names)}
+    textual |= {file_column(names)} if of_images else set()
     try:
         frame = pd.read_csv(
             io.StringIO(text),
@@ -243,6 +287,15 @@ def _parse_text(
             files = of_images and name == file_column(names)
             frame[name] = rewritten(stripped, decimal) if decimal and not files else stripped
     return frame
+
+
+def _keys(text: str, separator: str, names: Sequence[str]) -> set[str]:
+    """The columns with digits that begin with a zero: of numbers, pandas would drop it."""
+    if not re.search(f'(?:^|["{re.escape(separator)} ])0[0-9]', text, re.MULTILINE):
+        return set()  # by far the fastest where there are none
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+    found = {at for row in rows for at, field in enumerate(row) if _KEY.fullmatch(field.strip())}
+    return {name for at, name in enumerate(names) if at in found}
 
 
 def _check_lines(path: Path, text: str, separator: str) -> tuple[list[str], int]:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dralign.data.columns import as_number
-from dralign.data.numerals import decimal_marks, is_textual, numerals, rewritten
+from dralign.data.numerals import decimal_marks, is_textual, number_of, numerals, rewritten
 from dralign.errors import DataError, OptionError
 from dralign.forms import Form
+from dralign.groups import written
 from dralign.table_options import TableOptions, edges
 
 if TYPE_CHECKING:
@@ -47,9 +47,11 @@ class Rules:
         Args:
             frame: the raw rows of the table.
             options: how it is read.
-            apart: columns to leave alone.
+            apart: columns to leave alone, unless they are put into bins.
         """
-        marks = decimal_marks(frame, apart, options.decimal)
+        cleaned = cls.of(options).cleaned(frame, {})
+        apart -= cls.of(options).binned_columns
+        marks = decimal_marks(frame.assign(**cleaned), apart, options.decimal)
         return replace(cls.of(options), decimal=tuple(f"{name}={marks[name]}" for name in marks))
 
     @property
@@ -57,9 +59,14 @@ class Rules:
         """The decimal marks by column."""
         return {name: mark for name, _, mark in (text.rpartition("=") for text in self.decimal)}
 
+    @property
+    def binned_columns(self) -> frozenset[str]:
+        """The columns that are put into bins."""
+        return frozenset(edges(text)[0] for text in self.bin)
+
     def of_columns(self, names: Iterable[str]) -> "Rules":
-        """With the decimal marks of these columns alone."""
-        known = {*names}
+        """With the decimal marks of these columns, and of those with bins, alone."""
+        known = {*names, *self.binned_columns}
         kept = tuple(text for text in self.decimal if text.rpartition("=")[0] in known)
         return replace(self, decimal=kept)
 
@@ -69,18 +76,30 @@ class Rules:
         Raises:
             DataError: if a column that is to be put into bins is not one of numbers.
         """
-        if not frame.attrs.get("decimal"):  # else its numbers were rewritten as it was read
-            marks = self.of_columns(frame.columns).marks
-            texts = {name: frame[name] for name in marks if is_textual(frame[name])}
-            new = {name: rewritten(values, marks[name]) for name, values in texts.items()}
-            frame = frame.assign(**new) if new else frame
-        if self.na:
-            new = {name: without(values, self.na) for name, values in frame.items()}
-            frame = frame.assign(**{str(name): values for name, values in new.items()})
+        known = {} if was_rewritten(frame) else self.marks
+        marks = {name: mark for name, mark in known.items() if name in frame}
+        cleaned = self.cleaned(frame, marks)
+        frame = frame.assign(**cleaned) if cleaned else frame
+        texts = {name: frame[name] for name in marks if is_textual(frame[name])}
+        new = {name: rewritten(values, marks[name]) for name, values in texts.items()}
+        new |= {n: _numbers_alone(values) for n, values in cleaned.items() if n not in new}
+        frame = frame.assign(**new) if new else frame
         if bins := [edges(text) for text in self.bin]:
             new = {name: binned(frame[name], result) for name, result in bins if name in frame}
             frame = frame.assign(**new)
         return frame
+
+    def cleaned(
+        self, frame: "pd.DataFrame", marks: Mapping[str, str]
+    ) -> dict[str, "pd.Series[Any]"]:
+        """The columns with words for missing values, without these."""
+        result = {}
+        for name, values in frame.items() if self.na else ():
+            words = marks.get(str(name), frame.attrs.get("decimal", ""))
+            found = have_words(values, self.na, words, marks.get(str(name), ""))
+            if found.any():
+                result[str(name)] = values.mask(found)
+        return result
 
     def to_dict(self) -> dict[str, list[str]]:
         """A JSON-ready form; what is not used is not there."""
@@ -108,27 +127,48 @@ class Rules:
         return rules
 
 
-def without(values: "pd.Series[Any]", words: Sequence[str]) -> "pd.Series[Any]":
-    """The column with these texts, or the numbers that they are, missing.
+def was_rewritten(frame: "pd.DataFrame") -> bool:
+    """Whether numbers in texts were rewritten as the table was read."""
+    return bool(frame.attrs.get("decimal"))
 
-    A column of texts of which only numbers are left becomes one of numbers.
+
+def have_words(
+    values: "pd.Series[Any]", words: Sequence[str], mark: str = "", own: str = ""
+) -> np.ndarray:
+    """(n,) whether a value is one of these texts, or one of the numbers that they are.
+
+    Args:
+        values: the column.
+        words: the texts.
+        mark: the decimal mark of the words; empty if it is not known.
+        own: that of the column.
     """
     import pandas as pd
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    if is_bool_dtype(values.dtype):
-        return values
+    none = np.zeros(len(values), dtype=bool)
+    meant = {number for word in words if (number := number_of(word, mark)) is not None}
     if is_numeric_dtype(values.dtype):
-        numbers = [number for word in words if (number := as_number(word)) is not None]
-        return values.mask(values.isin(numbers))
-    known = np.array([str(value).strip() in words for value in values], dtype=bool)
-    if not known.any():
+        return none if is_bool_dtype(values.dtype) else values.isin(meant).to_numpy(dtype=bool)
+    try:
+        code, kinds = pd.factorize(values)
+    except TypeError:  # lists and the like
+        return none
+    is_word = [str(kind).strip() in words or number_of(kind, own) in meant for kind in kinds]
+    result: np.ndarray = np.array([*is_word, False], dtype=bool)[code]
+    return result
+
+
+def _numbers_alone(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A column of texts that are all numbers as these; another one as it is."""
+    import pandas as pd
+
+    if not is_textual(values):
         return values
-    rest = values.mask(known)
-    result = numerals(rest)
-    if result.n_numbers and not result.strays:
-        return pd.Series(result.values, index=rest.index, name=rest.name)
-    return rest
+    result = numerals(values)
+    if not result.n_numbers or result.strays:
+        return values
+    return pd.Series(result.values, index=values.index, name=values.name)
 
 
 def binned(values: "pd.Series[Any]", inner: Sequence[float]) -> "pd.Series[Any]":
@@ -156,6 +196,6 @@ def binned(values: "pd.Series[Any]", inner: Sequence[float]) -> "pd.Series[Any]"
 
 def bin_names(inner: Sequence[float]) -> tuple[str, ...]:
     """How the bins between these edges are called, from below."""
-    first, *rest = (f"{edge:g}" for edge in inner)
+    first, *rest = map(written, inner)
     between = [f"over {low} up to {high}" for low, high in zip([first, *rest], rest, strict=False)]
     return (f"up to {first}", *between, f"over {[first, *rest][-1]}")

@@ -30,8 +30,10 @@ from dralign.estimator.parameters import (
 )
 from dralign.estimator.table import feature_table
 from dralign.methods import Method
+from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold, check_threshold
 from dralign.training import EpochRecord, History, Selection, cautions
+from dralign.training.evaluation import score_splits
 
 if TYPE_CHECKING:
     from dralign.estimator.classifier import DRAlignClassifier
@@ -171,18 +173,23 @@ def keep(classifier: "DRAlignClassifier", data: Dataset, outcome: Outcome) -> No
     classifier.bound_met_ = outcome.bound_met
     fixed = getattr(outcome.method, "fairness_weight", 0.0)
     classifier.fairness_weight_ = fixed if chosen.found_weight is None else chosen.found_weight
-    told = cautions(
-        outcome.history,
-        outcome.rule,
-        gap,
-        names=data.group_names,
-        split="validation",
-        rows="rows kept back",
-        decisions=[str(label) for label in classifier.classes_],
-    )
+    classifier.threshold_ = _threshold(classifier, data)
+    how: Any = {
+        "names": data.group_names,
+        "split": "validation",
+        "rows": "rows kept back",
+        "decisions": [str(label) for label in classifier.classes_],
+    }
+    told = cautions(outcome.history, outcome.rule, gap, **how)
+    if classifier.threshold_ != THRESHOLD and data.group_names:  # the records decide at 0.5
+        limit = classifier.threshold_
+        kept, _ = score_splits(outcome.model, data, outcome.method, threshold=limit)
+        cells = {} if kept.cells is None else {"validation": kept.cells}
+        at = (replace(chosen, validation=kept.figures, cells=cells),)
+        told = [one for one in told if one.kind == "epoch"]
+        told += cautions(at, outcome.rule, gap, **how)
     # All of them are about figures that compare groups.
     classifier.notes_ = tuple(one.text for one in told) if data.group_names else ()
-    classifier.threshold_ = _threshold(classifier, data)
     classifier.history_ = tuple(_known(one, data.group_names) for one in outcome.history)
     classifier.selection_ = str(outcome.rule)
     classifier.front_weights_ = None

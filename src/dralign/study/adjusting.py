@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dralign.artifact import Artifact
-from dralign.artifact.held_out import training_data, used_rows
+from dralign.artifact.held_out import marks_of_used, training_data, used_rows
 from dralign.data import Dataset, ImageEncoder, Split
 from dralign.data.columns import require_columns
 from dralign.data.grouping import table_groups, warn_of_lacking
@@ -160,6 +160,7 @@ def adjust_network(
     before, after = map(figures_of, test.values())
     told = _told(wanted, chosen, met=met, front=front, note=note)
     training = _training(moved, data, told, after, Cells.of(test["after"]))
+    training |= marks_of_used(artifact, data.train.x, data.validation.x)
     measures = (measure("average_precision"), gap_measure(wanted.measure))
     intervals = {name: row_intervals(rows, measures, wanted.gap) for name, rows in test.items()}
     adjusted = replace(moved, training=training)
@@ -229,9 +230,7 @@ def adjusting_rows(
     y = torch.from_numpy(binary_label(frame[artifact.label], artifact.positive)[0]).long()
     groups = table_groups(frame, chosen, known=artifact.group_names if own else ())
     warn_of_lacking(frame, chosen)
-    if artifact.encoder is None:
-        raise DataError("this network has no encoder of a table")
-    x = torch.as_tensor(artifact.encoder.transform(frame), dtype=torch.float32)
+    x = torch.as_tensor(artifact.encoded(frame), dtype=torch.float32)
     rows = stratified_split(groups.codes.numpy() * 2 + y.numpy(), seed)
     if not all(map(len, rows)):
         raise DataError(f"{table}: {len(frame)} rows are too few for three parts")
