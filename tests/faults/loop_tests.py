@@ -25,6 +25,7 @@ TESTS = Path(__file__).resolve().parents[1]
 FILES = ["study/test_study_faults.py", "study/test_study_dask.py", "study/test_study_runner.py"]
 CHOSEN = "kill or stop or die or ctrl_c or late or limit or forget"
 LIMIT = 3600  # seconds a round
+MOST_PRINTED = 10_000  # characters that are kept of a round that failed
 
 
 def main():
@@ -59,7 +60,8 @@ def one_round():
     failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", printed, re.MULTILINE)
     if code and not failed:
         failed = [f"exit code {code}: {' '.join(printed[-300:].split())}"]
-    return {"seconds": round(time.monotonic() - start, 1), "failed": failed, "load": load()}
+    line = {"seconds": round(time.monotonic() - start, 1), "failed": failed, "load": load()}
+    return {**line, "printed": printed[-MOST_PRINTED:]} if failed else line
 
 
 def lines(log):

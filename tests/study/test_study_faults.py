@@ -266,7 +266,10 @@ def test_ctrl_c_ends_a_study_also_while_a_worker_is_stopped(tmp_path, dask):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
     assert (printed, errors.splitlines()[-1]) == ("", "KeyboardInterrupt")
-    assert errors.count("Traceback") == 1  # the coordinator's, whose code leaves it to Python
+    # Of the coordinator alone, whose code leaves it to Python: where it was just handling another
+    # exception, Python tells that one too, in one of about 150 runs.
+    assert errors.count('File "<string>"') == 1
+    assert "/worker.py" not in errors
     assert len(kept(path)) == 39
 
 
