@@ -373,8 +373,9 @@ def test_thousands_with_a_point_beside_decimal_commas_are_asked_about(tmp_path):
 
 def test_digits_that_begin_with_a_zero_stay_texts(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("zip,n,t\n03300,0,0.5\n12345,10,00.5\n")
+    path.write_text("zip,n,t,007\n03300,0,0.5,1\n12345,10,00.5,2\n")
     read = read_table(path)
+    assert read["007"].tolist() == [1, 2]
     assert read["zip"].tolist() == ["03300", "12345"]
     assert read["n"].tolist() == [0, 10]
     assert read["t"].tolist() == [0.5, 0.5]

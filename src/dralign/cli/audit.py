@@ -127,11 +127,10 @@ def audit(
     names = [*names[:-1], *map(table_path, names[-1:])]
     if score is not None or threshold is not None:
         given: dict[str, Any] = {"model": model, "weights": weights, "rows": rows, "sample": sample}
-        given |= {"images": images, "partition": partition}
-        given |= {"layers": None if layers == "all" else layers, "all_rows": all_rows or None}
-        given["parts"] = None if parts == "all" else parts
-        given["include_sensitive"] = include_sensitive or None
-        given["weight"] = how.pop("weight", None) or None
+        given |= {"images": images, "partition": partition, "all_rows": all_rows or None}
+        given |= {"layers": None if layers == "all" else layers}
+        given |= {"parts": None if parts == "all" else parts}
+        given |= {"include_sensitive": include_sensitive or None, "weight": how.pop("weight", None)}
         given |= {**columns, "n_bootstrap": bootstrap, "seed": seed, "reading": how}
         given |= {"min_group_size": min_group_size, "threshold": threshold}
         _of_scores(names, score, given, out, json=json)

@@ -37,7 +37,7 @@ class Numerals:
         n_kinds: different texts that are numbers.
         mark: the decimal mark, where it can be told by a comma: ``,``, or ``.`` where commas stand
             between groups of three; else empty.
-        unclear: a text such as ``1,234``, where it can't be told what the comma means; else empty.
+        unclear: a text such as ``1,234``, where it can't be told which number it is; else empty.
     """
 
     values: np.ndarray

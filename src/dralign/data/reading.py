@@ -294,8 +294,12 @@ def _keys(text: str, separator: str, names: Sequence[str]) -> set[str]:
     if not re.search(f'(?:^|["{re.escape(separator)} ])0[0-9]', text, re.MULTILINE):
         return set()  # by far the fastest where there are none
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-    found = {at for row in rows for at, field in enumerate(row) if _KEY.fullmatch(field.strip())}
-    return {name for at, name in enumerate(names) if at in found}
+    return {
+        name
+        for row in rows
+        for name, field in zip(names, row, strict=False)
+        if _KEY.fullmatch(field.strip()) and field.strip() != name  # as it is in the header
+    }
 
 
 def _check_lines(path: Path, text: str, separator: str) -> tuple[list[str], int]:
