@@ -34,7 +34,7 @@ def main():
     there = {line["round"] for line in lines(log)}
     missing = [place for place in range(options.rounds) if place not in there]
     with busy_machine(already=options.busy), ThreadPoolExecutor(options.at_once) as threads:
-        rounds = {threads.submit(one_round): place for place in missing}
+        rounds = {threads.submit(one_round, options.tests): place for place in missing}
         try:
             for done in as_completed(rounds):
                 line = {"round": rounds[done], **done.result()}
@@ -46,9 +46,9 @@ def main():
     return summary(lines(log))
 
 
-def one_round():
+def one_round(chosen):
     """Runs the tests once."""
-    command = [sys.executable, "-m", "pytest", "-q", "-k", CHOSEN, *FILES]
+    command = [sys.executable, "-m", "pytest", "-q", "-k", chosen, *FILES]
     start = time.monotonic()
     try:
         done = subprocess.run(
@@ -84,6 +84,7 @@ def parsed():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("rounds", type=int)
     parser.add_argument("--log", default="loop_tests.jsonl")
+    parser.add_argument("--tests", default=CHOSEN, help="pytest's -k: which tests (all that kill)")
     parser.add_argument("--at-once", type=int, default=1, help="rounds at a time")
     add_option(parser)
     return parser.parse_args()
