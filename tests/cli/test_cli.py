@@ -456,6 +456,19 @@ def test_interrupted_study_keeps_its_trials_and_continues(people, tmp_path, caps
     assert json.loads(capsys.readouterr().out)["rows"][0]["seeds"] == [0, 1, 2]
 
 
+def test_another_comparison_in_the_same_folder_says_what_is_not_on_its_page(
+    people, tmp_path, capsys
+):
+    """Its files take the place of those of the first one, whose trials are kept."""
+    command = ["compare", *own(people), "--methods", "erm", "--jobs", "1", *QUICK]
+    command += ["--out", str(out := tmp_path / "study")]
+    assert main([*command, "--seeds", "2"]) == 0
+    assert "other trials" not in capsys.readouterr().err
+    assert main([*command, "--seeds", "3", "--hidden", "7"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"{out}: has 2 other trials, which are kept" in told
+
+
 @pytest.mark.parametrize("command", ["compare", "train", "predict", "audit"])
 def test_help_has_an_example(command, capsys):
     assert main([command, "--help"]) == 0

@@ -1,5 +1,7 @@
 """The result in a sentence: the smallest gap near the precision of erm, and what stays open."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,14 @@ def test_settings_to_be_read_with_care_are_named_in_one_line():
     words = "the mean score is more than a quarter off the share of positives"
     assert caution_lines(rows) == [f"{words}: gap λ 0.2 (1 of 2 trials)"]
     assert caution_lines(summarise([sound], selection=LAST)) == []
+
+
+def test_trials_of_two_versions_are_told():
+    """A study goes on after an upgrade: what is there counts, but may be prepared differently."""
+    old, new = (
+        replace(made_up.point(0.78, gap, method=method), environment={"dralign": version})
+        for method, gap, version in (("erm", 0.15, "0.1.0"), ("gap", 0.1, "0.2.0"))
+    )
+    (line,) = caution_lines(summarise([old, new], selection=LAST))
+    assert line.startswith("trials of dralign 0.1.0 and 0.2.0 stand side by side")
+    assert caution_lines(summarise([new], selection=LAST)) == []

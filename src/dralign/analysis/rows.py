@@ -72,6 +72,7 @@ class Row:
         found_weight: lambda at the chosen epoch, where a gap bound finds it; else over no seeds.
         cautions: what must be known first, by kind (``dralign.training.Caution``), with the number
             of seeds that it is true of.
+        versions: of this package that ran the trials.
         non_dominated: no other row of the same data and gap has both a higher mean average
             precision and a lower mean gap, so measured, or is better in one and equal in the other.
     """
@@ -89,6 +90,7 @@ class Row:
     bound_met: int | None = None
     found_weight: Interval = Interval(math.nan, math.nan, 0)
     cautions: Mapping[str, int] = field(default_factory=dict)
+    versions: frozenset[str] = frozenset()
     non_dominated: bool = False
 
     @property
@@ -213,6 +215,7 @@ def _row(
             for trial in trials
             for kind in {one.kind for one in cautions(trial.history, selection, spec.gap)}
         ),
+        versions=frozenset(trial.environment.get("dralign", "unknown") for trial in trials),
     )
 
 

@@ -78,6 +78,7 @@ def compare(
             keep_overview(folder, source, overview)
             forget()
             records = run_trials(specs, ledger, rule=rule, jobs=jobs, trial_timeout=trial_timeout)
+            _tell_others(folder, len(ledger.done_hashes() - {record.hash for record in records}))
     failed = tell_outcome(records)
     rows = summarise(records, selection=rule)
     formats, known = ("md", "png", "html"), overviews_of(source, overview)
@@ -110,6 +111,15 @@ def _tell(rows: list[Row], best: list[Best]) -> None:
         say(line)
     for one in best:
         tell_best(one)
+
+
+def _tell_others(folder: Path, others: int) -> None:
+    """Says that what an earlier command wrote about other trials gives way."""
+    if others:
+        say(
+            f"{folder}: has {others} other trials, which are kept, and not on the page that is "
+            f"written now: `dralign report {folder}` is about all"
+        )
 
 
 def _row(row: Row) -> dict[str, Any]:

@@ -137,6 +137,12 @@ def caution_lines(rows: Sequence[Row]) -> list[str]:
             several = f"{'; '.join(of[:_MOST_NAMED])}{' ...' if len(of) > _MOST_NAMED else ''}"
             every = "all settings" if len(of) == len(rows) else several
             lines.append(f"{words}: {every} ({seeds} of {sum(row.n for row in rows)} trials)")
+    versions = sorted(frozenset().union(*(row.versions for row in rows)))
+    if len(versions) > 1:
+        lines.append(
+            f"trials of dralign {' and '.join(versions)} stand side by side, which may prepare a "
+            "table differently (CHANGELOG.md); for trials of one version begin in another folder"
+        )
     return lines
 
 
