@@ -118,7 +118,8 @@ def point(
     ``gap`` is the base-rate gap, ``given`` holds others by measure, ``validation`` AP and base-rate
     gap of the validation rows.
     """
-    spec = TrialSpec(ADULT, settings.pop("method", "gap"), seed=seed, epochs=1, **settings)
+    data, method = settings.pop("data", ADULT), settings.pop("method", "gap")
+    spec = TrialSpec(data, method, seed=seed, epochs=1, **settings)
     found = records([spec])[0]
     epoch = replace(
         found.history[0],

@@ -95,6 +95,22 @@ def test_csv_holds_the_figures_unrounded_and_leaves_undefined_ones_empty():
     assert any(line["level"] == "" for line in lines)  # of the fronts
 
 
+def test_lines_of_the_csv_are_told_apart_by_their_weights():
+    specs = [
+        spec.but(alignment_weight=beta) if spec.method == "dralign" else spec
+        for spec in made_up.specs(weights=(0.2,))
+        for beta in (0.02, 0.2)
+    ]
+    found, rows = study(made_up.records(dict.fromkeys(specs)))
+    lines = csv.DictReader(io.StringIO(contrasts_as_csv(found, rows)))
+    betas = [
+        (line["first_fairness_weight"], line["first_alignment_weight"])
+        for line in lines
+        if (line["method"], line["figure"], line["at"]) == ("dralign", "gap", "weight")
+    ]
+    assert sorted(betas) == [("0.2", "0.02"), ("0.2", "0.2")]
+
+
 def test_no_comparisons_make_an_empty_csv():
     assert contrasts_as_csv([], []) == ""
 

@@ -131,3 +131,66 @@ def test_trials_of_two_versions_are_told():
     (line,) = caution_lines(summarise([old, new], selection=LAST))
     assert line.startswith("trials of dralign 0.1.0 and 0.2.0 stand side by side")
     assert caution_lines(summarise([new], selection=LAST)) == []
+
+
+def test_of_several_erm_the_most_precise_is_the_measure_and_named():
+    """Two sizes of the network in one folder: the worse one's erm excuses no low precision."""
+    trials = [
+        trial(method, weight, ap, gap + 0.001 * seed, seed=seed, hidden=hidden)
+        for method, weight, hidden, ap, gap in (
+            ("erm", 0, 10, 0.60, 0.30),
+            ("erm", 0, 20, 0.80, 0.10),
+            ("gap", 0.4, 10, 0.61, 0.02),
+            ("gap", 0.4, 20, 0.80, 0.05),
+        )
+        for seed in range(3)
+    ]
+    (found,) = panels(summarise(trials, selection=LAST))
+    assert smallest_gap(found).spec.hidden == 20
+    told = verdict(found)
+    assert "of erm (hidden 20)'s" in told
+    assert "has gap (hidden 20) λ 0.4; on the test rows 0.051 ± 0.002 against 0.101" in told
+
+
+def test_a_setting_whose_gap_is_undefined_under_some_seeds_does_not_win_by_the_others():
+    gaps = {("erm", 0): [0.1] * 3, ("gap", 0.2): [0.05] * 3, ("gap", 0.4): [0.01, np.nan, np.nan]}
+    trials = [
+        trial(*setting, 0.8, gap, seed=seed)
+        for setting, by_seed in gaps.items()
+        for seed, gap in enumerate(by_seed)
+    ]
+    (found,) = panels(summarise(trials, selection=LAST))
+    told = verdict(found)
+    assert "has gap λ 0.2" in told
+    assert told.endswith("3 seeds; left out, as undefined under more seeds: gap λ 0.4.")
+
+
+def test_where_all_are_undefined_under_a_seed_the_others_count_and_are_told():
+    trials = [
+        trial(method, weight, 0.8, np.nan if seed == 2 else gap, seed=seed)
+        for method, weight, gap in (("erm", 0, 0.1), ("gap", 0.2, 0.05))
+        for seed in range(3)
+    ]
+    (found,) = panels(summarise(trials, selection=LAST))
+    assert "2 of 3 seeds" in verdict(found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"drop": ("zip",)}, ["drop none", "drop zip"]),
+        ({"positive": "no"}, ["positive yes", "positive no"]),
+        ({"include_sensitive": True}, ["include_sensitive no", "include_sensitive yes"]),
+    ],
+)
+def test_data_that_are_described_differently_are_never_in_one_panel(changes, told):
+    """The same file under other options are other data, of which nothing is compared."""
+    own = replace(made_up.ADULT, name="p.csv", preparation="", label="loan", positive="yes")
+    trials = [
+        made_up.point(0.8, gap, method=method, data=data)
+        for data in (own, replace(own, **changes))
+        for method, gap in (("erm", 0.1), ("gap", 0.05))
+    ]
+    found = panels(summarise(trials, selection=LAST))
+    assert [len(one.rows) for one in found] == [2, 2]
+    assert {one.data for one in found} == {f"p.csv, label: loan, {words}" for words in told}

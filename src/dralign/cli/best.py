@@ -15,6 +15,7 @@ from dralign.methods import PLAIN
 from dralign.report.labels import panels
 from dralign.report.verdict import groups_of, row_name, smallest_gap
 from dralign.study import TrialRecord, TrialSpec, train_network
+from dralign.study.attempt import one_thread
 from dralign.study.overview import Overviews
 from dralign.training import Selection
 
@@ -131,7 +132,9 @@ def keep_best(
         DralignError: as ``train_network`` does, or if it can't be saved.
     """
     say(f"training {best.name}, seed {best.spec.seed}, once more to keep its network")
-    trained = train_network(TrialSpec(source, best.spec.method, values=best.spec.values), rule=rule)
+    with one_thread():
+        spec = TrialSpec(source, best.spec.method, values=best.spec.values)
+        trained = train_network(spec, rule=rule)
     if trained is None or trained.artifact.training["fingerprint"] != best.fingerprint:
         raise DataError(f"{best.spec.data.name}: has changed since the trials; compare it again")
     return keep_network(trained, overview, folder / BEST)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from dralign.analysis import Comparison, Contrast, Interval, Row
+from dralign.analysis.contrast import Weights
 from dralign.forms import csv_text, to_json
 from dralign.gaps import gap_type, judged_by
 from dralign.metrics import gap_measure
@@ -73,6 +74,8 @@ def contrasts_as_csv(comparisons: Sequence[Comparison], rows: Sequence[Row]) -> 
             "figure": contrast.figure,
             "at": contrast.at,
             "level": contrast.level,
+            **_weights("first", contrast.first_weights, one.first.gap_bound),
+            **_weights("second", contrast.second_weights, one.second.gap_bound),
             "seeds": contrast.seeds,
             **_flat("first", contrast.first),
             **_flat("second", contrast.second),
@@ -201,6 +204,13 @@ def _caption(comparisons: Sequence[Comparison]) -> str:
 def _flat(name: str, value: object) -> dict[str, Any]:
     """The parts of a figure as columns."""
     return {f"{name}_{key}": part for key, part in vars(value).items()}
+
+
+def _weights(name: str, weights: Weights | None, bound: float | None) -> dict[str, float]:
+    """What tells a setting from others of its method; NaN where it has none."""
+    own = (*(weights or (math.nan, math.nan)), math.nan if bound is None else bound)
+    columns = ("fairness_weight", "alignment_weight", "gap_bound")
+    return {f"{name}_{column}": value for column, value in zip(columns, own, strict=True)}
 
 
 def _undefined(value: object) -> bool:

@@ -2,10 +2,10 @@
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from dralign.analysis import Interval, Row, front
-from dralign.data import dataset_names
+from dralign.data import DataSource, dataset_names
 from dralign.forms import BEYOND, shown
 from dralign.gaps import gap_type, judged_by
 from dralign.methods import method_names, method_type
@@ -69,14 +69,33 @@ def data_label(spec: TrialSpec) -> str:
 
 
 def data_labels(rows: Sequence[Row]) -> list[str]:
-    """The data label of each row; data of one label but different content get a mark."""
-    versions: dict[str, set[str]] = {}
+    """The data label of each row; where one stands for several data, what tells them apart is told.
+
+    That are the options of the data that differ, and a mark where the content does.
+    """
+    alike: dict[str, list[Row]] = {}
     for row in rows:
-        versions.setdefault(data_label(row.spec), set()).add(row.fingerprint)
-    return [
-        f"{label} #{row.fingerprint[:6]}" if len(versions[label]) > 1 else label
-        for row, label in ((row, data_label(row.spec)) for row in rows)
+        alike.setdefault(data_label(row.spec), []).append(row)
+    return [_told_apart(row, alike[data_label(row.spec)]) for row in rows]
+
+
+def _told_apart(row: Row, alike: Sequence[Row]) -> str:
+    """The data label of a row among the rows of the same label."""
+    names = [option.name for option in fields(DataSource) if option.compare]
+    differing = [name for name in names if len({getattr(one.spec.data, name) for one in alike}) > 1]
+    parts = [
+        data_label(row.spec),
+        *(shown(f"{name} {_option_text(getattr(row.spec.data, name))}") for name in differing),
     ]
+    mark = f" #{row.fingerprint[:6]}" if len({one.fingerprint for one in alike}) > 1 else ""
+    return f"{', '.join(parts)}{mark}"
+
+
+def _option_text(value: object) -> str:
+    """An option of the data; one that is not given is none."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return setting_text(value or "none")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ def attempt(run: Run | None, digest: str, trial: Trial) -> TrialRecord:
     start = time.perf_counter()
     history: History = ()
     error = ""
-    with warnings_recorded() as caught, _one_thread():
+    with warnings_recorded() as caught, one_thread():
         if run is not None:
             trial.check_data()
         try:
@@ -79,7 +79,7 @@ def one_line(text: str) -> str:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Runs a block with one torch thread: fastest for small networks, and reproducible."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
