@@ -168,6 +168,36 @@ def test_under_a_gap_bound_there_are_no_weights_and_methods_without_one_go_witho
         compared_trials(source, ("gap",), weights=(0.1,), settings={"gap_bound": 0.1})
 
 
+@pytest.mark.parametrize(
+    ("methods", "given", "message"),
+    [
+        (
+            ("erm",),
+            {"settings": {"alignment_weight": 0.5}},
+            r"alignment_weight: .*\(erm\), got 0.5",
+        ),
+        (("erm", "gap"), {"settings": {"layers": 2}}, r"layers: .*\(erm, gap\), got 2"),
+        (("erm", "oversample"), {"weights": (0.1, 0.3)}, r"weights: .* \(erm, oversample\)"),
+        (("erm",), {"settings": {"gap_bound": 0.1}}, r"gap_bound: not used by the methods given"),
+        # It has the setting, but not beside the other one.
+        (
+            ("dralign",),
+            {"settings": {"penalty": "gap", "mixup_layer": "0"}},
+            r"mixup_layer: not used by the methods given \(dralign\)",
+        ),
+    ],
+)
+def test_what_no_method_of_a_comparison_uses_is_refused(methods, given, message):
+    with pytest.raises(OptionError, match=message):
+        compared_trials(DataSource("german"), methods, seeds=1, **given)
+
+
+def test_the_value_of_a_trial_that_does_not_use_a_setting_asks_for_nothing():
+    plain = compared_trials(DataSource("german"), ("erm",), seeds=1)
+    given = {"alignment_weight": 0, "gap_bound": None}
+    assert compared_trials(DataSource("german"), ("erm",), seeds=1, settings=given) == plain
+
+
 def test_methods_are_listed_by_the_gap_and_the_classes_they_support():
     assert "thresholds" in methods_for("demographic_parity")
     assert "thresholds" not in methods_for("predictive_parity")

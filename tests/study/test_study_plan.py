@@ -240,6 +240,21 @@ def test_a_mistake_is_one_line_that_names_file_and_key(plan, text, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "key", ["alignment_weight = [0.1, 0.2]", "alignment_share = 0.1", "gap_bound = 0.05"]
+)
+def test_a_key_of_a_table_that_its_methods_do_not_use_is_refused_and_an_inherited_one_is_not(
+    plan, key
+):
+    table = "[[trials]]\ndataset = 'german'\nmethod = ['erm', 'oversample']\n"
+    name = key.split(" ", maxsplit=1)[0]
+    with pytest.raises(OptionError, match=rf"plan\.toml: trials 1: {name}: "):
+        plan(f"{table}{key}\n")
+    assert plan(f"[defaults]\n{key}\n{table}").trials == plan(table).trials
+    both = table.replace("'oversample'", "'dralign'")
+    assert len(plan(f"{both}fairness_weight = [0.2, 0.4]\nseeds = 1").trials) == 3
+
+
 def test_a_file_that_is_no_plan_is_one_clear_line(plan, tmp_path):
     with pytest.raises(StudyError, match=r"plan\.toml: not a TOML file: .*line 1, col"):
         plan("name = ]")

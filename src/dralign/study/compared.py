@@ -15,7 +15,7 @@ from dralign.methods import (
 )
 from dralign.methods.shared import GAP
 from dralign.settings import Setting
-from dralign.study.spec import COMMON, TrialSpec
+from dralign.study.spec import COMMON, TrialSpec, check_taken
 from dralign.training.settings import BOUND_MEASURE
 
 # What is compared where nothing else is asked for.
@@ -56,14 +56,15 @@ def compared_trials(
         weights: fairness weights, or one, for methods that have one; None for ``WEIGHTS``. Under
             a gap bound they are found.
         seeds: 0, 1, ..., as many for each setting.
-        settings: others, by name; a method that does not use one goes without it.
+        settings: others, by name; a method that does not use one goes without it, but one of them
+            has to.
 
     Returns:
         The trials, those of one setting beside one another.
 
     Raises:
-        OptionError: if a name is not known, a setting can't be, there is no seed, or weights are
-            given beside a gap bound.
+        OptionError: if a name is not known, a setting can't be or is used by none of the methods,
+            there is no seed, or weights are given beside a gap bound.
         DataError: if the data are read, to know the methods, and can't be.
     """
     settings = settings or {}
@@ -82,12 +83,16 @@ def compared_trials(
     if names == (ALL,):
         gap = settings.get(GAP.name, GAP.default)
         names = tuple(methods_for(gap, n_classes=source.load(0).n_classes))
-    return [
+    specs = [
         TrialSpec(source, **setting, seed=seed)
         for name in names
         for setting in _settings(name, WEIGHTS if several is None else several, settings)
         for seed in range(seeds)
     ]
+    check_taken({key: (value,) for key, value in settings.items()}, specs)
+    if several and not any(spec.uses("fairness_weight") for spec in specs):
+        raise OptionError(f"weights: not used by the methods given ({', '.join(names)})")
+    return specs
 
 
 def methods_for(gap: str, *, n_classes: int = 2) -> list[str]:

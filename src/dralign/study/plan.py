@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +17,7 @@ from dralign.files import is_file, is_folder, read_whole
 from dralign.forms import shown
 from dralign.methods import method_names, method_settings, method_type, method_types, used_options
 from dralign.settings import Setting, resolved
-from dralign.study.spec import COMMON, TrialSpec
+from dralign.study.spec import COMMON, TrialSpec, check_taken
 from dralign.table_options import BY_NAME as TABLE
 
 DEFAULT_SEEDS: Final = 3
@@ -147,8 +147,8 @@ def _plan(form: Mapping[str, Any], file: Path, data_home: str, max_trials: int) 
         )
     specs = [
         spec
-        for where, grid in grids.items()
-        for spec in _named(where, grid, file.parent, data_home)
+        for (where, grid), own in zip(grids.items(), tables, strict=True)
+        for spec in _named(where, grid, own.keys(), file.parent, data_home)
     ]
     # An interrupted study then has some seeds of every setting, not every seed of some.
     specs.sort(key=lambda spec: spec.seed)
@@ -180,14 +180,22 @@ def _count(grid: Settings) -> int:
     return methods * math.prod(len(values) for key, values in grid.items() if key != "method")
 
 
-def _named(where: str, grid: Settings, folder: Path, data_home: str) -> list[TrialSpec]:
+def _named(
+    where: str, grid: Settings, own: Container[str], folder: Path, data_home: str
+) -> list[TrialSpec]:
     """The trials of one grid; errors name its table.
 
     Raises:
-        OptionError: if something in it can't be used.
+        OptionError: if something in it can't be used, or no method of the table uses a key that is
+            the table's own; what is inherited may be for other tables.
     """
     try:
-        return list(_expand(grid, folder, data_home))
+        specs = list(_expand(grid, folder, data_home))
+        of_trials = {s.name for s in COMMON} | set(method_settings())
+        check_taken({k: v for k, v in grid.items() if k in own and k in of_trials}, specs)
+        if "alignment_share" in own and not any(spec.uses("alignment_weight") for spec in specs):
+            raise OptionError("alignment_share: no method of the table uses it")
+        return specs
     except DralignError as error:
         raise OptionError(f"{where}: {error}") from error
 

@@ -173,6 +173,28 @@ class TrialSpec:
         return cls(DataSource.from_dict(form["data"]), kind.name, **{**off, **given})
 
 
+def check_taken(given: Mapping[str, Iterable[Any]], specs: Iterable[TrialSpec]) -> None:
+    """Checks that settings that were given for several methods are those of some trial.
+
+    A method goes without what it does not use; what none of them uses was asked for in vain.
+
+    Args:
+        given: the values of each setting; None asks for nothing.
+        specs: the trials that came of them.
+
+    Raises:
+        OptionError: if no trial has any of the values of a setting.
+    """
+    specs = list(specs)
+    declared = {**{s.name: s for s in COMMON}, **method_settings()}
+    for name, values in given.items():
+        asked = {declared[name].checked(value) for value in values if value is not None}
+        if asked and not asked & {getattr(spec, name) for spec in specs}:
+            methods = ", ".join(dict.fromkeys(spec.method for spec in specs))
+            told = ", ".join(quoted(value) for value in values)
+            raise OptionError(f"{name}: not used by the methods given ({methods}), got {told}")
+
+
 @dataclass(frozen=True)
 class Trial:
     """A spec together with the content of its data.
