@@ -99,6 +99,31 @@ def test_groups_with_the_same_rows_reach_the_top(gap, top):
 
 
 @pytest.mark.parametrize(
+    ("gap", "absent", "defined"),
+    [
+        ("demographic_parity", (1, None), False),
+        ("demographic_parity", (1, 1), True),
+        ("equalized_odds", (1, 1), False),
+        (EOP, (1, 0), True),
+    ],
+)
+def test_a_similarity_of_fewer_than_two_groups_is_undefined_and_not_0(gap, absent, defined):
+    rows = split(80)
+    group, label = absent
+    gone = (rows.group == group) & ((rows.y == label) if label is not None else True)
+    model = perceptron().float()
+    figures = rationale_similarity(
+        model,
+        Split(rows.x[~gone], rows.y[~gone], rows.group[~gone]),
+        layers=select_layers(model),
+        gap=resolve_gap(gap),
+        n_groups=2,
+    )
+    for granularity in ("unit", "parameter"):
+        assert all(math.isfinite(one) == defined for one in figures[granularity].values())
+
+
+@pytest.mark.parametrize(
     ("gap", "absent", "skipped"),
     [
         (EOP, (1, 1), 1),

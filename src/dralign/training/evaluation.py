@@ -137,7 +137,8 @@ def rationale_similarity(
     """Per granularity and layer the similarity of the groups' Taylor rationales on a split.
 
     The mean cosine over the pairs of groups, added up over the gap's strata: at most 1 under DP
-    and 2 under EO for a layer. Empty without groups.
+    and 2 under EO for a layer. NaN where fewer than two groups have rows in a stratum; empty
+    without groups.
     """
     if not n_groups:
         return {}
@@ -161,6 +162,8 @@ def rationale_similarity(
                 weight = layer.part(layer.weight(named))
                 scores[layer.name] = 0.0
                 for stratum in cells:
+                    if sum(cell is not None for cell in stratum) < 2:
+                        scores[layer.name] = math.nan
                     grads = [
                         g for cell in stratum if cell is not None and (g := cell[index]) is not None
                     ]
