@@ -93,6 +93,20 @@ def test_an_epoch_that_is_better_by_the_base_rate_gap_is_named():
     assert cautions(history, Selection(warmup=0), DP) == []
 
 
+def test_a_run_without_any_gap_to_choose_by_is_told_once():
+    y, prob, group = people()
+    one = record(0, y, prob, np.zeros_like(group))
+    history = (one, replace(one, epoch=1))
+    [line] = [one.text for one in found_cautions(history, Selection(), DP) if "undef" in one.kind]
+    assert line == (
+        "no epoch has a base-rate gap on the validation rows, where a group or a label is missing: "
+        "epoch 1 was chosen as the one of the highest AP"
+    )
+    assert not any(one.kind == "undefined" for one in found_cautions(history, LAST, DP))
+    both = (one, record(1, y, prob, group))
+    assert not any(one.kind == "undefined" for one in found_cautions(both, Selection(), DP))
+
+
 def epochs(*figures):
     """Epochs with an average precision and a base-rate gap each, on 2,000 validation rows."""
     y, prob, group = people()

@@ -58,6 +58,17 @@ def test_undefined_figures_are_never_the_best():
     assert Selection("highest_ap").choose(history, "demographic_parity").epoch == 2
 
 
+def test_where_no_epoch_has_a_gap_the_most_precise_is_taken_and_not_the_first():
+    history = tuple(record(epoch, ap, math.nan) for epoch, ap in enumerate([0.9, 0.5, 0.7, 0.6]))
+    for rule in (Selection(), Selection("highest_ap_under_bound", bound=0.1)):
+        assert rule.choose(history, "demographic_parity").epoch == 2
+        assert rule.without_gap(history, "demographic_parity")
+        assert not rule.without_gap((*history, record(4, 0.1, 0.3)), "demographic_parity")
+        assert rule.choose((*history, record(4, 0.1, 0.3)), "demographic_parity").epoch == 4
+    assert not Selection("last").without_gap(history, "demographic_parity")
+    assert Selection(warmup=9).without_gap(history, "demographic_parity")
+
+
 NUMBERS = st.one_of(st.just(math.nan), st.sampled_from([0.0, 0.1, 0.2, 0.3]), st.floats(0, 1))
 
 

@@ -212,7 +212,9 @@ def _show_chosen(trained: TrainedNetwork, rule: Selection, spec: TrialSpec) -> N
     """What became of the training."""
     chosen, bound = trained.chosen, spec.gap_bound
     left_out = chosen.epoch < rule.warmup  # where there are no others
-    why = f"the last; a warm-up of {rule.warmup} leaves no other" if left_out else rule
+    why = f"the last; a warm-up of {rule.warmup} leaves no other" if left_out else str(rule)
+    if rule.without_gap((chosen,), spec.gap):
+        why = "highest AP; no epoch has a gap on the validation rows"
     say(f"chosen: epoch {chosen.epoch} ({why})")
     _show(replace(chosen, test=trained.artifact.training["test"]), spec.gap, split="test")
     if trained.artifact.threshold != THRESHOLD:

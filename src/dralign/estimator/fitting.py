@@ -186,8 +186,8 @@ def keep(classifier: "DRAlignClassifier", data: Dataset, outcome: Outcome) -> No
         kept, _ = score_splits(outcome.model, data, outcome.method, threshold=limit)
         cells = {} if kept.cells is None else {"validation": kept.cells}
         at = (replace(chosen, validation=kept.figures, cells=cells),)
-        told = [one for one in told if one.kind == "epoch"]
-        told += cautions(at, outcome.rule, gap, **how)
+        told = [one for one in told if one.kind in {"epoch", "undefined"}]
+        told += cautions(at, Selection("last", 0), gap, **how)
     # All of them are about figures that compare groups.
     classifier.notes_ = tuple(one.text for one in told) if data.group_names else ()
     classifier.history_ = tuple(_known(one, data.group_names) for one in outcome.history)

@@ -118,6 +118,7 @@ CAUTIONS: Final = {
     "level": "the mean score is more than a quarter off the share of positives",
     "epoch": "another epoch has a base-rate gap that is smaller by more than chance, or an AP "
     "higher by .02 at a gap no larger than by chance",
+    "undefined": "no epoch has a gap on the validation rows; the highest AP there chose the epoch",
     "rows": "a group has fewer than 30 test rows",
 }
 

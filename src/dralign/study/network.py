@@ -162,8 +162,8 @@ def described(
         cells = {} if decided.test.cells is None else {"test": decided.test.cells}
         at = replace(chosen, test=decided.test.figures, cells=cells)
         result = [
-            *(one for one in result if one.kind == "epoch"),
-            *cautions((at,), rule, spec.gap, names=dataset.group_names),
+            *(one for one in result if one.kind in {"epoch", "undefined"}),
+            *cautions((at,), Selection("last", 0), spec.gap, names=dataset.group_names),
         ]
     notes = (*weighting_notes(dataset), *(one.text for one in result))
     trained = {

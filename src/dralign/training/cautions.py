@@ -14,7 +14,7 @@ from dralign.metrics.measures import DEFAULT
 from dralign.training.history import EpochRecord, History, Scores
 from dralign.training.selection import Selection
 
-Kind = Literal["decision", "level", "epoch", "rows"]
+Kind = Literal["decision", "level", "epoch", "undefined", "rows"]
 FEW: Final = 30  # rows, below which a rate is uncertain by more than .18 either way
 AP_AHEAD: Final = 0.02  # of average precision, by which an epoch that was passed over is told of
 _NORMAL: Final = 1.96
@@ -52,6 +52,7 @@ def cautions(
       ``AP_AHEAD`` and by its standard error or more, and no base-rate gap larger by more than
       chance, so that nothing was won by what was given up. It is not told under a rule with a
       bound, nor beside the line before.
+    - No epoch has a gap on the validation rows that the selection could go by.
     - A group has fewer rows than a rate needs.
 
     Args:
@@ -73,6 +74,7 @@ def cautions(
             "epoch",
             _epoch(history, chosen, selection, gap) or _precision(history, chosen, selection, gap),
         ),
+        ("undefined", _undefined(history, chosen, selection, gap)),
         *(("rows", line) for line in _small(cells, names, rows)),
     ]
     return [Caution(kind, line) for kind, line in lines if line]
@@ -136,6 +138,17 @@ def _precision(history: History, chosen: EpochRecord, selection: Selection, gap:
         f"epoch {best.epoch} has an AP of {there:.3f} on the validation rows, the chosen epoch "
         f"{chosen.epoch} ({selection}) {here:.3f} at a {measure.words} smaller by no more than "
         f"chance explains; to take that one: {rule}"
+    )
+
+
+def _undefined(history: History, chosen: EpochRecord, selection: Selection, gap: str) -> str:
+    """Whether there was nothing that the selection asks for."""
+    if not selection.without_gap(history, gap):
+        return ""
+    words = gap_measure(selection.measure).words
+    return (
+        f"no epoch has a {words} on the validation rows, where a group or a label is missing: "
+        f"epoch {chosen.epoch} was chosen as the one of the highest AP"
     )
 
 

@@ -83,7 +83,7 @@ class Selection:
         """The chosen epoch's record; the earliest of several equals.
 
         An undefined figure (NaN) is never the best. Where no epoch keeps the bound, the one with
-        the smallest gap is taken.
+        the smallest gap is taken; where no epoch has a gap, the one with the highest AP.
 
         Args:
             history: the records of a run, one or more.
@@ -98,16 +98,29 @@ class Selection:
         if self.rule == "last":
             return records[-1]
         precision = np.array([record.validation["average_precision"] for record in records])
-        if self.rule == "highest_ap":
+        if self.rule == "highest_ap" or np.isnan(gaps := self._gaps(records, gap)).all():
             return records[_first_best(-precision)]
-        if (key := gap_measure(self.measure).key(gap)) not in records[0].validation:
-            raise OptionError(f"selection: the records have no figure {key!r}")
-        gaps = np.array([record.validation[key] for record in records])
         kept = gaps <= self.bound if self.bound is not None else np.zeros_like(gaps, dtype=bool)
         if kept.any():
             indices = np.flatnonzero(kept)
             return records[int(indices[_first_best(-precision[indices])])]
         return records[_first_best(gaps)]
+
+    def without_gap(self, history: History, gap: str) -> bool:
+        """Whether the rule asks for a gap, and no epoch has one: the highest AP then chose."""
+        if self.rule in {"last", "highest_ap"}:
+            return False
+        return bool(np.isnan(self._gaps(history[self.warmup :] or history[-1:], gap)).all())
+
+    def _gaps(self, records: History, gap: str) -> np.ndarray:
+        """The validation gap of each epoch.
+
+        Raises:
+            OptionError: if the records do not have the measure.
+        """
+        if (key := gap_measure(self.measure).key(gap)) not in records[0].validation:
+            raise OptionError(f"selection: the records have no figure {key!r}")
+        return np.array([record.validation[key] for record in records])
 
 
 def _first_best(cost: np.ndarray) -> int:
