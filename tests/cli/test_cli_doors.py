@@ -179,6 +179,8 @@ def test_under_a_gap_bound_there_are_no_weights_and_methods_without_one_go_witho
         (("erm", "gap"), {"settings": {"layers": 2}}, r"layers: .*\(erm, gap\), got 2"),
         (("erm", "oversample"), {"weights": (0.1, 0.3)}, r"weights: .* \(erm, oversample\)"),
         (("erm",), {"settings": {"gap_bound": 0.1}}, r"gap_bound: not used by the methods given"),
+        ((), {}, r"methods: expected at least one, got none"),
+        (("erm", "gap"), {"weights": []}, r"weights: expected at least one, got none"),
         # It has the setting, but not beside the other one.
         (
             ("dralign",),

@@ -80,6 +80,9 @@ def compared_trials(
             "weights and gap_bound: the bound finds the weight; give one or the other"
         )
     names = (methods,) if isinstance(methods, str) else tuple(methods)
+    for what, given in {"methods": names, "weights": several}.items():
+        if given == ():
+            raise OptionError(f"{what}: expected at least one, got none")
     if names == (ALL,):
         gap = settings.get(GAP.name, GAP.default)
         names = tuple(methods_for(gap, n_classes=source.load(0).n_classes))
@@ -90,7 +93,7 @@ def compared_trials(
         for seed in range(seeds)
     ]
     check_taken({key: (value,) for key, value in settings.items()}, specs)
-    if several and not any(spec.uses("fairness_weight") for spec in specs):
+    if several is not None and not any(spec.uses("fairness_weight") for spec in specs):
         raise OptionError(f"weights: not used by the methods given ({', '.join(names)})")
     return specs
 
