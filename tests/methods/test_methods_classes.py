@@ -199,8 +199,9 @@ def test_train_predict_and_audit_from_the_command_line(people, tmp_path, capsys)
 
 def test_compare_all_means_the_methods_that_take_the_classes(people, tmp_path, capsys):
     command = ["compare", str(people), "--label", "y", "--sensitive", "sex", "--seeds", "1"]
-    command += ["--weights", "0.1", "--jobs", "1", "--json", *QUICK]
-    assert main([*command, "--methods", "all", "--out", str(tmp_path / "a")]) == 0
+    command += ["--jobs", "1", "--json", *QUICK]
+    weights = ["--weights", "0.1"]
+    assert main([*command, *weights, "--methods", "all", "--out", str(tmp_path / "a")]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [row["trial"]["method"] for row in rows] == list(dict(TRAINABLE))
     assert all(0 < row["figures"]["average_precision"]["mean"] < 1 for row in rows)

@@ -14,7 +14,15 @@ from torch import nn
 from dralign.artifact import load_artifact, save_artifact
 from dralign.data import TableEncoder
 from dralign.errors import ArtifactError, DralignWarning
-from dralign.estimator.fitting import Outcome, gap_text, keep, not_kept, prepare, untrained
+from dralign.estimator.fitting import (
+    Outcome,
+    as_before_if_it_fails,
+    gap_text,
+    keep,
+    not_kept,
+    prepare,
+    untrained,
+)
 from dralign.estimator.frontier import Frontier, check_frontier, train_frontier
 from dralign.estimator.network import Module, probabilities
 from dralign.estimator.parameters import own_loss, training_settings
@@ -240,7 +248,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         *,
         sensitive_features: object = None,
     ) -> Self:
-        """Trains on the rows of ``X`` and restores the chosen epoch.
+        """Trains on the rows of ``X`` and restores the chosen epoch; or nothing changes.
 
         Args:
             X: (n, d) array of numbers, or a frame of pandas, polars or pyarrow.
@@ -260,37 +268,35 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
             ModelError: if the network doesn't fit the inputs, or its loss stops being finite.
             OutputError: if a checkpoint can't be written.
         """
-        prepared = prepare(self, X, y, sample_weight, sensitive_features)
-        (model, data), method = untrained(self, prepared), prepared.method
-        parameters = self.get_params(deep=False)
-        bound = self.gap_bound if data.group_names else None
-        settings = training_settings(parameters, prepared.seed, gap_bound=bound)
-        folder = None if self.checkpoints is None else Checkpoints(self.checkpoints)
-        rule, gap = prepared.selection, method.gap.name
-        run = train(
-            model,
-            data,
-            method,
-            settings,
-            keep=rule,
-            checkpoints=folder,
-            optimiser=self.optimiser,
-            scheduler=self.scheduler,
-            loss=own_loss(parameters),
-        )
-        chosen = run.restore(rule, gap)
-        met = None if bound is None else chosen.keeps(bound, gap, settings.bound_measure)
-        keep(self, data, Outcome(run.judged(data), method, rule, run.history, chosen, met))
-        if bound is not None and not met:
-            kind = gap_measure(settings.bound_measure)
-            warnings.warn(
-                f"{not_kept('epoch', kind.words, bound)}; epoch {chosen.epoch} is restored, with "
-                f"{gap_text(kind.of(chosen.validation, gap))}",
-                DralignWarning,
-                stacklevel=2,
+        with as_before_if_it_fails(self):
+            prepared = prepare(self, X, y, sample_weight, sensitive_features)
+            (model, data), method = untrained(self, prepared), prepared.method
+            parameters = self.get_params(deep=False)
+            bound = self.gap_bound if data.group_names else None
+            settings = training_settings(parameters, prepared.seed, gap_bound=bound)
+            rule, gap = prepared.selection, method.gap.name
+            run = train(
+                model,
+                data,
+                method,
+                settings,
+                keep=rule,
+                checkpoints=None if self.checkpoints is None else Checkpoints(self.checkpoints),
+                optimiser=self.optimiser,
+                scheduler=self.scheduler,
+                loss=own_loss(parameters),
             )
-        for line in self.notes_:
-            warnings.warn(line, DralignWarning, stacklevel=2)
+            chosen = run.restore(rule, gap)
+            met = None if bound is None else chosen.keeps(bound, gap, settings.bound_measure)
+            keep(self, data, Outcome(run.judged(data), method, rule, run.history, chosen, met))
+            if bound is not None and not met:
+                kind = gap_measure(settings.bound_measure)
+                told = not_kept("epoch", kind.words, bound)
+                found = gap_text(kind.of(chosen.validation, gap))
+                told = f"{told}; epoch {chosen.epoch} is restored, with {found}"
+                warnings.warn(told, DralignWarning, stacklevel=2)
+            for line in self.notes_:
+                warnings.warn(line, DralignWarning, stacklevel=2)
         return self
 
     def frontier(

@@ -2,6 +2,8 @@
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -41,6 +43,22 @@ if TYPE_CHECKING:
 # Whether this thread fits inside of what takes the groups itself, so that none is as it should be.
 MITIGATED_OUTSIDE: ContextVar[bool] = ContextVar("MITIGATED_OUTSIDE", default=False)
 _UNGROUPED_FIGURES = ("average_precision", "accuracy", "balanced_accuracy")
+
+
+@contextmanager
+def as_before_if_it_fails(estimator: object) -> Iterator[None]:
+    """A fit that fails or is interrupted leaves the estimator as it was before, fitted or not.
+
+    What it learns comes in several steps; the columns of one fit beside the network of another
+    would predict without a word.
+    """
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        vars(estimator).clear()
+        vars(estimator).update(before)
+        raise
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def initial_network(
         elif isinstance(own, nn.Module):
             model = copy.deepcopy(original(own))
         else:
-            model = own(architecture["n_inputs"]) if callable(own) else own
+            model = _made(own, architecture["n_inputs"]) if callable(own) else own
         if isinstance(model, nn.Module):
             model = original(model)
             _draw_lazy_weights(model, architecture["n_inputs"])
@@ -54,6 +54,18 @@ def initial_network(
         return model.to(device)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise OptionError(f"device: {device!r} can't be used ({error})") from error
+
+
+def _made(maker: Callable[[int], object], n_inputs: int) -> object:
+    """What a function makes of the number of inputs.
+
+    Raises:
+        OptionError: if it can't be called with that alone.
+    """
+    try:
+        return maker(n_inputs)
+    except TypeError as error:
+        raise OptionError(f"module: can't be called with the number of inputs ({error})") from error
 
 
 def _draw_lazy_weights(model: nn.Module, n_inputs: int) -> None:
@@ -87,12 +99,20 @@ def check_network(model: nn.Module, rows: Tensor, n_classes: int) -> None:
     """
     try:
         with evaluation_mode(model), torch.no_grad():
-            shape = tuple(model(rows.to(next(model.parameters()).device)).shape)
-    except (RuntimeError, StopIteration) as error:
+            output = model(rows.to(next(model.parameters()).device))
+    except (
+        RuntimeError, StopIteration, TypeError, ValueError, LookupError, AttributeError
+    ) as error:  # fmt: skip
         raise ModelError(
             f"module: can't take the {rows.shape[1]} inputs made from X "
             f"({str(error) or 'it has no parameters'})"
         ) from error
+    if not isinstance(output, Tensor):
+        raise ModelError(
+            f"module: expected a tensor of logits, got a {type(output).__name__}; let forward "
+            "return the logits alone"
+        )
+    shape = tuple(output.shape)
     if n_classes > 2 and shape != (len(rows), n_classes):
         raise ModelError(
             f"module: expected a logit for each of {n_classes} classes, shape "

@@ -10,7 +10,7 @@ from sklearn.utils._indexing import _safe_indexing
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dralign.errors import DataError, DralignWarning, OptionError
-from dralign.estimator.fitting import MITIGATED_OUTSIDE, gap_text, not_kept
+from dralign.estimator.fitting import MITIGATED_OUTSIDE, as_before_if_it_fails, gap_text, not_kept
 from dralign.estimator.group_model import group_model_of
 from dralign.estimator.inputs import class_codes, coded_groups, rows_kept_back
 from dralign.groups import GroupCodes
@@ -21,6 +21,7 @@ from dralign.postprocessing import (
     ComparedCells,
     ScoreShift,
     ShiftFront,
+    check_max_gap,
     fit_shift,
     front_of,
     shifted,
@@ -95,7 +96,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         self.random_state = random_state
 
     def fit(self, X: Any, y: object, *, sensitive_features: object = None) -> Self:  # noqa: ANN401, N803
-        """Fits the classifier and the one of the groups, and finds the shift.
+        """Fits the classifier and the one of the groups, and finds the shift; or nothing changes.
 
         Args:
             X: what ``estimator`` takes.
@@ -109,25 +110,26 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
             OptionError: if a parameter can't be.
         """
         self._check_parameters()
-        X = self._checked(X, reset=True)  # noqa: N806
-        self.classes_, labels = class_codes(y)
-        check_consistent_length(X, labels)
-        if len(self.classes_) > 2:
-            raise DataError(
-                "Only binary classification is supported. The type of the target is multiclass"
-            )
-        groups = self._groups(sensitive_features, len(labels))
-        self.group_names_ = groups.names
-        self.group_estimator_: Any = self._group_model() if groups.names else None
-        parts = _Parts(*rows_kept_back(labels, groups, self.validation_fraction, self._seed()))
-        self._fit_estimator(X, self.classes_[labels], parts.train)
-        self.front_: ShiftFront | None = None
-        self.max_gap_met_: bool | None = None
-        self.fairness_weight_, self.mitigated_ = 0.0, bool(groups.names)
-        if groups.names:
-            self._fit_shift(X, labels, groups, parts)
-            if self.max_gap is not None:
-                self._select(self.max_gap, self.measure)
+        with as_before_if_it_fails(self):
+            X = self._checked(X, reset=True)  # noqa: N806
+            self.classes_, labels = class_codes(y)
+            check_consistent_length(X, labels)
+            if len(self.classes_) > 2:
+                raise DataError(
+                    "Only binary classification is supported. The type of the target is multiclass"
+                )
+            groups = self._groups(sensitive_features, len(labels))
+            self.group_names_ = groups.names
+            self.group_estimator_: Any = self._group_model() if groups.names else None
+            parts = _Parts(*rows_kept_back(labels, groups, self.validation_fraction, self._seed()))
+            self._fit_estimator(X, self.classes_[labels], parts.train)
+            self.front_: ShiftFront | None = None
+            self.max_gap_met_: bool | None = None
+            self.fairness_weight_, self.mitigated_ = 0.0, False
+            if groups.names:
+                self._fit_shift(X, labels, groups, parts)
+                if self.max_gap is not None:
+                    self._select(self.max_gap, self.measure)
         return self
 
     def predict_proba(self, X: object) -> np.ndarray:  # noqa: N803
@@ -167,7 +169,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         kind = gap_measure(measure)
         assert self.front_ is not None
         chosen, self.max_gap_met_ = self.front_.select(max_gap, measure)
-        self.fairness_weight_ = chosen.weight
+        self.fairness_weight_, self.mitigated_ = chosen.weight, chosen.weight > 0
         if not self.max_gap_met_:
             warnings.warn(
                 f"{not_kept('weight', kind.words, max_gap)}; {chosen.weight:g} comes nearest, with "
@@ -203,8 +205,8 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         if self.max_gap is not None and self.fairness_weight is not None:
             raise OptionError("max_gap finds the fairness_weight; give one or the other")
         FAIRNESS_WEIGHT.checked(self.fairness_weight or 0.0)
-        if self.max_gap is not None and not self.max_gap >= 0:
-            raise OptionError(f"max_gap: expected a number from 0 up, got {self.max_gap!r}")
+        if self.max_gap is not None:
+            check_max_gap(self.max_gap)
         if not 0 < self.validation_fraction < 1:
             raise OptionError(
                 f"validation_fraction: expected a number between 0 and 1, got "
@@ -279,6 +281,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         self.fairness_weight_ = self._shift.up_to_parity(
             float(FAIRNESS_WEIGHT.default if given_weight is None else given_weight)
         )
+        self.mitigated_ = self.fairness_weight_ > 0
 
     def _positive(self, X: object) -> Floats:  # noqa: N803
         """(n,) the classifier's own probability of the second label."""

@@ -9,7 +9,7 @@ import torch
 
 from dralign.artifact import Artifact
 from dralign.data import TableEncoder
-from dralign.errors import ArtifactError, DataError
+from dralign.errors import ArtifactError, DataError, quoted
 from dralign.forms import Form
 from dralign.metrics.arrays import THRESHOLD
 from dralign.models import architecture_of, base_architecture
@@ -28,12 +28,19 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
     """Everything that ``fit`` learned.
 
     Raises:
-        ArtifactError: if the network is one of the user's own.
+        ArtifactError: if the network is one of the user's own, or labels are neither texts nor
+            numbers.
     """
     if fitted.architecture_ is None:
         raise ArtifactError(
             "a network given as module can't be saved, because an artifact holds no code; "
             "keep module_.state_dict() beside the code that makes the module"
+        )
+    classes = fitted.classes_.tolist()
+    if not all(isinstance(label, str | int | float) for label in classes):
+        raise ArtifactError(
+            f"labels that are neither texts nor numbers can't be saved, got {quoted(classes[0])}; "
+            "fit with y as texts"
         )
     own = {**fitted.get_params(deep=False), "checkpoints": None}  # a folder of this machine
     functions = {name: own.pop(name) for name in FUNCTIONS}  # code, which an artifact does not hold
@@ -62,7 +69,7 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
             **({} if fitted.front_weights_ is None else {"front": _front(fitted.front_weights_)}),
             KEY: {
                 "parameters": parameters,
-                "classes": fitted.classes_.tolist(),
+                "classes": classes,
                 "n_features": fitted.n_features_in_,
                 "feature_names": None if names is None else names.tolist(),
                 "history": [record.to_dict() for record in fitted.history_],

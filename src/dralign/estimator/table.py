@@ -1,16 +1,19 @@
 """What users pass as X, as a table with the columns that the encoder knows."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from sklearn.utils.validation import validate_data
 
 from dralign.data.columns import require_columns
 from dralign.data.frames import as_pandas
-from dralign.errors import DataError
+from dralign.errors import DataError, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_NUMBERED: Final = "_numbered_columns"  # the attribute that keeps names that are no texts
 
 
 def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noqa: ANN401, N803
@@ -31,6 +34,7 @@ def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noq
         if not X.columns.is_unique:
             require_columns(X, list(X.columns), where="X")
         validate_data(fitted, X, reset=reset, skip_check_array=True)
+        _check_numbered(fitted, X, reset=reset)
         if not X.size:
             raise DataError(f"X: expected at least one row and one column, got {X.shape}")
     else:
@@ -45,3 +49,17 @@ def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noq
     names = getattr(fitted, "feature_names_in_", [f"x{i}" for i in range(fitted.n_features_in_)])
     table: pd.DataFrame = X.set_axis(list(names), axis=1)
     return table
+
+
+def _check_numbered(fitted: Any, frame: "pd.DataFrame", *, reset: bool) -> None:  # noqa: ANN401
+    """Checks names of columns that are no texts, which scikit-learn passes over.
+
+    Raises:
+        DataError: if they are others than in ``fit``, or in another order.
+    """
+    names = list(frame.columns)
+    if reset:
+        vars(fitted)[_NUMBERED] = None if all(isinstance(name, str) for name in names) else names
+    known = getattr(fitted, _NUMBERED, None)
+    if known is not None and names != known:
+        raise DataError(f"X: expected the columns {quoted(known)} of fit, got {quoted(names)}")

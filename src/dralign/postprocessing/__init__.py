@@ -4,7 +4,7 @@ Nothing is trained again. One fit of a model that guesses the groups gives a who
 """
 
 from dralign.postprocessing.cells import GAPS, ComparedCells
-from dralign.postprocessing.front import ShiftFront, ShiftPoint, front_of
+from dralign.postprocessing.front import ShiftFront, ShiftPoint, check_max_gap, front_of
 from dralign.postprocessing.group_model import fit_cells
 from dralign.postprocessing.network import CellModel, shift_network
 from dralign.postprocessing.shift import ScoreShift, fit_shift, shifted
@@ -16,6 +16,7 @@ __all__ = [
     "ScoreShift",
     "ShiftFront",
     "ShiftPoint",
+    "check_max_gap",
     "fit_cells",
     "fit_shift",
     "front_of",

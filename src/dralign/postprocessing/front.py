@@ -3,11 +3,11 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 
-from dralign.errors import OptionError
+from dralign.errors import OptionError, quoted
 from dralign.metrics import gap_measure, gap_measure_names
 from dralign.metrics.arrays import THRESHOLD, Codes, Floats
 from dralign.metrics.decisions import BASE_RATE, base_rate_threshold
@@ -17,6 +17,17 @@ from dralign.postprocessing.shift import ScoreShift, shifted
 
 POINTS: Final = 61
 BEYOND: Final = 1.5  # times the weight of equal rates; other measures are even a little later
+
+
+def check_max_gap(max_gap: object) -> None:
+    """Checks the largest gap that is wanted.
+
+    Raises:
+        OptionError: if it is negative or not a number.
+    """
+    number = isinstance(max_gap, int | float | np.number) and not isinstance(max_gap, bool)
+    if not number or not cast("float", max_gap) >= 0:
+        raise OptionError(f"max_gap: expected a number from 0 up, got {quoted(max_gap)}")
 
 
 @dataclass(frozen=True)
@@ -62,8 +73,7 @@ class ShiftFront:
         Raises:
             OptionError: if the largest gap is negative or not a number, or the measure is unknown.
         """
-        if not max_gap >= 0:
-            raise OptionError(f"max_gap: expected a number from 0 up, got {max_gap!r}")
+        check_max_gap(max_gap)
         gaps = [point.gap(measure, self.gap) for point in self.points]
         for point, gap in zip(self.points, gaps, strict=True):
             if gap <= max_gap:

@@ -107,7 +107,8 @@ def group_losses(
         A list of strata, each a list of G scalar losses, None where the group has no row.
 
     Raises:
-        DataError: if the losses are not one per row, or the lengths differ.
+        DataError: if the losses are not one per row, the lengths differ, or a label is not a whole
+            number from 0.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a code is out of range.
     """
@@ -125,6 +126,8 @@ def group_losses(
     if label is not None and label.shape != (n,):
         raise DataError(f"label: expected shape ({n},), got {tuple(label.shape)}")
     stratum = torch.zeros_like(group) if label is None else label.to(torch.int64)
+    if label is not None and bool(((stratum != label) | (stratum < 0)).any()):
+        raise DataError("label: expected whole numbers 0..C-1")
     n_strata = 1 if label is None else max(2, int(stratum.max()) + 1 if n else 2)
     known = group >= 0
     cell = (stratum * n_groups + group)[known]

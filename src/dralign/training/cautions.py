@@ -143,7 +143,7 @@ def _precision(history: History, chosen: EpochRecord, selection: Selection, gap:
 
 def _undefined(history: History, chosen: EpochRecord, selection: Selection, gap: str) -> str:
     """Whether there was nothing that the selection asks for."""
-    if not selection.without_gap(history, gap):
+    if len(history) < 2 or not selection.without_gap(history, gap):
         return ""
     words = gap_measure(selection.measure).words
     return (
