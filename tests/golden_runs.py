@@ -6,6 +6,7 @@ meant to change, and say so.
 
 import json
 import platform
+import re
 import zlib
 from pathlib import Path
 
@@ -86,7 +87,17 @@ CASES = {
 def machine() -> str:
     """What decides the last digits of a sum."""
     cpu = torch.backends.cpu.get_cpu_capability()
-    return f"{platform.machine()} {cpu} torch {torch.__version__.split('+')[0]}"
+    return f"{platform.machine()} {_processor()} {cpu} torch {torch.__version__.split('+')[0]}"
+
+
+def _processor() -> str:
+    """Vendor, family and model: libraries choose among their kernels by these too."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:
+        return platform.processor()
+    entries = dict(re.findall(r"^(\S[^\t:]*?)\s*:[ ]*(.*)$", text, re.MULTILINE))
+    return "-".join(entries.get(name, "") for name in ("vendor_id", "cpu family", "model"))
 
 
 def figures(name: str) -> dict:

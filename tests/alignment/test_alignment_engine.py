@@ -1,16 +1,19 @@
 """The fast step writes the same gradient as the plain term, on every kind of network."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from dralign.alignment import RationaleAlignment, aligned_backward
 from dralign.alignment.cotangents import similarity_and_cotangents
-from dralign.errors import DataError, GroupTypeError, OptionError
+from dralign.errors import DataError, GroupTypeError, ModelError, OptionError
 from dralign.gaps import gap_names, resolve_gap
 from dralign.rationale import group_losses, per_sample_loss, select_layers
-from dralign.step import batch_in_blocks
+from dralign.step import batch_in_blocks, mixes_rows
 from synthetic import crossed_rows
 
 
@@ -129,6 +132,118 @@ def compare(
 @pytest.mark.parametrize("name", [n for n in NETWORKS if n not in {"dead", "three outputs"}])
 def test_gradient_is_that_of_the_plain_term_on_every_network(name, granularity):
     compare(name, rows(), granularity=granularity)
+
+
+class OwnNorm(nn.Module):
+    """Statistics of the batch by torch's function, or by hand, in the place of its layer."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self.body, self.head, self.form = nn.Linear(8, 6), nn.Linear(6, 1), form
+        self.register_buffer("seen", torch.zeros(6, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.body(x)
+        if self.form == "function":
+            h = F.batch_norm(h, self.seen, torch.ones_like(self.seen), training=True)
+        elif self.form == "in training" and self.training:
+            h = h - h.mean(0)
+        elif self.form == "with dropout":
+            h = F.dropout(h - h.mean(0), p=0.0 if self.seen[0] else 0.5, training=self.training)
+        return self.head(torch.tanh(h))
+
+
+@pytest.mark.parametrize("form", ["function", "in training"])
+@pytest.mark.parametrize("n_groups", [2, 3])
+def test_rows_that_share_statistics_without_a_layer_of_torch_go_together(form, n_groups):
+    torch.manual_seed(0)
+    model = OwnNorm(form).double()
+    data = rows(n_groups=n_groups)
+    twin = copy.deepcopy(model)
+    settings = {"n_groups": n_groups, "gap": "demographic_parity"}
+    expected, _ = plain_gradient(twin, *data, **settings, lam=0.5, beta=0.2)
+    term, (x, y, group) = RationaleAlignment(model), data
+    given = {"alignment": term, "alignment_weight": 0.2, "fairness_weight": 0.5}
+    for _ in range(2):
+        model.zero_grad()
+        aligned_backward(model, x, label=y, group=group, **settings, **given)
+    for one, other in zip((p.grad for p in model.parameters()), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_looking_whether_rows_are_mixed_changes_nothing_and_dropout_is_no_mixing():
+    x, y, group = rows()
+    batch = batch_in_blocks(x, y, group, n_groups=2, by_label=False)
+    model = OwnNorm("function").double()
+    state = torch.get_rng_state()
+    assert mixes_rows(model, batch)
+    assert not model.seen.any()
+    assert torch.equal(torch.get_rng_state(), state)
+    assert mixes_rows(OwnNorm("with dropout").double(), batch)
+    dropout = nn.Sequential(nn.Linear(8, 6), nn.Dropout(), nn.Linear(6, 1)).double()
+    assert not mixes_rows(dropout, batch)
+    assert dropout.training
+    assert not any(mixes_rows(network(name), batch) for name in NETWORKS if "norm" not in name)
+    assert mixes_rows(OwnNorm("in training").double(), batch)
+    assert not mixes_rows(OwnNorm("in training").double().eval(), batch)
+    alone = batch_in_blocks(x, y, torch.zeros_like(group), n_groups=2, by_label=False)
+    assert not mixes_rows(model, alone)  # there is one block
+
+
+@pytest.mark.parametrize("hook", [lambda g: g.clamp(-1e-3, 1e-3), lambda g: 0.1 * g])
+def test_hooks_on_weights_see_the_gradient_that_they_see_in_the_plain_way(hook):
+    (x, y, group), model = rows(), network("mlp")
+    twin = copy.deepcopy(model)
+    for parameter in (*model.parameters(), *twin.parameters()):
+        parameter.register_hook(hook)
+    losses = per_sample_loss(twin(x), y)
+    aligned = RationaleAlignment(twin).align(group_losses(losses, group, n_groups=2))
+    (losses.mean() + 5 * aligned).backward()
+    term = RationaleAlignment(model)
+    given = {"alignment": term, "alignment_weight": 5, "n_groups": 2}
+    aligned_backward(model, x, label=y, group=group, **given)
+    for one, other in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-12)
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x):
+        context.save_for_backward(x)
+        return x.exp()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient):
+        (x,) = context.saved_tensors
+        return gradient * x.exp()
+
+
+@pytest.mark.parametrize("micro_batch", [None, 7])
+def test_a_step_that_is_refused_leaves_the_gradients_alone(micro_batch):
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(8, 4), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(Once.apply(self.body(x)))
+
+    model, (x, y, group) = Net().double(), rows()
+    given = {"alignment": RationaleAlignment(model), "alignment_weight": 0.3, "n_groups": 2}
+    with pytest.raises(ModelError, match="differentiated once only"):
+        aligned_backward(model, x, label=y, group=group, micro_batch=micro_batch, **given)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("switched_off", [torch.no_grad, torch.inference_mode])
+def test_a_step_without_gradients_and_inputs_that_are_no_tensor_are_one_line(switched_off):
+    model, (x, y, group) = network("mlp"), rows()
+    given = {"label": y, "group": group, "n_groups": 2, "alignment": RationaleAlignment(model)}
+    with switched_off(), pytest.raises(ModelError, match="aligned_backward needs gradients"):
+        aligned_backward(model, x, **given, alignment_weight=0.1)
+    with pytest.raises(DataError, match="x: expected a tensor, got ndarray"):
+        aligned_backward(model, x.numpy(), **given, alignment_weight=0.1)
 
 
 def test_dead_layer_gives_the_task_gradient_and_no_nan():

@@ -503,6 +503,13 @@ def test_the_network_is_left_bit_by_bit_as_it_was(name, interrupted):
     assert seen
 
 
+class OwnCall(nn.Sequential):
+    """A stack that does more when it is called."""
+
+    def __call__(self, x):
+        return super().__call__(x) * 3
+
+
 def hooked() -> nn.Sequential:
     model = stack(2, "relu")
     model[1].register_forward_hook(lambda module, args, out: out * 2)
@@ -525,8 +532,9 @@ def hooked_before() -> nn.Sequential:
         lambda: nn.Sequential(nn.Linear(4, 3), nn.Softmax(dim=1), nn.Linear(3, 1)),
         lambda: nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 1))),
         EarlyUse,
+        lambda: OwnCall(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 1)),
     ],
-    ids=["hook", "hook before", "shared", "norm", "softmax", "parametrised", "other"],
+    ids=["hook", "hook before", "shared", "norm", "softmax", "parametrised", "other", "call"],
 )
 def test_fast_engine_takes_only_what_it_knows(factory):
     """What is not a plain stack goes to the plain engine, and says so when fast is asked for."""

@@ -1,13 +1,16 @@
 """Networks and rows at the edge of what a rationale can be taken of."""
 
+import copy
 import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
+from dralign.auditing import audit
 from dralign.errors import DataError, DralignWarning, ModelError
 from dralign.rationale import group_gradients, group_losses, parity_scores, select_layers
 from dralign.rationale.outputs import logits_in, warn_of_probabilities
@@ -20,6 +23,69 @@ def rows(n: int = 8, shape: tuple[int, ...] = (4,)):
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, *shape, generator=generator)
     return x, torch.arange(n) // 2 % 2, torch.arange(n) % 2
+
+
+class Draws(nn.Module):
+    """Dropout as it is by mistake: in evaluation too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(4, 8), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.last(F.dropout(torch.relu(self.first(x))))
+
+
+def of_a_batch() -> nn.Module:
+    norm = nn.BatchNorm1d(8, track_running_stats=False)
+    return nn.Sequential(nn.Linear(4, 8), norm, nn.ReLU(), nn.Linear(8, 1))
+
+
+@pytest.mark.parametrize("door", ["ablation", "taylor", "audit"])
+@pytest.mark.parametrize(
+    ("factory", "line"),
+    [
+        (Draws, "the network draws random numbers in evaluation mode"),
+        (of_a_batch, "the output for a row depends on the rows that are run with it"),
+        (lambda: nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1)), None),
+        (lambda: nn.Sequential(nn.Linear(4, 8), nn.Dropout(), nn.Linear(8, 1)), None),
+    ],
+    ids=["random", "batch", "running statistics", "dropout"],
+)
+def test_a_network_that_does_not_decide_by_the_row_alone_is_told_of(factory, line, door):
+    torch.manual_seed(0)
+    x, label, group = rows(40)
+    model, given = factory(), {"label": label, "group": group}
+    before = copy.deepcopy(model.state_dict())
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if door == "audit":
+            audit(model, x, **given, n_splits=20, n_bootstrap=20, min_group_size=1)
+        else:
+            parity_scores(model, x, **given, method=door)
+    told = [str(one.message) for one in caught if one.category is DralignWarning]
+    assert [text for text in told if "evaluation mode" in text] == (
+        [] if line is None else [text for text in told if text.startswith(line)]
+    )
+    assert len([text for text in told if "evaluation mode" in text]) == (line is not None)
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+
+
+def test_gradients_under_inference_mode_are_refused_in_one_line():
+    x, label, group = rows()
+    with torch.inference_mode(), pytest.raises(ModelError, match=r"under torch\.inference_mode"):
+        parity_scores(nn.Linear(4, 1), x, label=label, group=group, method="taylor")
+
+
+def test_looking_at_layers_leaves_a_spectral_norm_as_it_was():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3)), nn.Linear(3, 1))
+    before = copy.deepcopy(model.state_dict())
+    select_layers(model)
+    x, label, group = rows()
+    parity_scores(model, x, label=label, group=group)
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+    assert all(module.training for module in model.modules())
 
 
 class Wrapped(nn.Module):

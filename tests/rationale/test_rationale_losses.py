@@ -217,6 +217,8 @@ def test_a_loss_of_probabilities_is_no_reason_for_a_warning():
         ({"per_sample_loss": torch.ones(3, 1)}, r"got \(3, 1\); .* squeeze\(1\)"),
         ({"per_sample_loss": np.ones(3)}, "per_sample_loss: expected a tensor, got ndarray"),
         ({"label": np.ones(3)}, "label: expected a tensor, got ndarray"),
+        ({"label": torch.tensor([0, -1, 1])}, r"label: expected whole numbers 0\.\.C-1"),
+        ({"label": torch.tensor([0, 0.5, 1])}, r"label: expected whole numbers 0\.\.C-1"),
     ],
 )
 def test_losses_that_are_not_one_a_row_are_refused(given, message):

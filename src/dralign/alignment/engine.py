@@ -10,23 +10,20 @@ the group's rows, and the parts add up to the step of the whole batch.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import chain, product
 
 import torch
 from torch import Tensor, nn
 
-from dralign.alignment.cotangents import similarity_and_cotangents
+from dralign.alignment.passes import AlignedStep
 from dralign.alignment.term import RationaleAlignment
 from dralign.errors import DataError, ModelError, OptionError
 from dralign.gaps import Gap, check_label, resolve_gap
 from dralign.groups import check_group
-from dralign.rationale import original, per_sample_loss
+from dralign.networks import require_tensor
+from dralign.rationale import original
 from dralign.rationale.derivatives import limits_explained
-from dralign.rationale.inputs import Given, Inputs, bundled
+from dralign.rationale.inputs import Bundle, Given, bundled
 from dralign.rationale.losses import RowLoss, row_loss
-from dralign.rationale.outputs import warn_of_probabilities
 from dralign.step import (
     WHOLE,
     AllRows,
@@ -34,21 +31,11 @@ from dralign.step import (
     LossConvention,
     Passes,
     add_up,
-    add_up_where_there,
     batch_in_blocks,
-    count_rows,
     double_backward_kernels,
-    forward_blocks,
     gradients_added_up,
-    n_processes,
-    random_state,
-    random_state_set,
-    rank,
-    running_statistics_kept,
     split,
 )
-
-Key = tuple[int, int]  # the number of a block, and of a leaf parameter
 
 
 def aligned_backward(
@@ -78,7 +65,9 @@ def aligned_backward(
     so dropout draws one mask for all passes of a step. A network with batch normalisation in
     training mode is forwarded once jointly: all passes share the statistics of the whole batch, and
     the running ones are updated once. That costs 15 forward passes' worth where all layers are
-    aligned, because each group's gradient passes through the rows of the others.
+    aligned, because each group's gradient passes through the rows of the others. So is any other
+    network whose output for a row depends on the rows beside it, which is found out before the
+    first step, on a few rows without gradients.
 
     Where torch.distributed is initialised, the rows of all processes make up the batch: group
     gradients are averaged over the processes before the cosine, every process gets the same
@@ -120,8 +109,8 @@ def aligned_backward(
             finite, or ``loss`` has no value per row, or none with a gradient.
         GroupTypeError: if ``group`` is not int64.
         GroupError: if a code is out of range.
-        ModelError: if the output has the wrong shape, a layer that is used gets no gradient, or
-            there is no second derivative.
+        ModelError: if the output has the wrong shape, a layer that is used gets no gradient, there
+            is no second derivative, or gradients are switched off.
     """
     for name, weight in (
         ("alignment_weight", alignment_weight),
@@ -129,7 +118,14 @@ def aligned_backward(
     ):
         if not 0 <= weight < math.inf:
             raise OptionError(f"{name}: expected a number from 0 up, got {weight}")
-    inputs: Inputs = bundled(x)
+    if not torch.is_grad_enabled():
+        raise ModelError(
+            "aligned_backward needs gradients; call it outside of torch.no_grad() and "
+            "torch.inference_mode()"
+        )
+    inputs = bundled(x)
+    if not isinstance(inputs, Bundle):
+        require_tensor("x", inputs)
     n = len(inputs)
     if not n:
         raise DataError("x: expected at least one row, got an empty batch")
@@ -184,11 +180,11 @@ def backward_in_blocks(
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     with double_backward_kernels(model), limits_explained(), gradients_added_up(parameters):
-        step = _Step(model, batch, alignment, gap, passes, reads_gap=fairness_weight > 0)
+        step = AlignedStep(model, batch, alignment, gap, passes, reads_gap=fairness_weight > 0)
         parts = split(batch, passes.micro_batch)
         first = [step.forward(batch)] if len(parts) == 1 else step.values_of(parts)
         step.refuse_hidden(parts, first)
-        similarity, cotangents = step.similarity(first, -alignment_weight)
+        similarity, cotangents, direct = step.similarity(first, -alignment_weight)
         all_rows = AllRows([p.of_rows for p in first], parts) if fairness_weight else None
         shares = [1.0 if loss == "group_sum" else rows / sum(step.rows) for rows in step.rows]
         value = torch.zeros((), device=batch.x.device)
@@ -208,6 +204,9 @@ def backward_in_blocks(
             # once.
             roots = [now.gradients[key] for key in keys]
             slopes = [cotangents[key] for key in keys]
+            if index == 0:  # through autograd too, for the hooks that users put on their weights
+                roots += [step.leaves[leaf] for leaf in direct]
+                slopes += direct.values()
             if total.requires_grad:
                 roots, slopes = [step.scale * total, *roots], [torch.ones_like(total), *slopes]
             if roots:
@@ -216,185 +215,3 @@ def backward_in_blocks(
     if all_rows is not None:
         value = value + fairness_weight * difference.detach()
     return value - alignment_weight * similarity
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """A part of the batch that went through the network.
-
-    Attributes:
-        losses: each block's loss, added up over the part and divided by the rows of the whole
-            block, so that the parts add up to the mean.
-        of_rows: what the gap reads of each row; empty where there is no gap.
-        gradients: by block and leaf the gradient of the block's loss times the loss scale; of the
-            blocks that are compared, and the leaves that are reached.
-        state: of the random generators when it began.
-    """
-
-    losses: list[Tensor]
-    of_rows: Tensor
-    gradients: dict[Key, Tensor]
-    state: list[Tensor]
-
-
-class _Step:
-    """What stays the same while the parts of a batch go through the network.
-
-    Attributes:
-        rows: the number of rows of each block, over all parts and processes.
-        compared: for each stratum the blocks whose rationales are compared.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        batch: Batch,
-        alignment: RationaleAlignment,
-        gap: Gap,
-        passes: Passes,
-        *,
-        reads_gap: bool,
-    ) -> None:
-        """Finds the leaf parameters of the layers and counts rows; nothing is run yet."""
-        self.model, self.alignment, self.batch, self.gap = model, alignment, batch, gap
-        self.granularity, self.reads_gap = alignment.granularity, reads_gap
-        self.passes, self.scale = passes, passes.loss_scale
-        named = dict(model.named_parameters(remove_duplicate=False))
-        self.layers = [(layer, layer.weight(named)) for layer in alignment.active_layers]
-        self.leaves = list({id(leaf): leaf for _, leaf in self.layers}.values())
-        self.rows = count_rows(batch)
-        inside = [
-            [i for i, b in enumerate(batch.blocks) if b.group is not None and b.label == label]
-            for label in gap.strata
-        ]
-        self.compared = [blocks for blocks in inside if len(blocks) > 1]
-
-    def forward(self, part: Batch, *, graph: bool = True) -> _Pass:
-        """Forwards a part; with ``graph`` its gradients can be differentiated again."""
-        state = random_state(self.model)
-        outputs, loss_of = forward_blocks(self.model, part, self.passes), self.passes.row_loss
-        if self.reads_gap or loss_of is per_sample_loss:
-            warn_of_probabilities(self.model, [outputs[0].grad_fn], stacklevel=4)
-        losses = [
-            part.weighted(loss_of(output, part.y[block.rows]), block.rows).sum() / rows
-            for output, block, rows in zip(outputs, part.blocks, self.rows, strict=True)
-        ]
-        gradients = {
-            (block, leaf): gradient
-            for block in chain(*self.compared)
-            for leaf, gradient in enumerate(
-                torch.autograd.grad(
-                    self.scale * losses[block],
-                    self.leaves,
-                    create_graph=graph,
-                    retain_graph=True,
-                    allow_unused=True,
-                )
-            )
-            if gradient is not None
-        }
-        # Outputs of a loss of one's own need not be those of classes.
-        read = self.gap.of_rows(torch.cat(outputs)) if self.reads_gap else outputs[0].new_zeros(0)
-        return _Pass(losses, read, gradients, state)
-
-    def refuse_hidden(self, parts: Sequence[Batch], passes: Sequence[_Pass]) -> None:
-        """Checks that layers without a gradient are not used; a step with all costs nothing more.
-
-        Raises:
-            ModelError: if one is used.
-        """
-        reached = {leaf for p in passes for _, leaf in p.gradients}
-        if self.compared and len(reached) < len(self.leaves):
-            missing = {id(leaf) for index, leaf in enumerate(self.leaves) if index not in reached}
-            hidden = [layer for layer, leaf in self.layers if id(leaf) in missing]
-            self.alignment.refuse_hidden(lambda: self._outputs(parts, passes), hidden)
-
-    def _outputs(self, parts: Sequence[Batch], passes: Sequence[_Pass]) -> Tensor:
-        """What the network returned for the compared blocks, once more and for its values alone."""
-        result = list[Tensor]()
-        with running_statistics_kept(self.model), torch.no_grad():
-            for part, ahead in zip(parts, passes, strict=True):
-                with random_state_set(self.model, ahead.state):
-                    outputs = forward_blocks(self.model, part, self.passes)
-                result += [outputs[block] for block in chain(*self.compared)]
-        return torch.cat(result)
-
-    def require_derivatives(self, gradients: Sequence[Tensor]) -> None:
-        """Checks, at the first step, that the group gradients can be differentiated.
-
-        Raises:
-            ModelError: if not.
-        """
-        line = self.alignment.limit(gradients)
-        if line:
-            raise ModelError(line)
-
-    def values_of(self, parts: Sequence[Batch]) -> list[_Pass]:
-        """Forwards all parts for their values alone; only one graph is held at a time."""
-        passes = []
-        with running_statistics_kept(self.model):
-            for part in parts:
-                full = self.forward(part, graph=False)
-                losses = [loss.detach() for loss in full.losses]
-                passes.append(_Pass(losses, full.of_rows.detach(), full.gradients, full.state))
-        return passes
-
-    def repeat(self, part: Batch, ahead: _Pass) -> _Pass:
-        """Forwards a part again, with the same dropout masks."""
-        with random_state_set(self.model, ahead.state):
-            return self.forward(part)
-
-    def _of_all_processes(self, gradients: dict[Key, Tensor]) -> dict[Key, Tensor]:
-        """The sums over the processes, by block and leaf; without what none of them reaches."""
-        if n_processes() == 1:
-            return gradients
-        keys = list(product(chain(*self.compared), range(len(self.leaves))))
-        sums = add_up_where_there(
-            [gradients.get(key) for key in keys], [self.leaves[leaf] for _, leaf in keys]
-        )
-        return {key: total for key, total in zip(keys, sums, strict=True) if total is not None}
-
-    def similarity(
-        self, passes: Sequence[_Pass], weight: float
-    ) -> tuple[Tensor, dict[Key, Tensor]]:
-        """The similarity, and the cotangent of each group gradient of ``weight`` times it.
-
-        The direct part, which needs no backward pass, is added to ``.grad`` here.
-        """
-        gradients = {}
-        for key in dict.fromkeys(chain.from_iterable(p.gradients for p in passes)):
-            first, *more = (p.gradients[key].detach() for p in passes if key in p.gradients)
-            # A group's rows may lie in several parts of a batch: its gradient is the sum over them.
-            # Not every part need reach every layer (a mixture of experts).
-            gradients[key] = sum(more, start=first)
-            if self.scale != 1 or n_processes() > 1:  # else no copy is needed
-                gradients[key] = gradients[key] / self.scale
-        gradients = self._of_all_processes(gradients)
-        index_of = {id(leaf): index for index, leaf in enumerate(self.leaves)}
-        cotangents: dict[Key, Tensor] = {}
-        similarity = torch.zeros((), device=passes[0].of_rows.device)
-        for blocks in self.compared:
-            for layer, leaf in self.layers:
-                keys = [(block, index_of[id(leaf)]) for block in blocks]
-                if not any(key in gradients for key in keys):
-                    continue
-                whole = [
-                    gradients[key] if key in gradients else torch.zeros_like(leaf) for key in keys
-                ]
-                value, per_group, direct = similarity_and_cotangents(
-                    layer, leaf.detach(), whole, self.granularity
-                )
-                similarity = similarity + value
-                # Processes add up their .grad later; what all of them know is counted by one.
-                if rank() == 0:
-                    leaf.grad = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
-                    layer.part(leaf.grad).add_(direct, alpha=weight * self.scale)
-                for key, cotangent in zip(keys, per_group, strict=True):
-                    # Layers that are rows of one weight (in_proj) share its cotangent.
-                    if key not in cotangents and layer.rows is None:
-                        cotangents[key] = cotangent.mul_(weight)
-                        continue
-                    if key not in cotangents:
-                        cotangents[key] = torch.zeros_like(leaf)
-                    layer.part(cotangents[key]).add_(cotangent, alpha=weight)
-        return similarity, cotangents

@@ -76,6 +76,7 @@ class RationaleAlignment:
         self._looked_at = False
         self._unsure = True  # whether there is a second derivative
         self._unused: set[str] = set()
+        self._joint: bool | None = None  # whether rows have to be forwarded together
         if not self.layers:
             raise ModelError("every chosen layer is frozen (requires_grad=False)")
         warn_of_low_coverage(coverage_of(self._model, self.active_layers), layers, stacklevel=2)
@@ -172,6 +173,12 @@ class RationaleAlignment:
         line = only_once(graph_of(values))
         self._unsure = bool(line)
         return line
+
+    def goes_jointly(self, look: Callable[[], bool]) -> bool:
+        """Whether the network takes something from its other rows, which is looked at once."""
+        if self._joint is None:
+            self._joint = look()
+        return self._joint
 
     def refuse_hidden(self, run: Callable[[], Tensor], missing: Sequence[Layer]) -> None:
         """Checks, once for a layer, that one without a gradient is not used.

@@ -20,14 +20,14 @@ from dralign.auditing.small import large_enough
 from dralign.auditing.summary import details, findings
 from dralign.errors import OptionError
 from dralign.metrics.arrays import THRESHOLD, weights_of
+from dralign.networks import evaluation_mode
 from dralign.rationale import LayerChoice, coverage_of, original, select_layers
 from dralign.rationale.coverage import warn_of_low_coverage
 from dralign.rationale.fitted import given_groups, opened
-from dralign.rationale.gradients import evaluation_mode
 from dralign.rationale.inputs import bundled, numbers_of_a_row
 from dralign.rationale.rows import check_rows, require_finite_loss
 from dralign.rationale.stack import linear_stack
-from dralign.rationale.usage import notice_probabilities, require_gradients
+from dralign.rationale.usage import notice_dependence, notice_probabilities, require_gradients
 from dralign.study import environment
 from dralign.turns import random_state_kept
 
@@ -151,6 +151,7 @@ def audit(
     with evaluation_mode(inner), random_state_kept(device):
         rows = check_rows(inner, given.x, given.label, codes, weight=weight)
         outputs = require_finite_loss(inner, rows, batch_rows)
+        notice_dependence(inner, rows.x, stacklevel=2)
         notice_probabilities(inner, rows.x, chosen, outputs=outputs, stacklevel=2)
         require_gradients(inner, rows, chosen)
         stack = weight is None and linear_stack(inner, rows.x) is not None

@@ -12,7 +12,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from dralign import models
 from dralign.errors import ModelError, OptionError
-from dralign.rationale.gradients import evaluation_mode
+from dralign.networks import evaluation_mode
 from dralign.rationale.layers import original
 from dralign.training import predict_probability, seeded, spawn_seeds
 

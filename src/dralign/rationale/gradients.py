@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dralign.errors import ModelError
+from dralign.networks import evaluation_mode
 from dralign.rationale.derivatives import limits_explained, recurrence_without_cudnn
 from dralign.rationale.inputs import Inputs
 from dralign.rationale.layers import Layer, original
@@ -14,18 +15,6 @@ from dralign.rationale.losses import RowLoss, per_sample_loss
 from dralign.rationale.outputs import logits
 
 Gradients = tuple[Tensor | None, ...]
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for the block; every module's own mode comes back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextmanager
@@ -79,6 +68,8 @@ def group_gradients(
     Raises:
         ModelError: if no layer has a gradient, or torch can't take one.
     """
+    if torch.is_inference_mode_enabled():
+        raise ModelError("gradients can't be taken under torch.inference_mode(); leave it first")
     model = original(model)
     named = dict(model.named_parameters(remove_duplicate=False))
     leaves = [layer.weight(named) for layer in layers]

@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 
 from dralign.errors import ModelError, OptionError
 from dralign.extensions import Registry
+from dralign.networks import evaluation_mode
 
 Granularity = Literal["unit", "parameter"]
 LayerChoice = Literal["all"] | int | Sequence[str]
@@ -214,7 +215,8 @@ def _registered(module: nn.Module, name: str, kind: LayerType) -> Iterator[Layer
         layer = replace(_layer(module, name, weight), transposed_groups=int(kind.units_last))
         if len(kind.weights) > 1:
             layer = replace(layer, name=f"{layer.name}.{weight}")
-        value = getattr(module, weight, None)
+        with evaluation_mode(module):
+            value = getattr(module, weight, None)
         if not isinstance(value, Tensor):
             layer = replace(layer, refusal=f"it has no parameter {weight!r}")
         elif not layer.refusal and value.ndim < 2:
@@ -236,10 +238,11 @@ def _recurrent(module: nn.RNNBase | nn.RNNCellBase) -> Iterator[str]:
 
 def _is_linear_by_columns(module: nn.Module) -> bool:
     """Whether it is the Conv1D of transformers: x W + b with a weight (in, out)."""
+    if type(module).__name__ != "Conv1D":
+        return False
     weight = getattr(module, "weight", None)
     return (
-        type(module).__name__ == "Conv1D"
-        and isinstance(weight, Tensor)
+        isinstance(weight, Tensor)
         and weight.ndim == 2
         and weight.shape[1] == getattr(module, "nf", None)
     )
@@ -293,8 +296,11 @@ def _leaf(module: nn.Module, tensor: str) -> str:
         raise ModelError(_quantised(tensor))
     if isinstance(parameter, UninitializedParameter):
         raise ModelError(f"{tensor} has no values yet (lazy module): run one batch first")
-    if leaf != tensor and parameter.shape != getattr(module, tensor).shape:
-        raise ModelError(f"{tensor} is computed from a parameter of another shape")
+    if leaf != tensor:
+        with evaluation_mode(module):  # a spectral norm in training mode changes as it is read
+            computed = getattr(module, tensor)
+        if parameter.shape != computed.shape:
+            raise ModelError(f"{tensor} is computed from a parameter of another shape")
     return leaf
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakSet
 
+import torch
 from torch import Tensor, nn
 
 from dralign.errors import DralignWarning, ModelError
@@ -19,6 +20,8 @@ _SHAPING = {
 }  # fmt: skip
 ENOUGH, SPREAD = 100, 0.5  # of single outputs, before they look like probabilities
 ONE = 1e-3  # how far from 1 the sum over classes may be, in half precision too
+# What two ways to one output may differ by: so many of the last digit, and of the outputs' spread.
+DIGITS, SHARE = 30, 0.01
 _told: WeakSet[nn.Module] = WeakSet()  # one line per network, not one per step
 
 
@@ -45,6 +48,15 @@ def logits_in(output: object) -> Tensor:
             "object with one as .logits"
         )
     return result
+
+
+def alike(one: Tensor, other: Tensor) -> bool:
+    """Whether two runs gave the same outputs, but for the order in which sums were taken."""
+    if not one.is_floating_point() or one.shape != other.shape:
+        return torch.equal(one, other)
+    size, spread = one.abs().max(), one.amax() - one.amin()
+    limit = DIGITS * torch.finfo(one.dtype).eps * size + SHARE * spread
+    return not bool(((one - other).abs() > limit).any())
 
 
 def warn_of_probabilities(model: nn.Module, outputs: Iterable[Any], *, stacklevel: int) -> None:

@@ -10,18 +10,19 @@ from torch import Tensor, nn
 
 from dralign.errors import ModelError, OptionError, unknown
 from dralign.metrics.arrays import weights_of
+from dralign.networks import evaluation_mode
 from dralign.rationale.ablation import Report, plain_ablation
 from dralign.rationale.coverage import coverage_of, warn_of_low_coverage
 from dralign.rationale.entries import Floats, Measured, entries_measured
 from dralign.rationale.fast_ablation import fast_ablation
 from dralign.rationale.fitted import given_groups, opened
-from dralign.rationale.gradients import evaluation_mode, group_gradients, requiring_grad
+from dralign.rationale.gradients import group_gradients, requiring_grad
 from dralign.rationale.layers import Granularity, LayerChoice, original, select_layers
 from dralign.rationale.losses import RowLoss, per_sample_loss, row_loss
 from dralign.rationale.progress import reporting
 from dralign.rationale.rows import Rows, check_rows, require_finite_loss
 from dralign.rationale.stack import linear_stack
-from dralign.rationale.usage import notice_probabilities, require_gradients
+from dralign.rationale.usage import notice_dependence, notice_probabilities, require_gradients
 from dralign.turns import random_state_kept
 
 Method = Literal["ablation", "taylor"]
@@ -108,7 +109,8 @@ def parity_scores(
 
     The network runs in evaluation mode. Its weights, gradients, hooks and modes and the random
     state are left as they were, also after an interrupt. A warning tells if half of its weights or
-    more are in no layer, or if it ends in a sigmoid or softmax.
+    more are in no layer, if it ends in a sigmoid or softmax, and if its output for a row depends on
+    more than the row: on random numbers, or on the rows beside it.
 
     Args:
         model: the network; it returns logits, (n,) or (n, 1) for two classes, (n, C) for C, or an
@@ -167,6 +169,7 @@ def parity_scores(
         rows = check_rows(network, given.x, given.label, codes, loss=row_loss(loss), weight=weight)
         used = _engine_for(network, rows, method, engine)
         outputs = require_finite_loss(network, rows, batch_rows)
+        notice_dependence(network, rows.x, stacklevel=2)
         if loss is None:
             notice_probabilities(network, rows.x, chosen, outputs=outputs, stacklevel=2)
         measured = entries_measured(chosen, weights, granularity, sample, seed)

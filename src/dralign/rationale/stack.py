@@ -114,8 +114,11 @@ def linear_stack(model: nn.Module, x: Inputs) -> Stack | None:
 
 def _chain(model: nn.Module) -> list[nn.Module] | None:
     """The modules of a nested Sequential in order; None where something may intervene."""
-    if "forward" in model.__dict__ or any(
-        getattr(model, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")
+    own_call = type(model).__call__ is not nn.Module.__call__
+    if (
+        own_call
+        or "forward" in model.__dict__
+        or any(getattr(model, hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks"))
     ):
         return None
     if type(model).forward is not nn.Sequential.forward:

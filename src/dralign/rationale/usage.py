@@ -1,20 +1,25 @@
 """A look at a network on a few rows: whether it returns logits, whether gradients get through."""
 
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
 
-from dralign.errors import ModelError
+from dralign.errors import DralignWarning, ModelError
+from dralign.networks import evaluation_mode
 from dralign.rationale.ablation import restored
-from dralign.rationale.gradients import evaluation_mode, group_gradients, requiring_grad
+from dralign.rationale.gradients import group_gradients, requiring_grad
 from dralign.rationale.inputs import Inputs
 from dralign.rationale.layers import Layer
-from dralign.rationale.outputs import logits, warn_of_probabilities, warn_of_values
+from dralign.rationale.outputs import alike, logits, warn_of_probabilities, warn_of_values
 from dralign.rationale.rows import Rows
 from dralign.turns import random_state_kept
 
 FEW = 64  # rows that are looked at
+_told: WeakSet[nn.Module] = WeakSet()  # one line per network, not one per part of an audit
 
 
 def notice_probabilities(
@@ -46,6 +51,40 @@ def notice_probabilities(
         warn_of_probabilities(model, [logits(model, x[:2]).grad_fn], stacklevel=stacklevel + 1)
     if outputs is not None:
         warn_of_values(model, outputs, stacklevel=stacklevel + 1)
+
+
+def notice_dependence(model: nn.Module, x: Inputs, *, stacklevel: int) -> None:
+    """Warns, once for a network, if what it returns for a row is not decided by the row alone.
+
+    It runs on a few rows, in the mode it is in.
+
+    Args:
+        model: the network.
+        x: (n, ...) inputs on its device.
+        stacklevel: as of ``warnings.warn``; 1 is the caller.
+    """
+    if model in _told:
+        return
+    few, half = x[:FEW], min(FEW, len(x)) // 2
+    with torch.no_grad():
+        whole = logits(model, few)
+        if not alike(whole, logits(model, few)):
+            line = (
+                "the network draws random numbers in evaluation mode (F.dropout without "
+                "training=self.training?): influences are partly noise"
+            )
+        else:
+            with suppress(RuntimeError, ValueError):  # it can't do with fewer
+                parts = [logits(model, part) for part in (few[:half], few[half:]) if len(part)]
+                if alike(whole, torch.cat(parts)):
+                    return
+            line = (
+                "the output for a row depends on the rows that are run with it, in evaluation mode "
+                "too (statistics of a batch?): influences depend on batch_rows, and gradients are "
+                "those of each group by itself"
+            )
+    _told.add(model)
+    warnings.warn(line, DralignWarning, stacklevel=stacklevel + 1)
 
 
 def require_gradients(model: nn.Module, rows: Rows, layers: Sequence[Layer]) -> None:

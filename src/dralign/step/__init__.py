@@ -14,9 +14,11 @@ from dralign.step.passes import (
     Passes,
     double_backward_kernels,
     forward_blocks,
+    mixes_rows,
     random_state,
     random_state_set,
     running_statistics_kept,
+    takes_statistics,
 )
 from dralign.step.processes import (
     add_up,
@@ -48,6 +50,7 @@ __all__ = [
     "double_backward_kernels",
     "forward_blocks",
     "gradients_added_up",
+    "mixes_rows",
     "n_processes",
     "part_of",
     "random_state",
@@ -55,6 +58,7 @@ __all__ = [
     "rank",
     "running_statistics_kept",
     "split",
+    "takes_statistics",
     "task_loss",
     "with_mean_one",
 ]

@@ -1,7 +1,7 @@
 """Forward passes of a step that second derivatives can go through."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,10 +10,12 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from dralign.errors import OptionError
+from dralign.networks import evaluation_mode
 from dralign.rationale import logits, per_sample_loss
 from dralign.rationale.derivatives import recurrence_without_cudnn
 from dralign.rationale.inputs import Inputs
 from dralign.rationale.losses import RowLoss
+from dralign.rationale.outputs import alike
 from dralign.step.batch import Batch
 from dralign.turns import random_state_kept
 
@@ -61,18 +63,58 @@ class Passes:
 
 
 WHOLE = Passes()
+FEW = 16  # rows of a block that are looked at
 
 
-def forward_blocks(model: nn.Module, batch: Batch, passes: Passes = WHOLE) -> list[Tensor]:
+def forward_blocks(
+    model: nn.Module, batch: Batch, passes: Passes = WHOLE, *, joint: bool = False
+) -> list[Tensor]:
     """The output for each block of a batch; every row is forwarded once.
 
     Block by block, so that a gradient of one block's loss costs no pass through the rows of the
-    others. Where normalisation layers take statistics from the batch, all rows go together.
+    others. Where normalisation layers take statistics from the batch, or with ``joint``, all rows
+    go together.
     """
-    if any(_mixes_rows(module) for module in model.modules()):
+    if joint or takes_statistics(model):
         sizes = [block.stop - block.start for block in batch.blocks]
         return list(passes.forward(model, batch.x).split(sizes))
     return [passes.forward(model, batch.x[block.rows]) for block in batch.blocks]
+
+
+def takes_statistics(model: nn.Module) -> bool:
+    """Whether a normalisation layer of torch takes something from the other rows now."""
+    return any(_mixes_rows(module) for module in model.modules())
+
+
+def mixes_rows(model: nn.Module, batch: Batch) -> bool:
+    """Whether the output for a row depends on the rows that are forwarded with it.
+
+    Normalisation layers of torch are known; others, or functions in a network's own ``forward``,
+    are found out on a few rows of each block. A network that draws random numbers, by which two
+    passes differ anyway, is looked at in evaluation mode; one that does so there too counts as one
+    that mixes rows, as does one that can't take a block alone: together is always right.
+    """
+    few = [torch.arange(b.start, min(b.stop, b.start + FEW)) for b in batch.blocks]
+    few = [rows.to(batch.x.device) for rows in few if len(rows)]
+    if len(few) < 2:
+        return False
+    device = batch.x.device.type
+    buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    kept = random_state_kept(next(model.parameters()).device), running_statistics_kept(model)
+    with torch.no_grad(), torch.autocast(device, enabled=False), kept[0], kept[1]:
+        try:
+            for mode in (nullcontext(), evaluation_mode(model)):
+                with mode:
+                    whole, again = (logits(model, batch.x[torch.cat(few)]) for _ in range(2))
+                    if alike(whole, again):
+                        alone = torch.cat([logits(model, batch.x[rows]) for rows in few])
+                        return not alike(whole, alone)
+        except (RuntimeError, ValueError):
+            return True
+        finally:
+            for buffer, before in buffers:
+                buffer.copy_(before)
+    return True
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from dralign.metrics import Cells, scored
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.measures import figures_of
 from dralign.metrics.scored_rows import Scored
-from dralign.networks import probability
+from dralign.networks import evaluation_mode, probability
 from dralign.rationale import (
     Granularity,
     Layer,
@@ -24,7 +24,6 @@ from dralign.rationale import (
     mean_pairwise_similarity,
     normalised_rationale,
 )
-from dralign.rationale.gradients import evaluation_mode
 from dralign.rationale.inputs import Given, bundled
 from dralign.training.history import Scores
 
