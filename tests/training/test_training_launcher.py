@@ -186,6 +186,24 @@ def test_torchrun_trains_one_network_and_only_the_first_process_speaks(tmp_path)
     assert (tmp_path / "net" / "model.safetensors").is_file()
 
 
+GROUP_AFTER_A_STEP = """
+import torch
+from pathlib import Path
+from dralign.training import joined
+with joined(torch.device("cpu")):
+    import torch.distributed.nn.functional  # as some part of torch does in a first step
+named = (task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm"))
+left = [name for name in named if "gloo" in name]
+assert not left, left
+"""
+
+
+@PROC
+def test_no_thread_of_the_group_is_left_to_meet_the_end_of_the_process(monkeypatch):
+    stand_in(monkeypatch, GROUP_AFTER_A_STEP)
+    assert launch([], 2) == (0, "")
+
+
 # Stand-ins for the processes of a run from here on: they do what one in trouble does.
 
 STOPS = "import os, signal; os.environ['RANK'] == '1' and os.kill(os.getpid(), signal.SIGSTOP)"

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,10 @@ def _meet(backend: str, folder: Path | None) -> None:
     Raises:
         OptionError: if that fails.
     """
+    # Its functions have the group of the moment of their import as a default. torch would import it
+    # in the first step, and they would keep our group, and its threads, until Python ends: a thread
+    # that then lets go of a tensor aborts the process.
+    import_module("torch.distributed.nn.functional")
     own, count = told("RANK"), told("WORLD_SIZE")
     more: dict[str, Any] = {}
     if folder is not None:
