@@ -155,6 +155,19 @@ def test_a_link_to_a_table_is_read(tmp_path):
     assert len(read_table(tmp_path / "link.csv")) == 3
 
 
+def test_texts_among_missing_ones_are_stripped(tmp_path):
+    (tmp_path / "t.csv").write_text('x,job\n1,a \n2,\n3,"\u2028b"\n4,NA \n', encoding="utf-8")
+    jobs = read_table(tmp_path / "t.csv")["job"]
+    assert jobs.dropna().tolist() == ["a", "b"]
+    assert jobs.isna().tolist() == [False, True, False, True]
+
+
+def test_numbers_are_read_to_the_last_digit(tmp_path):
+    values = np.random.default_rng(0).uniform(-0.05, 0.05, 1000)
+    (tmp_path / "t.csv").write_text("\n".join(["x,y", *(f"{v!r},a" for v in values.tolist())]))
+    assert read_table(tmp_path / "t.csv")["x"].tolist() == values.tolist()
+
+
 def test_names_of_files_are_text_in_a_table_of_images(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("label,file,size\n1,1,1\n0,0002,2\n")
