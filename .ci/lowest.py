@@ -15,10 +15,10 @@ OF_OTHERS = ("transformers", "lightning", "skorch", "optuna", "mlflow", "wandb",
 
 
 def main() -> None:
-    """Prints one line for each requirement of the package and of its extras."""
+    """Prints one line for each requirement of the package, of its extras and of its build."""
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     project = declared["project"]
-    wanted = list(project["dependencies"])
+    wanted = [*declared["build-system"]["requires"], *project["dependencies"]]
     for name, extra in project["optional-dependencies"].items():
         wanted += [] if name in OF_OTHERS else extra
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")

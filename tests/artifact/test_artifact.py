@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import safetensors
 import torch
 from safetensors.torch import load_file, save
 
@@ -171,7 +172,12 @@ def other_weights(change):
 
 
 def cast(dtype: torch.dtype):
-    return other_weights(lambda state: state.update({k: x.to(dtype) for k, x in state.items()}))
+    def change(state: dict[str, torch.Tensor]) -> None:
+        if dtype.is_complex and tuple(map(int, safetensors.__version__.split(".")[:2])) < (0, 7):
+            pytest.skip("safetensors has complex numbers from 0.7 on")
+        state.update({name: x.to(dtype) for name, x in state.items()})
+
+    return other_weights(change)
 
 
 def drop_key(folder: Path) -> None:

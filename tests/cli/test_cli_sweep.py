@@ -235,7 +235,7 @@ def test_a_trial_over_the_time_limit_is_a_failed_one(plan, capsys):
     plan.write_text(
         PLAN.format(seeds=1)
         .replace("epochs = 2", "epochs = 100000")
-        .replace('["erm", "gap"]', '"erm"')
+        .replace('["erm", "gap"]\nfairness_weight = 0.5', '"erm"')
     )
     code, printed = sweep(plan, capsys, "--trial-timeout", "3", "--json")
     (failed,) = json.loads(printed.out)["failed"]

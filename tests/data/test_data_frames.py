@@ -1,5 +1,6 @@
 """Frames of other libraries are read as those of pandas."""
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
@@ -13,7 +14,8 @@ COLUMNS = {"label": "loan", "positive": "yes", "sensitive": "sex"}
 
 def as_categories(frame):
     """Texts as what OpenML's frames have, dictionaries in arrow."""
-    return frame.astype(dict.fromkeys(frame.select_dtypes(["object", "str"]), "category"))
+    texts = [name for name in frame if pd.api.types.infer_dtype(frame[name]) == "string"]
+    return frame.astype(dict.fromkeys(texts, "category"))
 
 
 @pytest.mark.parametrize(

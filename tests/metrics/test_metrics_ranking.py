@@ -401,7 +401,7 @@ def test_classes_are_taken_one_against_the_rest_and_the_largest_counts(gap, n_gr
             np.ptp([np.interp(fine, np.arange(241), line) for line in curve], axis=0)
             for curve in curves
         ]
-        mean.append([np.trapezoid(part, fine) / 240 for part in apart])
+        mean.append([scipy.integrate.trapezoid(part, fine) / 240 for part in apart])
         largest.append(sum(apart).max())
     ours = [measure(y, score, sensitive_features=group, gap=gap) for measure in MEASURES.values()]
     assert ours[0] == pytest.approx(np.max(base, axis=0).sum(), abs=1e-12)
