@@ -63,9 +63,9 @@ def test_the_lowest_versions_are_those_that_are_declared_but_for_torch():
         [sys.executable, str(ROOT / ".ci/lowest.py")], capture_output=True, text=True, check=True,
         timeout=100,
     ).stdout.split()  # fmt: skip
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = declared["dependencies"].copy()
-    for name, extra in declared["optional-dependencies"].items():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = declared["build-system"]["requires"] + declared["project"]["dependencies"]
+    for name, extra in declared["project"]["optional-dependencies"].items():
         wanted += [] if name in NOT_AT_THE_LOWEST else extra
     assert {line.replace("==", ">=") for line in lines if not line.startswith("torch")} == {
         line for line in wanted if not line.startswith(("torch", "dralign["))
