@@ -174,6 +174,17 @@ def test_gradients_of_processes_are_added_to_those_of_before(monkeypatch, before
         weights[0].grad = torch.ones(2)
     assert weights[0].grad.tolist() == [2.0 + (before or 0.0)] * 2
     assert weights[1].grad is None if before is None else weights[1].grad.tolist() == [before] * 2
+    kept = [None if weight.grad is None else weight.grad.clone() for weight in weights]
+
+    def fails():
+        with gradients_added_up(weights):
+            weights[0].grad = torch.ones(2)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    for weight, old in zip(weights, kept, strict=True):
+        assert weight.grad is None if old is None else torch.equal(weight.grad, old)
 
 
 @pytest.mark.parametrize("low", [-0.5, -1e-2])

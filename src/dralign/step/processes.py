@@ -86,7 +86,10 @@ def require_same(layout: Tensor) -> None:
 
 @contextmanager
 def gradients_added_up(parameters: Iterable[Tensor]) -> Iterator[None]:
-    """What the block adds to ``.grad`` is added up over the processes; one alone lists nothing."""
+    """What the block adds to ``.grad`` is added up over the processes; one alone lists nothing.
+
+    Of a block that fails nothing is added.
+    """
     if n_processes() == 1:
         yield
         return
@@ -94,7 +97,12 @@ def gradients_added_up(parameters: Iterable[Tensor]) -> Iterator[None]:
     before = [parameter.grad for parameter in parameters]
     for parameter in parameters:
         parameter.grad = None
-    yield
+    try:
+        yield
+    except BaseException:
+        for parameter, old in zip(parameters, before, strict=True):
+            parameter.grad = old
+        raise
     sums = add_up_where_there([parameter.grad for parameter in parameters], parameters)
     for parameter, old, new in zip(parameters, before, sums, strict=True):
         parameter.grad = new if old is None else old if new is None else old.add_(new)
