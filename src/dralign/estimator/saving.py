@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ import torch
 from dralign.artifact import Artifact
 from dralign.data import TableEncoder
 from dralign.errors import ArtifactError, DataError, quoted
+from dralign.estimator.table import NUMBERED
 from dralign.forms import Form
 from dralign.metrics.arrays import THRESHOLD
 from dralign.models import architecture_of, base_architecture
@@ -72,6 +73,7 @@ def to_artifact(fitted: "DRAlignClassifier") -> Artifact:
                 "classes": classes,
                 "n_features": fitted.n_features_in_,
                 "feature_names": None if names is None else names.tolist(),
+                "feature_numbers": _numbers(getattr(fitted, NUMBERED, None)),
                 "history": [record.to_dict() for record in fitted.history_],
                 "mitigated": fitted.mitigated_,
                 "fairness_weight": fitted.fairness_weight_,
@@ -150,10 +152,21 @@ def _learned(artifact: Artifact, form: Form) -> tuple[dict[str, Any], dict[str, 
         if unknown := {column.name for column in artifact.encoder.columns} - {*names}:
             raise DataError(f"'feature_names' has no {min(unknown)!r}, which the encoder takes")
         attributes["feature_names_in_"] = np.array(names, dtype=object)
+    if form.content.get("feature_numbers") is not None:
+        numbers = form.entries("feature_numbers")
+        if len(numbers) != n_features or not all(isinstance(one, int) for one in numbers):
+            raise DataError(f"'feature_numbers' must be {n_features} whole numbers")
+        attributes[NUMBERED] = numbers
     parameters = dict(form.form("parameters").content)
     if isinstance(parameters.get("class_weight"), list):
         parameters["class_weight"] = _pairs(parameters["class_weight"])
     return parameters, attributes
+
+
+def _numbers(names: Sequence[object] | None) -> list[int] | None:
+    """The names of columns that are whole numbers; None where they are not."""
+    whole = names is not None and all(isinstance(name, int | np.integer) for name in names)
+    return [int(name) for name in cast("Sequence[int]", names)] if whole else None
 
 
 def _front(weights: Sequence[float]) -> dict[str, list[float]]:

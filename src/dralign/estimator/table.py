@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_NUMBERED: Final = "_numbered_columns"  # the attribute that keeps names that are no texts
+NUMBERED: Final = "_numbered_columns"  # the attribute that keeps names that are no texts
 
 
 def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noqa: ANN401, N803
@@ -59,7 +59,7 @@ def _check_numbered(fitted: Any, frame: "pd.DataFrame", *, reset: bool) -> None:
     """
     names = list(frame.columns)
     if reset:
-        vars(fitted)[_NUMBERED] = None if all(isinstance(name, str) for name in names) else names
-    known = getattr(fitted, _NUMBERED, None)
+        vars(fitted)[NUMBERED] = None if all(isinstance(name, str) for name in names) else names
+    known = getattr(fitted, NUMBERED, None)
     if known is not None and names != known:
         raise DataError(f"X: expected the columns {quoted(known)} of fit, got {quoted(names)}")
