@@ -111,7 +111,7 @@ def test_sensitive_columns_are_inputs_when_asked_and_may_be_crossed(tmp_path):
 def test_rows_without_a_sensitive_value_are_kept_without_a_group(tmp_path):
     frame = people()
     frame.loc[:8, "region"] = None
-    text = "9 of 300 rows have no value of region: they are in no group; they train the task loss,"
+    text = "9 of 300 rows have no value of region: they are in no group; a method's task loss"
     with pytest.warns(DralignWarning, match=text):
         data = load_table(write(tmp_path / "people.csv", frame), **OPTIONS)
     splits = data.train, data.validation, data.test

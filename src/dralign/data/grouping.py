@@ -79,8 +79,8 @@ def warn_of_lacking(frame: "pd.DataFrame", sensitive: Sequence[str]) -> None:
     if lacking:
         warnings.warn(
             f"{lacking} of {len(frame)} rows have no value of {' or '.join(sensitive)}: they are "
-            "in no group; they train the task loss, and do not count in gaps, alignment or figures "
-            "about groups",
+            "in no group; a method's task loss counts them, gaps, alignment and figures about "
+            "groups do not",
             DralignWarning,
             stacklevel=3,
         )
