@@ -16,6 +16,7 @@ from dralign.step import Sampler
 from dralign.training import Checkpoints, Selection, Training, TrainingSettings, seeded, train
 from dralign.training.run import Run
 from dralign.training.snapshot import Snapshot
+from meeting import meeting
 from switched_off import method_of
 from synthetic import dataset
 
@@ -134,13 +135,10 @@ def kept_selection() -> Selection:
 
 def one_of_two(rank: int, folder: str) -> None:
     """Both processes run; the second then loses its newest checkpoint, and both run again."""
-    torch.set_num_threads(1)
-    where = f"file://{folder}/init"
-    torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
-    np.savez(f"{folder}/{rank}-whole.npz", **outcome(run("noisy")))
-    run("noisy", Path(folder) / "run")
-    if rank:
-        (newest,) = (Path(folder) / "run").glob("step-15-process-1.*")
-        newest.unlink()
-    np.savez(f"{folder}/{rank}-done.npz", **outcome(run("noisy", Path(folder) / "run")))
-    torch.distributed.destroy_process_group()
+    with meeting(folder, rank):
+        np.savez(f"{folder}/{rank}-whole.npz", **outcome(run("noisy")))
+        run("noisy", Path(folder) / "run")
+        if rank:
+            (newest,) = (Path(folder) / "run").glob("step-15-process-1.*")
+            newest.unlink()
+        np.savez(f"{folder}/{rank}-done.npz", **outcome(run("noisy", Path(folder) / "run")))

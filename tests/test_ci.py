@@ -54,6 +54,22 @@ def test_ctrl_c_is_heard_by_what_a_test_starts_from_a_background_job(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+def test_a_test_that_waits_with_the_interpreter_lock_ends_too(tmp_path):
+    """No thread of Python runs then, and with it no timer of pytest-timeout."""
+    (tmp_path / "test_it.py").write_text(
+        "import ctypes\ndef test_it():\n    ctypes.PyDLL(None).sleep(200)\n", encoding="utf-8"
+    )
+    limits = ["-o", "timeout=1", "-o", "faulthandler_timeout=3"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), *limits, "test_it.py"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, check=False,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout
+    assert "Timeout (0:00:03)!" in done.stderr
+    assert "in test_it" in done.stderr
+
+
 # Their packages bring many of their own; what needs them is skipped there.
 NOT_AT_THE_LOWEST = {"transformers", "lightning", "skorch", "optuna", "mlflow", "wandb", "onnx"}
 

@@ -4,7 +4,6 @@ import warnings
 
 import pytest
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -23,6 +22,7 @@ from dralign.rationale import (
     select_layers,
     unregister_layer,
 )
+from meeting import meeting
 from synthetic import crossed_rows
 
 WORDS = 7
@@ -577,17 +577,14 @@ def test_a_module_that_is_only_called_conv1d_is_left_out():
 # Weights in several processes
 
 
-def test_sharded_weights_are_refused_in_one_line():
+def test_sharded_weights_are_refused_in_one_line(tmp_path):
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Shard, distribute_tensor
 
-    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
+    with meeting(tmp_path, world_size=1):
         mesh = init_device_mesh("cpu", (1,))
         model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 1))
         model[0].weight = nn.Parameter(distribute_tensor(model[0].weight.data, mesh, [Shard(0)]))
         with pytest.raises(ModelError, match="layer '0': weight is sharded over processes"):
             RationaleAlignment(model)
         assert RationaleAlignment(model, layers=["1"]).coverage == pytest.approx(0.2)
-    finally:
-        dist.destroy_process_group()

@@ -8,6 +8,7 @@ from torch import nn
 
 from dralign.alignment import RationaleAlignment, aligned_backward
 from dralign.errors import DataError, OptionError
+from meeting import meeting
 
 GAPS = ("demographic_parity", "equalized_odds", "predictive_parity")
 
@@ -103,20 +104,18 @@ def share(rank: int, data):
 
 
 def process(rank: int, folder: str, gap: str, granularity: str, dtype, micro_batch) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2)
-    model = network(dtype)
-    for parameter in model.parameters():
-        parameter.grad = torch.ones_like(parameter)  # must stay in the sum, once
-    options = {"gap": gap, "granularity": granularity, "micro_batch": micro_batch}
-    found = gradient(model, share(rank, rows(dtype)), **options)
-    np.savez(f"{folder}/{rank}.npz", *(np.asarray(value) for value in found))
-    x, y, group = share(rank, rows(dtype))
-    try:
-        gradient(model, (x, y, torch.zeros_like(group) if rank else group))
-    except DataError as error:
-        np.save(f"{folder}/error{rank}.npy", str(error))
-    dist.destroy_process_group()
+    with meeting(folder, rank):
+        model = network(dtype)
+        for parameter in model.parameters():
+            parameter.grad = torch.ones_like(parameter)  # must stay in the sum, once
+        options = {"gap": gap, "granularity": granularity, "micro_batch": micro_batch}
+        found = gradient(model, share(rank, rows(dtype)), **options)
+        np.savez(f"{folder}/{rank}.npz", *(np.asarray(value) for value in found))
+        x, y, group = share(rank, rows(dtype))
+        try:
+            gradient(model, (x, y, torch.zeros_like(group) if rank else group))
+        except DataError as error:
+            np.save(f"{folder}/error{rank}.npy", str(error))
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")

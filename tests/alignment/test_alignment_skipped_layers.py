@@ -8,6 +8,7 @@ from torch import nn
 
 from dralign.alignment import RationaleAlignment, aligned_backward
 from dralign.rationale import group_losses, per_sample_loss
+from meeting import meeting
 
 
 class Experts(nn.Module):
@@ -93,11 +94,9 @@ HALVES = [0, 0, 1, 1] * 5 + [0, 0, 2, 2] * 5  # the experts that each of two pro
 
 
 def process(rank, folder, layers):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2)
     mine = slice(20 * rank, 20 * rank + 20)
-    np.savez(f"{folder}/{rank}.npz", *step([column[mine] for column in rows(HALVES)], layers))
-    dist.destroy_process_group()
+    with meeting(folder, rank):
+        np.savez(f"{folder}/{rank}.npz", *step([column[mine] for column in rows(HALVES)], layers))
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")

@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 from dralign.alignment import RationaleAlignment
 from dralign.errors import ModelError
 from dralign.rationale import group_losses
+from meeting import meeting
 
 
 def network():
@@ -33,11 +34,10 @@ def gradient(model, inner, rows):
 
 
 def process(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    model = network()
-    torch.save(gradient(DistributedDataParallel(model), model, share(rank)), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    with meeting(folder, rank):
+        model = network()
+        found = gradient(DistributedDataParallel(model), model, share(rank))
+        torch.save(found, f"{folder}/{rank}.pt")
 
 
 @pytest.mark.skipif(not dist.is_available(), reason="this build of torch has no torch.distributed")
@@ -50,13 +50,16 @@ def test_each_process_aligns_its_own_rows_and_gradients_are_averaged(tmp_path):
             torch.testing.assert_close(given, (one + other) / 2, rtol=1e-12, atol=1e-14)
 
 
+def refused():
+    model = network()
+    wrapped = DistributedDataParallel(model, static_graph=True)
+    with pytest.raises(ModelError, match="leave static_graph out"):
+        gradient(wrapped, model, share(0))
+
+
 @pytest.mark.skipif(not dist.is_available(), reason="this build of torch has no torch.distributed")
 def test_a_wrapped_model_that_would_exchange_nothing_is_refused(tmp_path):
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
-    try:
-        model = network()
-        wrapped = DistributedDataParallel(model, static_graph=True)
-        with pytest.raises(ModelError, match="leave static_graph out"):
-            gradient(wrapped, model, share(0))
-    finally:
-        dist.destroy_process_group()
+    with meeting(tmp_path, world_size=1):
+        # The wrapped model goes before the group: one that outlives it takes it along, and torch
+        # then waits for the group's threads with the interpreter lock, which one of them may need.
+        refused()

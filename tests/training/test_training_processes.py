@@ -11,6 +11,7 @@ from torch import nn
 from dralign.step import Block, Passes, part_of
 from dralign.training import TrainingSettings, loop, seeded, train
 from dralign.training.distributed import from_first
+from meeting import meeting
 from switched_off import method_of
 from synthetic import dataset, perceptron
 from training_cases import CASES, error, two_steps
@@ -52,21 +53,19 @@ def run(name: str) -> np.ndarray:
 
 
 def process(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/init", rank=rank, world_size=2)
-    kept = {}
-    for key, case in CASES.items():
-        where = {"place": rank, "n_parts": 2}
-        for name, (dtype, _) in TYPES.items():
-            kept[f"{key} {name}"] = two_steps(case, dtype=dtype, **where)
-        kept[f"{key} parts"] = two_steps(case, passes=IN_PARTS, **where)
-        kept[f"{key} tiny"] = two_steps(case, rows=TINY, **where)
-    kept = {f"{key}/{i}": x.numpy() for key, found in kept.items() for i, x in enumerate(found)}
-    kept |= {f"run {name}": run(name) for name in RUNS}
-    told = from_first(lambda: {"nan": float("nan"), "third": 1 / 3, "rank": rank})
-    kept["told"] = np.array(list(told.values()))
-    np.savez(f"{folder}/{rank}.npz", **kept)
-    dist.destroy_process_group()
+    with meeting(folder, rank):
+        kept = {}
+        for key, case in CASES.items():
+            where = {"place": rank, "n_parts": 2}
+            for name, (dtype, _) in TYPES.items():
+                kept[f"{key} {name}"] = two_steps(case, dtype=dtype, **where)
+            kept[f"{key} parts"] = two_steps(case, passes=IN_PARTS, **where)
+            kept[f"{key} tiny"] = two_steps(case, rows=TINY, **where)
+        kept = {f"{key}/{i}": x.numpy() for key, found in kept.items() for i, x in enumerate(found)}
+        kept |= {f"run {name}": run(name) for name in RUNS}
+        told = from_first(lambda: {"nan": float("nan"), "third": 1 / 3, "rank": rank})
+        kept["told"] = np.array(list(told.values()))
+        np.savez(f"{folder}/{rank}.npz", **kept)
 
 
 @pytest.fixture(scope="module")
