@@ -531,7 +531,9 @@ BAD = {
         lambda: spoilt(group=None, sensitive_features=["a"] + ["b"] * 39, min_group_size=0),
         GroupError, "group 'a': .*2 rows, got 1"),
     "group size": (lambda: spoilt(min_group_size=-1), OptionError, "min_group_size: .* 0, got -1"),
-    "one group": (lambda: spoilt(group=torch.zeros(40).long()), GroupError, "two are needed"),
+    "one group": (
+        lambda: spoilt(group=torch.zeros(40).long()), GroupError, r"in one group \('0'\)"),
+    "no group": (lambda: spoilt(group=torch.full((40,), -1)), GroupError, "no row is in a"),
     "width": (lambda: spoilt(x=torch.ones(40, 5)), DataError, "x has 5 columns.* takes 4"),
     "length": (lambda: spoilt(label=torch.ones(3)), DataError, r"label: expected shape \(40,\)"),
     "float codes": (lambda: spoilt(group=torch.ones(40)), GroupTypeError, "torch.float32"),

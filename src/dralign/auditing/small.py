@@ -36,11 +36,15 @@ def large_enough(codes: Tensor, names: Sequence[str], least: int) -> Shown:
     """The groups with at least ``least`` rows, numbered anew where one is withheld.
 
     Raises:
-        GroupError: if only one group is left of several, or a group has fewer than 2 rows.
+        GroupError: if there is only one group, or only one is large enough, or a group has fewer
+            than 2 rows.
     """
+    if len(names) < 2:
+        where = f"all rows are in one group ({names[0]!r})" if names else "no row is in a group"
+        raise GroupError(f"{where}; an audit compares two at least")
     counts = torch.bincount(codes[codes >= 0], minlength=len(names)).tolist()
     kept = [code for code, count in enumerate(counts) if count >= least]
-    if len(kept) < min(2, len(names)):
+    if len(kept) < 2:
         few = len(kept) or "none"
         raise GroupError(
             f"{few} of the groups {', '.join(map(repr, names))} have {least} rows or more, "
