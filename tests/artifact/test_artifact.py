@@ -18,7 +18,14 @@ import faces
 from dralign import models
 from dralign.artifact import Artifact, load_artifact, save_artifact
 from dralign.data import ImageEncoder, TableEncoder, limits
-from dralign.errors import ArtifactError, DataError, GroupError, ModelError, OutputError
+from dralign.errors import (
+    ArtifactError,
+    DataError,
+    DralignWarning,
+    GroupError,
+    ModelError,
+    OutputError,
+)
 from sealed import edit, rewrite
 
 FRAME = pd.DataFrame({"age": [20.0, 30.0, None, 50.0], "job": ["a", "b", "b", None]})
@@ -67,7 +74,8 @@ def test_decisions_are_by_the_threshold_of_each_group(network, tmp_path):
     assert network.decide(FRAME, prob).tolist() == [0, 1, 1, 1]
     cut = load_artifact(save_artifact(replace(network, thresholds=(0.2, 0.7)), tmp_path / "net"))
     assert cut.thresholds == (0.2, 0.7)
-    assert cut.decide(FRAME, prob).tolist() == [1, 0, 1, 1]
+    with pytest.warns(DralignWarning, match="^1 of 4 rows have no value of job.* decided at 0.5"):
+        assert cut.decide(FRAME, prob).tolist() == [1, 0, 1, 1]
     card = (tmp_path / "net" / "README.md").read_text()
     assert "**used at prediction**" in card
     assert "a: 0.2000, b: 0.7000" in card

@@ -12,7 +12,7 @@ from dralign import metrics
 from dralign.artifact import load_artifact
 from dralign.auditing import artifact_case
 from dralign.cli import main
-from dralign.errors import ArtifactError
+from dralign.errors import ArtifactError, DralignWarning
 from dralign.study.adjusting import adjusting_rows
 from dralign.training import predict_probability
 
@@ -106,7 +106,8 @@ def test_with_the_group_scores_shift_by_group_and_prediction_asks_for_it(capsys)
     network, rows = load_artifact("by-group"), pd.read_csv("others.csv")
     plain = load_artifact("net").predict_proba(rows)
     rows.loc[3, "sex"] = None
-    moved = network.predict_proba(rows)
+    with pytest.warns(DralignWarning, match="^1 of 1,500 rows have no value of sex.* not shifted"):
+        moved = network.predict_proba(rows)
     assert moved[3] == plain[3]  # a row of no group stays as it is
     women = (rows["sex"] == "F").to_numpy()
     assert (moved[women] > plain[women]).all()
@@ -231,3 +232,21 @@ def test_rows_that_a_network_was_adjusted_by_are_not_taken_for_its_audit():
     taken = len(artifact_case("by_others", "others.csv").x)
     assert 0.15 * 1500 < taken < 0.25 * 1500
     assert len(artifact_case("net", "others.csv").x) == 1500
+
+
+def test_a_label_that_training_did_not_know_is_refused(capsys):
+    rows = pd.read_csv("others.csv")
+    rows.loc[:200, "loan"] = "maybe"
+    rows.to_csv("maybe.csv", index=False)
+    assert main(["adjust", "net", "maybe.csv", "--weight", "1", "--out", "of-maybe"]) == 2
+    assert "'maybe' is not among the values of training" in capsys.readouterr().err
+
+
+def test_what_must_be_known_first_of_the_figures_is_printed(capsys):
+    rows = pd.read_csv("others.csv")
+    few = rows.groupby("sex").head(50).index.union(rows.index[rows["sex"] == "M"])
+    rows.loc[few].to_csv("few.csv", index=False)
+    assert main(["adjust", "net", "few.csv", "--weight", "1", "--out", "of-few"]) == 0
+    told = capsys.readouterr().err
+    assert "warning: group 'F' has 10 test rows: its rates are uncertain by up to ± 0.31" in told
+    assert load_artifact("of-few").training["notes"][0] in told

@@ -1,9 +1,10 @@
 """A trained network, and all that is needed to use and judge it."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -14,13 +15,17 @@ from dralign.data import DataSource, Encoder, ImageEncoder, TableEncoder, read_t
 from dralign.data.columns import noted, require_columns
 from dralign.data.encoding import NO_RULES, warn_unseen
 from dralign.data.grouping import in_order, table_groups
+from dralign.data.labels import binary_label, class_label, require_values
 from dralign.data.reading import read_as_written
 from dralign.data.rules import Rules
-from dralign.errors import DataError, DralignError, OptionError
+from dralign.errors import DataError, DralignError, DralignWarning, OptionError
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import check_threshold
 from dralign.models import shifted_logits
 from dralign.training import predict_probability
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BY_GROUP = "this network decides by the group, but the table"
 
@@ -131,7 +136,17 @@ class Artifact:
             raise DataError(f"{_BY_GROUP} has no columns; pass a DataFrame with the sensitive ones")
         require_columns(rows, self.sensitive, where=_BY_GROUP)
         result = table_groups(self.prepared(rows), self.sensitive, known=self.group_names)
-        return in_order(result, self.group_names)
+        codes = in_order(result, self.group_names)
+        if lacking := int((codes < 0).sum()):
+            kept = "their scores are not shifted"
+            then = f"they are decided at {THRESHOLD:g}" if self.thresholds else kept
+            warnings.warn(
+                f"{lacking:,} of {len(codes):,} rows have no value of "
+                f"{' or '.join(self.sensitive)}, by which this network decides: {then}",
+                DralignWarning,
+                stacklevel=3,
+            )
+        return codes
 
     def deciding_at(self, threshold: float) -> "Artifact":
         """The same network with another threshold for everybody.
@@ -149,6 +164,28 @@ class Artifact:
             raise OptionError("threshold: this network has one for each group")
         check_threshold(threshold, named=False)
         return replace(self, threshold=float(threshold))
+
+    @property
+    def label_values(self) -> tuple[str, ...]:
+        """The values of the label that training knew; empty where that is not recorded."""
+        known = self.training.get("label_values")
+        return tuple(map(str, known)) if isinstance(known, list) else ()
+
+    def coded_label(self, values: "pd.Series[Any]", positive: str = "") -> tuple[np.ndarray, str]:
+        """(n,) codes of its label in other rows, and how 1 is written (empty with classes).
+
+        Args:
+            values: the column, as ``prepared`` gives it.
+            positive: another value that counts as 1 than in training.
+
+        Raises:
+            DataError: if a value is missing, or is not one of training.
+        """
+        if self.class_names:
+            return class_label(values, self.class_names), ""
+        if self.label_values:
+            require_values(values, self.label_values)
+        return binary_label(values, positive or self.positive)
 
     @property
     def source(self) -> DataSource | None:

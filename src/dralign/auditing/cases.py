@@ -19,13 +19,7 @@ from dralign.auditing.records import UNKNOWN, Audit, Meaning
 from dralign.data import Dataset, DataSource, ImageEncoder, ImagePaths, read_table
 from dralign.data.columns import require_columns
 from dralign.data.grouping import table_groups, warn_of_lacking
-from dralign.data.labels import (
-    binary_label,
-    class_label,
-    is_favourable,
-    label_values,
-    require_values,
-)
+from dralign.data.labels import binary_label, is_favourable, label_values
 from dralign.data.weighting import weighed_as_trained
 from dralign.errors import DralignWarning, OptionError
 from dralign.groups import GroupCodes
@@ -184,7 +178,7 @@ def artifact_case(
             raise OptionError(f"{table}: has no weights; --weight is for your own files")
         home = {"data_home": str(data_home), "partition": str(partition)}
         case = _built_in(artifact, str(table), tuple(sensitive), home, title)
-        return _meaning(case, artifact, favourable, artifact.label, _known_values(artifact))
+        return _meaning(case, artifact, favourable, artifact.label, artifact.label_values)
     target, chosen = label or artifact.label, tuple(sensitive) or artifact.sensitive
     as_trained = target == artifact.label and positive in {"", artifact.positive}
     own_weight = "" if artifact.source is None else artifact.source.weight
@@ -201,7 +195,8 @@ def artifact_case(
     if artifact.source is not None and artifact.source.drop_missing_label:
         frame = frame[frame[target].notna()]
     frame, counted = weighed_as_trained(frame, weight, own_weight, where=str(table))
-    y, shown = _coded(frame[target], artifact, positive)
+    own = target == artifact.label
+    y, shown = (artifact.coded_label if own else binary_label)(frame[target], positive)
     x = _inputs(artifact, frame, Path(images) if images else Path(table).parent)
     known = artifact.group_names if chosen == artifact.sensitive else ()
     groups = table_groups(frame, chosen, known=known)
@@ -245,12 +240,6 @@ def _meaning(
     return replace(case, meaning=meaning, threshold=by_group or artifact.threshold)
 
 
-def _known_values(artifact: Artifact) -> tuple[str, ...]:
-    """The values of the label that training knew."""
-    known = artifact.training.get("label_values")
-    return tuple(map(str, known)) if isinstance(known, list) else ()
-
-
 def _not_trained_on(case: AuditCase, used: np.ndarray | None, *, all_rows: bool) -> AuditCase:
     """The rows of a case that the network was not trained on, if they are more than a few."""
     if used is None or not used.any():
@@ -268,17 +257,6 @@ def _not_trained_on(case: AuditCase, used: np.ndarray | None, *, all_rows: bool)
     rest = case.only(torch.from_numpy(np.flatnonzero(~used)))
     note = f"{n - trained:,} of {n:,} rows; the network was trained on the others, or an epoch "
     return replace(rest, note=f"{note}chosen by them (--all-rows takes them too)")
-
-
-def _coded(values: "pd.Series[Any]", artifact: Artifact, positive: str) -> tuple[np.ndarray, str]:
-    """(n,) codes of a label, as the network has them if it is its own, and how 1 is written."""
-    if values.name != artifact.label:
-        return binary_label(values, positive)
-    if artifact.class_names:
-        return class_label(values, artifact.class_names), ""
-    if known := _known_values(artifact):
-        require_values(values, known)
-    return binary_label(values, positive or artifact.positive)
 
 
 def network_case(

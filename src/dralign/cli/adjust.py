@@ -7,7 +7,7 @@ import typer
 
 from dralign.cli import options
 from dralign.cli.console import say
-from dralign.cli.lines import print_json
+from dralign.cli.lines import print_json, warn_once
 from dralign.cli.stdin import table_path
 from dralign.cli.work import NOTHING, working
 
@@ -79,6 +79,8 @@ def adjust(
     )
     result = adjust_network(network, rows, wanted, note=note)
     folder = save_or_rescue(result.artifact, out)
+    for note in result.artifact.training["notes"]:
+        warn_once(note)
     if json:
         adjusted = {k: v for k, v in result.artifact.training["adjusted"].items() if k != "front"}
         figures: dict[str, Any] = {"before": dict(result.before), "after": dict(result.after)}

@@ -13,7 +13,6 @@ from dralign.artifact.held_out import marks_of_used, training_data, used_rows
 from dralign.data import Dataset, ImageEncoder, Split
 from dralign.data.columns import require_columns
 from dralign.data.grouping import table_groups, warn_of_lacking
-from dralign.data.labels import binary_label
 from dralign.data.splitting import stratified_split
 from dralign.errors import DataError, OptionError
 from dralign.groups import require_groups
@@ -227,7 +226,7 @@ def adjusting_rows(
     require_columns(frame, [artifact.label, *chosen], where=str(table))
     if artifact.source is not None and artifact.source.drop_missing_label:
         frame = frame[frame[artifact.label].notna()]
-    y = torch.from_numpy(binary_label(frame[artifact.label], artifact.positive)[0]).long()
+    y = torch.from_numpy(artifact.coded_label(frame[artifact.label])[0]).long()
     groups = table_groups(frame, chosen, known=artifact.group_names if own else ())
     warn_of_lacking(frame, chosen)
     x = torch.as_tensor(artifact.encoded(frame), dtype=torch.float32)
