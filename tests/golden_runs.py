@@ -10,6 +10,7 @@ import re
 import zlib
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from dralign.data import DataSource
@@ -87,7 +88,8 @@ CASES = {
 def machine() -> str:
     """What decides the last digits of a sum."""
     cpu = torch.backends.cpu.get_cpu_capability()
-    return f"{platform.machine()} {_processor()} {cpu} torch {torch.__version__.split('+')[0]}"
+    libraries = f"torch {torch.__version__.split('+')[0]} numpy {np.__version__}"
+    return f"{platform.machine()} {_processor()} {cpu} {libraries}"
 
 
 def _processor() -> str:

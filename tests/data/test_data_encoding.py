@@ -195,11 +195,12 @@ def test_a_value_counts_the_same_however_it_is_stored(same):
         ),
         (TRAIN.assign(hours=[1, 2, 1e300, 4]), "'hours': 1e[+]300 is too far"),
         (TRAIN.assign(hours=pd.Timestamp("2020")), "'hours': expected finite numbers, got '2020"),
+        (TRAIN.assign(hours=1 + 2j), r"'hours': expected finite numbers, got '\(1\+2j\)' in 4"),
         (TRAIN.assign(job=[["cook"], [], [], []]), "'job': expected text or numbers"),
         (pd.concat([TRAIN, TRAIN], axis=1), "2 columns named 'age'"),
         ([[1, 2, 3, 4]], "expected a pandas DataFrame of raw rows, got list"),
     ],
-    ids=["absent", "text", "infinite", "far", "date", "list", "twice", "no frame"],
+    ids=["absent", "text", "infinite", "far", "date", "complex", "list", "twice", "no frame"],
 )
 def test_rows_that_can_t_be_encoded_are_refused_in_one_line(rows, message):
     with pytest.raises(DataError, match=message) as caught:

@@ -381,6 +381,13 @@ def test_row_numbers_and_keys_are_left_out_but_other_whole_numbers_stay():
         assert usable_columns(frame) == ["amount", "age", "weight"]
 
 
+@pytest.mark.parametrize("kind", [complex, object])
+def test_complex_numbers_are_no_inputs(kind):
+    frame = pd.DataFrame({"x": [1.5, 2.5] * 9, "z": np.array([1j, 2 + 1j] * 9, dtype=kind)})
+    with pytest.warns(DralignWarning, match=r"inputs: 'z' \(neither numbers nor text\)$"):
+        assert usable_columns(frame) == ["x"]
+
+
 def test_names_of_people_in_a_small_table_are_not_published(tmp_path):
     n = 150
     frame = pd.DataFrame(

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dralign import fetch_adult, fetch_compas, fetch_german
-from dralign.data import DataSource, inspect_table
+from dralign.data import DataSource, inspect_table, load_table
 from dralign.data.codes import codes
 from dralign.data.giveaways import giveaways
 from dralign.errors import DataError, OptionError
@@ -26,6 +26,8 @@ def found(values, label=LABEL, names=("0", "1")):
 LEAKS = {
     "text": np.where(LABEL, "granted", "refused"),
     "threshold": np.where(LABEL, 5.0, 1.0) + DRAW.random(N),
+    "large": np.where(LABEL, 1e300, -1e308) * DRAW.random(N),
+    "last digits": 1_700_000_000 + LABEL,
     "outside": np.where(LABEL, 3.0, 0.5) * DRAW.choice([-1, 1], N) * (1 + 0.1 * DRAW.random(N)),
     "truth value": LABEL == 1,
     "missing": np.where(LABEL, DRAW.random(N), np.nan),
@@ -253,3 +255,23 @@ def test_a_column_that_may_be_weights_of_rows_is_named(name, found):
     findings = inspect_table(frame, sensitive="sex").findings
     line = f"may be weights of rows: {name!r}; rows are not weighted, and it is an input: --drop "
     assert any(text.startswith(line) for text in findings) == found
+
+
+def test_numbers_that_training_refuses_are_an_obstacle():
+    frame = people()
+    frame.loc[3, "pay"] = np.inf
+    for far in (frame, people().assign(pay=lambda rows: rows["pay"] * 1e200)):
+        result = inspect_table(far, label="loan", positive="yes", sensitive="sex")
+        (line,) = result.obstacles
+        assert line.startswith("column 'pay': ")
+        with pytest.raises(DataError, match="column 'pay': "):
+            load_table(far, label="loan", positive="yes", sensitive="sex")
+        left_out = inspect_table(far, label="loan", positive="yes", sensitive="sex", drop="pay")
+        assert left_out.obstacles == ()
+
+
+@pytest.mark.parametrize("label", ["", "loan"])
+def test_a_single_group_is_an_obstacle(label):
+    frame = people().assign(sex="F")
+    result = inspect_table(frame, label=label, positive="yes" if label else "", sensitive="sex")
+    assert result.obstacles == ("all training rows are in one group (F); at least two are needed",)

@@ -7,14 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from torch import nn
 
-from dralign import parity_scores
+from dralign import parity_scores, turns
 from dralign.estimator import DRAlignClassifier, PluginClassifier
 from dralign.rationale import per_sample_loss
 
@@ -29,6 +31,17 @@ SHORT = {"epochs": 2, "iterations": 8, "batch_size": 20, "random_state": 0}
 def with_dropout(n_inputs: int) -> nn.Module:
     """A network that draws from torch's global generator in every step."""
     return nn.Sequential(nn.Linear(n_inputs, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, 1))
+
+
+class Plain(ClassifierMixin, BaseEstimator):
+    """A classifier without a look at what it is given."""
+
+    def fit(self, X, y):  # noqa: N803
+        self.classes_, self.rate = np.unique(y), float(np.mean(y))
+        return self
+
+    def predict_proba(self, X):  # noqa: N803
+        return np.full((len(X), 2), (1 - self.rate, self.rate))
 
 
 def drawn(**options) -> DRAlignClassifier:
@@ -111,3 +124,21 @@ def test_an_estimator_inside_of_the_plugin_is_fitted_under_the_filters_as_they_a
     PluginClassifier(Looking(), random_state=0).fit(X, Y, sensitive_features=A)
     assert seen
     assert all(one == filters for one in seen)
+
+
+@pytest.mark.parametrize("make", [drawn, lambda: PluginClassifier(Plain(), random_state=0)])
+@pytest.mark.parametrize("given", [X, X.tolist(), pd.DataFrame(X), X.astype(object)])
+def test_filters_of_warnings_are_changed_in_turn_alone(make, given, monkeypatch):
+    """Also by scikit-learn's checks: what two threads put back at once stays changed."""
+    outside = []
+
+    class Noted(warnings.catch_warnings):
+        def __enter__(self):
+            caller = sys._getframe(1).f_globals["__name__"]
+            if caller.startswith("sklearn") and not turns._turn._is_owned():
+                outside.append(caller)
+            return super().__enter__()
+
+    monkeypatch.setattr(warnings, "catch_warnings", Noted)
+    make().fit(given, Y, sensitive_features=A).predict(given)
+    assert outside == []

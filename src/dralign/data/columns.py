@@ -55,6 +55,14 @@ def noted(notes: Sequence[str], *, between: str = ", ") -> str:
     return some if more <= 0 else f"{some}{between}and {more:,} more"
 
 
+def of_numbers(values: "pd.Series[Any]") -> bool:
+    """Whether a column is one of real numbers, not of booleans."""
+    from pandas.api.types import is_bool_dtype, is_complex_dtype, is_numeric_dtype
+
+    other = is_bool_dtype(values.dtype) or is_complex_dtype(values.dtype)
+    return bool(is_numeric_dtype(values.dtype) and not other)
+
+
 def numbers(values: "pd.Series[Any]") -> np.ndarray:
     """(n,) float64 numbers, NaN where a value is missing.
 
@@ -62,15 +70,15 @@ def numbers(values: "pd.Series[Any]") -> np.ndarray:
         DataError: if a value is not a finite number; it names the column and the first such value.
     """
     import pandas as pd
-    from pandas.api.types import is_datetime64_any_dtype
+    from pandas.api.types import is_complex_dtype, is_datetime64_any_dtype
 
     raw = values.astype(object) if isinstance(values.dtype, pd.CategoricalDtype) else values
-    result: np.ndarray = pd.to_numeric(raw, errors="coerce").to_numpy(
-        dtype=np.float64, na_value=np.nan
-    )
-    bad = (np.isnan(result) & values.notna().to_numpy()) | np.isinf(result)
-    if is_datetime64_any_dtype(values):
-        bad = values.notna().to_numpy()
+    read = pd.to_numeric(raw, errors="coerce")
+    if is_datetime64_any_dtype(values) or is_complex_dtype(read):
+        result, bad = np.full(len(values), np.nan), values.notna().to_numpy()
+    else:
+        result = read.to_numpy(dtype=np.float64, na_value=np.nan)
+        bad = (np.isnan(result) & values.notna().to_numpy()) | np.isinf(result)
     if bad.any():
         example = written(values[bad].iloc[0])
         raise DataError(

@@ -13,6 +13,7 @@ from dralign.data.columns import (
     index_in,
     noted,
     numbers,
+    of_numbers,
     one_hot,
     require_columns,
     text_counts,
@@ -235,12 +236,10 @@ class TableEncoder:
         Raises:
             DataError: if that leaves no input, or numbers can't be scaled.
         """
-        from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
         encoder = cls(
             tuple(
                 NumericColumn.fit(frame[name])
-                if is_numeric_dtype(frame[name]) and not is_bool_dtype(frame[name])
+                if of_numbers(frame[name])
                 else CategoricalColumn.fit(frame[name], min_rows=min_category_rows)
                 for name in columns
             ),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dralign.data.columns import distinct_texts
+from dralign.data.columns import distinct_texts, of_numbers
 from dralign.errors import DataError
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ MOST_ROWS: Final = 20_000  # that are looked at
 FEW_EACH: Final = 500  # rows of each value of the target, by which columns are left aside
 LIKELY: Final = 0.85  # of these that are right, for a column to be looked at closely
 LEAVES: Final = 64  # of the tree that cuts a column of numbers into pieces
+LARGE: Final = 1e30  # as far as numbers reach for it: it squares none, and float32 ends at 3e38
 
 
 @dataclass(frozen=True)
@@ -102,15 +103,16 @@ def _out_of_half(inputs: tuple[np.ndarray, bool], target: np.ndarray, n_values: 
 
 
 def _inputs(values: "pd.Series[Any]") -> tuple[np.ndarray, bool] | None:
-    """A column as numbers, or as codes of categories (then True); None for lists and the like."""
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+    """A column as numbers, or as codes of categories (then True); None for lists and the like.
 
-    if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
-        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        known = numbers[np.isfinite(numbers)]
-        least = known.min() if len(known) else 0.0
-        span = (known.max() - least) if len(known) else 0.0
-        return np.where(np.isfinite(numbers), numbers, least - span - 1.0), False
+    Numbers are given from 0, and not too large: scikit-learn's trees cut those of float32.
+    """
+    if of_numbers(values):
+        halves = values.to_numpy(dtype=np.float64, na_value=np.nan) / 2  # their span is finite
+        known = halves[np.isfinite(halves)]
+        least, most = (known.min(), known.max()) if len(known) else (0.0, 0.0)
+        above = (halves - least) / max((most - least) / LARGE, 1.0)
+        return np.where(np.isfinite(halves), above, -min(most - least, LARGE) - 1.0), False
     try:
         index, texts = distinct_texts(values)
     except DataError:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from dralign.data.columns import canonical, noted
+from dralign.data.columns import canonical, noted, of_numbers
 from dralign.errors import DralignWarning, GroupError
 from dralign.groups import MISSING, GroupCodes, encode_groups
 
@@ -151,12 +151,10 @@ def _remedy(frame: "pd.DataFrame", sensitive: Sequence[str]) -> str:
 
 def _bins(frame: "pd.DataFrame", sensitive: Sequence[str]) -> str:
     """The options that put the columns of numbers into quarters; empty if there are none."""
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
     options = []
     for name in sensitive:
         values: Any = frame[name]
-        if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
+        if of_numbers(values):
             quarters = np.unique(values.dropna().quantile([0.25, 0.5, 0.75], "lower").to_numpy())
             if len(quarters) and values.nunique() > MANY_NUMBERS:
                 edges = ",".join(f"{edge:g}" for edge in quarters)

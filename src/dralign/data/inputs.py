@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dralign.data.columns import noted, text_counts
-from dralign.data.encoding import MIN_CATEGORY_ROWS
+from dralign.data.columns import noted, of_numbers, text_counts
+from dralign.data.encoding import MIN_CATEGORY_ROWS, NumericColumn
 from dralign.data.reading import UNNAMED
 from dralign.errors import DataError, DralignWarning
 
@@ -19,6 +19,7 @@ MOST_VALUES = 1_000
 FEW_ROWS = 100  # below this, all different and close together can be chance
 # Of numbers drawn at random from as wide a range, this many pairs would be equal.
 EXPECTED_PAIRS = 5
+NEITHER = {"bytes", "mixed", "complex"}  # as pandas calls what is neither numbers nor text
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?")
 
 
@@ -62,22 +63,33 @@ def why_not(frame: "pd.DataFrame", training: np.ndarray | None = None) -> dict[s
     return {str(name): _why_not(values) for name, values in judged.items()}
 
 
+def not_scaled(frame: "pd.DataFrame") -> list[str]:
+    """A line for each column of numbers that training refuses: infinite, or too large to scale."""
+    lines = []
+    for name in filter(lambda name: of_numbers(frame[name]), frame):
+        try:
+            NumericColumn.fit(frame[name])
+        except DataError as error:
+            lines.append(str(error))
+    return lines
+
+
 def _why_not(values: "pd.Series[Any]") -> str:
     """Why a column can't be an input; empty if it can."""
     from pandas.api.types import infer_dtype, is_numeric_dtype
 
     if str(values.name).startswith(UNNAMED):
         return "no name"
-    if is_numeric_dtype(values.dtype):
+    if is_numeric_dtype(values.dtype) and values.dtype.kind != "c":
         return _why_not_numbers(values)
     kind = infer_dtype(values, skipna=True)
     if kind.startswith(("date", "time", "period", "interval")):
         return "dates"
     try:
-        rows = Counter[str]() if kind in {"bytes", "mixed"} else text_counts(values)
+        rows = Counter[str]() if kind in NEITHER else text_counts(values)
     except DataError:  # lists and the like
         kind = "mixed"
-    if kind in {"bytes", "mixed"}:
+    if kind in NEITHER:
         return "neither numbers nor text"
     if len(rows) + (rows.total() < len(values)) < 2:
         return "one value"

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 import numpy as np
 
 from dralign.data.codes import codes, row_weights
-from dralign.data.columns import distinct_texts, noted, text_counts
+from dralign.data.columns import distinct_texts, noted, of_numbers, text_counts
 from dralign.data.frame import candidates, check_columns, prepared, table_split
 from dralign.data.giveaways import giveaways, option
 from dralign.data.grouping import doubts, table_groups, warn_of_lacking
-from dralign.data.inputs import why_not
+from dralign.data.inputs import not_scaled, why_not
 from dralign.data.labels import DROP_MISSING, coded_label, mistaken
 from dralign.data.raw import RawTable, read_raw
 from dralign.data.splitting import check_seed
 from dralign.data.summary import cut, groups_line, label_line, split_line
 from dralign.data.weighting import weights_in, weights_line
 from dralign.errors import DataError, DralignWarning
-from dralign.groups import MISSING, GroupCodes
+from dralign.groups import MISSING, GroupCodes, require_groups
 from dralign.table_options import TableOptions
 from dralign.turns import warnings_recorded
 
@@ -198,6 +198,11 @@ def inspect_table(
         if left_out := [f"{name!r} ({reason})" for name, reason in reasons.items() if reason]:
             findings.append(f"columns left out of the inputs: {noted(left_out)}")
         inputs = [name for name in chosen if not reasons[name]]
+        if groups:
+            known = groups.codes[split[0]] if split else groups.codes
+            _attempt(obstacles, require_groups, known, groups.names, where="training")
+        if refused := not_scaled(frame[inputs]):
+            obstacles.append(noted(refused, between="; "))
         _told(frame, inputs, y, values, columns if groups else (), findings)
     described = tuple(
         _column(str(name), frame[name], _role(str(name), label, columns, how, inputs), reasons)
@@ -334,7 +339,7 @@ def _told(
             f"gives the group away: {noted([*map(str, proxies)])}; to leave out: {dropped}"
         )
     binary = y if len(values) == 1 else None
-    numeric = [name for name in inputs if _of_numbers(frame[name])]
+    numeric = [name for name in inputs if of_numbers(frame[name])]
     if weights := [name for name in numeric if row_weights(frame[name])]:
         findings.append(
             f"may be weights of rows: {noted([*map(repr, weights)])}; rows are not weighted, and "
@@ -369,22 +374,15 @@ def _column(
 ) -> Column:
     """The description of a column."""
     try:
-        different = values.nunique() if _of_numbers(values) else len(text_counts(values))
+        different = values.nunique() if of_numbers(values) else len(text_counts(values))
     except DataError:  # lists and the like
         different = 0
     note = reasons.get(name, "")
     if role == "left out" and not note:
         note = "as asked for"
     if role is None:
-        role = "number" if _of_numbers(values) else "category"
+        role = "number" if of_numbers(values) else "category"
     return Column(name, role, different, int(values.isna().sum()), note)
-
-
-def _of_numbers(values: "pd.Series[Any]") -> bool:
-    """Whether a column is one of numbers."""
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    return bool(is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype))
 
 
 def _counts(

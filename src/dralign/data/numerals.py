@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from dralign.data.columns import as_number, noted
+from dralign.data.columns import as_number, noted, of_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,15 +217,13 @@ def decimal_marks(
         apart: columns to leave alone.
         mark: that of all columns of numbers; empty if it is to be told by the texts.
     """
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
     read = bool(frame.attrs.get("decimal"))  # its numbers were rewritten then
     texts = _texts_as_numbers(frame, apart, "" if read else mark)
     found = {name: result.mark for name, result in texts if result.is_column_of_numbers}
     if not mark:
         return {name: own for name, own in found.items() if own}
     others = (name for name in frame if name not in apart and name not in found)
-    numeric = (n for n in others if is_numeric_dtype(frame[n]) and not is_bool_dtype(frame[n]))
+    numeric = (n for n in others if of_numbers(frame[n]))
     return dict.fromkeys((*found, *numeric), mark)
 
 

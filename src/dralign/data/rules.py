@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from dralign.data.columns import of_numbers
 from dralign.data.numerals import decimal_marks, is_textual, number_of, numerals, rewritten
 from dralign.errors import DataError, OptionError
 from dralign.forms import Form
@@ -178,9 +179,8 @@ def binned(values: "pd.Series[Any]", inner: Sequence[float]) -> "pd.Series[Any]"
         DataError: if the column is not one of numbers.
     """
     import pandas as pd
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    if is_numeric_dtype(values.dtype) and not is_bool_dtype(values.dtype):
+    if of_numbers(values):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
     else:
         result = numerals(values)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dralign.data.columns import require_columns
+from dralign.data.columns import of_numbers, require_columns
 from dralign.errors import DataError, DralignWarning
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ def weighed(frame: "pd.DataFrame", column: str, *, where: str) -> "pd.DataFrame"
     Raises:
         DataError: if a weight is missing, no number, negative or infinite, or all are 0.
     """
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
     values = frame[column]
-    if not is_numeric_dtype(values.dtype) or is_bool_dtype(values.dtype):
+    if not of_numbers(values):
         raise DataError(f"{where}: the column of weights {column!r} does not hold numbers")
     weight = values.to_numpy(dtype=np.float64, na_value=np.nan)
     if bad := int((~(np.isfinite(weight) & (weight >= 0))).sum()):

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
 
 from dralign.data import Dataset, Split, TableEncoder
 from dralign.data.inputs import usable_columns
@@ -20,11 +21,33 @@ from dralign.errors import DataError, DralignWarning, GroupError, OptionError
 from dralign.groups import MISSING, GroupCodes, encode_groups, require_groups
 from dralign.metrics.arrays import weights_of
 from dralign.table_options import TableOptions
+from dralign.turns import warnings_kept
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Rows = np.ndarray
+
+
+def checked_array(
+    fitted: Any,  # noqa: ANN401
+    X: Any,  # noqa: ANN401, N803
+    *,
+    reset: bool,
+    **how: Any,  # noqa: ANN401 - as ``check_array`` takes them
+) -> Any:  # noqa: ANN401
+    """X, which is no frame, as scikit-learn's ``validate_data`` gives it.
+
+    scikit-learn changes the filters of warnings meanwhile, which other threads have too, so that
+    threads take turns. An array of numbers needs nothing of that: no prediction from one waits for
+    a training.
+    """
+    if type(X) is np.ndarray and X.ndim == 2 and X.size and X.dtype.kind in "biuf":
+        validate_data(fitted, X, reset=reset, skip_check_array=True)
+        kind = how["dtype"]
+        return X if kind == "numeric" or kind is None else X.astype(kind, copy=False)
+    with warnings_kept():
+        return validate_data(fitted, X, reset=reset, **how)
 
 
 def class_codes(y: object, kept: Rows | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -38,12 +61,14 @@ def class_codes(y: object, kept: Rows | None = None) -> tuple[np.ndarray, np.nda
     """
     import pandas as pd
 
-    values = column_or_1d(y, warn=True)
+    with warnings_kept():
+        values = column_or_1d(y, warn=True)
     values = values if kept is None else values[kept]
     missing = int(pd.isna(values).sum())
     if missing:
         raise DataError(f"y: {missing} of {len(values)} rows have no value (NaN or None)")
-    check_classification_targets(values)
+    with warnings_kept():
+        check_classification_targets(values)
     classes, codes = np.unique(values, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"y: expected two classes or more, got one class: {classes.tolist()[0]!r}")

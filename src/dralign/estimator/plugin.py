@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dralign.errors import DataError, DralignWarning, OptionError
 from dralign.estimator.fitting import MITIGATED_OUTSIDE, as_before_if_it_fails, gap_text, not_kept
 from dralign.estimator.group_model import group_model_of
-from dralign.estimator.inputs import class_codes, coded_groups, rows_kept_back
+from dralign.estimator.inputs import checked_array, class_codes, coded_groups, rows_kept_back
 from dralign.groups import GroupCodes
 from dralign.methods.shared import FAIRNESS_WEIGHT
 from dralign.metrics import gap_measure
@@ -192,7 +192,7 @@ class PluginClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):  # t
         tags = get_tags(self.estimator).input_tags
         kind = None if tags.string or tags.categorical else "numeric"
         how = {"accept_sparse": "csr", "dtype": kind, "ensure_all_finite": False}
-        return validate_data(self, X, reset=reset, **how)
+        return checked_array(self, X, reset=reset, **how)
 
     def _check_parameters(self) -> None:
         """Checks what is not looked at by others.

@@ -8,6 +8,7 @@ from sklearn.utils.validation import validate_data
 from dralign.data.columns import require_columns
 from dralign.data.frames import as_pandas
 from dralign.errors import DataError, quoted
+from dralign.estimator.inputs import checked_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ def feature_table(fitted: Any, X: Any, *, reset: bool) -> "pd.DataFrame":  # noq
         if not X.size:
             raise DataError(f"X: expected at least one row and one column, got {X.shape}")
     else:
-        values = validate_data(fitted, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
+        values = checked_array(fitted, X, reset=reset, dtype=np.float64, ensure_all_finite=False)
         bad = values.size - int(np.isfinite(values).sum())
         if bad:
             raise DataError(
