@@ -1,5 +1,7 @@
 """A table is understood before it is used: what it holds, and each doubt in one line."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -275,3 +277,29 @@ def test_a_single_group_is_an_obstacle(label):
     frame = people().assign(sex="F")
     result = inspect_table(frame, label=label, positive="yes" if label else "", sensitive="sex")
     assert result.obstacles == ("all training rows are in one group (F); at least two are needed",)
+
+
+def test_a_number_far_from_the_training_rows_is_an_obstacle():
+    frame = people()
+    frame["part"] = np.resize(["train", "train", "validation", "test"], len(frame))
+    frame.loc[3, "pay"] = 1e60
+    how = {"label": "loan", "positive": "yes", "sensitive": "sex", "split_column": "part"}
+    line = "column 'pay': 1e+60 is too far from the training rows"
+    assert inspect_table(frame, **how).obstacles == (line,)
+    with pytest.raises(DataError, match=re.escape(line)):
+        load_table(frame, **how)
+
+
+@pytest.mark.parametrize("label", ["", "loan"])
+def test_a_table_without_inputs_is_not_usable(label):
+    frame = people()[["loan", "sex"] if label else ["sex"]].assign(same=1)
+    result = inspect_table(frame, label=label, positive="yes" if label else "", sensitive="sex")
+    assert result.obstacles == ("no column is left to predict from",)
+
+
+def test_a_favourable_value_that_the_label_lacks_is_an_obstacle():
+    how = {"label": "loan", "positive": "yes", "sensitive": "sex", "favourable": "maybe"}
+    line = "label 'loan': no value 'maybe'; it has 'no' and 'yes'"
+    assert inspect_table(people(), **how).obstacles == (line,)
+    with pytest.raises(DataError, match=line):
+        load_table(people(), **how)

@@ -30,7 +30,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from dralign.data import encoder_from_dict, load_images, load_table, read_table
+from dralign.data import encoder_from_dict, inspect_table, load_images, load_table, read_table
 from dralign.data.images_cache import decode_all
 from dralign.errors import DralignError
 from dralign.forms import parse_json, to_json
@@ -212,9 +212,18 @@ def same(got, text):
 
 
 def use(path, frame):
-    """What training and scoring do with a table."""
+    """What inspection, training and scoring do with a table."""
     known = positive(frame["label"]) if "label" in frame else "1"
-    data = load_table(path, label="label", sensitive="group", positive=known)
+    columns = {"label": "label", "sensitive": "group", "positive": known}
+    obstacles = inspect_table(path, **columns).obstacles
+    try:
+        data = load_table(path, **columns)
+    except DralignError as error:
+        if not obstacles:
+            raise WrongError(f"called usable, but: {error}") from error
+        raise
+    if obstacles:
+        raise WrongError(f"used in spite of {obstacles}")
     encoder = data.encoder
     x = encoder.transform(frame)
     again = encoder_from_dict(parse_json(to_json(encoder.to_dict()), "encoder"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dralign.data.columns import noted, of_numbers, text_counts
-from dralign.data.encoding import MIN_CATEGORY_ROWS, NumericColumn
+from dralign.data.encoding import MIN_CATEGORY_ROWS, NumericColumn, Unseen
 from dralign.data.reading import UNNAMED
 from dralign.errors import DataError, DralignWarning
 
@@ -63,12 +63,21 @@ def why_not(frame: "pd.DataFrame", training: np.ndarray | None = None) -> dict[s
     return {str(name): _why_not(values) for name, values in judged.items()}
 
 
-def not_scaled(frame: "pd.DataFrame") -> list[str]:
-    """A line for each column of numbers that training refuses: infinite, or too large to scale."""
+def not_scaled(frame: "pd.DataFrame", training: np.ndarray | None = None) -> list[str]:
+    """A line for each column of numbers that training refuses: infinite, or too large to scale.
+
+    Args:
+        frame: all rows.
+        training: (m,) the numbers of the rows that give the scale; all if not given.
+    """
     lines = []
-    for name in filter(lambda name: of_numbers(frame[name]), frame):
+    for name in frame:
+        values = frame[name]
+        if not of_numbers(values):
+            continue
         try:
-            NumericColumn.fit(frame[name])
+            column = NumericColumn.fit(values if training is None else values.iloc[training])
+            column.encode(values, Unseen())
         except DataError as error:
             lines.append(str(error))
     return lines

@@ -15,7 +15,7 @@ from dralign.data.frame import candidates, check_columns, prepared, table_split
 from dralign.data.giveaways import giveaways, option
 from dralign.data.grouping import doubts, table_groups, warn_of_lacking
 from dralign.data.inputs import not_scaled, why_not
-from dralign.data.labels import DROP_MISSING, coded_label, mistaken
+from dralign.data.labels import DROP_MISSING, coded_label, label_value, mistaken
 from dralign.data.raw import RawTable, read_raw
 from dralign.data.splitting import check_seed
 from dralign.data.summary import cut, groups_line, label_line, split_line
@@ -190,18 +190,24 @@ def inspect_table(
     with _collected() as findings:
         frame, rules = prepared(raw, how, label=label, sensitive=columns)
         y, values = _label(frame, label, positive, obstacles, findings)
+        favourable = how.favourable
+        if favourable and values:
+            favourable = _attempt(obstacles, label_value, frame[label], favourable) or ""
         groups = _groups(frame, columns, how, obstacles, findings)
         split = _split(frame, raw, how, y, len(values), groups, seed, obstacles)
         apart = [name for name in (label, *(() if include_sensitive else columns)) if name]
         chosen = candidates(frame, how, apart)
-        reasons = why_not(frame[chosen], split[0] if split else None)
+        training = split[0] if split else None
+        reasons = why_not(frame[chosen], training)
         if left_out := [f"{name!r} ({reason})" for name, reason in reasons.items() if reason]:
             findings.append(f"columns left out of the inputs: {noted(left_out)}")
         inputs = [name for name in chosen if not reasons[name]]
         if groups:
-            known = groups.codes[split[0]] if split else groups.codes
+            known = groups.codes if training is None else groups.codes[training]
             _attempt(obstacles, require_groups, known, groups.names, where="training")
-        if refused := not_scaled(frame[inputs]):
+        if not inputs:
+            obstacles.append("no column is left to predict from")
+        if refused := not_scaled(frame[inputs], training):
             obstacles.append(noted(refused, between="; "))
         _told(frame, inputs, y, values, columns if groups else (), findings)
     described = tuple(
@@ -219,7 +225,7 @@ def inspect_table(
         groups=groups.names if groups else (),
         counts=_counts(np.ones(len(frame), dtype=np.int64), y, len(values), groups),
         split=tuple(map(len, split)),
-        favourable=how.favourable,
+        favourable=favourable,
         obstacles=tuple(obstacles),
         findings=tuple(dict.fromkeys(findings)),
         reading=_reading(raw, {} if how.decimal else rules.marks),
@@ -377,11 +383,8 @@ def _column(
         different = values.nunique() if of_numbers(values) else len(text_counts(values))
     except DataError:  # lists and the like
         different = 0
-    note = reasons.get(name, "")
-    if role == "left out" and not note:
-        note = "as asked for"
-    if role is None:
-        role = "number" if of_numbers(values) else "category"
+    note = reasons.get(name, "") or ("as asked for" if role == "left out" else "")
+    role = role or ("number" if of_numbers(values) else "category")
     return Column(name, role, different, int(values.isna().sum()), note)
 
 
@@ -389,10 +392,9 @@ def _counts(
     each: np.ndarray, y: np.ndarray | None, n_values: int, groups: GroupCodes | None
 ) -> tuple[tuple[Any, ...], ...]:
     """What the rows of each group, and last of those in none, count by label: 1 each, or more."""
-    rows = len(each)
-    codes = np.full(rows, MISSING) if groups is None else groups.codes.numpy()
+    codes = np.full(len(each), MISSING) if groups is None else groups.codes.numpy()
     n_groups = 0 if groups is None else len(groups.names)
     n_labels = 1 if y is None else max(n_values, 2)
     counts = np.zeros((n_groups + 1, n_labels), dtype=each.dtype)
-    np.add.at(counts, (codes, np.zeros(rows, dtype=np.int64) if y is None else y), each)
+    np.add.at(counts, (codes, np.zeros(len(each), dtype=np.int64) if y is None else y), each)
     return tuple(map(tuple, counts.tolist()))
