@@ -198,7 +198,7 @@ GROUP = torch.tensor([0, 0, 1, 1, -1])
 @pytest.mark.parametrize(
     ("names", "label", "message"),
     [
-        ((), None, "no training row is in a group; at least two groups are needed"),
+        ((), None, "no training row is in a group; at least two are needed"),
         (("a",), None, r"all training rows are in one group \(a\); at least two are needed"),
         (("a", "b", "c"), None, "group 'c' has no training rows"),
         (("a", "b"), [0, 1, 0, 0, 1], "group 'b' has no training rows with label 1, which"),

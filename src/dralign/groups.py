@@ -162,7 +162,7 @@ def require_groups(
         GroupError: if there is only one group, or a group or cell has no row.
     """
     if not names:
-        raise GroupError(f"no {where} row is in a group; at least two groups are needed")
+        raise GroupError(f"no {where} row is in a group; at least two are needed")
     if len(names) < 2:
         raise GroupError(
             f"all {where} rows are in one group ({', '.join(names)}); at least two are needed"

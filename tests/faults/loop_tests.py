@@ -22,7 +22,14 @@ from pathlib import Path
 from busy import add_option, busy_machine, load
 
 TESTS = Path(__file__).resolve().parents[1]
-FILES = ["study/test_study_faults.py", "study/test_study_dask.py", "study/test_study_runner.py"]
+FILES = [
+    *(f"study/test_study_{name}.py" for name in ("faults", "dask", "runner", "ledger")),
+    *(f"training/test_training_{name}.py" for name in ("launcher", "checkpoints")),
+    "artifact/test_artifact_saving.py",
+    "cli/test_cli_sweep.py",
+    "test_ci.py",
+    "test_scratch.py",
+]
 CHOSEN = "kill or stop or die or ctrl_c or late or limit or forget"
 LIMIT = 3600  # seconds a round
 MOST_PRINTED = 10_000  # characters that are kept of a round that failed

@@ -69,6 +69,16 @@ def test_where_no_epoch_has_a_gap_the_most_precise_is_taken_and_not_the_first():
     assert Selection(warmup=9).without_gap(history, "demographic_parity")
 
 
+def test_a_rule_that_had_no_choice_is_not_named_as_the_reason():
+    history = tuple(record(epoch, 0.5, 0.1) for epoch in range(3))
+    dp = "demographic_parity"
+    assert Selection(warmup=2).told(history, dp) == str(Selection(warmup=2))
+    assert Selection(warmup=3).told(history, dp) == "the last epoch; a warm-up of 3 leaves no other"
+    assert Selection(warmup=0).told(history[:1], dp) == "smallest base-rate gap"
+    lacking = (record(0, 0.5, math.nan),) * 3
+    assert Selection().told(lacking, dp) == "highest AP; no epoch has a gap on the validation rows"
+
+
 NUMBERS = st.one_of(st.just(math.nan), st.sampled_from([0.0, 0.1, 0.2, 0.3]), st.floats(0, 1))
 
 

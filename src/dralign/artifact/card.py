@@ -63,8 +63,8 @@ Predicts “{markdown_text(artifact.label)}” {what}; saved by dralign.
 - Data: {_settings(data)}{_content(training)}
 - Sensitive feature: {_listed(artifact.sensitive)} ({_listed(artifact.group_names)}); \
 {_use_of_groups(artifact)}
-{_adjusted(training)}- Chosen epoch: {markdown_text(training.get("epoch", "not recorded"))} by \
-{markdown_text(training.get("selection", "no rule"))}
+{_adjusted(training)}- Chosen epoch: {markdown_text(training.get("epoch", "not recorded"))} \
+({markdown_text(training.get("selection", "no rule"))})
 - Decision: {_decision(artifact)}
 {_notes(training)}
 ## Figures on the test rows

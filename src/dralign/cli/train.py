@@ -28,7 +28,6 @@ from dralign.study import TrainedNetwork, TrialSpec, train_network
 from dralign.study.trial import check_trial
 from dralign.training import (
     EpochRecord,
-    Selection,
     find_device,
     is_first,
     launch,
@@ -111,7 +110,7 @@ def train(
             remember_rows=not forget_rows,
         )
     if trained is not None:
-        _keep(trained, overview[0], out, rule=rule, spec=spec, json=json)
+        _keep(trained, overview[0], out, spec=spec, json=json)
 
 
 def _keep(
@@ -119,7 +118,6 @@ def _keep(
     overview: Overview,
     out: Path,
     *,
-    rule: Selection,
     spec: TrialSpec,
     json: bool,
 ) -> None:
@@ -135,7 +133,7 @@ def _keep(
             printed = {key: value for key, value in training.items() if key != "rows"}
             print_json({**printed, "overview": overview._asdict(), "artifact": str(folder)})
         else:
-            _show_chosen(trained, rule, spec)
+            _show_chosen(trained, spec)
             say(f"written: {folder}")
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; the network is written: {folder}") from None
@@ -208,14 +206,10 @@ def _observer(gap: str, tensorboard: Path | None) -> Callable[[EpochRecord], Non
     return observe
 
 
-def _show_chosen(trained: TrainedNetwork, rule: Selection, spec: TrialSpec) -> None:
+def _show_chosen(trained: TrainedNetwork, spec: TrialSpec) -> None:
     """What became of the training."""
     chosen, bound = trained.chosen, spec.gap_bound
-    left_out = chosen.epoch < rule.warmup  # where there are no others
-    why = f"the last; a warm-up of {rule.warmup} leaves no other" if left_out else str(rule)
-    if rule.without_gap((chosen,), spec.gap):
-        why = "highest AP; no epoch has a gap on the validation rows"
-    say(f"chosen: epoch {chosen.epoch} ({why})")
+    say(f"chosen: epoch {chosen.epoch} ({trained.artifact.training['selection']})")
     _show(replace(chosen, test=trained.artifact.training["test"]), spec.gap, split="test")
     if trained.artifact.threshold != THRESHOLD:
         say(f"decisions: positive from a probability of {trained.artifact.threshold:.4f} on")

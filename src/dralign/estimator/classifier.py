@@ -123,7 +123,7 @@ class DRAlignClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] #
         module_: the trained network, with the weights of the chosen epoch.
         history_: one ``EpochRecord`` per epoch; its figures are of the rows kept back.
         chosen_epoch_: the number of the chosen epoch.
-        selection_: the rule it was chosen by.
+        selection_: how it was chosen.
         group_names_: the name of every group, crossed columns joined by ``" & "``.
         fairness_weight_: lambda: as it was found by the end of the chosen epoch, or as it was
             fixed; 0 where the method has none.

@@ -209,7 +209,7 @@ def keep(classifier: "DRAlignClassifier", data: Dataset, outcome: Outcome) -> No
     # All of them are about figures that compare groups.
     classifier.notes_ = tuple(one.text for one in told) if data.group_names else ()
     classifier.history_ = tuple(_known(one, data.group_names) for one in outcome.history)
-    classifier.selection_ = str(outcome.rule)
+    classifier.selection_ = outcome.rule.told(outcome.history, gap)
     classifier.front_weights_ = None
 
 

@@ -169,7 +169,7 @@ def described(
     trained = {
         "trial": spec.to_dict(),
         "fingerprint": fingerprint,
-        "selection": str(rule),
+        "selection": rule.told(history, spec.gap),
         "epoch": chosen.epoch,
         "found_weight": chosen.found_weight,
         "bound_met": None if bound is None else chosen.keeps(bound, spec.gap, spec.bound_measure),

@@ -73,6 +73,8 @@ def joined(device: torch.device) -> Iterator[torch.device]:
         yield device
     except RuntimeError as error:
         if isinstance(error, dist.DistError) or "gloo" in str(error):
+            if backend == "gloo":  # its threads hold tensors of the step, and would outlive Python
+                dist.destroy_process_group()
             raise DralignError(PEER_LOST) from error
         raise
     dist.destroy_process_group()

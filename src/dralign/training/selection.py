@@ -106,6 +106,22 @@ class Selection:
             return records[int(indices[_first_best(-precision[indices])])]
         return records[_first_best(gaps)]
 
+    def told(self, history: History, gap: str) -> str:
+        """How the epoch was chosen, in words: by the rule, or otherwise where it has no choice.
+
+        Args:
+            history: as in ``choose``.
+            gap: as there.
+
+        Raises:
+            OptionError: if the records do not have the measure.
+        """
+        if len(history) <= self.warmup:
+            return f"the last epoch; a warm-up of {self.warmup} leaves no other"
+        if self.without_gap(history, gap):
+            return "highest AP; no epoch has a gap on the validation rows"
+        return str(self)
+
     def without_gap(self, history: History, gap: str) -> bool:
         """Whether the rule asks for a gap, and no epoch has one: the highest AP then chose."""
         if self.rule in {"last", "highest_ap"}:
