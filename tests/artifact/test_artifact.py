@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 import faces
 from dralign import models
 from dralign.artifact import Artifact, load_artifact, save_artifact
-from dralign.data import ImageEncoder, TableEncoder, limits
+from dralign.data import DataSource, ImageEncoder, TableEncoder, limits
 from dralign.errors import (
     ArtifactError,
     DataError,
@@ -74,7 +74,7 @@ def test_decisions_are_by_the_threshold_of_each_group(network, tmp_path):
     assert network.decide(FRAME, prob).tolist() == [0, 1, 1, 1]
     cut = load_artifact(save_artifact(replace(network, thresholds=(0.2, 0.7)), tmp_path / "net"))
     assert cut.thresholds == (0.2, 0.7)
-    with pytest.warns(DralignWarning, match="^1 of 4 rows have no value of job.* decided at 0.5"):
+    with pytest.warns(DralignWarning, match="^1 of 4 rows are in no group of job.* decided at 0.5"):
         assert cut.decide(FRAME, prob).tolist() == [1, 0, 1, 1]
     card = (tmp_path / "net" / "README.md").read_text()
     assert "**used at prediction**" in card
@@ -83,6 +83,19 @@ def test_decisions_are_by_the_threshold_of_each_group(network, tmp_path):
         cut.decide(FRAME[["age"]], prob)
     with pytest.raises(GroupError, match="group 'c' is not among the known groups: 'a', 'b'"):
         cut.decide(FRAME.fillna({"job": "c"}), prob)
+
+
+def test_a_group_that_training_left_out_as_too_small_is_decided_as_no_group(network):
+    """The table of training itself was refused."""
+    data = DataSource("people.csv", label="label", sensitive=("job",), min_group_size=2)
+    trained = {**network.training, "trial": {"data": data.to_dict()}}
+    cut = replace(network, thresholds=(0.2, 0.7), training=trained)
+    rows, prob = FRAME.fillna({"job": "c"}), torch.tensor([0.3, 0.6, 0.8, 0.55])
+    with pytest.warns(DralignWarning) as told:
+        assert cut.decide(rows, prob).tolist() == [1, 0, 1, 1]
+    first, second = (str(one.message) for one in told)
+    assert first == "groups that training did not have are no groups: 'c' (1)"
+    assert second.startswith("1 of 4 rows are in no group of job")
 
 
 def test_missing_column_is_named(network):

@@ -106,7 +106,9 @@ def test_with_the_group_scores_shift_by_group_and_prediction_asks_for_it(capsys)
     network, rows = load_artifact("by-group"), pd.read_csv("others.csv")
     plain = load_artifact("net").predict_proba(rows)
     rows.loc[3, "sex"] = None
-    with pytest.warns(DralignWarning, match="^1 of 1,500 rows have no value of sex.* not shifted"):
+    with pytest.warns(
+        DralignWarning, match="^1 of 1,500 rows are in no group of sex.* not shifted"
+    ):
         moved = network.predict_proba(rows)
     assert moved[3] == plain[3]  # a row of no group stays as it is
     women = (rows["sex"] == "F").to_numpy()

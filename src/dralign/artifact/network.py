@@ -19,6 +19,7 @@ from dralign.data.labels import binary_label, class_label, require_values
 from dralign.data.reading import read_as_written
 from dralign.data.rules import Rules
 from dralign.errors import DataError, DralignError, DralignWarning, OptionError
+from dralign.groups import GroupCodes
 from dralign.metrics.arrays import THRESHOLD
 from dralign.metrics.decisions import check_threshold
 from dralign.models import shifted_logits
@@ -135,14 +136,13 @@ class Artifact:
         if not hasattr(rows, "columns"):
             raise DataError(f"{_BY_GROUP} has no columns; pass a DataFrame with the sensitive ones")
         require_columns(rows, self.sensitive, where=_BY_GROUP)
-        result = table_groups(self.prepared(rows), self.sensitive, known=self.group_names)
-        codes = in_order(result, self.group_names)
+        codes = in_order(self.groups(self.prepared(rows)), self.group_names)
         if lacking := int((codes < 0).sum()):
             kept = "their scores are not shifted"
             then = f"they are decided at {THRESHOLD:g}" if self.thresholds else kept
             warnings.warn(
-                f"{lacking:,} of {len(codes):,} rows have no value of "
-                f"{' or '.join(self.sensitive)}, by which this network decides: {then}",
+                f"{lacking:,} of {len(codes):,} rows are in no group of "
+                f"{' and '.join(self.sensitive)}, by which this network decides: {then}",
                 DralignWarning,
                 stacklevel=3,
             )
@@ -240,6 +240,16 @@ class Artifact:
         """Raw rows with missing values and bins as in training; they are not changed."""
         rules = self.encoder.rules if isinstance(self.encoder, TableEncoder) else NO_RULES
         return rules.apply(rows)
+
+    def groups(self, rows: Any) -> GroupCodes:  # noqa: ANN401 - pandas is loaded lazily
+        """The groups of the rows that ``prepared`` gave, small ones as in training.
+
+        Raises:
+            GroupError: if there are too many.
+        """
+        known, source = self.group_names, self.source
+        least = source.min_group_size if source is not None else 0
+        return table_groups(rows, self.sensitive, min_size=least, known=known)
 
     def encoded(self, rows: Any) -> np.ndarray:  # noqa: ANN401 - pandas is loaded lazily
         """(n, d) float32 inputs for the rows that ``prepared`` gave, which are not prepared again.

@@ -198,8 +198,8 @@ def artifact_case(
     own = target == artifact.label
     y, shown = (artifact.coded_label if own else binary_label)(frame[target], positive)
     x = _inputs(artifact, frame, Path(images) if images else Path(table).parent)
-    known = artifact.group_names if chosen == artifact.sensitive else ()
-    groups = table_groups(frame, chosen, known=known)
+    as_trained = chosen == artifact.sensitive
+    groups = artifact.groups(frame) if as_trained else table_groups(frame, chosen)
     warn_of_lacking(frame, chosen)
     case = AuditCase(artifact.model, x, torch.from_numpy(y.astype(np.int64)), groups, title)
     case = _counting(case, counted)

@@ -34,7 +34,8 @@ def table_groups(
         frame: the table.
         sensitive: the columns that make the groups.
         min_size: groups of fewer rows are merged, or left out, with a warning that names them.
-        known: the groups of training; if small ones were merged there, so are all others here.
+        known: the groups of training, where ``min_size`` made them: all others are merged, or left
+            out, as the small ones were there, with a warning too.
 
     Raises:
         GroupError: if there are too many groups to compare.
@@ -46,8 +47,8 @@ def table_groups(
         if is_object_dtype(columns[name].dtype) or is_string_dtype(columns[name].dtype):
             columns = columns.assign(**{name: columns[name].map(canonical, na_action="ignore")})
     groups = encode_groups(columns)
-    if SMALLER in known:
-        groups = _merged(groups, [name not in known for name in groups.names])
+    if SMALLER in known or (known and min_size):
+        groups = _as_known(groups, known)
     elif min_size:
         groups = _without_small(groups, min_size)
     if len(groups.names) > MANY_GROUPS:
@@ -107,6 +108,19 @@ def doubts(frame: "pd.DataFrame", sensitive: Sequence[str], groups: GroupCodes) 
             f"{len(groups.names)} groups; to put numbers into bins: {bins}"
         )
     return lines
+
+
+def _as_known(groups: GroupCodes, known: Sequence[str]) -> GroupCodes:
+    """The groups of training, with all others among the smaller ones there, or in none."""
+    others = [name not in known for name in groups.names]
+    sizes = group_sizes(groups)
+    told = [f"{n!r} ({s:,})" for n, s, new in zip(groups.names, sizes, others, strict=True) if new]
+    if told:
+        what = f"are among the {SMALLER!r}" if SMALLER in known else "are no groups"
+        warnings.warn(
+            f"groups that training did not have {what}: {noted(told)}", DralignWarning, stacklevel=4
+        )
+    return _merged(groups, others, keep=SMALLER in known)
 
 
 def _without_small(groups: GroupCodes, min_size: int) -> GroupCodes:

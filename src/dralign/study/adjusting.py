@@ -227,7 +227,7 @@ def adjusting_rows(
     if artifact.source is not None and artifact.source.drop_missing_label:
         frame = frame[frame[artifact.label].notna()]
     y = torch.from_numpy(artifact.coded_label(frame[artifact.label])[0]).long()
-    groups = table_groups(frame, chosen, known=artifact.group_names if own else ())
+    groups = artifact.groups(frame) if own else table_groups(frame, chosen)
     warn_of_lacking(frame, chosen)
     x = torch.as_tensor(artifact.encoded(frame), dtype=torch.float32)
     rows = stratified_split(groups.codes.numpy() * 2 + y.numpy(), seed)
